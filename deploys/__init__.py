@@ -1,0 +1,1 @@
+"""The recipes: host_prep, harden, rollback, audit."""

@@ -1,0 +1,1 @@
+"""The lab: a Proxmox-like node in a VM (`phoenix lab up`)."""

@@ -1,0 +1,1 @@
+"""What changes a node: validate, observe, diff, yield."""

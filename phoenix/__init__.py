@@ -1,0 +1,1 @@
+"""Decisions of phoenix-harden: pure, no I/O, no pyinfra."""
