@@ -1,0 +1,38 @@
+"""Values in a container's conf: which may be written, and when two say the same."""
+
+import re
+import unicodedata
+
+_BLANK_SEPARATED = ("lxc.mount.entry", "lxc.mount.auto", "lxc.cgroup", "lxc.idmap", "lxc.cap.")
+
+
+def check_value(key: str, value: str) -> None:
+    """Raise ValueError if a value could become more than the value of its key.
+
+    Refused: line ends and other control characters (a tab is fine), a leading `[` or `#`,
+    and, where the value names paths to mount (`lxc.mount.*`, `mpN`, `devN`), a `..` in them.
+    """
+    for char in value:
+        if unicodedata.category(char) in ("Cc", "Zl", "Zp") and char != "\t":
+            raise ValueError(f"{key}: the value {value!r} holds the control character {char!r}")
+    if value.lstrip().startswith(("[", "#")):
+        raise ValueError(
+            f"{key}: the value {value!r} starts with {value.lstrip()[0]!r}, "
+            "like a section header or a comment"
+        )
+    if re.fullmatch(r"lxc\.mount\..*|mp\d+|dev\d+", key) and ".." in re.split(r"[\s/=,:]", value):
+        raise ValueError(f"{key}: the value {value!r} climbs out of its path with '..'")
+
+
+def same_raw_value(key: str, one: str, other: str) -> bool:
+    """Do two values of a raw key say the same? Blank space between fields does not count.
+
+    Source: lxc.container.conf(5); mount entries are lines of an fstab.
+    """
+    return _normal(key, one) == _normal(key, other)
+
+
+def _normal(key: str, value: str) -> str:
+    if key.startswith(_BLANK_SEPARATED):
+        return " ".join(re.findall(r"\S+", value, re.ASCII))
+    return value.strip(" \t\r\n\f\v")
