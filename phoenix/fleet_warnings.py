@@ -1,0 +1,103 @@
+"""What a fleet file says that loads, and that its author should know about."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from difflib import get_close_matches
+
+from phoenix.fleet import Container
+from phoenix.fleet_file import ContainerEntry
+from phoenix.problems import json_path, shown
+from phoenix.raw_keys import dangers, mount_danger
+
+PROFILE_KEY = "lxc.apparmor.profile"
+NESTING_KEY = "lxc.apparmor.allow_nesting"
+_DOCKER_PROFILE = "lxc-docker-nested"
+
+
+def container_warnings(
+    key: str,
+    container: Container,
+    entry: ContainerEntry,
+    others: Mapping[int, ContainerEntry],
+    templates: Collection[str] | None,
+) -> Iterator[str]:
+    """Give the warnings of one container, each beginning with its JSON path.
+
+    `key` is the container's id as the file spells it, `others` all containers of the file by
+    id, `templates` the profiles that can be rendered (None: not known).
+    """
+
+    def at(*parts: str | int) -> str:
+        return json_path("lxc_configs", key, *parts)
+
+    yield from _profile_warnings(at("apparmor_profile"), container, templates)
+    for index, raw in enumerate(entry.lxc_options or ()):
+        where = at("lxc_options", index)
+        if raw.key == PROFILE_KEY:
+            if raw.value != container.profile:
+                yield f"{where}: {raw.value} contradicts apparmor_profile, {container.profile} wins"
+            elif entry.apparmor_profile is None:
+                yield f"{where}: belongs into apparmor_profile; used as if it stood there"
+        elif raw.key == NESTING_KEY and container.allow_nesting is not None:
+            if (raw.value == "1") != container.allow_nesting:
+                yield f"{where}: contradicts apparmor_manages_nesting, which wins"
+        elif raw.key == "lxc.apparmor.raw" and container.profile != "generated":
+            yield f"{where}: has no effect: only Proxmox's generated profile reads it"
+        for danger in dangers(raw):
+            yield f"{where}: {raw.key} {danger}"
+    if container.apparmor_raw and container.profile != "generated":
+        yield f"{at('apparmor_raw')}: has no effect: only Proxmox's generated profile reads it"
+    for index, point in enumerate(entry.mount_points or ()):
+        if given_away := mount_danger(point.host_path):
+            yield f"{at('mount_points', index)}: {given_away}"
+    yield from _docker_warnings(at(), container, entry, others)
+    for index, other in enumerate(entry.dependencies or ()):
+        if other not in others:
+            yield f"{at('dependencies', index)}: {other} is not in this file"
+    for name in entry.model_extra or {}:
+        if close := get_close_matches(name, ContainerEntry.model_fields, n=1, cutoff=0.85):
+            yield f"{at(name)}: is ignored; is {close[0]} meant?"
+
+
+def _profile_warnings(
+    where: str, container: Container, templates: Collection[str] | None
+) -> Iterator[str]:
+    if container.profile == "unconfined":
+        way_out = (
+            f"phoenix adopt proposes {_DOCKER_PROFILE}"
+            if container.docker
+            else "write generated for Proxmox's own profile"
+        )
+        yield f"{where}: unconfined: no AppArmor at all; {way_out}"
+    elif container.named and templates is not None and container.profile not in templates:
+        known = ", ".join(sorted(templates)) or "none"
+        yield (
+            f"{where}: {container.profile}: no template of this name (there are: {known}), "
+            "so this container cannot be hardened as it stands"
+        )
+    if container.profile == "unconfined" and container.stacking:
+        yield f"{where}: unconfined, so apparmor_stacking has no effect"
+    if not container.named and container.mode == "complain":
+        yield f"{where}: {container.profile} has no complain mode: mode has no effect"
+
+
+def _docker_warnings(
+    where: str, container: Container, entry: ContainerEntry, others: Mapping[int, ContainerEntry]
+) -> Iterator[str]:
+    if container.docker and container.unprivileged is False:
+        yield (
+            f"{where}.unprivileged: Docker in a privileged container: root inside is root on the "
+            "host, with only AppArmor and capabilities in between"
+        )
+    nesting = container.features.get("nesting") == "1"
+    if container.docker and container.profile == "generated" and not nesting:
+        yield f"{where}.pct_options: Docker under the generated profile needs nesting=1"
+    if container.features.get("keyctl") == "1" and container.unprivileged is False:
+        yield f"{where}.pct_options: keyctl=1 is for unprivileged containers only"
+    origin = others.get(entry.clone_from_ctid) if entry.clone_from_ctid is not None else None
+    if origin and not container.docker and "docker" in (origin.features or ()):
+        yield (
+            f"{where}.features: {shown('docker')} is not among them, yet it is cloned from "
+            f"{entry.clone_from_ctid}, which has Docker: it is not treated as a Docker container"
+        )

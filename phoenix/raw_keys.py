@@ -1,0 +1,250 @@
+"""The raw `lxc.*` keys of a container: which ones Proxmox takes, and which ones open holes.
+
+Raw keys bypass everything that Proxmox checks, so the fleet file may hold only those that take
+effect, and a reader is told what the dangerous ones do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+# The line that pve-container reads: LXC/Config.pm parse_pct_config.
+_LINE = re.compile(r"(lxc\.[a-z0-9_.-]+)(?::|\s*=)\s*(.*?)\s*", re.ASCII)
+
+# pve-container LXC/Config.pm $valid_lxc_conf_keys (6.1.10), the accepted ones
+ACCEPTED = frozenset(
+    {
+        "lxc.apparmor.allow_incomplete",
+        "lxc.apparmor.allow_nesting",
+        "lxc.apparmor.profile",
+        "lxc.apparmor.raw",
+        "lxc.arch",
+        "lxc.autodev",
+        "lxc.cap.drop",
+        "lxc.cap.keep",
+        "lxc.console.logfile",
+        "lxc.console.path",
+        "lxc.devtty.dir",
+        "lxc.environment",
+        "lxc.environment.hooks",
+        "lxc.environment.runtime",
+        "lxc.group",
+        "lxc.hook.autodev",
+        "lxc.hook.clone",
+        "lxc.hook.destroy",
+        "lxc.hook.mount",
+        "lxc.hook.post-stop",
+        "lxc.hook.pre-mount",
+        "lxc.hook.pre-start",
+        "lxc.hook.start",
+        "lxc.hook.stop",
+        "lxc.hook.version",
+        "lxc.idmap",
+        "lxc.include",
+        "lxc.init.cmd",
+        "lxc.init.cwd",
+        "lxc.kmsg",
+        "lxc.log.file",
+        "lxc.log.level",
+        "lxc.mount.auto",
+        "lxc.mount.entry",
+        "lxc.mount.fstab",
+        "lxc.pty.max",
+        "lxc.rootfs.mount",
+        "lxc.seccomp.notify.cookie",
+        "lxc.seccomp.notify.proxy",
+        "lxc.seccomp.profile",
+        "lxc.selinux.context",
+        "lxc.signal.halt",
+        "lxc.signal.reboot",
+        "lxc.signal.stop",
+        "lxc.start.auto",
+        "lxc.start.delay",
+        "lxc.start.order",
+        "lxc.sysctl.fs.mqueue",
+        "lxc.sysctl.kernel.msgmax",
+        "lxc.sysctl.kernel.msgmnb",
+        "lxc.sysctl.kernel.msgmni",
+        "lxc.sysctl.kernel.sem",
+        "lxc.sysctl.kernel.shm_rmid_forced",
+        "lxc.sysctl.kernel.shmall",
+        "lxc.sysctl.kernel.shmmax",
+        "lxc.sysctl.kernel.shmmni",
+        "lxc.tty.max",
+        "lxc.uts.name",
+    }
+)
+# is_valid_lxc_conf_key, same file: whole families pass
+_FAMILIES = ("lxc.cgroup.", "lxc.cgroup2.", "lxc.prlimit.", "lxc.net.")
+
+# $valid_lxc_conf_keys with a message: Proxmox drops the line
+_REFUSED = {
+    "lxc.rootfs.path": "Proxmox makes lxc.rootfs.path from `rootfs` and drops this one",
+    "lxc.rootfs.options": "Proxmox drops it: use mount options in `rootfs`",
+}
+# $deprecated_lxc_conf_keys: Proxmox passes them on, LXC (since 3.0) then refuses to start
+_RENAMED = {
+    "lxc.aa_profile": "lxc.apparmor.profile",
+    "lxc.aa_allow_incomplete": "lxc.apparmor.allow_incomplete",
+    "lxc.console": "lxc.console.path",
+    "lxc.devttydir": "lxc.tty.dir",
+    "lxc.haltsignal": "lxc.signal.halt",
+    "lxc.rebootsignal": "lxc.signal.reboot",
+    "lxc.stopsignal": "lxc.signal.stop",
+    "lxc.id_map": "lxc.idmap",
+    "lxc.init_cmd": "lxc.init.cmd",
+    "lxc.loglevel": "lxc.log.level",
+    "lxc.logfile": "lxc.log.file",
+    "lxc.mount": "lxc.mount.fstab",
+    "lxc.pts": "lxc.pty.max",
+    "lxc.se_context": "lxc.selinux.context",
+    "lxc.seccomp": "lxc.seccomp.profile",
+    "lxc.tty": "lxc.tty.max",
+    "lxc.utsname": "lxc.uts.name",
+}
+_RENAMED_FAMILIES = {"lxc.limit.": "lxc.prlimit.", "lxc.network.": "lxc.net.0."}
+
+
+@dataclass(frozen=True)
+class RawKey:
+    """One raw line of a container's conf, such as `lxc.mount.auto` with `sys:rw`.
+
+    `value` has no blanks around it and no control characters; it may be empty, which in LXC
+    clears what was set before.
+    """
+
+    key: str
+    value: str
+
+    @property
+    def line(self) -> str:
+        """The line as Proxmox itself writes it: `lxc.mount.auto: sys:rw`."""
+        return f"{self.key}: {self.value}"
+
+
+def parse_raw(text: str) -> RawKey:
+    """Read `key=value`, `key = value`, `key: value` or `key:value`.
+
+    Raises ValueError with what to write instead when Proxmox would drop the line, or would pass
+    it on to an LXC that then refuses to start. Control characters are the caller's to refuse.
+    """
+    text = text.strip()
+    match = _LINE.fullmatch(text)
+    if not match:
+        raise ValueError(_why_not_a_line(text))
+    raw = RawKey(match[1], match[2])
+    if raw.key in _REFUSED:
+        raise ValueError(_REFUSED[raw.key])
+    if new := _new_name(raw.key):
+        raise ValueError(f"LXC 3.0 renamed it and refuses the old name: write {new}")
+    if raw.key not in ACCEPTED and not raw.key.startswith(_FAMILIES):
+        raise ValueError(f"Proxmox does not know {raw.key} and drops the line: remove it")
+    if raw.key == "lxc.mount.entry" and raw.value:
+        _check_mount_entry(raw.value)
+    return raw
+
+
+def dangers(raw: RawKey) -> Iterator[str]:
+    """Say what a raw key gives away, one sentence each; nothing for a harmless one."""
+    key, value = raw.key, raw.value
+    words = value.split()
+    if key in ("lxc.cgroup2.devices.allow", "lxc.cgroup.devices.allow") and words[:1] == ["a"]:
+        yield "lets the container use every device of the host; name the ones it needs"
+    elif key.startswith("lxc.cgroup."):
+        yield "is cgroup v1 and does nothing on Proxmox VE 7 and later; use lxc.cgroup2"
+    elif key == "lxc.cap.drop" and value in ("", "none"):
+        yield "drops no capability: root keeps all of them inside"
+    elif key == "lxc.cap.keep" and value:
+        # LXC conf.c lxc_setup takes one of the two; common.conf drops, userns.conf takes it back
+        yield "does not go with lxc.cap.drop, which Proxmox sets for privileged containers"
+        if "," in value:
+            yield "capabilities are separated by blanks; with commas LXC knows none of them"
+    elif key == "lxc.mount.auto":
+        yield from _auto_mount_dangers(words)
+    elif key == "lxc.mount.entry":
+        yield from _mount_entry_dangers(words)
+    elif key == "lxc.apparmor.allow_incomplete" and value != "0":
+        yield "starts the container also where the kernel enforces only part of the profile"
+    elif key == "lxc.seccomp.profile" and value in ("", "none", "/dev/null"):
+        yield "turns the system call filter off"
+    elif key == "lxc.idmap" and len(words) == 4 and words[2] == "0":
+        yield "maps ids of the container to the host's own root"
+    elif key.startswith("lxc.hook.") and key != "lxc.hook.version":
+        yield "runs a program as root on the host"
+    elif key == "lxc.include":
+        yield "brings in more keys that are not looked at here"
+
+
+def mount_danger(source: str) -> str | None:
+    """Say what a bind mount of this host path gives away, or None for ordinary data."""
+    if source == "/" or source in _SENSITIVE:
+        return f"hands the host's {source} to the container"
+    if source.endswith(("/docker.sock", "/containerd.sock")):
+        return "hands over a container engine's socket, which is root on its machine"
+    return None
+
+
+_SENSITIVE = frozenset(
+    {
+        "/boot",
+        "/dev",
+        "/dev/mem",
+        "/dev/kmem",
+        "/etc",
+        "/etc/pve",
+        "/proc",
+        "/root",
+        "/run",
+        "/sys",
+        "/var",
+    }
+)
+
+
+def _auto_mount_dangers(words: list[str]) -> Iterator[str]:
+    if {"proc", "proc:rw"} & set(words):
+        yield "makes all of /proc writable, /proc/sys and sysrq-trigger included"
+    if {"sys", "sys:rw"} & set(words):
+        yield "makes all of /sys writable"
+
+
+def _mount_entry_dangers(words: list[str]) -> Iterator[str]:
+    if len(words) < 2:
+        return
+    source, target = words[0], words[1].lstrip("/")
+    if target == "sys/module/apparmor/parameters/enabled":
+        yield "hides AppArmor from Docker, which then confines nothing inside"
+    elif source == "/dev/fuse":
+        yield 'mounts /dev/fuse by hand; "fuse=1" in pct_options does it, device rule included'
+    elif danger := mount_danger(source):
+        yield danger
+    if words[1].startswith("/"):
+        # LXC conf.c mount_entry_on_absolute_rootfs
+        yield f"has an absolute target, which LXC ignores outside its rootfs path: write {target}"
+
+
+def _check_mount_entry(value: str) -> None:
+    words = value.split()
+    if len(words) < 3:
+        raise ValueError("an fstab line is expected: SOURCE TARGET TYPE OPTIONS")
+    for path in words[:2]:
+        if ".." in path.split("/"):
+            raise ValueError("a path must not hold '..'")
+
+
+def _new_name(key: str) -> str | None:
+    for old, new in _RENAMED_FAMILIES.items():
+        if key.startswith(old):
+            return new + key.removeprefix(old)
+    return _RENAMED.get(key)
+
+
+def _why_not_a_line(text: str) -> str:
+    head = re.split(r"[\s:=]", text, maxsplit=1)[0]
+    if not head.lower().startswith("lxc."):
+        return "a raw key begins with lxc., as in lxc.mount.auto=sys:rw"
+    if head != head.lower():
+        return f"Proxmox knows lower case only: write {head.lower()}"
+    return "write KEY=VALUE or KEY: VALUE, with no blank before the colon"
