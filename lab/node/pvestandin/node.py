@@ -1,0 +1,76 @@
+"""Paths, errors and small file moves: what every part of the stand-in needs of its node."""
+
+# ruff: noqa: PTH104, PTH108, PTH123
+from __future__ import annotations
+
+import os
+import re
+import sys
+
+ROOT = os.environ.get("PCT_ROOT", "/").rstrip("/")
+
+
+class PctError(Exception):
+    """Ends the command: its text goes to stderr, its code becomes the exit code."""
+
+    def __init__(self, text: str, code: int = 255) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def path(node_path: str) -> str:
+    """Where a path of the node lies, below PCT_ROOT in tests."""
+    return ROOT + node_path
+
+
+def name() -> str:
+    """The node's name, as it appears in messages."""
+    return (read(path("/etc/hostname")) or b"").decode().strip() or os.uname().nodename
+
+
+def read(file: str) -> bytes | None:
+    """A file's bytes, None if it is not there."""
+    try:
+        with open(file, "rb") as handle:
+            return handle.read()
+    except OSError:
+        return None
+
+
+def replace(file: str, content: bytes, mode: int = 0o644) -> None:
+    """Write `file.tmp.PID` beside the file and rename it, as PVE::Tools::file_set_contents does."""
+    temporary = f"{file}.tmp.{os.getpid()}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with open(descriptor, "wb") as handle:
+            handle.write(content)
+        os.rename(temporary, file)
+    except OSError:
+        os.unlink(temporary)
+        raise
+
+
+def warn(text: str) -> None:
+    """A warning: stderr, or stdout in a command that the real pct runs as a task (see cli)."""
+    sys.stderr.flush()
+    print(text, file=warn_stream(), flush=True)
+
+
+_in_task = False
+
+
+def enter_task() -> None:
+    """From here on warnings go where a task's output goes: stdout."""
+    global _in_task
+    _in_task = True
+
+
+def warn_stream():  # type: ignore[no-untyped-def]
+    """The stream that warnings go to."""
+    return sys.stdout if _in_task else sys.stderr
+
+
+def running() -> set[str]:
+    """CTIDs whose LXC monitor listens (its abstract socket), as PVE::LXC lists them."""
+    sockets = (read(path("/proc/net/unix")) or b"").decode(errors="replace")
+    return set(re.findall(r" @/var/lib/lxc/(\d+)/command$", sockets, re.MULTILINE))
