@@ -1,8 +1,6 @@
 """The `features` line of a container: read, checked and merged.
 
-Source: pve-container `PVE/LXC/Config.pm` (`$features_desc`) and pve-common
-`PVE/JSONSchema.pm parse_property_string`: parts at commas, `name=value`, no name twice, blanks
-belong to the name.
+Source: pve-container `PVE/LXC/Config.pm`, `$features_desc`.
 """
 
 from __future__ import annotations
@@ -10,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+from phoenix import property_string
 
 # print_property_string sorts the names; the manual lists them the same way
 CANONICAL = ("force_rw_sys", "fuse", "keyctl", "mknod", "mount", "nesting")
@@ -41,16 +41,10 @@ class Features(Mapping[str, str]):
         Raises ValueError where Proxmox calls the line malformed: a part without `=`, a name
         that stands twice. Names and values that it does not know are kept; see `problems`.
         """
-        values: dict[str, str] = {}
-        for part in (text or "").split(","):
-            if not part.strip():
-                continue
-            name, equals, value = part.partition("=")
-            if not (name and equals and value):
-                raise ValueError(f"features: {part!r} is not of the form name=value")
-            if name in values:
-                raise ValueError(f"features: {name!r} stands twice")
-            values[name] = value
+        try:
+            values = property_string.parse(text or "")
+        except ValueError as error:
+            raise ValueError(f"features: {error}") from None
         return cls(values)
 
     @classmethod
@@ -68,7 +62,7 @@ class Features(Mapping[str, str]):
         return len(self._values)
 
     def __str__(self) -> str:
-        return ",".join(f"{name}={value}" for name, value in self._values.items())
+        return property_string.render(self._values)
 
     def __repr__(self) -> str:
         return f"Features({str(self)!r})"
@@ -155,7 +149,7 @@ def _same(name: str, one: str, other: str) -> bool:
 
 def _normal(name: str, value: str) -> object:
     if name == "mount":
-        # _mount_features in LXC.pm splits at ";" and blanks; the order means nothing
+        # make_apparmor_config splits the list (";" or blanks) and writes a rule for each
         return frozenset(re.findall(r"[^; ]+", value))
     if _TRUE.fullmatch(value):
         return True

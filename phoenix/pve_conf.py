@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -107,6 +107,9 @@ class Section:
 
     def __contains__(self, key: object) -> bool:
         return any(line.kind == "key" and line.key == key for line in self.lines)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
 
     def get(self, key: str, default: str | None = None) -> str | None:
         """The value of a plain key, or `default`."""
