@@ -1,0 +1,10 @@
+"""Show what is confined and what is not, as the host sees it. Changes nothing.
+
+    pyinfra inventory.py deploys/audit.py -y [--data strict=true]
+
+strict=true: exit code 1 if there is any finding.
+"""
+
+from deploys.survey import audit
+
+audit()

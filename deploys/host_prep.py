@@ -1,0 +1,26 @@
+"""Prepare the node: install and load the AppArmor profiles that its containers name.
+
+    pyinfra inventory.py deploys/host_prep.py [--dry] [-y] [--data only=910,953]
+
+Touches no container. harden.py does the same first.
+"""
+
+from pyinfra import host
+
+from deploys.survey import survey
+from operations import apparmor
+
+run = survey()
+
+for change in host.loop(run.plan.profiles):
+    run.step(
+        apparmor.profile,
+        name=f"AppArmor profile {change.name}",
+        profile=change.name,
+        text=change.after,
+        run=run.id,
+        observed=run.node_apparmor,
+    )
+
+if run.plan.profiles:
+    run.verdict()

@@ -1,0 +1,198 @@
+"""What the recipes share: the options, the fleet file and what the facts say of all nodes.
+
+pyinfra runs a deploy file once per host, side by side. Some questions are about all of them
+(is a CTID of `only=` anywhere?), so the first host to arrive asks every node, and the others
+take the same answer.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from gevent.lock import RLock
+from gevent.pool import Group
+from pyinfra.api import DeployError, Host, State
+from pyinfra.api.facts import get_fact
+from pyinfra.api.operation import OperationMeta
+from pyinfra.api.output import echo
+from pyinfra.context import ctx_host, ctx_state
+from pyinfra.operations import python
+
+from facts.apparmor import AppArmor
+from facts.docker import Dockers
+from facts.pct import Containers
+from phoenix.apparmor import ObservedAppArmor, profile_names
+from phoenix.config import Fleet, FleetError, parse_fleet
+from phoenix.journal import new_run_id
+from phoenix.observed import ObservedPct
+from phoenix.options import Options, OptionsError, parse_options
+from phoenix.plan import NodePlan, absent_note, check_selection, plan_node, profile_files
+from phoenix.report import Finding, audit_lines, audit_node, plan_lines
+
+TEMPLATES = Path(__file__).parents[1] / "templates/apparmor"
+
+T = TypeVar("T")
+
+
+@dataclass
+class Run:
+    """One run of pyinfra: what its nodes share. `steps`: the operations that may fail."""
+
+    state: State
+    id: str
+    options: Options
+    fleet: Fleet
+    pct: dict[Host, ObservedPct]
+    apparmor: dict[Host, ObservedAppArmor]
+    plans: dict[Host, NodePlan]
+    steps: list[OperationMeta] = field(default_factory=list)
+
+    @property
+    def plan(self) -> NodePlan:
+        """The plan of the node at hand."""
+        return self.plans[ctx_host.get()]
+
+    @property
+    def node_apparmor(self) -> ObservedAppArmor:
+        """What the node at hand said of its AppArmor."""
+        return self.apparmor[ctx_host.get()]
+
+    def step(self, operation: Callable[..., OperationMeta], **arguments: object) -> None:
+        """Add an operation that is left out, on every node, once one step has failed anywhere.
+
+        Its failure does not drop the host (pyinfra would drop the result table with it);
+        `verdict` turns it into the exit code.
+        """
+        self.steps.append(operation(_ignore_errors=True, _if=self.is_going_well, **arguments))
+
+    def is_going_well(self) -> bool:
+        """Whether no step that has run so far has failed, on any node."""
+        return not any(step.is_complete() and step.did_error() for step in self.steps)
+
+    def verdict(self) -> None:
+        """Add the last operation of a node: it makes the run's exit code tell the truth."""
+        here = ctx_host.get()
+
+        def tell() -> None:
+            if not self.is_going_well():
+                self.state.failed_hosts.add(here)
+
+        python.call(name="Verdict", function=tell)
+
+
+_lock = RLock()
+_runs: WeakKeyDictionary[State, Run] = WeakKeyDictionary()
+
+
+def survey() -> Run:
+    """The run at hand, asked for once per pyinfra run. Raises DeployError, nothing else.
+
+    Shows the plan: `--dry` stops after it.
+    """
+    state = ctx_state.get()
+    with _lock:
+        if state not in _runs:
+            _runs[state] = _survey(state)
+            _show(line for plan in _runs[state].plans.values() for line in plan_lines(plan))
+        return _runs[state]
+
+
+def audit() -> None:
+    """Show one table for all nodes, and with strict=true fail the nodes that have findings."""
+    state = ctx_state.get()
+    with _lock:
+        if state in _runs:
+            return
+        run = _runs[state] = _survey(state)
+        dockers = _ask(
+            state,
+            lambda host: get_fact(
+                state,
+                host,
+                Dockers,
+                kwargs={"ctids": tuple(c.ctid for c in run.pct[host].containers.values() if c.pid)},
+            ),
+        )
+        findings: dict[Host, list[Finding]] = {
+            host: audit_node(run.fleet, run.options, pct, dockers[host], run.plans[host])
+            for host, pct in run.pct.items()
+        }
+        _show(note for plan in run.plans.values() for note in plan.notes)
+        _show(audit_lines([finding for found in findings.values() for finding in found]))
+        if run.options.strict:
+            state.failed_hosts |= {
+                host for host, found in findings.items() if not all(f.ok for f in found)
+            }
+
+
+def _survey(state: State) -> Run:
+    if state.failed_hosts:
+        names = ", ".join(sorted(host.name for host in state.failed_hosts))
+        raise DeployError(
+            f"cannot reach {names}: nothing was changed; "
+            "bring it up, or leave it out with pyinfra's --exclude NODE"
+        )
+    try:
+        options = parse_options(state.inventory.override_data)
+    except OptionsError as error:
+        raise DeployError(str(error)) from None
+    templates = {path.name: path.read_text() for path in sorted(TEMPLATES.glob("*.j2"))}
+    fleet = _read_fleet(Path(options.fleet), profile_names(templates))
+    pct = _ask(state, lambda host: get_fact(state, host, Containers))
+    problems = check_selection(fleet, options, pct.values())
+    if problems:
+        raise DeployError("\n".join(problems))
+    if note := absent_note(fleet, options, pct.values()):
+        _show([note])
+    apparmor = _ask(
+        state,
+        lambda host: get_fact(
+            state,
+            host,
+            AppArmor,
+            kwargs={"files": tuple(profile_files(fleet, options, pct[host]))},
+        ),
+    )
+    plans = {host: plan_node(fleet, options, pct[host], apparmor[host], templates) for host in pct}
+    if problems := [problem for plan in plans.values() for problem in plan.problems]:
+        raise DeployError("\n".join(problems))
+    run_id = new_run_id(datetime.now(UTC), secrets.randbits(16))
+    return Run(state, run_id, options, fleet, pct, apparmor, plans)
+
+
+def _read_fleet(path: Path, templates: Iterable[str]) -> Fleet:
+    try:
+        return parse_fleet(path.read_bytes(), list(templates))
+    except OSError as error:
+        raise DeployError(
+            f"cannot read the fleet file {path}: {error.strerror}: name it with --data fleet=PATH"
+        ) from None
+    except FleetError as error:
+        lines = "\n".join(f"{path}: {problem}" for problem in error.problems)
+        raise DeployError(lines) from None
+
+
+def _ask(state: State, question: Callable[[Host], T]) -> dict[Host, T]:
+    """Ask all nodes side by side, outside pyinfra's own pool: its greenlets wait for us."""
+
+    def ask(host: Host) -> T:
+        with ctx_state.use(state), ctx_host.use(host):
+            return question(host)
+
+    hosts = sorted(state.inventory.get_active_hosts(), key=lambda host: host.name)
+    answers = dict(zip(hosts, Group().map(ask, hosts), strict=True))
+    if state.failed_hosts:
+        names = ", ".join(sorted(host.name for host in state.failed_hosts))
+        raise DeployError(f"{names} did not answer as a Proxmox VE node does; nothing was changed")
+    return answers
+
+
+def _show(lines: Iterable[str]) -> None:
+    for line in lines:
+        echo(line, err=True)

@@ -1,0 +1,45 @@
+"""What a node says of its AppArmor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pyinfra.api import FactBase, QuoteString, StringCommand
+from typing_extensions import override
+
+from phoenix.apparmor import ObservedAppArmor, parse_apparmor
+
+SCRIPT = Path(__file__).parents[1] / "templates/node/apparmor.sh"
+
+
+class AppArmor(FactBase[ObservedAppArmor]):
+    """Kernel switch, parser, ABIs, loaded profiles, and the named files of `/etc/apparmor.d`.
+
+    ```
+    enabled Y
+    parser 4.1.0
+    abi 4.0
+    loaded lxc-docker-nested (enforce)
+    file lxc-docker-nested abi%20<abi/4.0>,%0A
+    ```
+
+    becomes `ObservedAppArmor(enabled=True, parser=(4, 1, 0), abis={"4.0"},
+    loaded={"lxc-docker-nested": "enforce"}, files={"lxc-docker-nested": "abi <abi/4.0>,\\n"})`.
+    """
+
+    @override
+    def command(self, files: tuple[str, ...] = ()) -> StringCommand:
+        """Ask once, for all `files` of interest."""
+        script = SCRIPT.read_text()
+        return StringCommand(
+            "sh", "-c", QuoteString(script), "apparmor", *(QuoteString(name) for name in files)
+        )
+
+    @staticmethod
+    @override
+    def default() -> ObservedAppArmor:
+        return ObservedAppArmor()
+
+    @override
+    def process(self, output: list[str]) -> ObservedAppArmor:
+        return parse_apparmor(output)

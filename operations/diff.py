@@ -1,0 +1,20 @@
+"""Diffs of our operations on screen, in pyinfra's own form."""
+
+from __future__ import annotations
+
+from pyinfra import host, state
+from pyinfra.api.output import echo
+from pyinfra.operations.util.files import generate_color_diff
+
+
+def show_diff(path: str, before: str | None, after: str) -> None:
+    """Print how a file changes, as `files.put` does under `--diff`; None: it is new.
+
+    To stderr, and only while changes are detected: `--json` owns stdout, and the operation's
+    generator runs once more when it is executed.
+    """
+    if not state.config.DIFF or state.is_executing:
+        return
+    echo(f"{host.print_prefix}{path}{' (new)' if before is None else ''}", err=True)
+    for line in generate_color_diff((before or "").splitlines(), after.splitlines()):
+        echo(f"    {line}", err=True)

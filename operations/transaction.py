@@ -1,0 +1,98 @@
+"""A run on a node: stage everything where it harms nothing, then commit container by container."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from base64 import encodebytes
+from collections.abc import Generator, Mapping
+from pathlib import Path
+
+from pyinfra.api import OperationValueError, QuoteString, StringCommand, operation
+
+from operations.diff import show_diff
+from phoenix.journal import check_run_id
+from phoenix.plan import ContainerChange
+
+NODE = Path(__file__).parents[1] / "templates/node"
+STATE = "/var/lib/phoenix-harden"
+RUNS = f"{STATE}/runs"
+
+#: Seconds after which a commit that does not end is given up by the operator; the node goes on.
+COMMIT_TIMEOUT = 1800
+
+
+@operation()
+def stage(run: str, changes: tuple[ContainerChange, ...]) -> Generator[StringCommand, None, None]:
+    """Lay the run's folder with everything that its commits need; nothing live is touched.
+
+    + run: id of the run
+    + changes: the containers to change, with their confs before and after
+
+    One command: the files travel as a tar on stdin, not through a world-readable temporary file.
+    """
+    folder = f"{RUNS}/{check_run_id(run)}"
+    files = {
+        "commit": ((NODE / "commit.sh").read_bytes(), 0o700),
+        "probe.tar": (_tar({"probe": ((NODE / "probe").read_bytes(), 0o755)}), 0o600),
+    }
+    for change in changes:
+        show_diff(f"/etc/pve/lxc/{change.ctid}.conf", change.before.render(), change.after.render())
+        files.update(
+            (f"{change.ctid}/{name}", (data, 0o600)) for name, data in _staged(change).items()
+        )
+    yield StringCommand(
+        "umask 077 && mkdir -p",
+        QuoteString(folder),
+        "&& base64 -d | tar -x -C",
+        QuoteString(folder),
+        "&& sync -f",
+        QuoteString(folder),
+        _stdin=encodebytes(_tar(files)).decode(),
+    )
+
+
+@operation()
+def commit(run: str, ctid: int) -> Generator[StringCommand, None, None]:
+    """Swap in what is staged for one container, restart it, prove it, or put it back.
+
+    + run: id of the run
+    + ctid: the container
+
+    Runs in a transient unit, so that it finishes or restores without the operator. Fails when
+    the container was refused or restored; its lines say why.
+    """
+    if isinstance(ctid, bool) or not 100 <= ctid <= 999_999_999:
+        raise OperationValueError(f"{ctid!r} is not a CTID")
+    unit = f"phoenix-harden-{check_run_id(run)}-{ctid}"
+    yield StringCommand(
+        "systemd-run --wait --pipe --collect --quiet",
+        QuoteString(f"--unit={unit}"),
+        QuoteString(f"--description=phoenix-harden: commit CT {ctid}"),
+        QuoteString(f"{RUNS}/{run}/commit"),
+        str(ctid),
+        _timeout=COMMIT_TIMEOUT,
+    )
+
+
+def _staged(change: ContainerChange) -> Mapping[str, bytes]:
+    """The files of one container, as `templates/node/commit.sh` reads them."""
+    files = {"conf": change.after.to_bytes(), "before": change.before_sha256.encode()}
+    if change.profile:
+        files["profile"] = change.profile.encode()
+    if change.docker:
+        files["docker"] = b""
+    if change.restart:
+        files["restart"] = b""
+    return files
+
+
+def _tar(files: Mapping[str, tuple[bytes, int]]) -> bytes:
+    """A tar of these files (data, mode), the same bytes for the same input."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, (data, mode) in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(data), mode
+            tar.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()

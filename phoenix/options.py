@@ -1,0 +1,81 @@
+"""What an operator gives with `--data KEY=VALUE`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool, ValidationError
+
+from phoenix.apparmor import PROFILE_NAME
+
+#: Keys of pyinfra's own command line (`--user`, `--key`, ...) arrive in the same mapping.
+PYINFRA_KEYS = frozenset({"ssh_user", "ssh_key", "ssh_key_password", "ssh_port", "ssh_password"})
+
+
+def _ctids(value: object) -> tuple[int, ...]:
+    """`910` arrives as a number, `910,953` as a text, `[910,953]` as a list."""
+    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    texts = [str(part).strip() for part in parts]
+    wrong = [text for text in texts if not re.fullmatch(r"[1-9][0-9]{2,8}", text)]
+    if wrong or any(isinstance(part, bool) for part in parts):
+        raise ValueError(f"write CTIDs with commas between them, like 910,953 (not {value!r})")
+    return tuple(dict.fromkeys(int(text) for text in texts))
+
+
+def _profile(value: object) -> str:
+    if not isinstance(value, str) or not (value == "generated" or PROFILE_NAME.fullmatch(value)):
+        raise ValueError(f"write a profile's name, lxc-..., or generated (not {value!r})")
+    return value
+
+
+def _path(value: object) -> str:
+    text = str(value)
+    if isinstance(value, bool) or not text or "\0" in text:
+        raise ValueError(f"write a path (not {value!r})")
+    return text
+
+
+class Options(BaseModel):
+    """The data keys of harden, host_prep and audit; all of them may be left out.
+
+    `fleet`: the fleet file on the operator's machine; `only`: these CTIDs and no others;
+    `profile`: for the selected Docker containers, instead of what the file says;
+    `restart=never`: change the conf, leave the container running as it is;
+    `force`: go on where a check stops and says that this helps; `strict`: audit fails on any
+    finding.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fleet: Annotated[str, BeforeValidator(_path)] = "phoenix_lxc_configs.json"
+    only: Annotated[tuple[int, ...], BeforeValidator(_ctids)] = ()
+    profile: Annotated[str | None, BeforeValidator(_profile)] = None
+    restart: Literal["auto", "never"] = "auto"
+    force: StrictBool = False
+    strict: StrictBool = False
+
+
+class OptionsError(ValueError):
+    """A `--data` key or value that means nothing; its text has one line per problem."""
+
+
+def parse_options(data: Mapping[str, Any]) -> Options:
+    """Read `inventory.override_data`. Raises `OptionsError` with every problem at once."""
+    given = {key: value for key, value in data.items() if key not in PYINFRA_KEYS}
+    try:
+        return Options.model_validate(given)
+    except ValidationError as error:
+        problems = [_problem(detail) for detail in error.errors()]
+    raise OptionsError("\n".join(problems))
+
+
+def _problem(detail: Mapping[str, Any]) -> str:
+    key = str(detail["loc"][0])
+    if detail["type"] == "extra_forbidden":
+        return f"--data {key}: unknown key; there are: {', '.join(Options.model_fields)}"
+    if detail["type"] == "bool_type":
+        return f"--data {key}={detail['input']}: write true or false"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    return f"--data {key}={detail['input']}: {message}"

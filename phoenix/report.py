@@ -1,0 +1,118 @@
+"""What an operator reads: the plan before a run, the table of an audit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from phoenix.apparmor import Label
+from phoenix.config import Container, Fleet
+from phoenix.docker import ObservedDocker
+from phoenix.observed import ObservedContainer, ObservedPct
+from phoenix.options import Options
+from phoenix.plan import NodePlan, host_profile, wanted_profile
+
+HARDEN = "pyinfra inventory.py deploys/harden.py"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One container in the audit; `ok` is False for what strict=true fails on."""
+
+    node: str
+    ctid: int
+    name: str
+    wanted: str
+    label: str
+    docker: str
+    ok: bool
+    verdict: str
+
+
+def plan_lines(plan: NodePlan) -> Iterator[str]:
+    """The plan in words, one line each."""
+    for note in plan.notes:
+        yield f"{plan.node}: {note}"
+    if plan.empty:
+        yield f"{plan.node}: nothing to change"
+    for profile in plan.profiles:
+        yield f"{plan.node}: profile {profile.name}: {profile.reason}"
+    for change in plan.containers:
+        how = "restarts" if change.restart else "no restart"
+        yield f"{plan.node}: CT {change.ctid} {change.name}: {'; '.join(change.reasons)} ({how})"
+
+
+def audit_node(
+    fleet: Fleet,
+    options: Options,
+    pct: ObservedPct,
+    dockers: Mapping[int, ObservedDocker],
+    plan: NodePlan,
+) -> list[Finding]:
+    """One finding per container of the node, in the order of CTIDs."""
+    changes = {change.ctid: change for change in plan.containers}
+    findings = []
+    for ctid, observed in sorted(pct.containers.items()):
+        if options.only and ctid not in options.only:
+            continue
+        container = fleet.containers.get(ctid)
+        docker = dockers.get(ctid)
+        drift = changes[ctid].reasons if ctid in changes else ()
+        ok, verdict = _verdict(container, options, observed, docker, drift)
+        findings.append(
+            Finding(
+                pct.node,
+                ctid,
+                observed.conf.hostname or "",
+                wanted_profile(container, options) if container else "-",
+                observed.label or "-",
+                str(docker) if docker else "-",
+                ok,
+                verdict,
+            )
+        )
+    return findings
+
+
+def _verdict(
+    container: Container | None,
+    options: Options,
+    observed: ObservedContainer,
+    docker: ObservedDocker | None,
+    drift: Sequence[str],
+) -> tuple[bool, str]:
+    """Whether a container is as it should be, and if not what to do."""
+    if observed.conf.template:
+        return True, "template"
+    label = Label.parse(observed.label) if observed.label else None
+    if container is None:
+        if label and not label.confined:
+            return False, f"not in {options.fleet}: add it there to have it confined"
+        return True, f"not in {options.fleet}"
+    if wanted_profile(container, options) == "unconfined" and not (label and label.confined):
+        return False, "unconfined on request: phoenix adopt names a profile in the fleet file"
+    if drift:
+        return False, f"drift: {'; '.join(drift)}: run {HARDEN} --data only={observed.ctid}"
+    if label is None:
+        return True, "stopped; its conf is right"
+    expected = host_profile(container, options)
+    if expected and (label.profile != expected or not label.confined):
+        return False, f"runs as {label}, not {expected} (enforce): run {HARDEN}"
+    if docker and docker.state in ("dead", "hung"):
+        return False, f"confined, but Docker is {docker.state}: journalctl -u docker in the guest"
+    return True, "confined"
+
+
+def audit_lines(findings: Sequence[Finding]) -> Iterator[str]:
+    """The audit as a table."""
+    rows = [["NODE", "CTID", "NAME", "WANTED", "LIVE LABEL", "DOCKER", "", "VERDICT"]]
+    for f in findings:
+        mark = "ok" if f.ok else "!!"
+        rows.append([f.node, str(f.ctid), f.name, f.wanted, f.label, f.docker, mark, f.verdict])
+    if len({f.node for f in findings}) == 1:
+        rows = [row[1:] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    bad = sum(not f.ok for f in findings)
+    yield f"{len(findings)} containers, {bad} to look at"

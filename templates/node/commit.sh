@@ -1,0 +1,208 @@
+#!/bin/sh
+# commit CTID - the dangerous part of a run, done on the node alone.
+#
+# Swaps in what was staged in RUN/CTID, restarts the container and proves it; or puts the old
+# state back, restarts and proves that. Runs in a transient unit, so that losing the operator
+# does not stop it. RUN is the folder that this file lies in. Staged, each value a file:
+#
+#   RUN/CTID/conf      the new /etc/pve/lxc/CTID.conf
+#   RUN/CTID/before    sha256 of the conf that it was planned on
+#   RUN/CTID/profile   if there: host half of the label that PID 1 must carry, in enforce mode
+#   RUN/CTID/docker    if there: Docker must work in it
+#   RUN/CTID/restart   if there: restart it (a stopped container stays stopped)
+#
+# Exit: 0 done · 1 failed, the old state is back · 2 refused, nothing was changed
+#       3 failed, and the old state could not be proven: look at it by hand
+# shellcheck disable=SC2317 # the checks of the gate are called by name
+set -u
+standard=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+# PHOENIX_ROOT and PHOENIX_PATH: a fake root and fake tools, for the tests
+export LC_ALL=C PATH="${PHOENIX_PATH:+$PHOENIX_PATH:}$standard"
+root=${PHOENIX_ROOT:-}
+ct=$1
+run=$(cd "$(dirname "$0")" && pwd)
+staged=$run/$ct
+conf=$root/etc/pve/lxc/$ct.conf
+lock=$root/run/lock/lxc/pve-config-$ct.lock
+profile=$(cat "$staged/profile" 2>/dev/null)
+began=$(date +%s)
+
+say() { printf 'CT %s: %s\n' "$ct" "$*"; }
+sha256() { sha256sum | cut -d' ' -f1; }
+journal() { # EVENT [KEY VALUE]...: values are hashes, numbers and words of ours
+    line="{\"time\":\"$(date -u +%Y-%m-%dT%H:%M:%SZ)\",\"ctid\":$ct,\"event\":\"$1\""
+    shift
+    while [ $# -gt 0 ]; do
+        line="$line,\"$1\":\"$2\""
+        shift 2
+    done
+    printf '%s}\n' "$line" >>"$run/journal.jsonl" && sync "$run/journal.jsonl"
+}
+refuse() {
+    say "refused: $*"
+    exit 2
+}
+
+# --- swap: Proxmox's own lock and way of writing, as in PVE::AbstractConfig -----------------
+
+swap() { # FILE EXPECTED: put FILE in the conf's place if the conf still has that digest
+    (
+        flock -w 10 8 || exit 3
+        [ "$(sha256 <"$conf")" = "$2" ] || exit 4
+        umask 027
+        # a name that Proxmox uses itself; pmxcfs sets owner and mode on its own
+        cat "$1" >"$conf.tmp.$$" || exit 5
+        chgrp www-data "$conf.tmp.$$" 2>/dev/null
+        sync "$conf.tmp.$$" 2>/dev/null
+        mv -f "$conf.tmp.$$" "$conf" || exit 5
+    ) 8>>"$lock"
+    code=$?
+    case $code in
+    0) ;;
+    3) say "got no lock on $lock in 10 s: another task works on this container" ;;
+    4) say "somebody changed $conf since this run was planned" ;;
+    *)
+        rm -f "$conf".tmp.*
+        say "cannot write $conf"
+        ;;
+    esac
+    return "$code"
+}
+
+# --- restart --------------------------------------------------------------------------------
+
+running() { [ "$(pct status "$ct" 2>/dev/null)" = 'status: running' ]; }
+restart() {
+    if running; then
+        pct shutdown "$ct" --timeout 90 || pct stop "$ct" || return
+    fi
+    pct start "$ct" && running
+}
+
+# --- gate: what must be true of the container that came up ----------------------------------
+
+guest() { # SECONDS COMMAND...: stdin goes through; give </dev/null where there is none
+    seconds=$1
+    shift
+    timeout -k 5 "$seconds" lxc-attach -n "$ct" --clear-env \
+        --set-var "PATH=$standard" -- "$@"
+}
+init_pid() { lxc-info -n "$ct" -p -H; }
+
+label_is_right() {
+    label=$(tr -d '\0' <"$root/proc/$(init_pid)/attr/apparmor/current") || return
+    case $label in
+    # stacked: the first part is the host's
+    "$profile (enforce)" | "$profile//&"*' (enforce)') ;;
+    *)
+        say "PID 1 carries '$label'"
+        return 1
+        ;;
+    esac
+}
+
+docker_answers() { # the socket answers once dockerd is ready; before it exists, ask again
+    guest 180 sh -c 'until docker info >/dev/null 2>&1; do sleep 1; done' </dev/null
+}
+
+# Our own image, never a user's: one static program that answers on port 8080.
+docker_runs() {
+    image=$(guest 60 docker import -c 'CMD ["/probe"]' - <"$run/probe.tar") || return
+    container=$(guest 120 docker run -d --pull never -p 127.0.0.1::8080 "$image" </dev/null)
+    code=$?
+    if [ "$code" = 0 ]; then
+        port=$(guest 30 docker port "$container" 8080/tcp </dev/null)
+        # the guest may have no client of its own: ask from the node, in the guest's network
+        # shellcheck disable=SC2016
+        answer=$(nsenter -t "$(init_pid)" -n timeout 30 bash -c \
+            'exec 3<>"/dev/tcp/127.0.0.1/$0" && cat <&3' "${port##*:}")
+        [ "$answer" = phoenix-harden ] || code=1
+        guest 60 docker rm -f "$container" >/dev/null </dev/null || code=1
+    fi
+    guest 60 docker rmi "$image" >/dev/null </dev/null || code=1
+    return "$code"
+}
+
+check() { # TEXT COMMAND...: one line with its verdict and how long it took
+    text=$1
+    shift
+    from=$(date +%s)
+    if "$@"; then verdict=ok; else verdict=FAILED; fi
+    say "$verdict $text ($(($(date +%s) - from)) s)"
+    [ $verdict = ok ]
+}
+gate() { # with-label|without-label
+    if [ -f "$staged/restart" ]; then check 'restarts' restart || return; fi
+    running || return 0
+    if [ "$1" = with-label ] && [ -n "$profile" ] && [ -f "$staged/restart" ]; then
+        check "PID 1 runs as $profile (enforce)" label_is_right || return
+    fi
+    if [ -f "$staged/docker" ] && [ -f "$staged/restart" ]; then
+        check 'dockerd answers' docker_answers &&
+            check 'a container of our own runs and answers on a published port' docker_runs
+    fi
+}
+
+denials() { # what AppArmor refused under this profile since we began; audit.log is complete,
+    # the kernel's ring buffer is not
+    log=$root/var/log/audit/audit.log
+    { cat "$log" 2>/dev/null || journalctl -k -o cat --since "@$began"; } | awk -v since="$began" \
+        -v mine="profile=\"${profile:-lxc-${ct}_</var/lib/lxc>}\"" '
+        /apparmor="DENIED"/ && (index($0, mine) || /profile="\/usr\/bin\/lxc-start"/) {
+            time = $0
+            sub(/.*audit\(/, "", time)
+            if (time + 0 >= since) { sub(/.*apparmor=/, "apparmor="); print "  " $0 }
+        }' | tail -n 10
+}
+
+# --- the transaction ------------------------------------------------------------------------
+
+[ -f "$staged/conf" ] || refuse "nothing is staged in $staged"
+exec 9>>"$root/var/lib/phoenix-harden/lock"
+flock -w 600 9 || refuse 'another run works on this node for more than 10 minutes: try again later'
+
+# only running containers are restarted
+running || rm -f "$staged/restart"
+before=$(cat "$staged/before")
+after=$(sha256 <"$staged/conf")
+
+mkdir -p "$run/files"
+if ! cat "$conf" >"$run/files/$before" || ! sync "$run/files/$before" "$staged/conf"; then
+    refuse "cannot keep a copy of $conf in $run/files"
+fi
+if [ "$(sha256 <"$run/files/$before")" != "$before" ]; then
+    rm -f "$run/files/$before"
+    refuse "somebody changed $conf since this run was planned: run it again"
+fi
+journal intent file "$conf" before "$before" after "$after" || refuse "cannot write $run/journal.jsonl"
+
+swap "$staged/conf" "$before" || {
+    journal refused
+    refuse 'nothing was changed: run it again'
+}
+
+if gate with-label; then
+    journal 'done' file "$conf" after "$(sha256 <"$conf")"
+    say 'done'
+    exit 0
+fi
+
+found=$(denials)
+if [ -n "$found" ]; then
+    say 'AppArmor denied since the restart:'
+    printf '%s\n' "$found"
+fi
+say 'puts the old state back'
+# Proxmox rewrites the conf at a start: what is there now is still ours to take back
+swap "$run/files/$before" "$(sha256 <"$conf")" || {
+    journal failed
+    exit 3
+}
+if gate without-label; then
+    journal restored file "$conf" after "$before"
+    say 'restored: the old conf is back and the container runs with it'
+    exit 1
+fi
+journal failed file "$conf" after "$before"
+say "the old conf is back, but the container is not healthy: pct status $ct; journalctl -e"
+exit 3

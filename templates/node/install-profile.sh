@@ -1,0 +1,56 @@
+#!/bin/sh
+# install-profile NAME RUN - install and load one AppArmor profile; its text comes on stdin in
+# base64. RUN: the run's folder, for the before-image and the journal.
+#
+# Compiled before anything is written; replaced, never removed and added (that would turn every
+# running task of the profile unconfined, for good); read back from the kernel.
+#
+# Exit: 0 loaded and enforcing · 1 nothing changed
+set -u
+umask 077
+root=${PHOENIX_ROOT:-}
+name=$1
+run=$2
+file=$root/etc/apparmor.d/$name
+new=$run/profiles/$name
+
+fail() {
+    echo "profile $name: $*" >&2
+    exit 1
+}
+journal() {
+    printf '{"time":"%s","profile":"%s",%s}\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$name" "$1" \
+        >>"$run/journal.jsonl" && sync "$run/journal.jsonl"
+}
+sha256() { sha256sum | cut -d' ' -f1; }
+
+mkdir -p "$run/profiles" "$run/files" || fail "cannot write to $run"
+base64 -d >"$new" || fail "its text did not arrive whole"
+# -K: no cache of a try; -T: not from the cache either
+apparmor_parser -Q -K -T "$new" || fail 'it does not compile on this node; nothing was changed'
+
+before=none
+if [ -f "$file" ]; then
+    before=$(sha256 <"$file")
+    cat "$file" >"$run/files/$before" || fail "cannot keep a copy in $run/files"
+fi
+journal "\"event\":\"intent\",\"before\":\"$before\",\"after\":\"$(sha256 <"$new")\"" ||
+    fail "cannot write $run/journal.jsonl"
+
+# a name that the service skips (rc.apparmor.functions: .dpkg-new), should we die in between
+if ! install -m 0644 "$new" "$file.dpkg-new" || ! mv -f "$file.dpkg-new" "$file"; then
+    fail "cannot write $file"
+fi
+if apparmor_parser -r "$file" &&
+    grep -qxF "$name (enforce)" "$root/sys/kernel/security/apparmor/profiles"; then
+    journal "\"event\":\"done\",\"after\":\"$(sha256 <"$file")\""
+    exit 0
+fi
+
+if [ "$before" = none ]; then
+    rm -f "$file"
+else
+    install -m 0644 "$run/files/$before" "$file" && apparmor_parser -r "$file"
+fi
+journal "\"event\":\"restored\",\"after\":\"$before\""
+fail "the kernel did not take it ($(grep -F "$name (" "$root/sys/kernel/security/apparmor/profiles" || echo 'not loaded')); the old state is back"
