@@ -13,9 +13,9 @@ from types import MappingProxyType
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from phoenix.features import CANONICAL as FEATURES
 from phoenix.fleet import Container, Fleet, Mount
 from phoenix.fleet_file import (
-    FEATURES,
     LIST,
     OBJECT,
     SWITCHES,

@@ -45,7 +45,7 @@ class Container:
     - `mode`: of the profile; `complain` only logs.
     - `apparmor_raw`: rules for the generated profile, without the key.
     - `features`: wanted Proxmox features and values (`"1"`, `"0"`, `"nfs;cifs"`), in the order
-      of `fleet_file.FEATURES`.
+      of `phoenix.features.CANONICAL`.
     - `raw`: raw keys in file order, never `lxc.apparmor.profile`.
     - `mounts`, `gpus`: in file order; GPUs by number.
     - `docker`, `nvidia`: whether the guest has them (`features` of the file).

@@ -22,13 +22,13 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from phoenix.apparmor import PROFILE_NAME
+from phoenix.features import CANONICAL as FEATURES
 from phoenix.raw_keys import RawKey, parse_raw
 
-SWITCHES = ("nesting", "keyctl", "fuse", "mknod", "force_rw_sys")
+SWITCHES = tuple(name for name in FEATURES if name != "mount")
 """Features of Proxmox that are on or off (pve-container LXC/Config.pm $features_desc)."""
 
-FEATURES = ("nesting", "keyctl", "fuse", "mknod", "mount", "force_rw_sys")
-"""All features of Proxmox, in the order in which a container lists them."""
 
 LOWEST_CTID, HIGHEST_CTID = 100, 999_999_999
 """The ids that Proxmox gives to guests (PVE/JSONSchema.pm pve-vmid)."""
@@ -36,7 +36,6 @@ LOWEST_CTID, HIGHEST_CTID = 100, 999_999_999
 _TRUE, _FALSE = ("1", "on", "yes", "true"), ("0", "off", "no", "false")
 # pve-container $features_desc: mount => pattern; pve_verify_list, one or more of them
 _MOUNT_TYPES = re.compile(r"[a-zA-Z0-9_]+(;[a-zA-Z0-9_]+)*", re.ASCII)
-_PROFILE = re.compile(r"lxc-[A-Za-z0-9][A-Za-z0-9._+-]*", re.ASCII)
 _MAX_GPU = 31
 
 
@@ -88,21 +87,23 @@ def _dataset(text: str) -> str:
 
 def profile(text: str) -> str:
     """Check the value of `apparmor_profile`; raises PydanticCustomError with the right spelling."""
-    if text in ("unconfined", "generated") or _PROFILE.fullmatch(text):
+    if text in ("unconfined", "generated") or PROFILE_NAME.fullmatch(text):
         return text
     one_of = "one of: a profile's name (lxc-…), generated, unconfined, or null"
     if "//" in text:
         raise _wrong("name the profile alone; for its stacked form add apparmor_stacking: true")
     hyphens = text.strip().lower().replace("_", "-")
-    if _PROFILE.fullmatch(hyphens) or hyphens in ("unconfined", "generated"):
+    if PROFILE_NAME.fullmatch(hyphens) or hyphens in ("unconfined", "generated"):
         # measured: lxc-start may enter lxc-* only, lxc_docker_nested fails with EACCES
         raise _wrong(f"write '{hyphens}'; lxc-start may enter only names that begin with lxc-")
     raise _wrong(f"lxc-start may enter only names that begin with lxc-; {one_of}")
 
 
-def _raw_key(text: str) -> RawKey:
+def _raw_key(value: object) -> RawKey:
+    if not isinstance(value, str):
+        raise _wrong("text is expected, in double quotes")
     try:
-        return parse_raw(_one_line(text))
+        return parse_raw(_one_line(value.replace("\t", " ")))
     except ValueError as error:
         raise _wrong(str(error)) from None
 
@@ -298,7 +299,7 @@ class ContainerEntry(_Part):
             WithJsonSchema(
                 {
                     "type": "string",
-                    "pattern": f"^(unconfined|generated|{_PROFILE.pattern})$",
+                    "pattern": f"^(unconfined|generated|{PROFILE_NAME.pattern})$",
                     "examples": ["lxc-docker-nested", "lxc-phoenix-v2", "generated"],
                 }
             ),
@@ -331,7 +332,7 @@ class ContainerEntry(_Part):
         list[
             Annotated[
                 RawKey,
-                PlainValidator(lambda value: _raw_key(_text(value))),
+                PlainValidator(_raw_key),
                 WithJsonSchema({"type": "string", "pattern": r"^\s*lxc\.[a-z0-9_.-]+(:|\s*=)"}),
             ]
         ]
@@ -386,9 +387,3 @@ class FleetFile(_Part):
         description="The containers by id (100 to 999999999).",
         json_schema_extra={"propertyNames": {"pattern": "^0*[1-9][0-9]{2,8}$"}},
     )
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise _wrong("text is expected, in double quotes")
-    return value

@@ -10,101 +10,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from phoenix.pve_keys import modern_key, raw_key_problem
+from phoenix.pve_values import check_value
+
 # The line that pve-container reads: LXC/Config.pm parse_pct_config.
 _LINE = re.compile(r"(lxc\.[a-z0-9_.-]+)(?::|\s*=)\s*(.*?)\s*", re.ASCII)
 
-# pve-container LXC/Config.pm $valid_lxc_conf_keys (6.1.10), the accepted ones
-ACCEPTED = frozenset(
-    {
-        "lxc.apparmor.allow_incomplete",
-        "lxc.apparmor.allow_nesting",
-        "lxc.apparmor.profile",
-        "lxc.apparmor.raw",
-        "lxc.arch",
-        "lxc.autodev",
-        "lxc.cap.drop",
-        "lxc.cap.keep",
-        "lxc.console.logfile",
-        "lxc.console.path",
-        "lxc.devtty.dir",
-        "lxc.environment",
-        "lxc.environment.hooks",
-        "lxc.environment.runtime",
-        "lxc.group",
-        "lxc.hook.autodev",
-        "lxc.hook.clone",
-        "lxc.hook.destroy",
-        "lxc.hook.mount",
-        "lxc.hook.post-stop",
-        "lxc.hook.pre-mount",
-        "lxc.hook.pre-start",
-        "lxc.hook.start",
-        "lxc.hook.stop",
-        "lxc.hook.version",
-        "lxc.idmap",
-        "lxc.include",
-        "lxc.init.cmd",
-        "lxc.init.cwd",
-        "lxc.kmsg",
-        "lxc.log.file",
-        "lxc.log.level",
-        "lxc.mount.auto",
-        "lxc.mount.entry",
-        "lxc.mount.fstab",
-        "lxc.pty.max",
-        "lxc.rootfs.mount",
-        "lxc.seccomp.notify.cookie",
-        "lxc.seccomp.notify.proxy",
-        "lxc.seccomp.profile",
-        "lxc.selinux.context",
-        "lxc.signal.halt",
-        "lxc.signal.reboot",
-        "lxc.signal.stop",
-        "lxc.start.auto",
-        "lxc.start.delay",
-        "lxc.start.order",
-        "lxc.sysctl.fs.mqueue",
-        "lxc.sysctl.kernel.msgmax",
-        "lxc.sysctl.kernel.msgmnb",
-        "lxc.sysctl.kernel.msgmni",
-        "lxc.sysctl.kernel.sem",
-        "lxc.sysctl.kernel.shm_rmid_forced",
-        "lxc.sysctl.kernel.shmall",
-        "lxc.sysctl.kernel.shmmax",
-        "lxc.sysctl.kernel.shmmni",
-        "lxc.tty.max",
-        "lxc.uts.name",
-    }
-)
-# is_valid_lxc_conf_key, same file: whole families pass
-_FAMILIES = ("lxc.cgroup.", "lxc.cgroup2.", "lxc.prlimit.", "lxc.net.")
-
-# $valid_lxc_conf_keys with a message: Proxmox drops the line
-_REFUSED = {
-    "lxc.rootfs.path": "Proxmox makes lxc.rootfs.path from `rootfs` and drops this one",
-    "lxc.rootfs.options": "Proxmox drops it: use mount options in `rootfs`",
-}
-# $deprecated_lxc_conf_keys: Proxmox passes them on, LXC (since 3.0) then refuses to start
-_RENAMED = {
-    "lxc.aa_profile": "lxc.apparmor.profile",
-    "lxc.aa_allow_incomplete": "lxc.apparmor.allow_incomplete",
-    "lxc.console": "lxc.console.path",
-    "lxc.devttydir": "lxc.tty.dir",
-    "lxc.haltsignal": "lxc.signal.halt",
-    "lxc.rebootsignal": "lxc.signal.reboot",
-    "lxc.stopsignal": "lxc.signal.stop",
-    "lxc.id_map": "lxc.idmap",
-    "lxc.init_cmd": "lxc.init.cmd",
-    "lxc.loglevel": "lxc.log.level",
-    "lxc.logfile": "lxc.log.file",
-    "lxc.mount": "lxc.mount.fstab",
-    "lxc.pts": "lxc.pty.max",
-    "lxc.se_context": "lxc.selinux.context",
-    "lxc.seccomp": "lxc.seccomp.profile",
-    "lxc.tty": "lxc.tty.max",
-    "lxc.utsname": "lxc.uts.name",
-}
-_RENAMED_FAMILIES = {"lxc.limit.": "lxc.prlimit.", "lxc.network.": "lxc.net.0."}
+# Families that Proxmox passes on and LXC (since 3.0) no longer knows.
+_RENAMED_FAMILIES = {"lxc.limit.": "lxc.prlimit."}
 
 
 @dataclass(frozen=True)
@@ -135,12 +48,11 @@ def parse_raw(text: str) -> RawKey:
     if not match:
         raise ValueError(_why_not_a_line(text))
     raw = RawKey(match[1], match[2])
-    if raw.key in _REFUSED:
-        raise ValueError(_REFUSED[raw.key])
-    if new := _new_name(raw.key):
+    if (new := _new_name(raw.key)) != raw.key:
         raise ValueError(f"LXC 3.0 renamed it and refuses the old name: write {new}")
-    if raw.key not in ACCEPTED and not raw.key.startswith(_FAMILIES):
-        raise ValueError(f"Proxmox does not know {raw.key} and drops the line: remove it")
+    if reason := raw_key_problem(raw.key):
+        raise ValueError(f"{reason} and drops this line: remove it")
+    check_value(raw.key, raw.value)
     if raw.key == "lxc.mount.entry" and raw.value:
         _check_mount_entry(raw.value)
     return raw
@@ -229,16 +141,13 @@ def _check_mount_entry(value: str) -> None:
     words = value.split()
     if len(words) < 3:
         raise ValueError("an fstab line is expected: SOURCE TARGET TYPE OPTIONS")
-    for path in words[:2]:
-        if ".." in path.split("/"):
-            raise ValueError("a path must not hold '..'")
 
 
-def _new_name(key: str) -> str | None:
+def _new_name(key: str) -> str:
     for old, new in _RENAMED_FAMILIES.items():
         if key.startswith(old):
             return new + key.removeprefix(old)
-    return _RENAMED.get(key)
+    return modern_key(key)
 
 
 def _why_not_a_line(text: str) -> str:
