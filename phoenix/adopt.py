@@ -245,8 +245,10 @@ class _Layout:
         return None
 
     def _blanks_before(self, index: int) -> str:
-        head = self.text[:index]
-        return head[len(head.rstrip(" \t\r\n")) :]
+        start = index
+        while start > 0 and self.text[start - 1] in " \t\r\n":
+            start -= 1
+        return self.text[start:index]
 
 
 def _apply(text: str, edits: Sequence[_Edit]) -> str:

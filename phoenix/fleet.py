@@ -77,6 +77,18 @@ class Container:
         """Whether a profile of its own name confines it (not `generated`, not `unconfined`)."""
         return self.profile not in ("generated", "unconfined")
 
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The host's device nodes that its GPUs need, those of the driver itself included.
+
+        Which of them exist is the node's to say. Source: NVIDIA's list of device nodes
+        (nvidia-container-cli's compute and utility capabilities).
+        """
+        if not self.gpus:
+            return ()
+        driver = ("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools")
+        return (*(f"/dev/nvidia{gpu}" for gpu in self.gpus), *driver)
+
 
 @dataclass(frozen=True)
 class Fleet:

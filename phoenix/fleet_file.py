@@ -24,6 +24,7 @@ from pydantic_core import PydanticCustomError
 
 from phoenix.apparmor import PROFILE_NAME
 from phoenix.features import CANONICAL as FEATURES
+from phoenix.pve_values import check_value
 from phoenix.raw_keys import RawKey, parse_raw
 
 SWITCHES = tuple(name for name in FEATURES if name != "mount")
@@ -108,6 +109,16 @@ def _raw_key(value: object) -> RawKey:
         raise _wrong(str(error)) from None
 
 
+def _rule(text: str) -> str:
+    if not _one_line(text).strip() or text.strip().startswith("lxc."):
+        raise _wrong('the rule alone is expected, as in "deny mount fstype=debugfs,"')
+    try:
+        check_value("lxc.apparmor.raw", text)
+    except ValueError as error:
+        raise _wrong(str(error)) from None
+    return text.strip()
+
+
 def feature(name: str, value: object) -> tuple[str, str]:
     """Read one Proxmox feature: its name, and its value as the conf has it (`"1"`, `"nfs;cifs"`).
 
@@ -190,6 +201,7 @@ LIST, OBJECT = "#list", "#object"
 
 Line: TypeAlias = Annotated[str, AfterValidator(_one_line)]
 Name: TypeAlias = Annotated[str, AfterValidator(_name), Field(pattern=r"^[^-]")]
+Rule: TypeAlias = Annotated[str, AfterValidator(_rule)]
 Dataset: TypeAlias = Annotated[str, AfterValidator(_dataset), Field(examples=["tank/data"])]
 GuestPath: TypeAlias = Annotated[str, AfterValidator(_guest_path), Field(pattern="^/")]
 HostPath: TypeAlias = Annotated[str, AfterValidator(_path), Field(pattern="^/")]
@@ -261,7 +273,7 @@ class Volume(_Part):
     name: Dataset = Field(description="The dataset's name below the pool.")
     pool: Dataset = Field(description="The ZFS pool, or a dataset in it.")
     mount_point: GuestPath = Field(description="Where the container sees it; absolute.")
-    size_gb: int | float | None = Field(None, description="Size in GB; not used here.")
+    size_gb: float | None = Field(None, description="Size in GB; not used here.")
 
 
 class MountPoint(_Part):
@@ -324,7 +336,7 @@ class ContainerEntry(_Part):
     mode: Literal["enforce", "complain"] | None = Field(
         None, description="The same as apparmor_mode."
     )
-    apparmor_raw: list[Name] | None = Field(
+    apparmor_raw: list[Rule] | None = Field(
         None,
         description='Rules added to the generated profile, as in ["deny mount fstype=debugfs,"].',
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -66,7 +67,7 @@ def read_document(data: bytes) -> Document:
     UTF-8, is larger than MAX_BYTES or nested deeper than MAX_DEPTH.
     """
     if len(data) > MAX_BYTES:
-        raise _refusal(f"{len(data)} bytes", f"a fleet file has at most {MAX_BYTES} bytes")
+        raise _refusal("", f"is larger than {MAX_BYTES} bytes, which no fleet file is")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -77,12 +78,6 @@ def read_document(data: bytes) -> Document:
         ) from None
     reader = _Reader(text)
     return Document(text, reader.document(), tuple(reader.problems))
-
-
-def position(text: str, index: int) -> str:
-    """Say where an index of a text is, as editors count: `line 3, column 5`."""
-    line = text.count("\n", 0, index) + 1
-    return f"line {line}, column {index - text.rfind(chr(10), 0, index)}"
 
 
 def _refusal(value: str, hint: str) -> FleetError:
@@ -96,6 +91,7 @@ class _Reader:
         self.text = text
         self.problems: list[Problem] = []
         self.path: list[str | int] = []
+        self.line_starts = [0, *(match.end() for match in re.finditer("\n", text))]
 
     def document(self) -> Node:
         start = self._skip(0)
@@ -139,8 +135,8 @@ class _Reader:
             self.path.append(key)
             node = self._value(self._skip(colon + 1))
             if key in members:
-                first = position(self.text, members[key].start)
-                again = position(self.text, index)
+                first = self._position(members[key].start)
+                again = self._position(index)
                 self.problems.append(
                     Problem(
                         json_path(*self.path),
@@ -207,6 +203,11 @@ class _Reader:
             raise self._error(start, f"'{printable(found)}' is not JSON: a string needs quotes")
         raise self._error(start, "a value is expected")
 
+    def _position(self, index: int) -> str:
+        """Say where an index is, as editors count: `line 3, column 5`."""
+        line = bisect_right(self.line_starts, index)
+        return f"line {line}, column {index - self.line_starts[line - 1] + 1}"
+
     def _error(self, index: int, hint: str) -> FleetError:
-        what = "end of file" if index >= len(self.text) else position(self.text, index)
+        what = "end of file" if index >= len(self.text) else self._position(index)
         return FleetError([Problem(json_path(*self.path), what, f"not JSON: {hint}")])

@@ -31,7 +31,8 @@ def container_warnings(
     def at(*parts: str | int) -> str:
         return json_path("lxc_configs", key, *parts)
 
-    yield from _profile_warnings(at("apparmor_profile"), container, templates)
+    named_in = "lxc_options" if entry.apparmor_profile is None else "apparmor_profile"
+    yield from _profile_warnings(at(named_in), container, templates)
     for index, raw in enumerate(entry.lxc_options or ()):
         where = at("lxc_options", index)
         if raw.key == PROFILE_KEY:
@@ -56,7 +57,9 @@ def container_warnings(
         if other not in others:
             yield f"{at('dependencies', index)}: {other} is not in this file"
     for name in entry.model_extra or {}:
-        if close := get_close_matches(name, ContainerEntry.model_fields, n=1, cutoff=0.85):
+        # one letter in common first: files may have very many keys
+        alike = [known for known in ContainerEntry.model_fields if known[:1] == name[:1]]
+        if len(name) < 40 and (close := get_close_matches(name, alike, n=1, cutoff=0.85)):
             yield f"{at(name)}: is ignored; is {close[0]} meant?"
 
 
@@ -76,8 +79,8 @@ def _profile_warnings(
             f"{where}: {container.profile}: no template of this name (there are: {known}), "
             "so this container cannot be hardened as it stands"
         )
-    if container.profile == "unconfined" and container.stacking:
-        yield f"{where}: unconfined, so apparmor_stacking has no effect"
+    if not container.named and container.stacking:
+        yield f"{where}: {container.profile}, so apparmor_stacking has no effect"
     if not container.named and container.mode == "complain":
         yield f"{where}: {container.profile} has no complain mode: mode has no effect"
 
@@ -93,6 +96,8 @@ def _docker_warnings(
     nesting = container.features.get("nesting") == "1"
     if container.docker and container.profile == "generated" and not nesting:
         yield f"{where}.pct_options: Docker under the generated profile needs nesting=1"
+    if container.storage_driver and not container.docker:
+        yield f"{where}.storage_driver: has no effect without 'docker' in features"
     if container.features.get("keyctl") == "1" and container.unprivileged is False:
         yield f"{where}.pct_options: keyctl=1 is for unprivileged containers only"
     origin = others.get(entry.clone_from_ctid) if entry.clone_from_ctid is not None else None
