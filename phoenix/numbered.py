@@ -77,7 +77,7 @@ def plan_numbered(
     conflicts: list[str] = []
     meanings: dict[object, Meaning] = {}
     for text in wanted:
-        value = re.sub(rf"^\s*{prefix}\d*\s*[:=]\s*", "", text).strip(" \t")
+        value = re.sub(rf"^\s*{prefix}\d+\s*[:=]\s*", "", text).strip(" \t")
         meaning = read(value)
         target = meaning[place]
         if target in meanings:

@@ -1,0 +1,141 @@
+"""Numbered entries: mount points and devices."""
+
+import pytest
+
+from phoenix.devices import plan_device_entries, same_device
+from phoenix.mounts import plan_mount_entries, same_mount
+from phoenix.pve_conf import PveConf
+
+
+def test_equal_mounts_are_known_whatever_their_number_and_order() -> None:
+    conf = PveConf.parse("mp3: /srv/a,ro=1,mp=/mnt/a,mountoptions=noatime;nodev\n")
+    plan = plan_mount_entries(conf, ["mp0: /srv/a/,mountoptions=nodev;noatime,mp=/mnt/a/,ro=yes"])
+    assert not plan
+    assert plan.present == (("mp3", "/srv/a,ro=1,mp=/mnt/a,mountoptions=noatime;nodev"),)
+    assert plan.apply(conf) == conf
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("/a,mp=/b", "volume=/a,mp=/b,ro=0,backup=0,replicate=1", True),
+        ("local:910/vm.raw,mp=/b,size=8G", "local:910/vm.raw,mp=/b,size=9G", True),
+        ("/a,mp=/b", "/a,mp=/b,ro=1", False),
+        ("/a,mp=/b", "/a,mp=/c", False),
+        ("/a,mp=/b", "/a,mp=/b,replicate=0", False),
+        ("/a,mp=/b,acl=0", "/a,mp=/b", False),
+    ],
+)
+def test_what_two_mounts_say(one: str, other: str, same: bool) -> None:
+    assert same_mount(one, other) is same
+
+
+def test_the_lowest_free_number_is_used_and_pending_ones_are_not_free() -> None:
+    conf = PveConf.parse("mp0: /a,mp=/a\nmp2: /b,mp=/b\n\n[pve:pending]\nmp1: /c,mp=/c\n")
+    plan = plan_mount_entries(conf, ["/d,mp=/d", "/e,mp=/e"])
+    assert plan.new == (("mp3", "/d,mp=/d"), ("mp4", "/e,mp=/e"))
+    assert plan.apply(conf).text == (
+        "mp0: /a,mp=/a\nmp2: /b,mp=/b\nmp3: /d,mp=/d\nmp4: /e,mp=/e\n"
+        "\n[pve:pending]\nmp1: /c,mp=/c\n"
+    )
+
+
+def test_the_operators_mount_is_never_replaced() -> None:
+    conf = PveConf.parse("mp0: /operators,mp=/data\n")
+    plan = plan_mount_entries(conf, ["/ours,mp=/data"])
+    assert not plan
+    assert plan.conflicts == (
+        "mp0: /operators,mp=/data takes the place of /ours,mp=/data and stays",
+    )
+
+
+def test_what_waits_is_said_and_not_added_again() -> None:
+    conf = PveConf.parse("mp0: /a,mp=/a\n[pve:pending]\nmp1: /c,mp=/c\ndelete: mp0 !swap\n")
+    plan = plan_mount_entries(conf, ["/c,mp=/c", "/a,mp=/a"])
+    assert not plan
+    assert plan.conflicts == (
+        "mp1: /c,mp=/c waits in [pve:pending]",
+        "mp0: its removal waits in [pve:pending]",
+    )
+
+
+def test_what_a_former_run_added_is_changed_and_taken_back() -> None:
+    conf = PveConf.parse("mp0: /a,mp=/a\nmp1: /b,mp=/b\nmp2: /c,mp=/c\n")
+    plan = plan_mount_entries(conf, ["/b,mp=/b,ro=1"], ours_before=["/b,mp=/b", "mp=/c,volume=/c"])
+    assert plan.changed == (("mp1", "/b,mp=/b,ro=1"),)
+    assert plan.removed == (("mp2", "/c,mp=/c"),)
+    assert plan.apply(conf).text == "mp0: /a,mp=/a\nmp1: /b,mp=/b,ro=1\n"
+
+
+def test_an_entry_that_cannot_be_read_is_left_alone() -> None:
+    # reference/pct/native/3a: mp0: nonsense
+    conf = PveConf.parse("mp0: nonsense\n")
+    plan = plan_mount_entries(conf, ["/a,mp=/a"])
+    assert plan.new == (("mp1", "/a,mp=/a"),)
+
+
+def test_a_mount_that_is_wanted_twice_is_one_mount() -> None:
+    assert len(plan_mount_entries(PveConf.parse(""), ["/a,mp=/a", "mp=/a,volume=/a"]).new) == 1
+    with pytest.raises(ValueError, match="/a is wanted twice"):
+        plan_mount_entries(PveConf.parse(""), ["/a,mp=/a", "/b,mp=/a"])
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("/a", "mp=/where"),
+        ("mp=/a", "mp=/where"),
+        ("/a,mp=/a,mp=/b", "stands twice"),
+        ("/a,mp=/a,rw=1", "no option 'rw'"),
+        ("/a/../b,mp=/a", r"'\.\.'"),
+        ("/a/./b,mp=/a", r"'\.'"),
+        ("local-lvm:8,mp=/a", "pct set"),
+        ("/a,mp=/a\nlxc.apparmor.profile: unconfined", "control character"),
+    ],
+)
+def test_mounts_that_proxmox_would_refuse(value: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        plan_mount_entries(PveConf.parse(""), [value])
+
+
+def test_all_numbers_taken() -> None:
+    conf = PveConf.parse("".join(f"mp{i}: /a{i},mp=/a{i}\n" for i in range(256)))
+    with pytest.raises(ValueError, match="all 256 numbers are taken"):
+        plan_mount_entries(conf, ["/b,mp=/b"])
+
+
+def test_equal_devices_are_known_whatever_their_number_and_order() -> None:
+    conf = PveConf.parse("dev7: mode=0666,path=/dev/nvidia0,uid=0\ndev0: /dev/dri/card0\n")
+    plan = plan_device_entries(
+        conf, ["/dev/nvidia0,uid=0,mode=0666,deny-write=0", "/dev/nvidiactl"]
+    )
+    assert plan.new == (("dev1", "/dev/nvidiactl"),)
+    assert [key for key, _ in plan.present] == ["dev7"]
+
+
+def test_the_operators_device_is_never_replaced() -> None:
+    plan = plan_device_entries(PveConf.parse("dev0: /dev/fuse,mode=0600\n"), ["/dev/fuse"])
+    assert not plan
+    assert "dev0: /dev/fuse,mode=0600 takes the place of /dev/fuse" in plan.conflicts[0]
+
+
+def test_two_spellings_of_a_device() -> None:
+    assert same_device("/dev//fuse", "path=/dev/fuse,deny-write=no")
+    assert not same_device("/dev/fuse", "/dev/fuse,deny-write=1")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("mode=0666", "no path"),
+        ("nvidia0", "is no path"),
+        ("/dev/../etc/shadow", r"'\.\.'"),
+        ("/dev/fuse,mode=666", "is no mode"),
+        ("/dev/fuse,uid=root", "is no uid"),
+        ("/dev/fuse,color=red", "no option 'color'"),
+        ("/dev/fuse\r", "control character"),
+    ],
+)
+def test_devices_that_proxmox_would_refuse(value: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        plan_device_entries(PveConf.parse(""), [value])

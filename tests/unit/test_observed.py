@@ -1,0 +1,106 @@
+"""What the facts saw: the running configuration says which features are live."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phoenix.observed import Live, parse_containers
+
+# reference/pct/in-vm/2e and 4a: what Proxmox wrote for two containers that it started
+GENERATED = (
+    ("lxc.mount.auto", "sys:mixed"),
+    ("lxc.seccomp.profile", "/var/lib/lxc/910/rules.seccomp"),
+    ("lxc.apparmor.profile", "generated"),
+    ("lxc.apparmor.raw", "allow mqueue,"),
+    ("lxc.apparmor.allow_nesting", "1"),
+    ("lxc.apparmor.raw", "allow userns,"),
+    ("lxc.apparmor.raw", "mount fstype=nfs,"),
+    ("lxc.apparmor.raw", "mount fstype=cifs,"),
+    ("lxc.apparmor.raw", "mount fstype=fuse,"),
+)
+NAMED = (
+    ("lxc.mount.auto", "sys:mixed"),
+    ("lxc.apparmor.profile", "lxc-container-default-with-nesting"),
+)
+
+
+def test_the_features_of_a_generated_profile_are_all_to_be_seen() -> None:
+    live = Live(dev_fuse=True, keyctl=True, config=GENERATED)
+    assert live.profile == "generated"
+    assert {name: live.feature(name) for name in ("nesting", "keyctl", "fuse", "mount")} == {
+        "nesting": "1",
+        "keyctl": "1",
+        "fuse": "1",
+        "mount": "nfs;cifs",
+    }
+    assert (live.feature("mknod"), live.feature("force_rw_sys")) == ("0", "0")
+
+
+def test_a_named_profile_hides_nesting_and_mount() -> None:
+    live = Live(dev_fuse=False, keyctl=None, config=NAMED)
+    assert live.profile == "lxc-container-default-with-nesting"
+    assert (live.feature("nesting"), live.feature("mount"), live.feature("keyctl")) == (
+        None,
+        None,
+        None,
+    )
+    assert live.feature("fuse") == "0"
+
+
+def test_without_a_configuration_nothing_is_to_be_seen() -> None:
+    live = Live(dev_fuse=True, keyctl=None)
+    assert live.profile is None
+    assert live.feature("fuse") is None
+
+
+def test_there_is_no_such_feature() -> None:
+    with pytest.raises(KeyError):
+        Live(dev_fuse=True, keyctl=None, config=NAMED).feature("nestling")
+
+
+@given(st.lists(st.text()))
+def test_no_output_of_a_node_raises(lines: list[str]) -> None:
+    seen = parse_containers(lines)
+    assert len(seen.problems) == len([line for line in lines if not line.startswith("node ")])
+
+
+WORDS = st.sampled_from(["node", "ct", "conf", "live", "elsewhere", "problem", "910", "-", "%41"])
+
+
+@given(st.lists(st.lists(WORDS, max_size=7).map(" ".join), max_size=5))
+def test_nearly_right_output_does_not_raise_either(lines: list[str]) -> None:
+    json.dumps(parse_containers(lines).to_json())
+
+
+def test_it_becomes_json() -> None:
+    seen = parse_containers(
+        [
+            "node pve1",
+            "ct 910 running 7 1795308303 unconfined -",
+            "conf 910 cores:%201%0A#caf%E9",
+            "live 910 yes - lxc.tty.max%20=%202%0A",
+            "elsewhere 955 pve2",
+        ]
+    )
+    data = json.loads(json.dumps(seen.to_json()))
+    assert data["containers"]["910"]["conf"] == "cores: 1\n#caf\udce9"
+    assert data["containers"]["910"]["live"]["config"] == [["lxc.tty.max", "2"]]
+    assert data["elsewhere"] == {"955": "pve2"}
+
+
+def test_the_configuration_of_a_recorded_start_is_read() -> None:
+    folder = Path(__file__).parents[3] / "shared/reference/pct/in-vm"
+    files = sorted(folder.glob("4a__pct_status_920_lxc-info*"))
+    if not files:
+        pytest.skip(f"no recordings of the real pct in {folder}")
+    config = files[0].read_text().split("(enforce)\n", 1)[1].split("--- stderr", 1)[0]
+    encoded = config.replace("%", "%25").replace(" ", "%20").replace("\n", "%0A")
+    seen = parse_containers(["ct 920 running 3917 - - -", "conf 920", f"live 920 no yes {encoded}"])
+    live = seen.containers[920].live
+    assert live is not None
+    assert live.profile == "lxc-container-default-with-nesting"
+    assert len(live.config) == len(config.splitlines())
+    assert live.raw("lxc.idmap") == ("u 0 100000 65536", "g 0 100000 65536")
