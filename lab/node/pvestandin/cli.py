@@ -450,7 +450,7 @@ def main(arguments: list[str]) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         sys.stderr.buffer.write(f"{error}\n".encode("utf-8", "surrogateescape"))
-        return error.code
+        return 255 if error.code and node.in_task() else error.code
     return 0
 
 

@@ -1,0 +1,84 @@
+"""A node for the stand-in `pct`: files below a temporary root, fakes of LXC's tools."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+PCT = Path(__file__).parents[2] / "lab" / "node" / "pct"
+
+
+class Node:
+    """A node's files below a temporary root, and fakes of LXC's tools."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for folder in ("etc/pve/lxc", "proc/net", "run/lock/lxc", "var/lib/lxc", "tools", "root"):
+            (root / folder).mkdir(parents=True)
+        (root / "etc/hostname").write_text("pve-lab\n")
+        self.sockets.write_text("")
+        common = root / "usr/share/lxc/config/common.seccomp"
+        common.parent.mkdir(parents=True)
+        common.write_text("2\ndenylist\n")
+        self.tool("pct", f'exec {sys.executable} -Es {PCT} "$@"')
+        self.tool(
+            "lxc-attach",
+            'while [ "$1" != -- ]; do [ "$1" = --clear-env ] && clear=1; shift; done; shift\n'
+            '[ -z "$clear" ] || exec env -i PATH="$PATH" "$@"\n'
+            'exec "$@"',
+        )
+        self.tool(
+            "lxc-start",
+            f'if [ -e {root}/lxc.log ]; then cat {root}/lxc.log > "$5"; exit 1; fi\n'
+            f'echo "0: 2 0 1 1 1 5 @/var/lib/lxc/$2/command" >> {self.sockets}',
+        )
+        self.tool(
+            "lxc-stop", f'echo "$@" >> {root}/stopped\nsed -i "/lxc.$2.command/d" {self.sockets}'
+        )
+        self.tool("lxc-info", 'echo "PID:            1"')
+
+    @property
+    def sockets(self) -> Path:
+        return self.root / "proc/net/unix"
+
+    def tool(self, name: str, script: str) -> None:
+        path = self.root / "tools" / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def conf(self, ctid: str) -> Path:
+        return self.root / f"etc/pve/lxc/{ctid}.conf"
+
+    def lxc_config(self, ctid: str) -> list[str]:
+        return (self.root / f"var/lib/lxc/{ctid}/config").read_text().splitlines()
+
+    def has(self, ctid: str, text: str, *, running: bool = False) -> None:
+        self.conf(ctid).write_bytes(text.encode("utf-8", "surrogateescape"))
+        if running:
+            with self.sockets.open("a") as sockets:
+                sockets.write(f"0: 2 0 1 1 1 5 @/var/lib/lxc/{ctid}/command\n")
+
+    def run(
+        self, command: str, stdin: str | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        command = re.sub(
+            r"(?<![\w.])/(?=(?:etc/pve|run/lock|var/lib/lxc|root)\b)", f"{self.root}/", command
+        )
+        return subprocess.run(
+            ["bash", "-c", command],
+            input=stdin,
+            env={
+                "PATH": f"{self.root}/tools:{os.environ['PATH']}",
+                "PCT_ROOT": str(self.root),
+                "TZ": "UTC",
+                "LC_ALL": "C",
+            }
+            | environment,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            timeout=60,
+            check=False,
+        )
