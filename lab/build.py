@@ -1,0 +1,141 @@
+"""Stage 1: the Debian trees of node and guest as ext4 images, not booted yet.
+
+Works as root and, in a user namespace, as anybody else.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from lab import recipe
+from lab.errors import LabError
+from lab.ext4 import shift_owners
+from lab.progress import step
+from lab.tools import search_path
+
+CONTAINER_ROOT = 100000  # /etc/subuid gives root this range
+FREE_NEEDED = 8 << 30
+STALE_RELEASE = 'Acquire::Check-Valid-Until "false"'
+
+
+def build_trees(folder: Path) -> None:
+    """Fill *folder* with node.ext4, guest.ext4, vmlinuz, initrd, apt/ and runc."""
+    if shutil.disk_usage(folder).free < FREE_NEEDED:
+        raise LabError(f"less than {FREE_NEEDED >> 30} GiB free for {folder}: make room there")
+    with _workshop(folder) as work:
+        jobs = {"node": _node, "guest": _guest, "runc": _runc}
+        with step("building Debian trees of node and containers"), ThreadPoolExecutor(2) as pool:
+            for done in [pool.submit(job, work) for job in jobs.values()]:
+                done.result()
+        with step("collecting images"):
+            for path in sorted((work / "out").iterdir()):
+                _take(path, folder / path.name)
+        shift_owners(folder / "guest.ext4", CONTAINER_ROOT)
+
+
+def _node(work: Path) -> None:
+    out = work / "out"
+    _mmdebstrap(
+        work,
+        "node",
+        recipe.SUITE,
+        "--variant=minbase",
+        f"--include={','.join(recipe.NODE_PACKAGES)}",
+        f'--essential-hook={_quoted(work / "node-initramfs.sh")} "$1"',
+        f'--customize-hook={_quoted(work / "node-setup.sh")} "$1"',
+        f'--customize-hook={_quoted(work / "take-kernel.sh")} "$1" {_quoted(out)}',
+        f'--customize-hook={_quoted(work / "make-image.sh")} "$1" {_quoted(out / "node.ext4")} '
+        f"{recipe.NODE_SIZE} ^has_journal",
+    )
+
+
+def _guest(work: Path) -> None:
+    out = work / "out"
+    _mmdebstrap(
+        work,
+        "guest",
+        recipe.SUITE,
+        "--variant=minbase",
+        f"--include={','.join(recipe.GUEST_PACKAGES)}",
+        f'--customize-hook={_quoted(work / "guest-setup.sh")} "$1" {_quoted(out / "apt")}',
+        f'--customize-hook={_quoted(work / "make-image.sh")} "$1" {_quoted(out / "guest.ext4")} '
+        f"{recipe.GUEST_SIZE} ^has_journal,^metadata_csum",
+    )
+
+
+def _runc(work: Path) -> None:
+    _mmdebstrap(
+        work,
+        "runc",
+        recipe.RUNC_SUITE,
+        "--variant=extract",
+        "--include=runc",
+        f'--extract-hook=cp "$1/usr/sbin/runc" {_quoted(work / "out")}',
+    )
+
+
+def _mmdebstrap(work: Path, name: str, suite: str, *options: str) -> None:
+    log = work / f"{name}.log"
+    command = ["mmdebstrap", "--format=null", f"--aptopt={STALE_RELEASE}", *options, suite]
+    environment = {**os.environ, "PATH": search_path(), "TMPDIR": str(work)}
+    with log.open("w") as output:
+        done = subprocess.run(
+            [*command, "/dev/null"],
+            cwd=work,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    if done.returncode != 0:
+        kept = Path(tempfile.gettempdir()) / f"phoenix-lab-{name}-{os.getpid()}.log"
+        shutil.copyfile(log, kept)
+        lines = [line for line in log.read_text().splitlines() if line.startswith(("E:", "W:"))]
+        reason = next((line for line in lines if line.startswith("E:")), "no reason given")
+        raise LabError(f"mmdebstrap could not build the {name} tree: {reason} (log: {kept})")
+
+
+@contextmanager
+def _workshop(folder: Path) -> Iterator[Path]:
+    """A folder that the hooks can write to: in a user namespace they run as somebody else."""
+    if os.geteuid() == 0:
+        work = folder / "work"
+        work.mkdir()
+    else:
+        work = Path(tempfile.mkdtemp(prefix="phoenix-lab-", dir="/var/tmp"))
+        work.chmod(0o1777)
+    try:
+        for name in ("out", "out/apt"):
+            (work / name).mkdir()
+            (work / name).chmod(0o777)
+        for script in recipe.tree(recipe.SCRIPTS):
+            shutil.copy(script, work / script.name)
+            (work / script.name).chmod(0o755)
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _take(source: Path, target: Path) -> None:
+    if source.is_dir():
+        target.mkdir()
+        for path in source.iterdir():
+            _take(path, target / path.name)
+    elif (
+        source.stat().st_uid == os.geteuid() and source.stat().st_dev == target.parent.stat().st_dev
+    ):
+        source.rename(target)
+    else:
+        subprocess.run(["cp", "--sparse=always", str(source), str(target)], check=True)
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))

@@ -1,0 +1,81 @@
+"""A checkout's own lab, below ``.lab/``: what it was made of and whether it runs.
+
+Reading it is quick: no command runs and no connection is made.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lab.machine import HOST, Machine
+from lab.ssh import SshTarget
+
+
+@dataclass
+class State:
+    """What ``.lab/instance.json`` remembers."""
+
+    image: str  # recipe.image_key() when the disk was made
+    trees: str
+    qemu: str  # saved states only load in the QEMU that saved them
+    accel: str
+    port: int
+    clean: bool = False  # the state "clean" has been saved
+    ready: bool = False  # booted or loaded; false while that is still going on
+
+    @property
+    def tag(self) -> str:
+        """Name of the saved state: one saved under KVM doesn't load under TCG."""
+        return f"clean-{self.accel}"
+
+
+class Instance:
+    """The lab of one checkout."""
+
+    def __init__(self, checkout: Path) -> None:
+        self.folder = checkout.resolve() / ".lab"
+
+    def read(self) -> State | None:
+        """The remembered state; None when there is none or it is of no use."""
+        try:
+            return State(**json.loads((self.folder / "instance.json").read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write(self, state: State) -> None:
+        """Remember the state, whole or not at all."""
+        new = self.folder / "instance.json.new"
+        new.write_text(json.dumps(asdict(state), indent=2) + "\n")
+        new.replace(self.folder / "instance.json")
+
+    def running(self) -> bool:
+        """True when this checkout's QEMU runs."""
+        return Machine(self.folder, Path()).pid() is not None
+
+    def target(self) -> SshTarget | None:
+        """Where the node answers; None when it isn't up."""
+        state = self.read()
+        if state is None or not state.ready or not self.running():
+            return None
+        return SshTarget(HOST, state.port, "root", self.folder / "key")
+
+    def status(self) -> dict[str, object]:
+        """What ``phoenix lab status --json`` prints."""
+        state, target = self.read(), self.target()
+        ssh = None
+        if target is not None:
+            ssh = {
+                "host": target.host,
+                "port": target.port,
+                "user": target.user,
+                "key": str(target.key),
+            }
+        up = target is not None and state is not None
+        return {"running": up, "accel": state.accel if up and state else None, "ssh": ssh}
+
+
+def ssh_target(checkout: Path) -> SshTarget | None:
+    """Where the checkout's lab answers on SSH; None when it isn't running."""
+    return Instance(checkout).target()

@@ -1,0 +1,160 @@
+"""One virtual machine: its command line, its process, its saved states.
+
+Everything about it lies in one folder: disk, key, pid, monitor socket, logs.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.qmp import monitor
+from lab.ssh import SshTarget, make_key
+
+MEMORY_MIB = 4096
+HOST = "127.0.0.1"
+KERNEL_ARGUMENTS = (
+    "root=/dev/vda rw console=ttyS0 net.ifnames=0 fsck.mode=skip "
+    "apparmor=1 security=apparmor audit=1 audit_backlog_limit=16384"
+)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A VM that boots the kernel in *trees* on a disk of its own."""
+
+    folder: Path
+    trees: Path
+
+    @property
+    def disk(self) -> Path:
+        """The writable disk, an overlay."""
+        return self.folder / "disk.qcow2"
+
+    @property
+    def key(self) -> Path:
+        """The private key that the node accepts."""
+        return self.folder / "key"
+
+    def arguments(self, *, accel: str, port: int, public_key: str, load: str | None) -> list[str]:
+        """QEMU's whole command line. It runs in the folder: socket paths stay short."""
+        key = base64.b64encode(public_key.encode()).decode()
+        credential = f"io.systemd.credential.binary:ssh.authorized_keys.root={key}"
+        accelerator = "kvm" if accel == "kvm" else "tcg,thread=multi"
+        return [
+            "qemu-system-x86_64",
+            *("-name", "phoenix-lab", "-nodefaults", "-no-user-config", "-display", "none"),
+            *("-machine", "q35", "-accel", accelerator),
+            *("-cpu", "host" if accel == "kvm" else "max"),
+            *("-smp", "2", "-m", str(MEMORY_MIB)),
+            *("-kernel", str(self.trees / "vmlinuz"), "-initrd", str(self.trees / "initrd")),
+            *("-append", KERNEL_ARGUMENTS),
+            *("-drive", _drive(self.disk, "qcow2", "cache=unsafe,discard=unmap")),
+            *("-drive", _drive(self.trees / "guest.ext4", "raw", "readonly=on")),
+            *("-netdev", f"user,id=net0,restrict=on,hostfwd=tcp:{HOST}:{port}-:22"),
+            *("-device", "virtio-net-pci,netdev=net0", "-device", "virtio-rng-pci"),
+            *("-smbios", f"type=11,value={credential}"),
+            *("-serial", "file:serial.log", "-qmp", "unix:qmp.sock,server=on,wait=off"),
+            *("-pidfile", "pid"),
+            *(("-loadvm", load) if load else ()),
+        ]
+
+    def make_disk(self, backing: Path, backing_format: str) -> None:
+        """A new, empty overlay over *backing*."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        base = os.path.relpath(backing, self.folder)
+        self.disk.unlink(missing_ok=True)
+        command = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", backing_format]
+        subprocess.run([*command, str(self.disk)], check=True)
+
+    def start(self, *, accel: str, load: str | None = None) -> SshTarget:
+        """Start QEMU, from a saved state if one is named; return where SSH will answer."""
+        make_key(self.key)
+        public_key = (self.folder / "key.pub").read_text().strip()
+        target = SshTarget(HOST, free_port(), "root", self.key)
+        arguments = self.arguments(accel=accel, port=target.port, public_key=public_key, load=load)
+        (self.folder / "pid").unlink(missing_ok=True)
+        with (self.folder / "qemu.log").open("w") as log:
+            process = subprocess.Popen(
+                arguments,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for us
+            )
+        while self.pid() != process.pid:
+            if process.poll() is not None:
+                raise LabError(f"QEMU ended at once: {self._last_words()}")
+            time.sleep(0.05)
+        return target
+
+    def pid(self) -> int | None:
+        """The pid of this machine's QEMU, None when it doesn't run."""
+        try:
+            pid = int((self.folder / "pid").read_text())
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (OSError, ValueError):
+            return None
+        return pid if os.fsencode(self.disk) in command else None
+
+    def check_alive(self) -> None:
+        """Raise when QEMU is gone."""
+        if self.pid() is None:
+            raise LabError(f"QEMU ended: {self._last_words()}")
+
+    def save(self, tag: str) -> None:
+        """Save the running machine's state inside its disk."""
+        with monitor(self.folder / "qmp.sock", timeout=120) as qemu:
+            qemu.human(f"savevm {tag}")
+
+    def load(self, tag: str) -> None:
+        """Put the running machine back into a saved state."""
+        with monitor(self.folder / "qmp.sock", timeout=120) as qemu:
+            qemu.human(f"loadvm {tag}")
+            qemu.command("cont")
+
+    def wait_off(self, timeout: float) -> None:
+        """Wait for the guest to power off by itself; after the time, end QEMU."""
+        end = time.monotonic() + timeout
+        while self.pid() is not None and time.monotonic() < end:
+            time.sleep(0.2)
+        if self.pid() is not None:
+            self.end()
+            raise LabError(f"the node did not power off within {timeout:.0f} s")
+
+    def end(self) -> None:
+        """End this machine's QEMU; nothing is asked of the guest."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            pid = self.pid()
+            if pid is None:
+                return
+            os.kill(pid, number)
+            end = time.monotonic() + 10
+            while self.pid() is not None and time.monotonic() < end:
+                time.sleep(0.05)
+
+    def _last_words(self) -> str:
+        log = self.folder / "qemu.log"
+        lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+        return lines[-1] if lines else f"no message (see {self.folder / 'serial.log'})"
+
+
+def free_port() -> int:
+    """A TCP port of this machine that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _drive(path: Path, disk_format: str, more: str) -> str:
+    name = str(path).replace(",", ",,")  # QEMU's way to quote
+    return f"file={name},if=virtio,format={disk_format},{more}"

@@ -1,0 +1,37 @@
+#!/bin/sh
+# guest-setup.sh TREE REPOSITORY: turns the bootstrapped tree into the base that all containers share.
+# mmdebstrap runs it as a customize hook, in its (user) namespace.
+set -eu
+root=$1
+
+echo debian > "$root/etc/hostname"
+: > "$root/etc/fstab"
+: > "$root/etc/machine-id"
+
+# the small package repository that the node serves goes to $2
+chroot "$root" sh -c 'mkdir /debs && cd /debs && apt-get -qq download fuse-overlayfs fuse3 libfuse3-4'
+for deb in "$root"/debs/*.deb; do
+    name=$(basename "$deb")
+    cp "$deb" "$2/$name"
+    chroot "$root" dpkg-deb -f "/debs/$name"
+    echo "Filename: ./$name"
+    echo "Size: $(stat -c %s "$deb")"
+    echo "SHA256: $(sha256sum "$deb" | cut -d' ' -f1)"
+    echo
+done > "$2/Packages"
+rm -r "$root/debs"
+rm -f "$root"/etc/apt/sources.list.d/* "$root"/etc/apt/apt.conf.d/99mmdebstrap
+rm -rf "$root"/var/lib/apt/lists/*
+echo 'deb [trusted=yes] http://10.10.10.1/ ./' > "$root/etc/apt/sources.list"
+echo 'Acquire::Languages "none";' > "$root/etc/apt/apt.conf.d/lab"
+
+mkdir -p "$root/etc/systemd/journald.conf.d"
+printf '[Journal]\nStorage=volatile\nRuntimeMaxUse=8M\n' \
+    > "$root/etc/systemd/journald.conf.d/lab.conf"
+
+# LXC gives eth0 its address from outside
+chroot "$root" systemctl -q mask systemd-networkd.service systemd-networkd.socket \
+    apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer \
+    e2scrub_all.timer e2scrub_reap.service systemd-networkd-wait-online.service \
+    systemd-logind.service getty@tty1.service console-getty.service \
+    container-getty@1.service container-getty@2.service

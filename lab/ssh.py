@@ -1,0 +1,98 @@
+"""SSH to the node: on a port of this machine, with a key that nothing else uses."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.errors import LabError
+
+OPTIONS = {
+    "StrictHostKeyChecking": "no",  # 127.0.0.1, and the host key changes with each build
+    "UserKnownHostsFile": "/dev/null",
+    "LogLevel": "ERROR",
+    "IdentitiesOnly": "yes",
+    "BatchMode": "yes",
+    "ConnectTimeout": "30",
+}
+
+
+@dataclass(frozen=True)
+class SshTarget:
+    """Where the node listens, and the key that it accepts."""
+
+    host: str
+    port: int
+    user: str
+    key: Path
+
+    def command(self, remote: list[str]) -> list[str]:
+        """The ssh command line that runs *remote*; a shell when that is empty."""
+        options = [text for key, value in OPTIONS.items() for text in ("-o", f"{key}={value}")]
+        where = ["-i", str(self.key), "-p", str(self.port), f"{self.user}@{self.host}"]
+        return ["ssh", "-F", "none", *options, *where, *(["--", *remote] if remote else [])]
+
+    def run(
+        self,
+        command: str,
+        *,
+        check: bool = True,
+        stdin: str | bytes | None = None,
+        timeout: float | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a shell command on the node; raise LabError when it fails, unless told not to."""
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        try:
+            raw = subprocess.run(
+                self.command([command]), input=data or b"", capture_output=True, timeout=timeout
+            )
+        except subprocess.TimeoutExpired:
+            raise LabError(f"on the node, after {timeout:.0f} s still running: {command}") from None
+        done = subprocess.CompletedProcess(
+            raw.args, raw.returncode, raw.stdout.decode(), raw.stderr.decode()
+        )
+        if check and done.returncode != 0:
+            said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+            raise LabError(
+                f"on the node, exit code {done.returncode} of: {command}: {' '.join(said)}"
+            )
+        return done
+
+    def answers(self, timeout: float) -> bool:
+        """True when a whole SSH login works within the time."""
+        try:
+            return self.run("true", check=False, timeout=timeout).returncode == 0
+        except LabError:
+            return False
+
+    def greets(self, timeout: float = 2) -> bool:
+        """True when the node's sshd shows its banner: QEMU accepts connections before it can."""
+        try:
+            with socket.create_connection((self.host, self.port), timeout=timeout) as connection:
+                connection.settimeout(timeout)
+                return connection.recv(4) == b"SSH-"
+        except OSError:
+            return False
+
+    def wait(self, timeout: float, alive: Callable[[], None]) -> None:
+        """Wait for the first login; *alive* raises when the machine is gone."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            alive()
+            if self.greets() and self.answers(timeout=30):
+                return
+            time.sleep(0.5)
+        raise LabError(f"the node did not answer on SSH within {timeout:.0f} s")
+
+
+def make_key(path: Path) -> None:
+    """An ed25519 key pair, unless it is there."""
+    if path.exists() and path.with_name(path.name + ".pub").exists():
+        return
+    path.unlink(missing_ok=True)
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "phoenix-lab", "-f", str(path)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)

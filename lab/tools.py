@@ -1,0 +1,59 @@
+"""The programs that building and running the lab takes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.progress import step
+
+PACKAGES = {
+    "mmdebstrap": "mmdebstrap",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-img": "qemu-utils",
+    "mke2fs": "e2fsprogs",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+}
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+
+def find(program: str) -> str | None:
+    """Find a program, in the sbin folders too (mke2fs is in none of a user's PATH)."""
+    return shutil.which(program, path=search_path())
+
+
+def search_path() -> str:
+    """PATH with the sbin folders."""
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin:/usr/sbin:/sbin"])
+
+
+def missing_packages(*, root: bool) -> list[str]:
+    """Debian packages of the programs that are not there."""
+    packages = {package for program, package in PACKAGES.items() if find(program) is None}
+    if not KEYRING.exists():
+        packages.add("debian-archive-keyring")
+    if not root and find("newuidmap") is None:
+        packages.add("uidmap")
+    return sorted(packages)
+
+
+def ensure() -> None:
+    """Install what is missing when root, otherwise name the one command to run."""
+    root = os.geteuid() == 0
+    packages = missing_packages(root=root)
+    if not packages:
+        return
+    command = f"apt-get install -y --no-install-recommends {' '.join(packages)}"
+    if not root or find("apt-get") is None:
+        raise LabError(f"missing {', '.join(packages)}: run 'sudo {command}'")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    with step(f"installing {', '.join(packages)}"):
+        for line in ("apt-get -q update", command.replace("-y", "-qy", 1)):
+            done = subprocess.run(line.split(), env=environment, capture_output=True, text=True)
+        if done.returncode != 0:
+            reason = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+            raise LabError(f"'{command}' failed: {' '.join(reason)}")

@@ -1,0 +1,157 @@
+"""Up, reset and down: the lab of a checkout as one object."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from lab import accel, cache, recipe, tools
+from lab.build import build_trees
+from lab.errors import LabError
+from lab.instance import Instance, State
+from lab.machine import Machine
+from lab.progress import say, step
+from lab.provision import build_image, end_unfinished
+from lab.ssh import SshTarget
+
+BOOT_TIMEOUT = 300.0
+SETTLE_TIMEOUT = 600.0
+LOAD_TIMEOUT = 60.0
+
+
+class Lab:
+    """The lab of one checkout."""
+
+    def __init__(self, checkout: Path) -> None:
+        self.instance = Instance(checkout)
+        self.folder = self.instance.folder
+
+    def up(self) -> SshTarget:
+        """Build what is missing, boot and save ``clean``, or just load it."""
+        self.folder.mkdir(exist_ok=True)
+        with cache.locked(self.folder / "lock", "another command on this lab"):
+            state = self.instance.read()
+            target = self.instance.target()
+            if target is not None and state and state.image == recipe.image_key():
+                say(f"already running ({state.accel}, SSH on port {target.port})")
+                return target
+            tools.ensure()
+            trees, image = images()
+            machine = Machine(self.folder, trees)
+            if machine.pid() is not None:
+                machine.end()
+            chosen = accel.choose(trees / "vmlinuz")
+            if state and (reason := self._stale(state, chosen)):
+                say(f"{reason}: making this checkout's node anew")
+                state = None
+            if state is not None and (target := self._load(machine, state)):
+                return target
+            return self._boot(machine, image, chosen)
+
+    def reset(self) -> SshTarget:
+        """Put the running node back into the state ``clean`` and set its clock."""
+        with cache.locked(self.folder / "lock", "another command on this lab"):
+            state, target = self.instance.read(), self.target()
+            if state is None or not state.clean:
+                raise LabError("no clean state is saved: run 'phoenix lab up'")
+            machine = Machine(self.folder, Path())
+            began = time.monotonic()
+            machine.load(state.tag)
+            self._set_clock(machine, target)
+            say(f"reset in {time.monotonic() - began:.0f} s")
+        return target
+
+    def down(self, *, purge: bool = False) -> None:
+        """End the VM; disk and saved state stay, unless *purge* removes them and the images."""
+        if self.folder.exists():
+            with cache.locked(self.folder / "lock", "another command on this lab"):
+                machine = Machine(self.folder, Path())
+                say("stopping the VM" if machine.pid() else "not running")
+                machine.end()
+        if purge:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            cache.purge()
+
+    def target(self) -> SshTarget:
+        """Where the node answers; an error when it isn't up."""
+        target = self.instance.target()
+        if target is None:
+            raise LabError("the lab is not running: run 'phoenix lab up'")
+        return target
+
+    def _stale(self, state: State, chosen: str) -> str | None:
+        if not state.clean or not (self.folder / "disk.qcow2").exists():
+            return "the last start was interrupted"
+        if state.image != recipe.image_key():
+            return "the recipe has changed"
+        if state.accel != chosen:
+            return f"the saved state needs {state.accel} and this machine has {chosen}"
+        if state.qemu != qemu_version():
+            return "QEMU is another version than the one that saved the state"
+        return None
+
+    def _load(self, machine: Machine, state: State) -> SshTarget | None:
+        state.ready = False
+        self.instance.write(state)
+        try:
+            with step(f"loading the saved state ({state.accel})"):
+                target = machine.start(accel=state.accel, load=state.tag)
+                self._set_clock(machine, target)
+        except LabError as problem:
+            say(f"the saved state is of no use ({problem}): booting afresh")
+            machine.end()
+            return None
+        state.port, state.ready = target.port, True
+        self.instance.write(state)
+        say(f"up ({state.accel}, SSH on port {target.port})")
+        return target
+
+    def _boot(self, machine: Machine, image: Path, chosen: str) -> SshTarget:
+        machine.make_disk(image / "disk.qcow2", "qcow2")
+        target = machine.start(accel=chosen)
+        state = State(recipe.image_key(), recipe.trees_key(), qemu_version(), chosen, target.port)
+        self.instance.write(state)
+        try:
+            with step(f"booting the node ({chosen})"):
+                target.wait(BOOT_TIMEOUT, machine.check_alive)
+            with step("starting its containers"):
+                target.run("/usr/lib/phoenix-lab/wait-settled", timeout=SETTLE_TIMEOUT)
+            with step("saving the state clean"):
+                target.run("sync")
+                machine.save(state.tag)
+        except BaseException:
+            machine.end()
+            raise
+        state.clean = state.ready = True
+        self.instance.write(state)
+        say(f"up ({chosen}, SSH on port {target.port})")
+        return target
+
+    def _set_clock(self, machine: Machine, target: SshTarget) -> None:
+        """A loaded state has the time of its saving."""
+        end = time.monotonic() + LOAD_TIMEOUT
+        while not target.greets():
+            machine.check_alive()
+            if time.monotonic() > end:
+                raise LabError("the node does not answer after loading its state")
+            time.sleep(0.2)
+        target.run(f"date -s @{time.time() + 0.5:.2f}", timeout=LOAD_TIMEOUT)
+
+
+def images() -> tuple[Path, Path]:
+    """The cached trees and the cached image, built first if need be."""
+    trees = cache.entry(f"trees-{recipe.trees_key()}", build_trees)
+    image = cache.entry(
+        f"image-{recipe.image_key()}",
+        lambda folder: build_image(folder, trees),
+        lambda folder: end_unfinished(folder, trees),
+    )
+    return trees, image
+
+
+def qemu_version() -> str:
+    """The first line of ``qemu-system-x86_64 --version``."""
+    done = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, text=True)
+    return done.stdout.partition("\n")[0]

@@ -1,0 +1,79 @@
+"""The cache of built images: whole or not there, one build at a time."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from lab import cache
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def make(folder):
+    (folder / "image").write_text("whole")
+
+
+def test_the_cache_lies_where_xdg_says(tmp_path):
+    assert cache.root() == tmp_path / "phoenix-harden"
+
+
+def test_what_was_built_is_not_built_again():
+    first = cache.entry("image-1", make)
+    second = cache.entry("image-1", lambda folder: pytest.fail("built twice"))
+    assert first == second
+    assert (second / "image").read_text() == "whole"
+
+
+def test_another_key_is_another_build():
+    assert cache.entry("image-1", make) != cache.entry("image-2", make)
+
+
+def test_a_build_that_fails_leaves_nothing_that_is_used():
+    def fail(folder):
+        (folder / "image").write_text("half")
+        raise RuntimeError("interrupted")
+
+    with pytest.raises(RuntimeError):
+        cache.entry("image-1", fail)
+    assert not (cache.root() / "image-1").exists()
+    assert (cache.entry("image-1", make) / "image").read_text() == "whole"
+
+
+def test_what_an_interrupted_build_left_is_cleaned_up_and_built_again(capsys):
+    left = cache.root() / "image-1.unfinished"
+    left.mkdir(parents=True)
+    (left / "litter").touch()
+    seen = []
+    place = cache.entry("image-1", make, lambda folder: seen.append((folder / "litter").exists()))
+    assert seen == [True]
+    assert [path.name for path in place.iterdir()] == ["image"]
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_second_build_waits_for_the_first_and_says_so(capsys):
+    building, go_on = threading.Event(), threading.Event()
+    builds = []
+
+    def slowly(folder):
+        builds.append(folder)
+        building.set()
+        assert go_on.wait(10)
+        make(folder)
+
+    first = threading.Thread(target=cache.entry, args=("image-1", slowly))
+    first.start()
+    assert building.wait(10)
+    second = threading.Thread(target=cache.entry, args=("image-1", slowly))
+    second.start()
+    second.join(0.3)
+    assert second.is_alive()
+    go_on.set()
+    first.join(10)
+    second.join(10)
+    assert len(builds) == 1
+    assert "waiting for another build" in capsys.readouterr().err
