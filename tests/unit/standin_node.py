@@ -34,7 +34,8 @@ class Node:
             f'echo "0: 2 0 1 1 1 5 @/var/lib/lxc/$2/command" >> {self.sockets}',
         )
         self.tool(
-            "lxc-stop", f'echo "$@" >> {root}/stopped\nsed -i "/lxc.$2.command/d" {self.sockets}'
+            "lxc-stop",
+            f'printf "%s\\n" "$*" >> {root}/stopped\nsed -i "/lxc.$2.command/d" {self.sockets}',
         )
         self.tool("lxc-info", 'echo "PID:            1"')
 

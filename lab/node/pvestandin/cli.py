@@ -330,11 +330,12 @@ def _status(call: Call) -> None:
         return
     from . import container as runtime
 
+    most, _, swap = lxcconf.memory_limits(container)
     facts: dict[str, object] = {
         "cpus": container.get("cores") or container.get("cpulimit") or os.cpu_count(),
         "lock": container.get("lock"),
-        "maxmem": int(container.get("memory") or 512) * 1024 * 1024,
-        "maxswap": int(container.get("swap") or 0) * 1024 * 1024,
+        "maxmem": most,
+        "maxswap": swap,
         "name": _name(container),
         "status": "running" if running else "stopped",
         "template": container.get("template"),
@@ -447,11 +448,21 @@ def main(arguments: list[str]) -> int:
         call = Call(arguments[0], arguments[1:])
         COMMANDS[call.command][0](call)
     except PctError as error:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        sys.stderr.buffer.write(f"{error}\n".encode("utf-8", "surrogateescape"))
-        return 255 if error.code and node.in_task() else error.code
+        return _fail(str(error), error.code)
+    except schema.FormatError as error:
+        return _fail(error.lines(), 2)
+    except OSError as error:
+        return _fail(str(error), error.errno or 255)
+    except KeyboardInterrupt:
+        return 130
     return 0
+
+
+def _fail(text: str, code: int) -> int:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    sys.stderr.buffer.write(f"{text}\n".encode("utf-8", "surrogateescape"))
+    return 255 if code and node.in_task() else code
 
 
 def _as_the_locale_reads_it(argument: str) -> str:

@@ -44,7 +44,7 @@ def derive(conf: Conf) -> tuple[str, str]:
     if not conf.get("ostype"):
         raise PctError("missing 'ostype' - internal error at /usr/share/perl5/PVE/LXC.pm line 735.")
     unprivileged = schema.truth(conf.get("unprivileged")) or conf.has_raw("lxc.idmap")
-    features: set[str] = {key for key, value in _features(conf).items() if schema.truth(value)}
+    features: set[str] = {key for key, value in conf.features().items() if schema.truth(value)}
     rules = _seccomp(conf, unprivileged, features)
     if conf.get("rootfs") is None:
         raise PctError("missing 'rootfs' configuration")
@@ -78,13 +78,6 @@ def derive(conf: Conf) -> tuple[str, str]:
     return "".join(f"{line}\n" for line in lines), rules
 
 
-def _features(conf: Conf) -> dict[str, str]:
-    try:
-        return conf.features()
-    except schema.FormatError as error:
-        raise PctError(error.lines(), 2) from None
-
-
 def _include(conf: Conf, name: str) -> str:
     own = f"{SHARE}/{conf.get('ostype')}.{name}"
     return own if os.path.isfile(node.path(own)) else f"{SHARE}/{name}"
@@ -107,7 +100,7 @@ def _seccomp(conf: Conf, unprivileged: bool, features: set[str]) -> str:
 
 def _apparmor(conf: Conf, features: set[str]) -> list[str]:
     # make_apparmor_config: an explicit profile drops all of this, with a warning
-    filesystems = re.split(r"[,;\s\0]+", _features(conf).get("mount", "").strip(",; \0"))
+    filesystems = re.split(r"[,;\s\0]+", conf.features().get("mount", "").strip(",; \0"))
     filesystems = [name for name in filesystems if name]
     if conf.has_raw("lxc.apparmor.profile"):
         used = [*_among(features, "fuse", "nesting"), *(["mount"] if filesystems else [])]
@@ -192,8 +185,8 @@ def _console(conf: Conf) -> list[str]:
 
 def memory_limits(conf: Conf) -> tuple[int, int, int]:
     """memory.max, memory.high and memory.swap.max in bytes."""
-    memory = int(conf.get("memory") or 512)
-    swap = int(conf.get("swap") or 0)
+    memory = _number(conf, "memory", 512)
+    swap = _number(conf, "swap", 0)
     high = (memory - 128) * 1024 * 1024 if memory >= 16 * 1024 else memory * 1024 * 1016
     return memory * 1024 * 1024, high, swap * 1024 * 1024
 
@@ -205,12 +198,19 @@ def _limits(conf: Conf) -> list[str]:
         f"lxc.cgroup2.memory.high = {high}",
         f"lxc.cgroup2.memory.swap.max = {swap}",
     ]
-    limit = float(conf.get("cpulimit") or 0)
-    if limit:
-        lines.append(f"lxc.cgroup2.cpu.max = {int(100000 * limit)} 100000")
-    if (units := conf.get("cpuunits")) is not None:
-        lines.append(f"lxc.cgroup2.cpu.weight = {min(max(int(units), 1), 10000)}")
+    limit = re.match(r"\d+(?:\.\d+)?", conf.get("cpulimit") or "")
+    if limit and float(limit[0]):
+        lines.append(f"lxc.cgroup2.cpu.max = {int(100000 * float(limit[0]))} 100000")
+    if conf.get("cpuunits") is not None:
+        units = _number(conf, "cpuunits", 0)
+        lines.append(f"lxc.cgroup2.cpu.weight = {min(max(units, 1), 10000)}")
     return lines
+
+
+def _number(conf: Conf, key: str, default: int) -> int:
+    """A number as Perl reads it: the digits that it begins with, else 0."""
+    digits = re.match(r"\d*", conf.get(key) or str(default))
+    return int((digits and digits[0]) or 0) or default
 
 
 def _mount_points(conf: Conf) -> list[str]:
@@ -250,7 +250,7 @@ def _networks(conf: Conf) -> list[str]:
 
 def _cpuset(conf: Conf) -> list[str]:
     # the real one picks `cores` of the node's CPUs at random, here it is the first ones
-    cores = int(conf.get("cores") or 0)
+    cores = _number(conf, "cores", 0)
     listed = node.read(node.path("/sys/fs/cgroup/cpuset.cpus.effective"))
     if not cores or not listed or conf.has_raw("lxc.cgroup2.cpuset.cpus"):
         return []

@@ -56,8 +56,10 @@ def replace(file: str, content: bytes, mode: int = 0o644) -> None:
 
 def warn(text: str) -> None:
     """A warning: stderr, or stdout in a command that the real pct runs as a task (see cli)."""
-    sys.stderr.flush()
-    print(text, file=warn_stream(), flush=True)
+    stream = warn_stream()
+    stream.flush()
+    stream.buffer.write(f"{text}\n".encode("utf-8", "surrogateescape"))
+    stream.flush()
 
 
 _in_task = False

@@ -1,0 +1,347 @@
+"""What the stand-in `pct` derives for LXC, and how it starts, stops and writes."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+from standin_node import Node
+
+NAMED = "lxc.apparmor.profile: lxc-docker-nested\n"
+NESTING = "explicitly configured lxc.apparmor.profile overrides the following settings: features:"
+RECORDED = Path(__file__).parents[3] / "shared" / "reference" / "pct" / "in-vm"
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path)
+
+
+def container(options: str = "", raw: str = "", *, unprivileged: int = 1) -> str:
+    return (
+        "arch: amd64\nhostname: ct910\nmemory: 256\nostype: debian\n"
+        f"rootfs: local:910/vm-910-disk-0.raw,size=4G\nunprivileged: {unprivileged}\n{options}{raw}"
+    )
+
+
+def started(node: Node, conf: str) -> list[str]:
+    node.has("910", conf)
+    done = node.run("pct start 910")
+    assert done.returncode == 0, done.stderr
+    return node.lxc_config("910")
+
+
+def apparmor(config: list[str]) -> list[str]:
+    return [line.removeprefix("lxc.apparmor.") for line in config if ".apparmor." in line]
+
+
+def seccomp(node: Node) -> str:
+    rules = node.root / "var/lib/lxc/910/rules.seccomp"
+    return rules.read_text().removeprefix("2\ndenylist\n") if rules.exists() else ""
+
+
+@pytest.mark.parametrize(
+    ("features", "lines"),
+    [
+        ("", ["raw = deny mount -> /proc/,", "raw = deny mount -> /sys/,"]),
+        ("nesting=1", ["allow_nesting = 1", "raw = allow userns,"]),
+        ("nesting=0,keyctl=1", ["raw = deny mount -> /proc/,", "raw = deny mount -> /sys/,"]),
+        (
+            "nesting=1,fuse=1",
+            ["allow_nesting = 1", "raw = allow userns,", "raw = mount fstype=fuse,"],
+        ),
+        (
+            "nesting=1,mount=nfs;cifs",
+            [
+                *("allow_nesting = 1", "raw = allow userns,"),
+                *("raw = mount fstype=nfs,", "raw = mount fstype=cifs,"),
+            ],
+        ),
+        ("mknod=1,nesting=yes", ["allow_nesting = 1", "raw = allow userns,"]),
+    ],
+)
+def test_without_a_profile_the_features_make_up_the_generated_one(
+    node: Node, features: str, lines: list[str]
+) -> None:
+    config = started(node, container(f"features: {features}\n" if features else ""))
+    assert apparmor(config) == ["profile = generated", "raw = allow mqueue,", *lines]
+
+
+@pytest.mark.parametrize(
+    ("features", "dropped", "kept"),
+    [
+        ("", "", []),
+        ("keyctl=1", "", []),
+        ("nesting=1", "nesting", []),
+        ("nesting=1,fuse=1", "fuse, features:nesting", ["raw = mount fstype=fuse,"]),
+        ("mount=nfs;cifs,nesting=1", "nesting, features:mount", []),
+    ],
+)
+def test_a_named_profile_drops_what_would_be_generated_and_says_so_on_stdout(
+    node: Node, features: str, dropped: str, kept: list[str]
+) -> None:
+    node.has("910", container(f"features: {features}\n" if features else "", NAMED))
+    done = node.run("pct start 910")
+    assert (done.stdout, done.stderr) == (f"{NESTING}{dropped}\n" if dropped else "", "")
+    assert apparmor(node.lxc_config("910")) == [*kept, "profile = lxc-docker-nested"]
+
+
+@pytest.mark.parametrize("raw", ["", NAMED])
+def test_fuse_brings_its_device_with_and_without_a_named_profile(node: Node, raw: str) -> None:
+    config = started(node, container("features: fuse=1\n", raw))
+    assert "lxc.mount.entry = /dev/fuse dev/fuse none bind,create=file 0 0" in config
+
+
+@pytest.mark.parametrize(
+    ("features", "rules"),
+    [
+        ("nesting=1", "ioctl keyctl socket"),
+        ("keyctl=1", "ioctl socket"),
+        ("mknod=1", "ioctl keyctl socket"),
+    ],
+)
+@pytest.mark.parametrize("raw", ["", NAMED])
+def test_keyctl_alone_changes_the_seccomp_rules(
+    node: Node, features: str, rules: str, raw: str
+) -> None:
+    config = started(node, container(f"features: {features}\n", raw))
+    assert "lxc.seccomp.profile = /var/lib/lxc/910/rules.seccomp" in config
+    assert [line.split()[0] for line in seccomp(node).splitlines()] == rules.split()
+
+
+def test_a_privileged_container_keeps_lxcs_own_rules_and_has_no_idmap(node: Node) -> None:
+    config = started(node, container(unprivileged=0))
+    assert seccomp(node) == ""
+    assert not [line for line in config if re.search("seccomp|idmap|userns.conf|sys:mixed", line)]
+
+
+def test_a_seccomp_profile_of_ones_own_wins_over_keyctl(node: Node) -> None:
+    node.has("910", container("features: keyctl=1\n", "lxc.seccomp.profile: /etc/my.seccomp\n"))
+    done = node.run("pct start 910")
+    text = "explicitly configured lxc.seccomp.profile overrides the following settings: keyctl\n"
+    assert done.stdout == text
+    assert [line for line in node.lxc_config("910") if "seccomp" in line] == [
+        "lxc.seccomp.profile = /etc/my.seccomp"
+    ]
+
+
+def test_raw_lines_come_last_and_in_their_order(node: Node) -> None:
+    raw = (
+        "lxc.mount.entry: /a a none bind 0 0\nlxc.cap.drop:\nlxc.mount.entry: /b b none bind 0 0\n"
+    )
+    config = started(node, container("swap: 128\n", raw))
+    expected = [line.replace(":", " =", 1) for line in raw.splitlines()]
+    assert [line.rstrip() for line in config[-3:]] == expected
+
+
+def test_network_mount_points_and_devices_reach_lxc(node: Node) -> None:
+    config = started(
+        node,
+        container(
+            "dev0: /dev/null\nmp0: /srv/shared,mp=/mnt/shared,ro=1\n"
+            "net0: name=eth0,bridge=vmbr0,gw=10.10.10.1,hwaddr=BC:24:11:00:09:10,"
+            "ip=10.10.10.91/24,type=veth\n"
+        ),
+    )
+    for line in (
+        "lxc.cgroup2.devices.allow = c 1:3 rw",
+        "lxc.mount.entry = /dev/null dev/null none bind,create=file 0 0",
+        "lxc.mount.entry = /srv/shared mnt/shared none bind,create=dir,ro 0 0",
+        "lxc.net.0.type = veth",
+        "lxc.net.0.veth.pair = veth910i0",
+        "lxc.net.0.hwaddr = BC:24:11:00:09:10",
+        "lxc.net.0.name = eth0",
+        "lxc.net.0.link = vmbr0",
+        "lxc.net.0.flags = up",
+        "lxc.net.0.ipv4.address = 10.10.10.91/24",
+        "lxc.net.0.ipv4.gateway = 10.10.10.1",
+    ):
+        assert line in config
+
+
+def test_memory_limits_follow_the_conf(node: Node) -> None:
+    config = started(node, container().replace("memory: 256", "memory: 32768\nswap: 512"))
+    assert [line.split(" = ")[1] for line in config if "memory" in line] == [
+        str(32768 * 1024 * 1024),
+        str((32768 - 128) * 1024 * 1024),
+        str(512 * 1024 * 1024),
+    ]
+
+
+def test_cores_take_the_nodes_first_cpus(node: Node) -> None:
+    cpus = node.root / "sys/fs/cgroup/cpuset.cpus.effective"
+    cpus.parent.mkdir(parents=True)
+    cpus.write_text("0-1,4\n")
+    assert started(node, container("cores: 2\n"))[-1] == "lxc.cgroup2.cpuset.cpus = 0,1"
+
+
+@pytest.mark.skipif(not RECORDED.is_dir(), reason=f"no recordings of pct in {RECORDED}")
+def test_the_lxc_config_of_the_recorded_container_is_the_recorded_one(node: Node) -> None:
+    [shown] = RECORDED.glob("4a__pct_status*")
+    expected = re.findall(r"(?m)^lxc\..*", shown.read_text())
+    [created] = RECORDED.glob("40__cat*")
+    conf = created.read_text().split("--- stdout\n")[1].split("total ")[0]
+    node.has("920", conf)
+    assert node.run("pct start 920").returncode == 0
+    assert node.lxc_config("920") == expected
+
+
+@pytest.mark.skipif(not RECORDED.is_dir(), reason=f"no recordings of pct in {RECORDED}")
+@pytest.mark.parametrize("name", ["2e__grep*", "4i__pct_status*"])
+def test_the_generated_lines_are_the_recorded_ones(node: Node, name: str) -> None:
+    [shown] = RECORDED.glob(name)
+    expected = re.findall(r"(?m)^lxc\.(?:apparmor|seccomp).* = .*", shown.read_text())
+    config = started(node, container("features: nesting=1,keyctl=1\n"))
+    found = [line.replace("910", "CT") for line in config if re.search("apparmor|seccomp", line)]
+    assert found == [re.sub("910|920", "CT", line) for line in expected]
+
+
+def test_a_template_is_never_started(node: Node) -> None:
+    node.has("910", container("template: 1\n"))
+    done = node.run("pct start 910")
+    assert (done.returncode, done.stderr) == (255, "you can't start a CT if it's a template\n")
+
+
+def test_start_applies_what_is_pending_before_it_derives(node: Node) -> None:
+    pending = "\n[pve:pending]\ndelete: swap\nfeatures: keyctl=1\nmemory: 64\n"
+    config = started(node, container("features: nesting=1\nswap: 9\n", pending))
+    assert "lxc.cgroup2.memory.max = 67108864" in config
+    assert "lxc.cgroup2.memory.swap.max = 0" in config
+    expected = container("features: keyctl=1\n").replace("memory: 256", "memory: 64")
+    assert sorted(node.conf("910").read_text().splitlines()) == sorted(expected.splitlines())
+
+
+def test_a_failed_start_takes_the_rootfs_back_and_debug_shows_the_log(node: Node) -> None:
+    log = "lxc-start 910 20261122001407.123 {} - ../src/lxc/start.c:{} - {}\n"
+    (node.root / "lxc.log").write_text(
+        log.format("ERROR    start", "__lxc_start:2127", 'Failed to spawn container "910"')
+        + log.format("DEBUG    network", "lxc_delete_network:4221", "Deleted network devices")
+    )
+    for helper in ("mount-rootfs", "umount-rootfs"):
+        path = node.root / "usr/lib/phoenix-lab" / helper
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f'#!/bin/sh\necho {helper} "$@" >> {node.root}/helpers\n')
+        path.chmod(0o755)
+    node.has("910", container())
+    done = node.run("pct start 910 --debug")
+    assert (done.returncode, done.stderr) == (255, "startup for container '910' failed\n")
+    assert done.stdout == (
+        '__lxc_start: 2127 Failed to spawn container "910"\n'
+        'ERROR    start - ../src/lxc/start.c:__lxc_start:2127 - Failed to spawn container "910"\n'
+        "DEBUG    network - ../src/lxc/start.c:lxc_delete_network:4221 - Deleted network devices\n"
+    )
+    assert (node.root / "helpers").read_text() == "mount-rootfs 910\numount-rootfs 910\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "calls"),
+    [
+        ("pct stop 910", "-n 910 --kill\n"),
+        ("pct shutdown 910 --timeout 20", "-n 910 --nokill --timeout 20\n"),
+        ("pct shutdown 910 --forceStop 1", "-n 910 --timeout 60\n"),
+        ("pct reboot 910 --timeout=5", "-n 910 --nokill --timeout 5\n"),
+    ],
+)
+def test_stop_shutdown_and_reboot_are_lxc_stop(node: Node, command: str, calls: str) -> None:
+    node.has("910", container(), running=True)
+    done = node.run(command)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (node.root / "stopped").read_text() == calls
+    status = "running" if "reboot" in command else "stopped"
+    assert node.run("pct status 910").stdout == f"status: {status}\n"
+
+
+def test_a_container_that_does_not_halt_in_time_is_an_error(node: Node) -> None:
+    node.has("910", container(), running=True)
+    node.tool("lxc-stop", "exit 1")
+    done = node.run("pct shutdown 910 --timeout 1")
+    assert done.returncode == 255
+    text = "command 'lxc-stop -n 910 --nokill --timeout 1' failed: exit code 1\n"
+    assert done.stderr == text
+
+
+def test_exec_passes_the_environment_unless_told_not_to(node: Node) -> None:
+    node.has("910", container(), running=True)
+    kept = node.run("FOO=bar pct exec 910 -- env").stdout
+    cleared = node.run("FOO=bar pct exec 910 --keep-env 0 -- env").stdout
+    assert "FOO=bar\n" in kept
+    assert "FOO=bar\n" not in cleared
+
+
+def test_exec_passes_bytes_through_both_ways(node: Node) -> None:
+    node.has("910", container(), running=True)
+    done = node.run(
+        "head -c 300000 /dev/urandom > /root/r; sha256sum < /root/r;"
+        " pct exec 910 -- cat < /root/r | sha256sum"
+    )
+    first, second = done.stdout.splitlines()
+    assert first == second
+
+
+def test_set_replaces_the_file_by_rename_and_leaves_nothing_beside_it(node: Node) -> None:
+    node.has("910", container())
+    before = node.conf("910").stat().st_ino
+    assert node.run("pct set 910 --cores 2").returncode == 0
+    assert node.conf("910").stat().st_ino != before
+    assert node.conf("910").stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in node.conf("910").parent.iterdir()] == ["910.conf"]
+    assert (node.root / "run/lock/lxc/pve-config-910.lock").exists()
+
+
+def test_the_digest_is_the_sha1_of_the_file(node: Node) -> None:
+    node.has("910", container())
+    digest = hashlib.sha1(node.conf("910").read_bytes()).hexdigest()
+    assert node.run(f"pct set 910 --digest {digest} --cores 2").returncode == 0
+    assert node.run(f"pct set 910 --digest {digest} --cores 3").returncode == 255
+    assert "cores: 2\n" in node.conf("910").read_text()
+
+
+def test_on_a_running_container_only_some_options_change_at_once(node: Node) -> None:
+    node.has("910", container("features: nesting=1\n"), running=True)
+    group = node.root / "sys/fs/cgroup/lxc/910"
+    group.mkdir(parents=True)
+    for name in ("max", "high", "swap.max"):
+        (group / f"memory.{name}").write_text("")
+    node.run("pct set 910 --memory 512 --hostname new --onboot yes --features fuse=1 --tty 1")
+    main, pending = node.conf("910").read_text().split("\n[pve:pending]\n")
+    assert {"memory: 512", "hostname: new", "onboot: 1", "features: nesting=1"} <= {
+        *main.splitlines()
+    }
+    assert pending == "features: fuse=1\ntty: 1\n"
+    assert (group / "memory.max").read_text() == str(512 * 1024 * 1024)
+
+
+def test_mount_points_and_devices_are_set_and_deleted(node: Node) -> None:
+    node.has("910", container())
+    node.run("pct set 910 --mp0 /srv/a,mp=/mnt/a --dev0 /dev/null")
+    assert node.run("pct set 910 --dev1 /dev/nosuch").returncode == 255
+    assert node.run("pct set 910 --dev1 /etc/x").returncode == 255
+    text = node.conf("910").read_text()
+    assert "dev0: /dev/null\n" in text
+    assert "mp0: /srv/a,mp=/mnt/a\n" in text
+    node.run("pct set 910 --delete mp0,dev0")
+    assert node.conf("910").read_text() == container()
+
+
+def test_a_file_that_looks_like_a_bad_ctid_breaks_the_list(node: Node) -> None:
+    node.has("910", container())
+    node.has("99", "x\n")
+    done = node.run("pct list")
+    assert (done.returncode, done.stdout) == (255, "")
+    assert done.stderr.startswith("vm 99 - unable to parse config: x\n400 Result verification")
+    assert ".vmid: invalid format - value does not look like a valid VM ID\n\npct list" in (
+        done.stderr
+    )
+
+
+def test_other_files_beside_the_confs_are_ignored(node: Node) -> None:
+    node.has("910", container())
+    for name in ("notes.txt", "916.conf.bak", "0100.conf", ".911.conf"):
+        (node.conf("910").parent / name).write_text("x\n")
+    assert [line.split()[0] for line in node.run("pct list").stdout.splitlines()] == ["VMID", "910"]
+
+
+def test_unlock_without_a_lock_is_an_error(node: Node) -> None:
+    node.has("910", container())
+    done = node.run("pct unlock 910")
+    assert (done.returncode, done.stderr) == (255, "no lock found trying to remove any lock\n")
