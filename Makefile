@@ -1,0 +1,54 @@
+# make harden   from a fresh clone to a hardened lab
+# make test     all tests, the lab's included
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+PYINFRA := $(BIN)/pyinfra -y inventory.py
+
+.PHONY: harden test test-fast test-long lint format clean
+
+harden: .venv/done
+	$(BIN)/phoenix lab up
+	@echo; echo '== before'
+	$(PYINFRA) deploys/audit.py
+	@echo; echo '== harden'
+	$(PYINFRA) deploys/harden.py
+	@echo; echo '== after'
+	$(PYINFRA) deploys/audit.py --data strict=true
+
+test: .venv/done
+	$(BIN)/python -m pytest -m 'not long'
+
+test-fast: .venv/done
+	$(BIN)/python -m pytest -m 'not lab and not long'
+
+test-long: .venv/done
+	$(BIN)/python -m pytest
+
+lint: .venv/done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/shellcheck templates/node/*.sh
+
+format: .venv/done
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	[ ! -x $(BIN)/phoenix ] || $(BIN)/phoenix lab down
+	rm -rf .venv .lab .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+
+.venv/done: constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo 'Python 3.11 or newer is needed: make PYTHON=python3.13 $(MAKECMDGOALS)'; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	    { echo 'Python has no venv module here: apt install python3-venv'; exit 1; }
+	$(BIN)/pip install --quiet --require-hashes -r constraints.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# after a change of the dependencies in pyproject.toml
+constraints.txt: pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --no-header --group dev pyproject.toml -o $@

@@ -1,0 +1,155 @@
+"""deploys/harden.py from end to end, on nodes with scripted answers."""
+
+import json
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from conftest import APPARMOR, CONF, FakeNode
+
+from phoenix.apparmor import parse_apparmor, render_profile
+
+DOCKER = {
+    "features": ["docker"],
+    "pct_options": ["nesting=1", "keyctl=1"],
+    "apparmor_profile": "lxc-docker-nested",
+}
+FLEET = {"910": DOCKER, "952": DOCKER, "953": {"apparmor_profile": "generated"}}
+
+
+def pve(name="pve1", ctids=(910, 952), **changes):
+    return FakeNode(name, {ctid: CONF.format(name=f"ct{ctid}") for ctid in ctids}, **changes)
+
+
+def test_profile_stage_and_one_commit_per_container_in_the_files_order(pyinfra):
+    done = pyinfra("harden", pve(ctids=(952, 910)), fleet=FLEET)
+    assert done.code == 0, done.stderr
+    assert done.commands == ["910", "952"]
+    order = [done.stderr.index(f"Starting operation: {name}") for name in NAMES]
+    assert order == sorted(order)
+
+
+NAMES = (
+    "AppArmor profile lxc-docker-nested",
+    "Stage the containers' changes",
+    "CT 910 ct910",
+    "CT 952 ct952",
+    "Verdict",
+)
+
+
+def test_dry_shows_every_change_as_a_diff_and_runs_nothing(pyinfra):
+    done = pyinfra("harden", pve(), fleet=FLEET, flags=("--dry",))
+    assert done.code == 0, done.stderr
+    assert done.commands == []
+    for line in (
+        "/etc/apparmor.d/lxc-docker-nested (new)",
+        "/etc/pve/lxc/910.conf",
+        "- features: nesting=1",
+        "+ features: nesting=1,keyctl=1",
+        "- lxc.apparmor.profile: unconfined",
+        "+ lxc.apparmor.profile: lxc-docker-nested",
+        "pve1: CT 910 ct910: features: keyctl=1; profile: unconfined becomes lxc-docker-nested"
+        " (restarts)",
+    ):
+        assert line in done.stderr
+
+
+def test_a_node_that_is_right_gets_no_operation_at_all(pyinfra):
+    conf = CONF.replace("unconfined", "lxc-docker-nested").replace(
+        "nesting=1", "nesting=1,keyctl=1"
+    )
+    text = render()
+    node = FakeNode(
+        "pve1",
+        {910: conf.format(name="ct910")},
+        label="lxc-docker-nested (enforce)",
+        apparmor=[
+            *APPARMOR,
+            "loaded lxc-docker-nested (enforce)",
+            f"file lxc-docker-nested {text}",
+        ],
+    )
+    done = pyinfra("harden", node, fleet=FLEET)
+    assert done.code == 0, done.stderr
+    assert "pve1: nothing to change" in done.stderr
+    assert "Starting operation" not in done.stderr
+
+
+def render():
+    folder = Path(__file__).parents[2] / "templates/apparmor"
+    sources = {path.name: path.read_text() for path in folder.glob("*.j2")}
+    return quote(render_profile("lxc-docker-nested", sources, parse_apparmor(APPARMOR)))
+
+
+def test_after_a_failed_commit_no_node_begins_another_container_and_the_table_comes_out(pyinfra):
+    failing = {"-910": {"success": False, "stderr": "CT 910: restored"}}
+    nodes = [pve(responses=failing), pve("pve2", ctids=(954, 956))]
+    done = pyinfra("harden", *nodes, fleet={**FLEET, "954": DOCKER, "956": DOCKER})
+    assert done.code == 1
+    # pve2's first one stands beside 910: it may have begun; the second ones must not
+    assert {"910"} <= set(done.commands) <= {"910", "954"}
+    assert "Results:" in done.stderr
+    assert "Grand total" in done.stderr
+
+
+def test_json_comes_out_of_a_failed_run_with_the_exit_code_1(pyinfra):
+    failing = {"-910": {"success": False, "stderr": "CT 910: restored"}}
+    done = pyinfra("harden", pve(responses=failing), fleet=FLEET, flags=("-y", "--json"))
+    assert done.code == 1
+    assert json.loads(done.stdout)["results"]
+
+
+def test_a_profile_that_does_not_install_stops_the_run_before_any_container(pyinfra):
+    failing = {"install-profile": {"success": False, "stderr": "it does not compile"}}
+    done = pyinfra("harden", pve(responses=failing), fleet=FLEET)
+    assert (done.code, done.commands) == (1, [])
+
+
+def test_containers_of_the_file_that_no_node_has_are_one_line(pyinfra):
+    done = pyinfra("harden", pve(ctids=(910,)), fleet=FLEET)
+    assert done.code == 0, done.stderr
+    lines = [line for line in done.stderr.splitlines() if "but on no node: 952, 953" in line]
+    assert len(lines) == 1
+
+
+def test_one_command_reads_all_containers_and_one_all_of_apparmor(pyinfra):
+    done = pyinfra("harden", pve(), fleet=FLEET, flags=("--dry",))
+    loaded = [line.split()[3] for line in done.stderr.splitlines() if "Loaded fact" in line]
+    assert loaded == ["facts.pct.Containers", "facts.apparmor.AppArmor"]
+
+
+@pytest.mark.parametrize(
+    ("fleet", "data", "message"),
+    [
+        ("/no/such/fleet.json", {}, "cannot read the fleet file /no/such/fleet.json: No such file"),
+        (FLEET, {"only": 999}, "only=999: "),
+        (FLEET, {"only": 953}, "only=953: no node of this inventory has a container 953"),
+        (FLEET, {"onyl": 910}, "--data onyl: unknown key"),
+        (FLEET, {"restart": "later"}, "--data restart=later: "),
+        (FLEET, {"profile": "lxc-nosuch"}, "apparmor_profile lxc-nosuch: no template lxc-nosuch"),
+        ({"910": {"apparmor_profile": "lxc_docker_nested"}}, {}, "lxc_configs.910"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line_before_anything_changes(pyinfra, fleet, data, message):
+    done = pyinfra("harden", pve(), fleet=fleet, **data)
+    assert done.code == 1
+    assert len([line for line in done.stderr.splitlines() if message in line]) == 1, done.stderr
+    assert "Starting operation" not in done.stderr
+
+
+def test_a_file_that_is_no_json_says_where(pyinfra, tmp_path):
+    broken = tmp_path / "broken.json"
+    broken.write_text('{"lxc_configs": {\n  "910": {,}\n}}')
+    done = pyinfra("harden", pve(), fleet=broken)
+    assert done.code == 1
+    assert "broken.json" in done.stderr
+    assert "line 2" in done.stderr
+
+
+def test_a_node_that_does_not_answer_stops_the_run_before_anything_changes(pyinfra):
+    node = pve("pve2", responses={"# Prints what this node knows": {"success": False}})
+    done = pyinfra("harden", pve(), node, fleet=FLEET)
+    assert done.code == 1
+    assert "@fake/pve2 did not answer" in done.stderr
+    assert "Starting operation" not in done.stderr

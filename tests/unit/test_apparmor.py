@@ -1,0 +1,123 @@
+"""Labels, the node's answer, and profiles rendered for it."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from phoenix.apparmor import (
+    MARKER,
+    Label,
+    ObservedAppArmor,
+    UnknownProfileError,
+    generated_profile,
+    parse_apparmor,
+    profile_names,
+    render_profile,
+)
+
+TEMPLATES = {
+    path.name: path.read_text()
+    for path in (Path(__file__).parents[2] / "templates/apparmor").glob("*.j2")
+}
+OLD = ObservedAppArmor(enabled=True, parser=(3, 0, 8), abis=frozenset({"3.0"}))
+NEW = ObservedAppArmor(enabled=True, parser=(4, 1, 0), abis=frozenset({"3.0", "4.0"}))
+
+
+@pytest.mark.parametrize(
+    ("text", "profile", "mode", "confined"),
+    [
+        ("lxc-docker-nested (enforce)\n", "lxc-docker-nested", "enforce", True),
+        ("lxc-docker-nested (complain)", "lxc-docker-nested", "complain", False),
+        ("unconfined", "unconfined", "", False),
+        ("unconfined\0", "unconfined", "", False),
+        (
+            "lxc-910_</var/lib/lxc>//&:lxc-910_<-var-lib-lxc>:unconfined (enforce)",
+            "lxc-910_</var/lib/lxc>",
+            "enforce",
+            True,
+        ),
+        (
+            "lxc-docker-nested-ns//&:lxc-910_<-var-lib-lxc>:docker-default (enforce)",
+            "lxc-docker-nested-ns",
+            "enforce",
+            True,
+        ),
+    ],
+)
+def test_the_host_half_of_a_label_decides(text, profile, mode, confined):
+    label = Label.parse(text)
+    assert (label.profile, label.mode, label.confined) == (profile, mode, confined)
+    assert str(label) == text.strip("\0\n")
+
+
+def test_the_generated_profile_has_the_name_that_lxc_gives_it():
+    assert generated_profile(910) == "lxc-910_</var/lib/lxc>"
+
+
+def test_an_answer_becomes_what_the_node_has():
+    node = parse_apparmor(
+        [
+            "enabled Y",
+            "parser 4.1.0",
+            "abi 4.0",
+            "loaded lxc-docker-nested (enforce)",
+            "loaded a name (with brackets) (complain)",
+            "file lxc-docker-nested abi%20<abi/4.0>,%0A",
+            "something new",
+        ]
+    )
+    assert node.parser == (4, 1, 0)
+    assert node.loaded == {"lxc-docker-nested": "enforce", "a name (with brackets)": "complain"}
+    assert node.files == {"lxc-docker-nested": "abi <abi/4.0>,\n"}
+    assert node.problem is None
+
+
+def test_a_node_without_apparmor_is_a_problem_that_tells_the_next_step():
+    assert "apparmor=1" in (parse_apparmor(["enabled N", "parser 4.1.0"]).problem or "")
+    assert "apt install apparmor" in (parse_apparmor(["enabled Y"]).problem or "")
+
+
+def test_shared_text_is_no_profile():
+    assert profile_names({"base.j2": "", "lxc-a.j2": "", "lxc-b.txt": ""}) == ["lxc-a"]
+
+
+def test_an_unknown_profile_names_those_that_there_are():
+    with pytest.raises(UnknownProfileError, match=r"no template lxc-none\.j2; there are: lxc-docker"):
+        render_profile("lxc-none", TEMPLATES, NEW)
+
+
+@pytest.mark.parametrize("name", profile_names(TEMPLATES))
+@pytest.mark.parametrize("node", [OLD, NEW], ids=["3.0", "4.1"])
+def test_a_rendered_profile_declares_its_own_name_and_lets_nobody_out(name, node):
+    text = render_profile(name, TEMPLATES, node)
+    rules = [line.split("#")[0] for line in text.splitlines()]
+    assert text.startswith(MARKER)
+    assert f"profile {name} flags=(attach_disconnected,mediate_deleted) {{" in rules
+    assert not any("change_profile" in rule or "start-container" in rule for rule in rules)
+
+
+def test_rule_classes_that_an_old_parser_does_not_know_are_left_out():
+    old, new = (render_profile("lxc-docker-nested", TEMPLATES, node) for node in (OLD, NEW))
+    assert "abi <abi/3.0>,\n" in old
+    assert "abi <abi/4.0>,\n" in new
+    for rule in ("deny userns,", "  mqueue,", "nosymfollow"):
+        assert rule not in old
+        assert rule in new
+
+
+@pytest.mark.parametrize("name", profile_names(TEMPLATES))
+def test_a_rendered_profile_compiles_with_the_parser_of_this_machine(name, tmp_path):
+    parser = shutil.which("apparmor_parser", path="/sbin:/usr/sbin")
+    if parser is None:
+        pytest.skip("no apparmor_parser on this machine: apt install apparmor")
+    version = subprocess.run([parser, "--version"], capture_output=True, text=True, check=True)
+    abis = frozenset(path.name for path in Path("/etc/apparmor.d/abi").glob("*"))
+    node = parse_apparmor([f"parser {version.stdout.split('version')[1].split()[0]}"])
+    file = tmp_path / name
+    file.write_text(
+        render_profile(name, TEMPLATES, ObservedAppArmor(parser=node.parser, abis=abis))
+    )
+    compiled = subprocess.run([parser, "-Q", "-K", "-T", file], capture_output=True, text=True)
+    assert compiled.returncode == 0, compiled.stderr

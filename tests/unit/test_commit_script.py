@@ -1,0 +1,246 @@
+"""The commit script against a fake root and fake tools; tests/lab has it against real ones."""
+
+import hashlib
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "templates/node/commit.sh"
+RUN = "var/lib/phoenix-harden/runs/r1"
+OLD = "hostname: old\nlxc.apparmor.profile: unconfined\n"
+NEW = "hostname: old\nlxc.apparmor.profile: lxc-docker-nested\n"
+
+#: Each fake notes its call; `state` is the container's, `label` what its PID 1 carries once the
+#: conf names a profile, `docker` whether Docker works then.
+FAKES = {
+    "pct": """
+        echo "pct $*" >>"$FAKE/calls"
+        case $1 in
+        status) echo "status: $(cat "$FAKE/state")" ;;
+        shutdown | stop) echo stopped >"$FAKE/state" ;;
+        start)
+            grep -q boots-not "$PHOENIX_ROOT/etc/pve/lxc/910.conf" && exit 255
+            echo running >"$FAKE/state"
+            ;;
+        esac
+    """,
+    "lxc-info": "echo 4711",
+    "lxc-attach": """
+        while [ "$1" != -- ]; do shift; done
+        shift
+        echo "guest $*" >>"$FAKE/calls"
+        case "$*" in
+        *'docker run'*)
+            ! grep -q lxc- "$PHOENIX_ROOT/etc/pve/lxc/910.conf" || [ ! -e "$FAKE/docker-denied" ]
+            ;;
+        *'docker port'*) echo 127.0.0.1:32768 ;;
+        esac
+    """,
+    "nsenter": "echo phoenix-harden",
+}
+
+
+class Node:
+    """A fake node on which container 910 is to be committed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "root"
+        self.fake = folder / "fake"
+        self.run = self.root / RUN
+        self.conf = self.root / "etc/pve/lxc/910.conf"
+        for path in (self.run / "910", self.conf.parent, self.root / "run/lock/lxc", self.fake):
+            path.mkdir(parents=True)
+        (self.run / "commit").write_text(SCRIPT.read_text())
+        (self.run / "probe.tar").touch()
+        label = self.root / "proc/4711/attr/apparmor/current"
+        label.parent.mkdir(parents=True)
+        label.write_text("lxc-docker-nested (enforce)\n")
+        (self.root / "var/log/audit").mkdir(parents=True)
+        self.label = label
+        self.conf.write_text(OLD)
+        (self.fake / "state").write_text("running\n")
+        for name, text in FAKES.items():
+            (self.fake / name).write_text(f"#!/bin/sh\n{text}")
+            (self.fake / name).chmod(0o755)
+        self.stage(conf=NEW, before=hashlib.sha256(OLD.encode()).hexdigest())
+        self.stage(profile="lxc-docker-nested", docker="", restart="")
+
+    def stage(self, **files: str) -> None:
+        for name, text in files.items():
+            (self.run / "910" / name).write_text(text)
+
+    def commit(self) -> subprocess.CompletedProcess[str]:
+        tools = {
+            "PHOENIX_ROOT": str(self.root),
+            "PHOENIX_PATH": str(self.fake),
+            "FAKE": str(self.fake),
+        }
+        return subprocess.run(
+            ["sh", self.run / "commit", "910"],
+            env={**os.environ, **tools},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    @property
+    def calls(self) -> list[str]:
+        calls = self.fake / "calls"
+        return calls.read_text().splitlines() if calls.exists() else []
+
+    @property
+    def restarts(self) -> int:
+        return self.calls.count("pct start 910")
+
+    @property
+    def journal(self) -> list[dict[str, object]]:
+        text = (self.run / "journal.jsonl").read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def node(tmp_path):
+    return Node(tmp_path)
+
+
+def test_a_proven_container_keeps_the_new_conf(node):
+    done = node.commit()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert node.conf.read_text() == NEW
+    assert node.restarts == 1
+    assert [entry["event"] for entry in node.journal] == ["intent", "done"]
+    assert "CT 910: ok PID 1 runs as lxc-docker-nested (enforce)" in done.stdout
+    assert "CT 910: ok a container of our own runs" in done.stdout
+
+
+def test_the_before_image_is_on_disk_under_its_hash(node):
+    node.commit()
+    intent = node.journal[0]
+    assert (node.run / "files" / str(intent["before"])).read_text() == OLD
+    assert intent["after"] == hashlib.sha256(NEW.encode()).hexdigest()
+
+
+def test_our_container_and_its_image_are_removed_by_id(node):
+    fake = node.fake / "lxc-attach"
+    fake.write_text(
+        fake.read_text().replace(
+            "*'docker run'*)",
+            "*'docker import'*) echo sha256:image ;;\n*'docker run'*)\necho container\n",
+        )
+    )
+    assert node.commit().returncode == 0
+    guest = [call for call in node.calls if call.startswith("guest docker")]
+    assert guest == [
+        'guest docker import -c CMD ["/probe"] -',
+        "guest docker run -d --pull never -p 127.0.0.1::8080 sha256:image",
+        "guest docker port container 8080/tcp",
+        "guest docker rm -f container",
+        "guest docker rmi sha256:image",
+    ]
+
+
+def test_a_docker_that_does_not_run_brings_the_old_conf_back(node):
+    (node.fake / "docker-denied").touch()
+    done = node.commit()
+    assert done.returncode == 1
+    assert node.conf.read_text() == OLD
+    assert node.restarts == 2
+    assert [entry["event"] for entry in node.journal] == ["intent", "restored"]
+    assert "FAILED a container of our own runs" in done.stdout
+    assert done.stdout.endswith("restored: the old conf is back and the container runs with it\n")
+
+
+def test_a_wrong_label_brings_the_old_conf_back_and_is_named(node):
+    node.label.write_text("unconfined\n")
+    done = node.commit()
+    assert done.returncode == 1
+    assert node.conf.read_text() == OLD
+    assert "PID 1 carries 'unconfined'" in done.stdout
+
+
+def test_complain_mode_is_not_confined(node):
+    node.label.write_text("lxc-docker-nested (complain)\n")
+    assert node.commit().returncode == 1
+
+
+def test_a_stacked_label_counts_by_its_host_half(node):
+    node.label.write_text("lxc-docker-nested//&:lxc-910_<-var-lib-lxc>:unconfined (enforce)\n")
+    assert node.commit().returncode == 0
+
+
+def test_a_container_that_does_not_start_gets_its_old_conf_and_starts_again(node):
+    node.stage(conf=NEW + "tags: boots-not\n")
+    done = node.commit()
+    assert done.returncode == 1
+    assert (node.fake / "state").read_text() == "running\n"
+    assert node.conf.read_text() == OLD
+
+
+def test_a_failure_is_explained_by_the_denials_since_the_restart(node):
+    node.label.write_text("unconfined\n")
+    line = 'type=AVC msg=audit(%d.1:7): apparmor="DENIED" operation="mount" profile="%s"'
+    log = node.root / "var/log/audit/audit.log"
+    log.write_text(
+        "\n".join(
+            [
+                line % (1, "lxc-docker-nested"),
+                line % (9999999999, "another"),
+                line % (9999999999, "lxc-docker-nested"),
+            ]
+        )
+    )
+    said = node.commit().stdout.splitlines()
+    assert [text for text in said if "DENIED" in text] == [
+        '  apparmor="DENIED" operation="mount" profile="lxc-docker-nested"'
+    ]
+
+
+def test_a_conf_that_somebody_changed_since_is_refused_and_untouched(node):
+    node.conf.write_text(OLD + "cores: 2\n")
+    done = node.commit()
+    assert done.returncode == 2
+    assert node.conf.read_text() == OLD + "cores: 2\n"
+    assert not (node.run / "journal.jsonl").exists()
+    assert node.restarts == 0
+
+
+def test_a_stopped_container_gets_its_conf_and_stays_stopped(node):
+    (node.fake / "state").write_text("stopped\n")
+    assert node.commit().returncode == 0
+    assert node.conf.read_text() == NEW
+    assert node.restarts == 0
+
+
+def test_without_a_restart_asked_for_a_running_container_goes_on(node):
+    (node.run / "910/restart").unlink()
+    assert node.commit().returncode == 0
+    assert node.conf.read_text() == NEW
+    assert node.restarts == 0
+
+
+def test_a_container_that_is_locked_by_another_task_is_refused(node):
+    lock = node.root / "run/lock/lxc/pve-config-910.lock"
+    with subprocess.Popen(
+        ["flock", lock, "sh", "-c", "echo held; exec sleep 30"], stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        done = node.commit()
+        holder.terminate()
+    assert done.returncode == 2
+    assert f"got no lock on {lock} in 10 s" in done.stdout
+    assert node.conf.read_text() == OLD
+
+
+def test_what_was_not_staged_is_refused(node):
+    (node.run / "910/conf").unlink()
+    done = node.commit()
+    assert (done.returncode, node.conf.read_text()) == (2, OLD)
+
+
+def test_no_temporary_file_is_left_beside_the_conf(node):
+    node.commit()
+    assert [path.name for path in node.conf.parent.iterdir()] == ["910.conf"]

@@ -1,0 +1,54 @@
+"""What `--data` gives."""
+
+import pytest
+
+from phoenix.options import Options, OptionsError, parse_options
+
+
+def test_nothing_given_is_the_labs_own_fleet_and_every_container():
+    options = parse_options({})
+    assert (options.fleet, options.only) == ("phoenix_lxc_configs.json", ())
+    assert (options.profile, options.restart, options.force) == (None, "auto", False)
+
+
+@pytest.mark.parametrize("value", [910, "910", [910], "910,910"])
+def test_one_ctid_is_read_however_pyinfra_hands_it_over(value):
+    assert parse_options({"only": value}).only == (910,)
+
+
+def test_several_ctids_keep_their_order():
+    assert parse_options({"only": "953, 910"}).only == (953, 910)
+
+
+def test_keys_of_pyinfras_own_command_line_are_not_ours_to_judge():
+    assert parse_options({"ssh_user": "root", "ssh_key": "id"}) == Options()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"ony": 910}, "--data ony: unknown key; there are: fleet, only"),
+        ({"only": "91x"}, "--data only=91x: write CTIDs"),
+        ({"only": 99}, "--data only=99: write CTIDs"),
+        ({"only": True}, "--data only=True: write CTIDs"),
+        ({"only": ""}, "--data only=: write CTIDs"),
+        ({"force": "no"}, "--data force=no: write true or false"),
+        ({"strict": 1}, "--data strict=1: write true or false"),
+        ({"restart": "maybe"}, "--data restart=maybe: Input should be 'auto' or 'never'"),
+        ({"profile": "lxc_docker_nested"}, "--data profile=lxc_docker_nested: write a profile's"),
+        ({"profile": "unconfined"}, "--data profile=unconfined: write a profile's"),
+        ({"profile": "--help"}, "--data profile=--help: write a profile's"),
+        ({"fleet": True}, "--data fleet=True: write a path"),
+    ],
+)
+def test_a_wrong_key_or_value_is_one_line_that_says_what_to_write(data, message):
+    with pytest.raises(OptionsError) as error:
+        parse_options(data)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+def test_all_mistakes_come_at_once():
+    with pytest.raises(OptionsError) as error:
+        parse_options({"ony": 1, "force": "no", "restart": 1})
+    assert len(str(error.value).splitlines()) == 3

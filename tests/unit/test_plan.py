@@ -1,0 +1,245 @@
+"""What changes on a node, why, and what restarts."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from phoenix.apparmor import MARKER, ObservedAppArmor
+from phoenix.config import parse_fleet
+from phoenix.observed import Live, ObservedContainer, ObservedPct
+from phoenix.options import Options
+from phoenix.plan import absent_note, check_selection, plan_node
+from phoenix.pve_conf import PveConf
+
+CONF = """\
+#a description
+arch: amd64
+features: nesting=1
+hostname: portainer
+rootfs: local:910/vm-910-disk-0.raw,size=4G
+unprivileged: 1
+lxc.apparmor.profile: unconfined
+
+[before]
+arch: amd64
+lxc.apparmor.profile: unconfined
+"""
+TEXT = f"{MARKER}\nprofile lxc-docker-nested {{}}\n"
+TEMPLATES = {"lxc-docker-nested.j2": "{{ marker }}\nprofile {{ name }} {}\n"}
+DOCKER = {
+    "features": ["docker"],
+    "pct_options": ["nesting=1", "keyctl=1"],
+    "apparmor_profile": "lxc-docker-nested",
+}
+
+
+def container(ctid=910, conf=CONF, label="unconfined", **changes):
+    running = label is not None
+    live = Live(dev_fuse=False, keyctl=True) if running else None
+    values = {"ha": None, "node": "pve1", "live": live, **changes}
+    return ObservedContainer(
+        ctid, PveConf.parse(conf), running, 4711 if running else None, label, **values
+    )
+
+
+def node(*containers):
+    return ObservedPct("pve1", {one.ctid: one for one in containers or (container(),)})
+
+
+def apparmor(**changes):
+    values = {"enabled": True, "parser": (4, 1, 0), "abis": frozenset({"4.0"})}
+    return ObservedAppArmor(**{**values, **changes})
+
+
+def installed():
+    return apparmor(loaded={"lxc-docker-nested": "enforce"}, files={"lxc-docker-nested": TEXT})
+
+
+def fleet(**entries):
+    configs = {ctid.removeprefix("ct"): entry for ctid, entry in entries.items()}
+    return parse_fleet(json.dumps({"lxc_configs": configs or {"910": DOCKER}}).encode())
+
+
+def plan(pct=None, host=None, options=None, **entries):
+    return plan_node(
+        fleet(**entries), options or Options(), pct or node(), host or apparmor(), TEMPLATES
+    )
+
+
+def hardened(conf=CONF):
+    return conf.replace("nesting=1", "nesting=1,keyctl=1", 1).replace(
+        "unconfined", "lxc-docker-nested", 1
+    )
+
+
+def test_an_unconfined_container_gets_the_profile_and_its_features_in_the_main_section_only():
+    (change,) = plan().containers
+    assert change.after.render() == hardened()
+    assert (change.profile, change.restart, change.docker) == ("lxc-docker-nested", True, True)
+    assert change.reasons == (
+        "features: keyctl=1",
+        "profile: unconfined becomes lxc-docker-nested",
+    )
+
+
+def test_the_profile_comes_before_the_containers_that_name_it():
+    (change,) = plan().profiles
+    assert (change.name, change.before, change.after) == ("lxc-docker-nested", None, TEXT)
+    assert change.reason == "new"
+
+
+def test_a_node_that_is_as_the_file_says_gets_an_empty_plan():
+    pct = node(container(conf=hardened(), label="lxc-docker-nested (enforce)"))
+    assert plan(pct, installed()).empty
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        (apparmor(files={"lxc-docker-nested": TEXT}), "installed but not loaded"),
+        (
+            apparmor(files={"lxc-docker-nested": TEXT}, loaded={"lxc-docker-nested": "complain"}),
+            "loaded in complain mode",
+        ),
+        (
+            apparmor(files={"lxc-docker-nested": MARKER}, loaded={"lxc-docker-nested": "enforce"}),
+            "changed",
+        ),
+    ],
+)
+def test_each_way_in_which_a_profile_can_be_wrong_is_recognised(host, reason):
+    assert [change.reason for change in plan(host=host).profiles] == [reason]
+
+
+def test_a_profile_file_that_we_did_not_write_is_replaced_only_with_force():
+    host = apparmor(files={"lxc-docker-nested": "profile lxc-docker-nested {}\n"})
+    (problem,) = plan(host=host).problems
+    assert "/etc/apparmor.d/lxc-docker-nested is there and not ours" in problem
+    assert plan(host=host, options=Options(force=True)).profiles[0].reason == "changed"
+
+
+def test_a_right_conf_with_a_wrong_live_label_is_a_restart_and_no_write():
+    (change,) = plan(node(container(conf=hardened())), installed()).containers
+    assert not change.conf_changes
+    assert change.restart
+    assert change.reasons == ("restart due: PID 1 runs as unconfined, not lxc-docker-nested",)
+
+
+def test_a_feature_that_the_running_container_lacks_is_a_restart():
+    conf = hardened().replace("keyctl=1", "keyctl=1,fuse=1", 1)
+    live = Live(dev_fuse=False, keyctl=True, config=(("lxc.arch", "amd64"),))
+    pct = node(container(conf=conf, label="lxc-docker-nested (enforce)", live=live))
+    (change,) = plan(pct, installed()).containers
+    assert change.reasons == ("restart due: fuse=0 in the running container",)
+
+
+def test_restart_never_stages_the_conf_and_says_that_a_restart_is_due():
+    result = plan(options=Options(restart="never"))
+    (change,) = result.containers
+    assert change.conf_changes
+    assert not change.restart
+    assert result.notes == ("CT 910 portainer: a restart is due (restart=never)",)
+
+
+def test_restart_never_leaves_a_container_that_only_needs_a_restart():
+    pct = node(container(conf=hardened()))
+    assert plan(pct, installed(), options=Options(restart="never")).empty
+
+
+def test_a_stopped_container_changes_and_stays_stopped():
+    (change,) = plan(node(container(label=None))).containers
+    assert change.conf_changes
+    assert not change.restart
+
+
+@pytest.mark.parametrize(
+    ("observed", "note"),
+    [
+        (container(conf="template: 1\n" + CONF, label=None), "a template, left alone"),
+        (container(conf="lock: backup\n" + CONF), "locked (backup), left alone"),
+        (container(ha="started"), "managed by HA (started), left alone"),
+        (
+            container(conf=CONF + "\n[pve:pending]\nmemory: 4096\n"),
+            "left alone: memory waits in [pve:pending]",
+        ),
+    ],
+    ids=["template", "locked", "ha", "pending"],
+)
+def test_a_container_that_is_not_ours_to_restart_is_left_alone_with_a_note(observed, note):
+    result = plan(node(observed))
+    assert not result.containers
+    assert [note in found for found in result.notes] == [True]
+
+
+def test_what_waits_in_pending_is_applied_only_with_force():
+    pct = node(container(conf=CONF + "\n[pve:pending]\nmemory: 4096\n"))
+    assert plan(pct, options=Options(force=True)).containers[0].restart
+
+
+def test_generated_drops_the_explicit_profile():
+    (change,) = plan(ct910={"apparmor_profile": "generated"}).containers
+    assert change.after.main.raw("lxc.apparmor.profile") == ()
+    assert change.profile == "lxc-910_</var/lib/lxc>"
+    assert change.after.snapshots == change.before.snapshots
+
+
+def test_the_profile_of_the_command_line_counts_for_docker_containers_only():
+    entries = {
+        "ct910": {**DOCKER, "apparmor_profile": "unconfined"},
+        "ct953": {"apparmor_profile": "unconfined"},
+    }
+    pct = node(container(), container(953))
+    result = plan(pct, options=Options(profile="lxc-docker-nested"), **entries)
+    assert [change.ctid for change in result.containers] == [910]
+
+
+def test_unconfined_in_the_file_never_takes_confinement_away():
+    conf = hardened()
+    pct = node(container(conf=conf, label="lxc-docker-nested (enforce)"))
+    result = plan(pct, ct910={**DOCKER, "apparmor_profile": "unconfined"})
+    assert result.empty
+    assert "the fleet file says unconfined, the conf lxc-docker-nested: kept" in result.notes[0]
+
+
+def test_raw_keys_of_the_file_are_added_once():
+    entry = {
+        **DOCKER,
+        "lxc_options": ["lxc.mount.entry=/srv/a srv/a none bind,create=dir 0 0"],
+    }
+    (change,) = plan(ct910=entry).containers
+    (again,) = plan(node(replace(container(), conf=change.after)), ct910=entry).containers
+    assert change.after.main.raw("lxc.mount.entry") == ("/srv/a srv/a none bind,create=dir 0 0",)
+    assert not again.conf_changes
+
+
+def test_a_profile_without_a_template_is_a_problem_of_selected_containers_only():
+    entries = {"ct910": DOCKER, "ct953": {"apparmor_profile": "lxc-nobody-wrote-it"}}
+    pct = node(container(), container(953))
+    (problem,) = plan(pct, **entries).problems
+    assert "apparmor_profile lxc-nobody-wrote-it: no template" in problem
+    assert not plan(pct, options=Options(only=(910,)), **entries).problems
+
+
+def test_without_apparmor_nothing_is_planned():
+    result = plan(host=apparmor(enabled=False))
+    assert result.empty
+    assert "AppArmor is not enabled" in result.problems[0]
+
+
+def test_only_names_what_no_node_has_and_what_the_file_lacks():
+    problems = check_selection(
+        fleet(ct910=DOCKER, ct955=DOCKER), Options(only=(910, 955, 999)), [node()]
+    )
+    assert problems == [
+        "only=955: no node of this inventory has a container 955",
+        "only=999: phoenix_lxc_configs.json has no lxc_configs.999: add it there",
+    ]
+
+
+def test_what_the_file_has_and_no_node_is_one_line():
+    both = fleet(ct910=DOCKER, ct955=DOCKER, ct956=DOCKER)
+    assert absent_note(both, Options(), [node()]) == (
+        "in phoenix_lxc_configs.json but on no node: 955, 956"
+    )
+    assert absent_note(both, Options(only=(910,)), [node()]) is None

@@ -1,0 +1,106 @@
+"""What an operator reads."""
+
+import json
+
+import pytest
+
+from phoenix.config import parse_fleet
+from phoenix.docker import ObservedDocker, parse_dockers
+from phoenix.observed import ObservedContainer, ObservedPct
+from phoenix.options import Options
+from phoenix.plan import ContainerChange, NodePlan
+from phoenix.pve_conf import PveConf
+from phoenix.report import audit_lines, audit_node, plan_lines
+
+DOCKER = {"features": ["docker"], "apparmor_profile": "lxc-docker-nested"}
+OK = ObservedDocker("ok", "26.1.5", "overlay2")
+
+
+def container(label="lxc-docker-nested (enforce)", conf="hostname: portainer\n"):
+    return ObservedContainer(910, PveConf(conf), label is not None, 1, label, None, "pve1")
+
+
+def finding(observed, entry=DOCKER, docker=OK, drift=()):
+    configs = {"910": entry} if entry else {}
+    fleet = parse_fleet(json.dumps({"lxc_configs": configs}).encode())
+    conf = observed.conf
+    change = ContainerChange(910, "portainer", conf, conf, "lxc-docker-nested", True, True, drift)
+    plan = NodePlan("pve1", containers=(change,) if drift else ())
+    pct = ObservedPct("pve1", {910: observed})
+    (found,) = audit_node(fleet, Options(), pct, {910: docker} if docker else {}, plan)
+    return found
+
+
+def test_a_confined_container_with_a_living_docker_is_ok():
+    found = finding(container())
+    assert (found.ok, found.verdict, found.docker) == (True, "confined", "26.1.5 overlay2")
+
+
+@pytest.mark.parametrize(
+    ("found", "ok", "verdict"),
+    [
+        (
+            finding(container("unconfined"), drift=("profile: a becomes b",)),
+            False,
+            "drift: profile",
+        ),
+        (finding(container("lxc-docker-nested (complain)")), False, "runs as lxc-docker-nested (c"),
+        (
+            finding(container("unconfined"), {**DOCKER, "apparmor_profile": "unconfined"}),
+            False,
+            "unconfined on request: phoenix adopt",
+        ),
+        (
+            finding(container("unconfined"), entry=None),
+            False,
+            "not in phoenix_lxc_configs.json: add",
+        ),
+        (finding(container(), entry=None), True, "not in phoenix_lxc_configs.json"),
+        (finding(container(None), docker=None), True, "stopped; its conf is right"),
+        (finding(container(None, "template: 1\n"), docker=None), True, "template"),
+        (
+            finding(container(), docker=ObservedDocker("hung")),
+            False,
+            "confined, but Docker is hung",
+        ),
+    ],
+)
+def test_each_state_has_a_verdict_that_says_what_to_do(found, ok, verdict):
+    assert found.ok == ok
+    assert found.verdict.startswith(verdict)
+
+
+def test_the_table_has_a_column_of_nodes_only_where_there_are_several():
+    one = finding(container())
+    head, row, total = audit_lines([one])
+    assert head.split() == ["CTID", "NAME", "WANTED", "LIVE", "LABEL", "DOCKER", "VERDICT"]
+    assert "lxc-docker-nested (enforce)  26.1.5 overlay2  ok  confined" in row
+    assert total == "1 containers, 0 to look at"
+
+
+def test_a_plan_is_one_line_for_each_change():
+    conf = PveConf("")
+    change = ContainerChange(910, "portainer", conf, conf, "", True, True, ("a", "b"))
+    plan = NodePlan("pve1", containers=(change,), notes=("a note",))
+    assert list(plan_lines(plan)) == [
+        "pve1: a note",
+        "pve1: CT 910 portainer: a; b (restarts)",
+    ]
+    assert list(plan_lines(NodePlan("pve1"))) == ["pve1: nothing to change"]
+
+
+def test_dockers_in_every_state_are_read():
+    assert parse_dockers(
+        [
+            "910 ok 26.1.5%2Bdfsg1|fuse-overlayfs",
+            "953 none ",
+            "954 dead Cannot%20connect%0Ato%20the%20daemon",
+            "956 hung ",
+            "noise",
+        ]
+    ) == {
+        910: ObservedDocker("ok", "26.1.5+dfsg1", "fuse-overlayfs"),
+        953: ObservedDocker("none"),
+        954: ObservedDocker("dead", error="to the daemon"),
+        956: ObservedDocker("hung"),
+    }
