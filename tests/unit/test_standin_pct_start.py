@@ -345,3 +345,43 @@ def test_unlock_without_a_lock_is_an_error(node: Node) -> None:
     node.has("910", container())
     done = node.run("pct unlock 910")
     assert (done.returncode, done.stderr) == (255, "no lock found trying to remove any lock\n")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "memory: lots\n",
+        "cores: many\ncpulimit: 1;2\ncpuunits: x\nswap: no\n",
+        "net0: nonsense\n",
+        "mp0: nonsense\n",
+        "dev0: mode=9\n",
+        "features: nesting\n",
+        "[snap]\nsnaptime: never\n",
+        "hostname: \udcff\n#\udcff%ff\nlxc.cap.drop: \udcff\nodd \udcff\n",
+        "\n[pve:pending]\ndelete: ,;\nlxc.cap.drop: x\n",
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    ["config", "pending", "listsnapshot", "status --verbose", "set --cores 2", "start", "exec x"],
+)
+def test_no_conf_however_odd_ends_in_a_traceback(node: Node, odd: str, command: str) -> None:
+    node.has("910", container(raw=odd))
+    name, *rest = command.split()
+    done = node.run(" ".join(["pct", name, "910", *rest]), LC_ALL="en_US.UTF-8")
+    assert "Traceback" not in done.stderr
+
+
+def test_what_follows_the_double_dash_is_the_commands_own(node: Node) -> None:
+    node.has("910", container(), running=True)
+    assert node.run("pct exec 910 -- echo --keep-env 0 -- x").stdout == "--keep-env 0 -- x\n"
+
+
+def test_an_error_with_the_arguments_comes_before_the_container_is_looked_at(node: Node) -> None:
+    for command, problem in {
+        "pct start": "400 not enough arguments\npct start <vmid> [OPTIONS]\n",
+        "pct unlock": "400 not enough arguments\npct unlock <vmid>\n",
+        "pct status 910 911": "400 too many arguments\npct status <vmid> [OPTIONS]\n",
+    }.items():
+        done = node.run(command)
+        assert (done.returncode, done.stderr) == (2, problem)

@@ -294,9 +294,8 @@ def _listsnapshot(call: Call) -> None:
     """`pct listsnapshot`: a tree, oldest first, `current` below its parent."""
     container = load(call.ctid)
     children: dict[str, list[str]] = {}
-    by_time = sorted(
-        container.snapshots, key=lambda name: int(container.snapshots[name].get("snaptime") or 0)
-    )
+    snapshots = container.snapshots
+    by_time = sorted(snapshots, key=lambda name: snapshots[name].number("snaptime"))
     for name in by_time:
         parent = container.snapshots[name].get("parent") or ""
         children.setdefault(parent if parent in container.snapshots else "", []).append(name)
@@ -313,8 +312,8 @@ def _print_branch(
         taken, description = "", "You are here!"
         if snapshot is not None:
             description = (snapshot.get("description") or "no-description").split("\n")[0]
-            if stamp := snapshot.get("snaptime"):
-                taken = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(int(stamp)))
+            if stamp := snapshot.number("snaptime"):
+                taken = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(stamp))
         width = max(30 - len(prefix), 0)
         _print(f"{prefix} {name:<{width}} {taken:<23} {description}")
         if snapshot is not None:

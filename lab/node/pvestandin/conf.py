@@ -65,6 +65,11 @@ class Section:
         """An option's value."""
         return self.options.get(key)
 
+    def number(self, key: str, default: int = 0) -> int:
+        """A number as Perl reads it: the digits that the value begins with, else the default."""
+        digits = re.match(r"\d+", self.get(key) or "")
+        return int(digits[0]) if digits else default
+
     def has_raw(self, key: str) -> bool:
         """Is there a raw line of that key?"""
         return any(found == key for found, _ in self.raw)

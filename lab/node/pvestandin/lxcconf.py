@@ -185,8 +185,8 @@ def _console(conf: Conf) -> list[str]:
 
 def memory_limits(conf: Conf) -> tuple[int, int, int]:
     """memory.max, memory.high and memory.swap.max in bytes."""
-    memory = _number(conf, "memory", 512)
-    swap = _number(conf, "swap", 0)
+    memory = conf.number("memory", 512)
+    swap = conf.number("swap", 0)
     high = (memory - 128) * 1024 * 1024 if memory >= 16 * 1024 else memory * 1024 * 1016
     return memory * 1024 * 1024, high, swap * 1024 * 1024
 
@@ -202,15 +202,9 @@ def _limits(conf: Conf) -> list[str]:
     if limit and float(limit[0]):
         lines.append(f"lxc.cgroup2.cpu.max = {int(100000 * float(limit[0]))} 100000")
     if conf.get("cpuunits") is not None:
-        units = _number(conf, "cpuunits", 0)
+        units = conf.number("cpuunits", 0)
         lines.append(f"lxc.cgroup2.cpu.weight = {min(max(units, 1), 10000)}")
     return lines
-
-
-def _number(conf: Conf, key: str, default: int) -> int:
-    """A number as Perl reads it: the digits that it begins with, else 0."""
-    digits = re.match(r"\d*", conf.get(key) or str(default))
-    return int((digits and digits[0]) or 0) or default
 
 
 def _mount_points(conf: Conf) -> list[str]:
@@ -250,7 +244,7 @@ def _networks(conf: Conf) -> list[str]:
 
 def _cpuset(conf: Conf) -> list[str]:
     # the real one picks `cores` of the node's CPUs at random, here it is the first ones
-    cores = _number(conf, "cores", 0)
+    cores = conf.number("cores", 0)
     listed = node.read(node.path("/sys/fs/cgroup/cpuset.cpus.effective"))
     if not cores or not listed or conf.has_raw("lxc.cgroup2.cpuset.cpus"):
         return []
