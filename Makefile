@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYINFRA := $(BIN)/pyinfra -y inventory.py
 
-.PHONY: harden test test-fast test-long lint format clean
+.PHONY: harden test test-fast test-long lint format lock clean
 
 harden: .venv/done
 	$(BIN)/phoenix lab up
@@ -49,6 +49,6 @@ clean:
 	@touch $@
 
 # after a change of the dependencies in pyproject.toml
-constraints.txt: pyproject.toml
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	    --no-emit-index-url --no-emit-find-links --no-header --group dev pyproject.toml -o $@
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-emit-index-url --no-emit-find-links --group dev pyproject.toml -o constraints.txt

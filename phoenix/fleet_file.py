@@ -200,11 +200,18 @@ LIST, OBJECT = "#list", "#object"
 """Tags of a union's members; they show up in pydantic's locations and are taken out again."""
 
 Line: TypeAlias = Annotated[str, AfterValidator(_one_line)]
-Name: TypeAlias = Annotated[str, AfterValidator(_name), Field(pattern=r"^[^-]")]
+Name: TypeAlias = Annotated[
+    str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": "^[^-]"})
+]
 Rule: TypeAlias = Annotated[str, AfterValidator(_rule)]
-Dataset: TypeAlias = Annotated[str, AfterValidator(_dataset), Field(examples=["tank/data"])]
-GuestPath: TypeAlias = Annotated[str, AfterValidator(_guest_path), Field(pattern="^/")]
-HostPath: TypeAlias = Annotated[str, AfterValidator(_path), Field(pattern="^/")]
+Dataset: TypeAlias = Annotated[
+    str,
+    AfterValidator(_dataset),
+    WithJsonSchema({"type": "string", "pattern": "^[^-/]", "examples": ["tank/data"]}),
+]
+_ABSOLUTE = WithJsonSchema({"type": "string", "pattern": "^/"})
+GuestPath: TypeAlias = Annotated[str, AfterValidator(_guest_path), _ABSOLUTE]
+HostPath: TypeAlias = Annotated[str, AfterValidator(_path), _ABSOLUTE]
 Ctid: TypeAlias = Annotated[
     int,
     PlainValidator(ctid),
