@@ -185,7 +185,7 @@ def _console(conf: Conf) -> list[str]:
 
 def memory_limits(conf: Conf) -> tuple[int, int, int]:
     """memory.max, memory.high and memory.swap.max in bytes."""
-    memory = conf.number("memory", 512)
+    memory = conf.number("memory") or 512
     swap = conf.number("swap", 0)
     high = (memory - 128) * 1024 * 1024 if memory >= 16 * 1024 else memory * 1024 * 1016
     return memory * 1024 * 1024, high, swap * 1024 * 1024
