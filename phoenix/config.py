@@ -15,16 +15,9 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from phoenix.features import CANONICAL as FEATURES
 from phoenix.fleet import Container, Fleet, Mount
-from phoenix.fleet_file import (
-    LIST,
-    OBJECT,
-    SWITCHES,
-    ContainerEntry,
-    ctid,
-    feature,
-    profile,
-)
+from phoenix.fleet_file import LIST, OBJECT, ContainerEntry
 from phoenix.fleet_text import Json, read_document
+from phoenix.fleet_values import SWITCHES, ctid, feature, profile
 from phoenix.fleet_warnings import NESTING_KEY, PROFILE_KEY, container_warnings
 from phoenix.problems import FleetError, Problem, json_path, shown
 from phoenix.raw_keys import RawKey
@@ -158,10 +151,14 @@ def _container(number: int, key: str, entry: ContainerEntry, problems: list[Prob
         if other == number:
             path = json_path("lxc_configs", key, "dependencies", index)
             problems.append(Problem(path, str(other), "a container cannot wait for itself"))
+    named = _profile(key, entry, problems)
+    if named not in templates and (meant := named.replace("_", "-")) in templates:
+        path = json_path("lxc_configs", key, "apparmor_profile")
+        problems.append(Problem(path, shown(named), f"write '{meant}': that is its name"))
     return Container(
         ctid=number,
         name=entry.name,
-        profile=_profile(key, entry, problems),
+        profile=named,
         allow_nesting=entry.apparmor_manages_nesting,
         stacking=bool(entry.apparmor_stacking),
         mode=entry.apparmor_mode or entry.mode or "enforce",

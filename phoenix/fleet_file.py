@@ -1,13 +1,12 @@
 """The fleet file as people write it: one pydantic model per JSON object.
 
 These models accept every form that real files have and refuse the rest with what to write
-instead; `phoenix.config` makes the one clean form out of them that everything else uses.
+instead (value by value in `phoenix.fleet_values`); `phoenix.config` makes the one clean form out of them that everything else uses.
 `phoenix schema` is generated from here, so the descriptions are what an editor shows.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
@@ -20,174 +19,13 @@ from pydantic import (
     Tag,
     WithJsonSchema,
 )
-from pydantic_core import PydanticCustomError
 
-from phoenix.apparmor import PROFILE_NAME
-from phoenix.features import CANONICAL as FEATURES
-from phoenix.pve_values import check_value
-from phoenix.raw_keys import RawKey, parse_raw
-
-SWITCHES = tuple(name for name in FEATURES if name != "mount")
-"""Features of Proxmox that are on or off (pve-container LXC/Config.pm $features_desc)."""
+from phoenix import fleet_values as values
+from phoenix.raw_keys import RawKey
 
 
-LOWEST_CTID, HIGHEST_CTID = 100, 999_999_999
-"""The ids that Proxmox gives to guests (PVE/JSONSchema.pm pve-vmid)."""
-
-_TRUE, _FALSE = ("1", "on", "yes", "true"), ("0", "off", "no", "false")
-# pve-container $features_desc: mount => pattern; pve_verify_list, one or more of them
-_MOUNT_TYPES = re.compile(r"[a-zA-Z0-9_]+(;[a-zA-Z0-9_]+)*", re.ASCII)
-_MAX_GPU = 31
-
-
-def _wrong(hint: str) -> PydanticCustomError:
-    # braces would be read as a template
-    return PydanticCustomError("fleet", "{hint}", {"hint": hint})
-
-
-def _one_line(text: str) -> str:
-    if not text.isprintable():
-        raise _wrong("must not hold control characters, line breaks or broken Unicode")
-    return text
-
-
-def _name(text: str) -> str:
-    if not _one_line(text).strip() or text.startswith("-"):
-        raise _wrong("a name must not be empty or begin with '-'")
-    return text
-
-
-def _path(text: str) -> str:
-    """Check an absolute path and bring it to its plain form, without doubled slashes."""
-    if not _one_line(text).startswith("/"):
-        raise _wrong("an absolute path is expected, beginning with /")
-    parts = [part for part in text.split("/") if part not in ("", ".")]
-    if ".." in parts:
-        raise _wrong("a path must not hold '..'")
-    if "\\" in text:
-        raise _wrong("write blanks as blanks: they are escaped where it is needed")
-    return "/" + "/".join(parts)
-
-
-def _guest_path(text: str) -> str:
-    path = _path(text)
-    if path == "/":
-        raise _wrong("a directory inside the container is expected, not its root")
-    return path
-
-
-def _dataset(text: str) -> str:
-    """Check the name of a ZFS pool, dataset or plain folder below `/`."""
-    parts = _name(text).split("/")
-    if any(part in ("", ".", "..") or part.startswith("-") for part in parts):
-        raise _wrong("a dataset is expected, as in tank/data: no '..', no leading / or '-'")
-    if re.search(r"[\\@#%]", text):
-        raise _wrong("a dataset's name has none of \\ @ # %")
-    return text
-
-
-def profile(text: str) -> str:
-    """Check the value of `apparmor_profile`; raises PydanticCustomError with the right spelling."""
-    if text in ("unconfined", "generated") or PROFILE_NAME.fullmatch(text):
-        return text
-    one_of = "one of: a profile's name (lxc-…), generated, unconfined, or null"
-    if "//" in text:
-        raise _wrong("name the profile alone; for its stacked form add apparmor_stacking: true")
-    hyphens = text.strip().lower().replace("_", "-")
-    if PROFILE_NAME.fullmatch(hyphens) or hyphens in ("unconfined", "generated"):
-        # measured: lxc-start may enter lxc-* only, lxc_docker_nested fails with EACCES
-        raise _wrong(f"write '{hyphens}'; lxc-start may enter only names that begin with lxc-")
-    raise _wrong(f"lxc-start may enter only names that begin with lxc-; {one_of}")
-
-
-def _raw_key(value: object) -> RawKey:
-    if not isinstance(value, str):
-        raise _wrong("text is expected, in double quotes")
-    try:
-        return parse_raw(_one_line(value.replace("\t", " ")))
-    except ValueError as error:
-        raise _wrong(str(error)) from None
-
-
-def _rule(text: str) -> str:
-    if not _one_line(text).strip() or text.strip().startswith("lxc."):
-        raise _wrong('the rule alone is expected, as in "deny mount fstype=debugfs,"')
-    try:
-        check_value("lxc.apparmor.raw", text)
-    except ValueError as error:
-        raise _wrong(str(error)) from None
-    return text.strip()
-
-
-def feature(name: str, value: object) -> tuple[str, str]:
-    """Read one Proxmox feature: its name, and its value as the conf has it (`"1"`, `"nfs;cifs"`).
-
-    Raises PydanticCustomError for an unknown feature or a value that Proxmox refuses.
-    """
-    if name not in FEATURES:
-        raise _wrong(f"unknown feature; one of {', '.join(FEATURES)}")
-    text = str(value).lower() if isinstance(value, bool | int) else value
-    if isinstance(text, str):
-        if name == "mount" and _MOUNT_TYPES.fullmatch(text) and not isinstance(value, bool | int):
-            return name, text
-        if name != "mount" and text.lower() in _TRUE + _FALSE:
-            return name, "1" if text.lower() in _TRUE else "0"
-    right = "mount=nfs;cifs" if name == "mount" else f"{name}=1 or {name}=0"
-    raise _wrong(f"write {right}")
-
-
-def _pct_option(value: object) -> tuple[tuple[str, str], ...]:
-    """Read `nesting=1`, `nesting: 1`, `nesting=1,keyctl=1` or `{"nesting": true}`."""
-    if isinstance(value, dict):
-        return tuple(feature(name, setting) for name, setting in value.items())
-    if not isinstance(value, str):
-        raise _wrong('text is expected, as in "nesting=1"')
-    pairs = []
-    for part in _one_line(value).split(","):
-        match = re.fullmatch(r"\s*([^=:\s]+)\s*[=:]\s*(.*?)\s*", part)
-        if match:
-            pairs.append(feature(match[1], match[2]))
-        elif part.strip() in SWITCHES:
-            raise _wrong(f"write {part.strip()}=1 or {part.strip()}=0")
-        else:
-            raise _wrong(f"write FEATURE=1, FEATURE one of {', '.join(FEATURES)}")
-    return tuple(pairs)
-
-
-def _pct_member(value: object) -> object:
-    if isinstance(value, bool | int | str):
-        return value
-    raise _wrong("1, 0, true or false is expected")
-
-
-def _gpus(value: object) -> tuple[int, ...]:
-    right = '"none", "0" or "0,1" is expected: the numbers of the GPUs'
-    if value is None or value in ("none", ""):
-        return ()
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise _wrong(right)
-    parts = [part.strip() for part in str(value).split(",")]
-    if not all(re.fullmatch(r"[0-9]{1,2}", part, re.ASCII) for part in parts):
-        raise _wrong(right)
-    gpus = tuple(int(part) for part in parts)
-    if max(gpus) > _MAX_GPU or len(set(gpus)) < len(gpus):
-        raise _wrong(f"each GPU once, numbers from 0 to {_MAX_GPU}")
-    return gpus
-
-
-def ctid(value: object) -> int:
-    """Read a container's id from text or a number, leading zeros allowed.
-
-    Raises PydanticCustomError (a ValueError) when it is none, or outside what Proxmox gives out.
-    """
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise _wrong("a container's id is expected")
-    text = str(value)
-    if not re.fullmatch(r"[0-9]{1,30}", text, re.ASCII):
-        raise _wrong("a container's id is digits only")
-    if not LOWEST_CTID <= int(text) <= HIGHEST_CTID:
-        raise _wrong(f"a container's id is between {LOWEST_CTID} and {HIGHEST_CTID}")
-    return int(text)
+LIST, OBJECT = "#list", "#object"
+"""Tags of a union's members; they show up in pydantic's locations and are taken out again."""
 
 
 def _form(value: object) -> str | None:
@@ -196,30 +34,27 @@ def _form(value: object) -> str | None:
     return OBJECT if isinstance(value, dict) else None
 
 
-LIST, OBJECT = "#list", "#object"
-"""Tags of a union's members; they show up in pydantic's locations and are taken out again."""
-
-Line: TypeAlias = Annotated[str, AfterValidator(_one_line)]
+Line: TypeAlias = Annotated[str, AfterValidator(values.one_line)]
 Name: TypeAlias = Annotated[
-    str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": "^[^-]"})
+    str, AfterValidator(values.name), WithJsonSchema({"type": "string", "pattern": "^[^-]"})
 ]
-Rule: TypeAlias = Annotated[str, AfterValidator(_rule)]
+Rule: TypeAlias = Annotated[str, AfterValidator(values.rule)]
 Dataset: TypeAlias = Annotated[
     str,
-    AfterValidator(_dataset),
+    AfterValidator(values.dataset),
     WithJsonSchema({"type": "string", "pattern": "^[^-/]", "examples": ["tank/data"]}),
 ]
 _ABSOLUTE = WithJsonSchema({"type": "string", "pattern": "^/"})
-GuestPath: TypeAlias = Annotated[str, AfterValidator(_guest_path), _ABSOLUTE]
-HostPath: TypeAlias = Annotated[str, AfterValidator(_path), _ABSOLUTE]
+GuestPath: TypeAlias = Annotated[str, AfterValidator(values.guest_path), _ABSOLUTE]
+HostPath: TypeAlias = Annotated[str, AfterValidator(values.path), _ABSOLUTE]
 Ctid: TypeAlias = Annotated[
     int,
-    PlainValidator(ctid),
+    PlainValidator(values.ctid),
     WithJsonSchema(
         {
             "anyOf": [
                 {"type": "string", "pattern": "^0*[1-9][0-9]{2,8}$"},
-                {"type": "integer", "minimum": LOWEST_CTID, "maximum": HIGHEST_CTID},
+                {"type": "integer", "minimum": values.LOWEST_CTID, "maximum": values.HIGHEST_CTID},
             ]
         }
     ),
@@ -237,19 +72,19 @@ _SETTING: dict[str, Any] = {
 }
 _SETTINGS: dict[str, Any] = {
     "type": "object",
-    "properties": dict.fromkeys(SWITCHES, _SETTING)
-    | {"mount": {"type": "string", "pattern": f"^{_MOUNT_TYPES.pattern}$"}},
+    "properties": dict.fromkeys(values.SWITCHES, _SETTING)
+    | {"mount": {"type": "string", "pattern": f"^{values.MOUNT_TYPES.pattern}$"}},
     "additionalProperties": False,
 }
 PctOption: TypeAlias = Annotated[
     tuple[tuple[str, str], ...],
-    PlainValidator(_pct_option),
+    PlainValidator(values.pct_option),
     WithJsonSchema(
         {
             "anyOf": [
                 {
                     "type": "string",
-                    "pattern": rf"^\s*({'|'.join(FEATURES)})\s*[=:]",
+                    "pattern": rf"^\s*({'|'.join(values.FEATURES)})\s*[=:]",
                     "examples": ["nesting=1", "keyctl=1", "fuse=1", "mount=nfs;cifs"],
                 },
                 _SETTINGS,
@@ -260,7 +95,7 @@ PctOption: TypeAlias = Annotated[
 PctOptions: TypeAlias = Annotated[
     Annotated[list[PctOption], Tag(LIST)]
     | Annotated[
-        dict[str, Annotated[Any, PlainValidator(_pct_member)]],
+        dict[str, Annotated[Any, PlainValidator(values.pct_member)]],
         Tag(OBJECT),
         WithJsonSchema(_SETTINGS),
     ],
@@ -314,11 +149,11 @@ class ContainerEntry(_Part):
     apparmor_profile: (
         Annotated[
             str,
-            AfterValidator(profile),
+            AfterValidator(values.profile),
             WithJsonSchema(
                 {
                     "type": "string",
-                    "pattern": f"^(unconfined|generated|{PROFILE_NAME.pattern})$",
+                    "pattern": f"^(unconfined|generated|{values.PROFILE_NAME.pattern})$",
                     "examples": ["lxc-docker-nested", "lxc-phoenix-v2", "generated"],
                 }
             ),
@@ -351,7 +186,7 @@ class ContainerEntry(_Part):
         list[
             Annotated[
                 RawKey,
-                PlainValidator(_raw_key),
+                PlainValidator(values.raw_key),
                 WithJsonSchema({"type": "string", "pattern": r"^\s*lxc\.[a-z0-9_.-]+(:|\s*=)"}),
             ]
         ]
@@ -368,7 +203,7 @@ class ContainerEntry(_Part):
     )
     gpu_assignment: Annotated[
         tuple[int, ...],
-        PlainValidator(_gpus),
+        PlainValidator(values.gpus),
         WithJsonSchema(
             {
                 "anyOf": [
@@ -376,7 +211,7 @@ class ContainerEntry(_Part):
                         "type": "string",
                         "pattern": r"^(none|\s*[0-9]{1,2}\s*(,\s*[0-9]{1,2}\s*)*)?$",
                     },
-                    {"type": "integer", "minimum": 0, "maximum": _MAX_GPU},
+                    {"type": "integer", "minimum": 0, "maximum": values.MAX_GPU},
                     {"type": "null"},
                 ]
             }
