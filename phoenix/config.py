@@ -44,7 +44,8 @@ def parse_fleet(data: bytes, templates: Collection[str] | None = None) -> Fleet:
         if entry is not None and number is not None:
             entries[number] = (key, entry)
     containers = {
-        number: _container(number, key, entry, problems) for number, (key, entry) in entries.items()
+        number: _container(number, key, entry, templates or (), problems)
+        for number, (key, entry) in entries.items()
     }
     if problems:
         raise FleetError(problems)
@@ -141,7 +142,13 @@ def _ignored_in(key: str, entry: ContainerEntry) -> Iterator[str]:
                 yield json_path("lxc_configs", key, field, index, name)
 
 
-def _container(number: int, key: str, entry: ContainerEntry, problems: list[Problem]) -> Container:
+def _container(
+    number: int,
+    key: str,
+    entry: ContainerEntry,
+    templates: Collection[str],
+    problems: list[Problem],
+) -> Container:
     installed = entry.features or []
     if entry.mode and entry.apparmor_mode and entry.mode != entry.apparmor_mode:
         path = json_path("lxc_configs", key, "mode")

@@ -1,8 +1,9 @@
 """The fleet file as people write it: one pydantic model per JSON object.
 
 These models accept every form that real files have and refuse the rest with what to write
-instead (value by value in `phoenix.fleet_values`); `phoenix.config` makes the one clean form out of them that everything else uses.
-`phoenix schema` is generated from here, so the descriptions are what an editor shows.
+instead (value by value in `phoenix.fleet_values`); `phoenix.config` makes the one clean form out
+of them that everything else uses. `phoenix schema` is generated from here, so the descriptions
+are what an editor shows.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from pydantic import (
 
 from phoenix import fleet_values as values
 from phoenix.raw_keys import RawKey
-
 
 LIST, OBJECT = "#list", "#object"
 """Tags of a union's members; they show up in pydantic's locations and are taken out again."""

@@ -114,7 +114,7 @@ def rule(text: str) -> str:
 
 
 def feature(name: str, value: object) -> tuple[str, str]:
-    """Read one Proxmox feature: its name, and its value as the conf has it (`"1"`, `"nfs;cifs"`)."""
+    """Read one Proxmox feature: its name, and its value as in the conf (`"1"`, `"nfs;cifs"`)."""
     if name not in FEATURES:
         raise wrong(f"unknown feature; one of {', '.join(FEATURES)}")
     text = str(value).lower() if isinstance(value, bool | int) else value
