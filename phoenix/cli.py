@@ -233,28 +233,30 @@ def _write(file: Path, change: Adoption) -> int:
     target = file.resolve()  # a symlink stays one
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     backup = target.with_name(f"{target.name}.bak-{stamp}")
-    leftovers: list[Path] = []
+    replacement = target.with_name(f".{target.name}.new-{stamp}")
+    made: list[Path] = []
     try:
         like = target.stat()
-        leftovers.append(_new_file(backup, change.before, like))
-        leftovers.append(_new_file(backup.with_suffix(".new"), change.after, like))
+        for path, data in ((backup, change.before), (replacement, change.after)):
+            _new_file(path, data, like)
+            made.append(path)
         if target.read_bytes() != change.before:
             _say(f"{file}: somebody changed it in the meantime; nothing was written, try again")
             return FAILED
-        leftovers.pop().replace(target)
-        leftovers.clear()
+        replacement.replace(target)
     except OSError as error:
         _say(f"{file}: not changed: {error.strerror or error}")
         return FAILED
     finally:
-        for path in leftovers:
-            with contextlib.suppress(OSError):
+        # also after an interrupt: the backup goes only where the file was not replaced
+        with contextlib.suppress(OSError):
+            for path in made if target.read_bytes() != change.after else ():
                 path.unlink()
     _say(f"{_count(len(change.changed), 'container')} changed; as it was: {backup}")
     return OK
 
 
-def _new_file(path: Path, data: bytes, like: os.stat_result) -> Path:
+def _new_file(path: Path, data: bytes, like: os.stat_result) -> None:
     """Write a file that must not be there yet, with another's owner and mode, to the disk."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -268,7 +270,6 @@ def _new_file(path: Path, data: bytes, like: os.stat_result) -> Path:
     except OSError:
         path.unlink()
         raise
-    return path
 
 
 def _lab(argv: list[str]) -> int:
