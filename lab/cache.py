@@ -5,11 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from lab.progress import say, step
+
+KEPT = 2  # of each kind, those that were used last
 
 
 def root() -> Path:
@@ -54,8 +57,28 @@ def entry(
             shutil.rmtree(unfinished)
         unfinished.mkdir()
         build(unfinished)
+        (unfinished / "build-id").write_text(uuid.uuid4().hex)
         unfinished.rename(place)
     return place
+
+
+def build_id(place: Path) -> str:
+    """Tells two builds of the same recipe apart: an overlay only fits the one it was made on."""
+    try:
+        return (place / "build-id").read_text()
+    except OSError:
+        return ""
+
+
+def prune(used: Path) -> None:
+    """Note that *used* is in use; remove the oldest others of its kind."""
+    (used / "build-id").touch()
+    kind = used.name.partition("-")[0]
+    places = [path for path in root().glob(f"{kind}-*") if (path / "build-id").exists()]
+    places.sort(key=lambda path: (path / "build-id").stat().st_mtime, reverse=True)
+    with locked(root() / "lock", "another build of the lab's images"):
+        for path in places[KEPT:]:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def purge() -> None:

@@ -17,8 +17,8 @@ from lab.ssh import SshTarget
 class State:
     """What ``.lab/instance.json`` remembers."""
 
-    image: str  # recipe.image_key() when the disk was made
-    trees: str
+    recipe: str  # recipe.image_key() when the disk was made
+    image: str  # cache.build_id() of the image that the disk lies over
     qemu: str  # saved states only load in the QEMU that saved them
     accel: str
     port: int

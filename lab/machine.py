@@ -67,10 +67,10 @@ class Machine:
         ]
 
     def make_disk(self, backing: Path, backing_format: str) -> None:
-        """A new, empty overlay over *backing*."""
+        """A new, empty overlay over *backing*, which is named as given."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        base = os.path.relpath(backing, self.folder)
         self.disk.unlink(missing_ok=True)
+        base = str(backing)
         command = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", backing_format]
         subprocess.run([*command, str(self.disk)], check=True)
 
@@ -103,7 +103,7 @@ class Machine:
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except (OSError, ValueError):
             return None
-        return pid if os.fsencode(self.disk) in command else None
+        return pid if os.fsencode(_quoted(self.disk)) in command else None
 
     def check_alive(self) -> None:
         """Raise when QEMU is gone."""
@@ -156,5 +156,8 @@ def free_port() -> int:
 
 
 def _drive(path: Path, disk_format: str, more: str) -> str:
-    name = str(path).replace(",", ",,")  # QEMU's way to quote
-    return f"file={name},if=virtio,format={disk_format},{more}"
+    return f"file={_quoted(path)},if=virtio,format={disk_format},{more}"
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace(",", ",,")

@@ -20,7 +20,7 @@ PROVISION_TIMEOUT = 900.0
 def build_image(folder: Path, trees: Path) -> None:
     """Fill *folder* with disk.qcow2, an overlay over the node's tree in *trees*."""
     machine = Machine(folder, trees)
-    machine.make_disk(trees / "node.ext4", "raw")
+    machine.make_disk(Path("..") / trees.name / "node.ext4", "raw")
     accel = choose(trees / "vmlinuz")
     try:
         target = machine.start(accel=accel)

@@ -60,7 +60,7 @@ def trees_key() -> str:
 
 
 def image_key() -> str:
-    """Key of the provisioned image: changes with the trees and with the node's files."""
+    """Key of the provisioned image: changes with the trees' key and with the node's files."""
     return digest([HERE / "provision.py", *tree(NODE_FILES)], seed=trees_key())
 
 

@@ -34,16 +34,15 @@ class Lab:
         with cache.locked(self.folder / "lock", "another command on this lab"):
             state = self.instance.read()
             target = self.instance.target()
-            if target is not None and state and state.image == recipe.image_key():
+            if target is not None and state and state.recipe == recipe.image_key():
                 say(f"already running ({state.accel}, SSH on port {target.port})")
                 return target
             tools.ensure()
             trees, image = images()
             machine = Machine(self.folder, trees)
-            if machine.pid() is not None:
-                machine.end()
+            machine.end()
             chosen = accel.choose(trees / "vmlinuz")
-            if state and (reason := self._stale(state, chosen)):
+            if state and (reason := self._stale(state, image, chosen)):
                 say(f"{reason}: making this checkout's node anew")
                 state = None
             if state is not None and (target := self._load(machine, state)):
@@ -81,11 +80,13 @@ class Lab:
             raise LabError("the lab is not running: run 'phoenix lab up'")
         return target
 
-    def _stale(self, state: State, chosen: str) -> str | None:
+    def _stale(self, state: State, image: Path, chosen: str) -> str | None:
         if not state.clean or not (self.folder / "disk.qcow2").exists():
             return "the last start was interrupted"
-        if state.image != recipe.image_key():
+        if state.recipe != recipe.image_key():
             return "the recipe has changed"
+        if state.image != cache.build_id(image):
+            return "the images were built anew"
         if state.accel != chosen:
             return f"the saved state needs {state.accel} and this machine has {chosen}"
         if state.qemu != qemu_version():
@@ -111,7 +112,9 @@ class Lab:
     def _boot(self, machine: Machine, image: Path, chosen: str) -> SshTarget:
         machine.make_disk(image / "disk.qcow2", "qcow2")
         target = machine.start(accel=chosen)
-        state = State(recipe.image_key(), recipe.trees_key(), qemu_version(), chosen, target.port)
+        state = State(
+            recipe.image_key(), cache.build_id(image), qemu_version(), chosen, target.port
+        )
         self.instance.write(state)
         try:
             with step(f"booting the node ({chosen})"):
@@ -144,10 +147,12 @@ def images() -> tuple[Path, Path]:
     """The cached trees and the cached image, built first if need be."""
     trees = cache.entry(f"trees-{recipe.trees_key()}", build_trees)
     image = cache.entry(
-        f"image-{recipe.image_key()}",
+        f"image-{recipe.image_key()}-{cache.build_id(trees)[:8]}",
         lambda folder: build_image(folder, trees),
         lambda folder: end_unfinished(folder, trees),
     )
+    cache.prune(trees)
+    cache.prune(image)
     return trees, image
 
 

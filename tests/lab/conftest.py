@@ -42,6 +42,10 @@ class Node:
         """Run a shell command on the node."""
         return self.target.run(cmd, check=check, stdin=input, timeout=timeout)
 
+    def reset(self) -> None:
+        """Put the node back into the state ``clean``."""
+        Lab(CHECKOUT).reset()
+
     def label(self, ctid: int) -> str:
         """AppArmor label of the container's PID 1, as the node sees it."""
         return self.ssh(f"cat /proc/$(lxc-info -n {ctid} -pH)/attr/current").stdout.strip()

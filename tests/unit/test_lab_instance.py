@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from lab.machine import Machine
 from lab.qmp import monitor
 from lab.ssh import SshTarget
 
-STATE = State(image="i", trees="t", qemu="q", accel="tcg", port=2222, clean=True, ready=True)
+STATE = State(recipe="r", image="i", qemu="q", accel="tcg", port=2222, clean=True, ready=True)
 
 
 @pytest.fixture
@@ -32,9 +33,12 @@ def checkout(tmp_path):
 @pytest.fixture
 def qemu(checkout):
     """A process whose command line names the checkout's disk, as QEMU's does."""
-    disk = str(Machine(checkout / ".lab", Path()).disk)
-    process = subprocess.Popen([sys.executable, "-c", "input()", disk], stdin=subprocess.PIPE)
+    ours = Machine(checkout / ".lab", Path())
+    command = [sys.executable, "-c", "input()", str(ours.disk)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE)
     (checkout / ".lab" / "pid").write_text(f"{process.pid}\n")
+    while ours.pid() is None:  # /proc shows the command line a moment after exec
+        time.sleep(0.01)
     yield process
     process.kill()
     process.wait()
