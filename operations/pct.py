@@ -1,0 +1,354 @@
+"""Containers of a Proxmox VE node: lines of their conf, and their restart.
+
+Each operation edits `/etc/pve/lxc/CTID.conf` losslessly and writes it only if it is still the
+one that was read, under Proxmox's own lock. `pct set` is not used: it rewrites and sorts the
+whole file and drops what it does not know. Should somebody change the conf in between, the
+operation fails and changes nothing; with pyinfra's `_retries=2` it reads and plans anew.
+
+Arguments that all of them have:
+
++ ctid: the container's number
++ observed: the container as `facts.pct.Containers` saw it, if already asked
++ stage: id of a run: lay the new conf into the run's folder, for `transaction.commit`, and leave
+  the container alone; a conf that the run has staged before is edited further
+
+All raise OperationValueError for a value that Proxmox would refuse or read as something else,
+and for a container that is a template, locked, on another node or unknown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import encodebytes
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+
+from pyinfra import host, state
+from pyinfra.api import OperationValueError, QuoteString, StringCommand, operation
+from pyinfra.api.output import echo
+
+from facts.pct import Containers
+from facts.staged import Staged
+from operations import transaction
+from operations.diff import show_diff
+from phoenix.devices import plan_device_entries
+from phoenix.features import Wanted, merge
+from phoenix.journal import check_run_id
+from phoenix.mounts import plan_mount_entries
+from phoenix.numbered import EntryPlan
+from phoenix.observed import ObservedContainer, ObservedPct
+from phoenix.plan import REPEATED_KEYS, ContainerChange
+from phoenix.pve_conf import Line, PveConf
+
+WRITE_CONF = (transaction.NODE / "write-conf.sh").read_text(encoding="utf-8")
+RESTART = (transaction.NODE / "restart.sh").read_text(encoding="utf-8")
+
+#: The largest file that pmxcfs holds, in bytes (pmxcfs memdb.h, MEMDB_MAX_FILE_SIZE).
+LARGEST_CONF = 1024 * 1024
+
+Commands = Generator[StringCommand, None, None]
+
+
+@operation()
+def features(
+    ctid: int,
+    features: Wanted | str,
+    ours_before: Iterable[str] | Mapping[str, str] = (),
+    observed: ObservedContainer | None = None,
+    stage: str | None = None,
+) -> Commands:
+    """Bring features into the container's `features` line; what others set there stays.
+
+    + features: `{"nesting": True, "mount": ["nfs", "cifs"]}`, or a line like `nesting=1`
+    + ours_before: what an earlier use added, and is taken back where it is wanted no longer
+    + ctid, observed, stage: see the module
+
+    **Example:**
+
+    .. code:: python
+
+        pct.features(name="Docker with fuse-overlayfs", ctid=910, features="fuse=1,keyctl=1")
+    """
+
+    def edit(conf: PveConf) -> PveConf:
+        if not isinstance(features, (str, Mapping)):
+            raise ValueError(f"features={features!r}: write a line or a mapping")
+        current = conf.main["features"]
+        value = merge(current, features, ours_before).value
+        if value == (current or ""):
+            return conf
+        return conf.set_key("features", value) if value else conf.drop_key("features")
+
+    yield from _change(ctid, edit, "features", observed, stage)
+
+
+@operation()
+def raw_keys(
+    ctid: int,
+    present: Mapping[str, str | Sequence[str]] | None = None,
+    absent: Sequence[str] = (),
+    observed: ObservedContainer | None = None,
+    stage: str | None = None,
+) -> Commands:
+    """Set and remove raw `lxc.` lines, which `pct set` cannot do.
+
+    + present: the value of a key that stands once; for one that can stand several times
+      (`lxc.mount.entry`), or with a list of values, those that must be among the others
+    + absent: keys (`lxc.apparmor.profile`), or single lines (`lxc.cap.drop: mknod`)
+    + ctid, observed, stage: see the module
+
+    **Example:**
+
+    .. code:: python
+
+        pct.raw_keys(
+            name="Confine the container again",
+            ctid=910,
+            present={"lxc.apparmor.profile": "lxc-docker-nested"},
+            absent=["lxc.cgroup2.devices.allow: a"],
+        )
+    """
+
+    def edit(conf: PveConf) -> PveConf:
+        for text in _texts("absent", absent):
+            line = Line.parse(text)
+            if line.kind == "raw":
+                conf = conf.remove_raw(line.key, line.value)
+            elif text.startswith("lxc."):
+                conf = conf.drop_raw(text)
+            else:
+                raise ValueError(f"absent: {text!r} is no raw key: write lxc.KEY or lxc.KEY: VALUE")
+        for key, value in (present or {}).items():
+            if isinstance(value, str) and not key.startswith(REPEATED_KEYS):
+                conf = conf.set_raw(key, value)
+                continue
+            for one in [value] if isinstance(value, str) else _texts(key, value):
+                conf = conf.add_raw(key, one)
+        return conf
+
+    yield from _change(ctid, edit, "raw keys", observed, stage)
+
+
+@operation()
+def mounts(
+    ctid: int,
+    entries: Sequence[str],
+    ours_before: Iterable[str] = (),
+    observed: ObservedContainer | None = None,
+    stage: str | None = None,
+) -> Commands:
+    """Have mount points (`mpN`) in the container, each on the lowest free number.
+
+    + entries: such as `/srv/data,mp=/data,ro=1`; an equal one is recognised whatever its number
+      and the order of its options, and one of somebody else is never changed
+    + ours_before: what an earlier use added, and is removed where it is wanted no longer
+    + ctid, observed, stage: see the module
+
+    Raises OperationValueError when another entry takes the place in the container.
+    """
+
+    def edit(conf: PveConf) -> PveConf:
+        wanted = _texts("entries", entries)
+        return _entries(plan_mount_entries(conf, wanted, ours_before), conf)
+
+    yield from _change(ctid, edit, "mounts", observed, stage)
+
+
+@operation()
+def devices(
+    ctid: int,
+    entries: Sequence[str],
+    ours_before: Iterable[str] = (),
+    observed: ObservedContainer | None = None,
+    stage: str | None = None,
+) -> Commands:
+    """Pass devices (`devN`) through to the container, each on the lowest free number.
+
+    + entries: such as `/dev/nvidia0,mode=0666`; treated like those of `mounts`
+    + ours_before: what an earlier use added, and is removed where it is wanted no longer
+    + ctid, observed, stage: see the module
+
+    Raises OperationValueError when another entry names the same device.
+    """
+
+    def edit(conf: PveConf) -> PveConf:
+        wanted = _texts("entries", entries)
+        return _entries(plan_device_entries(conf, wanted, ours_before), conf)
+
+    yield from _change(ctid, edit, "devices", observed, stage)
+
+
+@operation(is_idempotent=False)
+def restart(
+    ctid: int,
+    timeout: int = 90,
+    force: bool = False,
+    observed: ObservedContainer | None = None,
+    stage: str | None = None,
+) -> Commands:
+    """Restart the container if it runs; one that is stopped stays so.
+
+    + timeout: seconds that it gets to shut down, before it is stopped
+    + force: also where the restart applies changes that wait in `[pve:pending]`
+    + ctid, observed, stage: see the module; staged, it is the commit that restarts
+
+    It restarts every time: bind it to the edits with `_if`. Refused for a container that HA
+    manages: there `pct` only asks the cluster, and returns before anything has happened.
+
+    **Example:**
+
+    .. code:: python
+
+        edit = pct.features(name="Nesting", ctid=910, features="nesting=1")
+        pct.restart(name="Restart 910", ctid=910, _if=edit.did_change)
+    """
+    try:
+        if isinstance(timeout, bool) or not 0 < timeout <= transaction.COMMIT_TIMEOUT:
+            raise ValueError(f"timeout={timeout!r}: write seconds")
+        container = _container(ctid, observed)
+        _check_restart(container, force)
+        base = _base(container, stage)
+    except ValueError as error:
+        yield from _refuse(f"CT {ctid}: {error}")
+        return
+    if not container.running:
+        host.noop(f"CT {ctid} does not run: nothing to restart")
+    elif stage is not None:
+        yield from _stage(stage, container, base, restart=True)
+    else:
+        yield StringCommand(
+            "systemd-run --wait --pipe --collect --quiet",
+            QuoteString(f"--unit=phoenix-harden-restart-{ctid}"),
+            QuoteString(f"--description=phoenix-harden: restart CT {ctid}"),
+            f"sh -s {ctid} {timeout}",
+            _stdin=RESTART,
+            _timeout=timeout + transaction.COMMIT_TIMEOUT,
+        )
+
+
+def _change(
+    ctid: int,
+    edit: Callable[[PveConf], PveConf],
+    what: str,
+    observed: ObservedContainer | None,
+    stage: str | None,
+) -> Commands:
+    """Observe, edit, show and write. `what`: the name of the thing, for people."""
+    try:
+        container = _container(ctid, observed)
+        base = _base(container, stage)
+        after = edit(base)
+        if len(after.to_bytes()) > LARGEST_CONF:
+            raise ValueError("its conf would be larger than the 1 MiB that /etc/pve holds")
+    except ValueError as error:
+        yield from _refuse(f"CT {ctid}: {error}")
+        return
+    pending = container.conf.pending
+    if pending and what in pending:
+        _say(f"CT {ctid}: {what}: {pending[what]} waits in [pve:pending] for the next start")
+    if after == base:
+        host.noop(f"CT {ctid}: the {what} are as they should be")
+    elif stage is not None:
+        yield from _stage(stage, container, after)
+    else:
+        show_diff(f"/etc/pve/lxc/{ctid}.conf", base.render(), after.render())
+        yield StringCommand(
+            "sh -c",
+            QuoteString(WRITE_CONF),
+            f"write-conf {ctid} {_sha256(base)} {_sha256(after)}",
+            _stdin=encodebytes(after.to_bytes()).decode(),
+        )
+
+
+def _container(ctid: int, observed: ObservedContainer | None) -> ObservedContainer:
+    """The container, if it may be touched. Raises ValueError with the next step."""
+    if not isinstance(ctid, int) or isinstance(ctid, bool) or not 100 <= ctid <= 999_999_999:
+        raise ValueError(f"{ctid!r} is not a CTID")
+    container = observed or _find(ctid, host.get_fact(Containers))
+    if container.ctid != ctid:
+        raise ValueError(f"observed is CT {container.ctid}")
+    if container.conf.template:
+        raise ValueError("a template, left alone: change the containers that were cloned from it")
+    if lock := container.conf.lock:
+        raise ValueError(f"locked ({lock}): run again when that is done, or pct unlock {ctid}")
+    return container
+
+
+def _find(ctid: int, pct: ObservedPct) -> ObservedContainer:
+    if ctid in pct.containers:
+        return pct.containers[ctid]
+    if other := pct.elsewhere.get(ctid):
+        raise ValueError(f"it is on {other}, not {pct.node}: run this on {other}")
+    if pct.problems:
+        raise ValueError(f"not found: {pct.problems[0]}")
+    raise ValueError(f"{pct.node} has no such container: pct list shows those that it has")
+
+
+def _check_restart(container: ObservedContainer, force: bool) -> None:
+    # ha-manager(1): API calls for an ignored resource bypass the HA stack
+    if container.ha not in (None, "ignored"):
+        raise ValueError(
+            f"managed by HA ({container.ha}), whose business its restart is: "
+            f"ha-manager set ct:{container.ctid} --state ignored first"
+        )
+    if container.conf.pending and (waiting := ", ".join(container.conf.pending)) and not force:
+        raise ValueError(
+            f"{waiting} waits in [pve:pending] and a restart would apply it: "
+            "settle it with pct, or restart with force=True"
+        )
+
+
+def _texts(name: str, values: object) -> list[str]:
+    """A list of texts. Raises ValueError for anything else, a single text above all."""
+    if isinstance(values, (list, tuple)) and all(isinstance(value, str) for value in values):
+        return list(values)
+    raise ValueError(f"{name}: {values!r}: write a list of texts")
+
+
+def _entries(plan: EntryPlan, conf: PveConf) -> PveConf:
+    """Apply a plan that is free of conflicts. Raises ValueError for another."""
+    if plan.conflicts:
+        raise ValueError("; ".join(plan.conflicts))
+    return plan.apply(conf)
+
+
+def _base(container: ObservedContainer, stage: str | None) -> PveConf:
+    """The conf that is to be edited: what the run has staged, if it fits, or the live one."""
+    if stage is None:
+        return container.conf
+    folder = f"{transaction.RUNS}/{check_run_id(stage)}/{container.ctid}"
+    staged = host.get_fact(Staged, folder=folder)
+    if staged is not None and staged.before == _sha256(container.conf):
+        return staged.conf
+    return container.conf
+
+
+def _stage(
+    run: str, container: ObservedContainer, after: PveConf, restart: bool = False
+) -> Commands:
+    change = ContainerChange(
+        ctid=container.ctid,
+        name=container.conf.hostname or "",
+        before=container.conf,
+        after=after,
+        profile="",
+        restart=restart,
+        docker=False,
+        reasons=(),
+    )
+    yield from transaction.stage._inner(run=run, changes=(change,))
+
+
+def _refuse(problem: str) -> Commands:
+    """Raise while changes are detected; later only a command fails a single host."""
+    if not state.is_executing:
+        raise OperationValueError(problem)
+    yield StringCommand("printf '%s\\n'", QuoteString(problem), ">&2; exit 2")
+
+
+def _say(text: str) -> None:
+    if not state.is_executing:
+        echo(f"{host.print_prefix}{text}", err=True)
+
+
+def _sha256(conf: PveConf) -> str:
+    return hashlib.sha256(conf.to_bytes()).hexdigest()
