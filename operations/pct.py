@@ -13,7 +13,8 @@ Arguments that all of them have:
   the container alone; a conf that the run has staged before is edited further
 
 All raise OperationValueError for a value that Proxmox would refuse or read as something else,
-and for a container that is a template, locked, on another node or unknown.
+and for a container that is a template, locked, on another node or unknown. pyinfra asks only
+when it executes if it runs with `-y`: then the operation fails with the same sentence instead.
 """
 
 from __future__ import annotations
@@ -205,7 +206,8 @@ def restart(
         if isinstance(timeout, bool) or not 0 < timeout <= transaction.COMMIT_TIMEOUT:
             raise ValueError(f"timeout={timeout!r}: write seconds")
         container = _container(ctid, observed)
-        _check_restart(container, force)
+        if container.running:
+            _check_restart(container, force)
         base = _base(container, stage)
     except ValueError as error:
         yield from _refuse(f"CT {ctid}: {error}")
@@ -339,7 +341,8 @@ def _stage(
 
 
 def _refuse(problem: str) -> Commands:
-    """Raise while changes are detected; later only a command fails a single host."""
+    """Raise while changes are detected, fail through a command at execute time."""
+    # an exception would end the run on every host then, with no result table
     if not state.is_executing:
         raise OperationValueError(problem)
     yield StringCommand("printf '%s\\n'", QuoteString(problem), ">&2; exit 2")
