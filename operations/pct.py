@@ -192,7 +192,8 @@ def restart(
     + force: also where the restart applies changes that wait in `[pve:pending]`
     + ctid, observed, stage: see the module; staged, it is the commit that restarts
 
-    It restarts every time: bind it to the edits with `_if`. Refused for a container that HA
+    It restarts every time: bind it to the edits with `_if`. Whatever stands against a restart
+    fails the operation when it is executed, and is said before. So does a container that HA
     manages: there `pct` only asks the cluster, and returns before anything has happened.
 
     **Example:**
@@ -202,15 +203,17 @@ def restart(
         edit = pct.features(name="Nesting", ctid=910, features="nesting=1")
         pct.restart(name="Restart 910", ctid=910, _if=edit.did_change)
     """
+    if isinstance(timeout, bool) or not 0 < timeout <= transaction.COMMIT_TIMEOUT:
+        raise OperationValueError(f"timeout={timeout!r}: write seconds")
     try:
-        if isinstance(timeout, bool) or not 0 < timeout <= transaction.COMMIT_TIMEOUT:
-            raise ValueError(f"timeout={timeout!r}: write seconds")
         container = _container(ctid, observed)
         if container.running:
             _check_restart(container, force)
         base = _base(container, stage)
     except ValueError as error:
-        yield from _refuse(f"CT {ctid}: {error}")
+        # `_if` is asked later than this: raising would stop a run that never comes to a restart
+        _say(f"CT {ctid}: {error}")
+        yield _failure(f"CT {ctid}: {error}")
         return
     if not container.running:
         host.noop(f"CT {ctid} does not run: nothing to restart")
@@ -345,7 +348,11 @@ def _refuse(problem: str) -> Commands:
     # an exception would end the run on every host then, with no result table
     if not state.is_executing:
         raise OperationValueError(problem)
-    yield StringCommand("printf '%s\\n'", QuoteString(problem), ">&2; exit 2")
+    yield _failure(problem)
+
+
+def _failure(problem: str) -> StringCommand:
+    return StringCommand("printf '%s\\n'", QuoteString(problem), ">&2; exit 2")
 
 
 def _say(text: str) -> None:

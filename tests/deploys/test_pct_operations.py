@@ -3,7 +3,7 @@
 import pytest
 from conftest import FakeNode
 
-EDIT = "../tests/deploys/edit_910"
+EDIT = "../tests/deploys/edit_container"
 MEDDLE = "../tests/deploys/meddle_with_910"
 
 BEFORE = """\
@@ -28,14 +28,14 @@ lxc.apparmor.profile: unconfined
 AFTER = """\
 #portainer
 arch: amd64
-dev0: /dev/nvidia0,mode=0666
+dev0: /dev/fuse,mode=0666
 features: nesting=1,keyctl=1
 hostname: portainer\r
 mp0: /srv/a,mp=/a
 mp1: /srv/data,mp=/data
 unprivileged: 1
 junk
-lxc.apparmor.profile: lxc-docker-nested
+lxc.apparmor.profile: lxc-container-default-with-nesting
 
 [pve:pending]
 cores: 2
@@ -75,7 +75,7 @@ def here(tmp_path, monkeypatch):
 
 
 def test_a_node_that_is_right_runs_no_operation_command(pyinfra):
-    done = pyinfra(EDIT, FakeNode("pve1", {910: AFTER}), fleet={})
+    done = pyinfra(EDIT, FakeNode("pve1", {910: AFTER}), fleet={}, ctid=910)
     assert done.code == 0, done.stderr
     assert results(done) == ["No changes"] * 5
     assert "write-conf 910" not in done.stderr
@@ -83,16 +83,16 @@ def test_a_node_that_is_right_runs_no_operation_command(pyinfra):
 
 def test_each_edit_is_one_command_and_then_a_restart(pyinfra):
     conf = BEFORE.replace("[pve:pending]\ncores: 2\n\n", "")
-    done = pyinfra(EDIT, FakeNode("pve1", {910: conf}), fleet={})
+    done = pyinfra(EDIT, FakeNode("pve1", {910: conf}), fleet={}, ctid=910)
     assert done.code == 0, done.stderr
     assert results(done) == ["Success"] * 5
     assert done.commands == ["910"]
 
 
 def test_dry_shows_each_diff_and_runs_nothing(pyinfra):
-    done = pyinfra(
-        EDIT, FakeNode("pve1", {910: AFTER.replace(",keyctl=1", "")}), fleet={}, flags=()
-    )
+    node = FakeNode("pve1", {910: AFTER.replace(",keyctl=1", "")})
+    done = pyinfra(EDIT, node, fleet={}, ctid=910, flags=("--dry",))
+    assert (done.code, results(done)) == (0, []), done.stderr
     assert "- features: nesting=1\n" in done.stderr
     assert "+ features: nesting=1,keyctl=1\n" in done.stderr
 
@@ -102,28 +102,36 @@ def test_dry_shows_each_diff_and_runs_nothing(pyinfra):
     ("conf", "problem"), [("lock: backup\n", "locked (backup)"), ("template: 1\n", "a template")]
 )
 def test_what_is_refused_is_one_sentence_and_nothing_follows(pyinfra, conf, problem, flags, said):
-    done = pyinfra(EDIT, FakeNode("pve1", {910: conf}, responses=REFUSALS), fleet={}, flags=flags)
+    done = pyinfra(
+        EDIT, FakeNode("pve1", {910: conf}, responses=REFUSALS), fleet={}, ctid=910, flags=flags
+    )
     assert done.code == 1
     assert f"CT 910: {problem}" in done.stderr
     assert results(done) == said
     assert "write-conf 910" not in done.stderr
 
 
+@pytest.mark.parametrize("flags", [("-y",), ("--dry",)])
+def test_a_restart_that_no_edit_asks_for_is_not_refused(pyinfra, flags):
+    done = pyinfra(EDIT, FakeNode("pve1", {910: AFTER}), fleet={}, ctid=910, flags=flags)
+    assert done.code == 0, done.stderr
+
+
 def test_a_restart_that_would_apply_pending_changes_is_refused(pyinfra):
-    done = pyinfra(EDIT, FakeNode("pve1", {910: BEFORE}, responses=REFUSALS), fleet={})
+    done = pyinfra(EDIT, FakeNode("pve1", {910: BEFORE}, responses=REFUSALS), fleet={}, ctid=910)
     assert done.code == 1
     assert "CT 910: cores waits in [pve:pending]" in done.stderr
     assert done.commands == []
 
 
 def test_the_first_run_changes_those_lines_and_the_second_nothing(pyinfra, here):
-    done = pyinfra(EDIT, here, fleet={})
+    done = pyinfra(EDIT, here, fleet={}, ctid=910)
     assert done.code == 0, done.stderr
     assert results(done) == [*["Success"] * 4, "No changes"]
     assert here.path.read_bytes() == AFTER.encode()
     written = here.path.stat()
 
-    done = pyinfra(EDIT, here, fleet={})
+    done = pyinfra(EDIT, here, fleet={}, ctid=910)
     assert done.code == 0, done.stderr
     assert results(done) == ["No changes"] * 5
     assert here.path.stat() == written

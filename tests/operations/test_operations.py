@@ -40,6 +40,8 @@ def translate(case):
     commands = []
     if "refused" in case:
         commands = ["never reached"]
+    if "fails" in case:
+        commands = [f"printf '%s\\n' {shlex.quote(case['fails'])} >&2; exit 2"]
     if "restarts" in case:
         commands = [{"command": f"{UNIT} sh -s 910 {case['restarts']}", "_stdin": "RESTART.SH"}]
     if "writes" in case:
@@ -62,6 +64,8 @@ def readable(commands):
     """Commands with the names of our scripts for their text, and confs for their base64."""
     found = parse_commands(commands)
     for command in found:
+        if isinstance(command, str):
+            continue
         command.pop("_timeout", None)
         text = command["command"].replace(shlex.quote(pct.WRITE_CONF), "WRITE-CONF.SH")
         if "WRITE-CONF.SH" in text:
