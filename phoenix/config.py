@@ -18,7 +18,7 @@ from phoenix.fleet import Container, Fleet, Mount
 from phoenix.fleet_file import LIST, OBJECT, ContainerEntry
 from phoenix.fleet_text import Json, read_document
 from phoenix.fleet_values import SWITCHES, ctid, feature, profile
-from phoenix.fleet_warnings import NESTING_KEY, PROFILE_KEY, container_warnings
+from phoenix.fleet_warnings import NESTING_KEY, PROFILE_KEY, container_warnings, fleet_warnings
 from phoenix.problems import FleetError, Problem, json_path, shown
 from phoenix.raw_keys import RawKey
 
@@ -39,9 +39,8 @@ def parse_fleet(data: bytes, templates: Collection[str] | None = None) -> Fleet:
     for key, value in _containers_of(document.root.value, problems, ignored):
         number = _new_ctid(key, entries, problems)
         entry = _entry(key, value, problems)
-        if entry is not None:
-            ignored.extend(_ignored_in(key, entry))
-        if entry is not None and number is not None:
+        ignored.extend(_ignored_in(key, entry))
+        if number is not None:
             entries[number] = (key, entry)
     containers = {
         number: _container(number, key, entry, templates or (), problems)
@@ -54,7 +53,7 @@ def parse_fleet(data: bytes, templates: Collection[str] | None = None) -> Fleet:
         key, entry = entries[number]
         found = tuple(container_warnings(key, container, entry, others, templates))
         containers[number] = replace(container, warnings=found)
-    warnings = () if containers else ("lxc_configs: no containers in here",)
+    warnings = tuple(fleet_warnings(containers))
     return Fleet(MappingProxyType(containers), warnings, tuple(ignored))
 
 
@@ -92,16 +91,26 @@ def _new_ctid(
     return number
 
 
-def _entry(key: str, value: Json, problems: list[Problem]) -> ContainerEntry | None:
+def _entry(key: str, value: Json, problems: list[Problem]) -> ContainerEntry:
+    """Read one container; of a wrong one what is right in it, to find all mistakes at once."""
     path = json_path("lxc_configs", key)
     if not isinstance(value, dict):
         problems.append(Problem(path, shown(value), 'an object is expected: {"name": …}'))
-        return None
+        return ContainerEntry.model_validate({})
+    hint = "a key must not hold control characters, line breaks or broken Unicode"
+    odd = [name for name in value if not name.isprintable()]
+    problems += [Problem(json_path("lxc_configs", key, name), shown(name), hint) for name in odd]
+    value = {name: item for name, item in value.items() if name.isprintable()}
     try:
         return ContainerEntry.model_validate(value)
     except ValidationError as invalid:
-        problems.extend(_problem(key, error) for error in invalid.errors())
-        return None
+        errors = invalid.errors()
+    problems.extend(_problem(key, error) for error in errors)
+    wrong = {error["loc"][0] for error in errors}
+    rest = {name: item for name, item in value.items() if name not in wrong}
+    if "apparmor_profile" in wrong:  # it still has the say, so no other is looked for
+        rest["apparmor_profile"] = "generated"
+    return ContainerEntry.model_validate(rest)
 
 
 _RIGHT = {
@@ -119,8 +128,6 @@ _RIGHT = {
 def _problem(key: str, error: ErrorDetails) -> Problem:
     """Put one of pydantic's errors into our words."""
     where = [part for part in error["loc"] if part not in (LIST, OBJECT)]
-    if where and where[-1] in ("int", "float"):  # members of a plain union of numbers
-        where.pop()
     kind, context = error["type"], error.get("ctx", {})
     if kind == "literal_error":
         hint = f"one of {context['expected']} is expected"

@@ -89,6 +89,8 @@ def profile(text: str) -> str:
     if PROFILE_NAME.fullmatch(hyphens) or hyphens in ("unconfined", "generated"):
         # measured: lxc-start may enter lxc-* only, lxc_docker_nested fails with EACCES
         raise wrong(f"write '{hyphens}'; lxc-start may enter only names that begin with lxc-")
+    if hyphens.startswith("lxc-"):
+        raise wrong("a profile's name has letters, digits, '.', '_' and '-', at most 63 of them")
     raise wrong(f"lxc-start may enter only names that begin with lxc-; {one_of}")
 
 

@@ -30,7 +30,7 @@ class Problem:
 
 
 class FleetError(ValueError):
-    """The fleet file cannot be used; `problems` holds every reason, in the file's order.
+    """The fleet file cannot be used; `problems` holds every reason.
 
     `str()` gives one line per problem. It is the only exception that reading a fleet raises.
     """

@@ -117,9 +117,9 @@ _SENSITIVE = frozenset(
 
 def _auto_mount_dangers(words: list[str]) -> Iterator[str]:
     if {"proc", "proc:rw"} & set(words):
-        yield "makes all of /proc writable, /proc/sys and sysrq-trigger included"
+        yield "mounts all of /proc writable, /proc/sys and sysrq-trigger included"
     if {"sys", "sys:rw"} & set(words):
-        yield "makes all of /sys writable"
+        yield "mounts all of /sys writable"
 
 
 def _mount_entry_dangers(words: list[str]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from phoenix.config import FleetError, Problem, RawKey, parse_fleet
@@ -249,7 +249,9 @@ def test_no_profile_means_the_generated_one():
         ("", "lxc-start may enter only"),
         ("-v", "lxc-start may enter only"),
         ("lxc-docker-nested//&:lxc-910:unconfined", "add apparmor_stacking: true"),
-        ("lxc-a\nb", "lxc-start may enter only"),
+        ("lxc-a\nb", "letters, digits"),
+        ("lxc-" + "a" * 60, "at most 63"),
+        ("lxc-ä", "letters, digits"),
         (True, "text is expected"),
     ],
 )
@@ -585,6 +587,19 @@ def test_dependencies_are_ids_and_missing_ones_are_warned_of():
     assert problem(dependencies=["910"]).hint == "a container cannot wait for itself"
 
 
+def test_containers_that_wait_for_each_other_are_pointed_at():
+    found = fleet(
+        ct910={"dependencies": ["911"]},
+        ct911={"dependencies": [912]},
+        ct912={"dependencies": ["910"]},
+        ct913={"dependencies": ["910"]},
+    )
+    (warning,) = found.warnings
+    assert warning.startswith("lxc_configs: dependencies in a circle: ")
+    assert {"910", "911", "912"} == set(warning.rpartition(": ")[2].split(" → "))
+    assert fleet(ct910={"dependencies": ["911"]}, ct911={}).warnings == ()
+
+
 @pytest.mark.parametrize("field", ["unprivileged", "apparmor_manages_nesting", "apparmor_stacking"])
 @pytest.mark.parametrize("value", [1, 0, "true", "yes", []])
 def test_only_true_and_false_are_booleans(field, value):
@@ -706,6 +721,32 @@ def test_all_mistakes_of_all_containers_come_at_once():
     assert len(str(caught.value).splitlines()) == 6
 
 
+@pytest.mark.parametrize("key", ["a\nb", "\x1b[2J", "\ud800", "\u202e"])
+def test_a_key_that_a_terminal_would_misread_is_refused(key):
+    found = problem(**{key: 1})
+    assert "a key must not hold control characters" in found.hint
+    assert str(found).isprintable()
+
+
+def test_mistakes_between_keys_come_with_those_within_them():
+    paths = [
+        found.path.removeprefix("lxc_configs.910.")
+        for found in problems(
+            boot_order="1",
+            apparmor_profile="docker",
+            lxc_options=["lxc.apparmor.profile=also_wrong"],
+            pct_options=["nesting=1", "nesting=0"],
+            dependencies=["910"],
+        )
+    ]
+    assert sorted(paths) == [
+        "apparmor_profile",
+        "boot_order",
+        "dependencies[0]",
+        "pct_options[1]",
+    ]
+
+
 def test_what_was_read_cannot_be_changed():
     item = container(pct_options=["nesting=1"])
     with pytest.raises(TypeError):
@@ -759,6 +800,7 @@ def check(data):
     return found
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 @example(b"\xff\xfe{\x00}\x00")
 @example(b'{"lxc_configs":{"910":{"name":"\\ud800"}}}')
@@ -766,11 +808,13 @@ def test_arbitrary_bytes_never_end_in_anything_but_a_fleet_or_its_errors(data):
     check(data)
 
 
+@settings(deadline=None)
 @given(ANY_JSON)
 def test_arbitrary_json_never_ends_in_anything_but_a_fleet_or_its_errors(value):
     check(json.dumps(value).encode())
 
 
+@settings(deadline=None)
 @given(st.dictionaries(CTIDS, ENTRIES, max_size=4))
 def test_arbitrary_containers_never_end_in_anything_but_a_fleet_or_its_errors(containers):
     data = {"lxc_configs": containers}
@@ -779,6 +823,7 @@ def test_arbitrary_containers_never_end_in_anything_but_a_fleet_or_its_errors(co
         jsonschema.Draft202012Validator(fleet_schema()).validate(data)
 
 
+@settings(deadline=None)
 @given(st.lists(ANY_TEXT | st.text("lxc.=: \n-/[]#,;10anesti\t", max_size=20), max_size=6))
 def test_arbitrary_option_strings_are_taken_or_named(options):
     for field in ("pct_options", "lxc_options", "apparmor_raw", "features", "dependencies"):
