@@ -99,6 +99,8 @@ def survey() -> Run:
     with _lock:
         if state not in _runs:
             _runs[state] = _survey(state)
+            # what the gate checks is what an operator watches
+            state.print_output = True
             _show(line for plan in _runs[state].plans.values() for line in plan_lines(plan))
         return _runs[state]
 

@@ -13,10 +13,10 @@
 #
 # Exit: 0 done · 1 failed, the old state is back · 2 refused, nothing was changed
 #       3 failed, and the old state could not be proven: look at it by hand
-# shellcheck disable=SC2317 # the checks of the gate are called by name
+# shellcheck disable=SC2317,SC2329 # the checks of the gate are called by name
 set -u
 standard=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-# PHOENIX_ROOT and PHOENIX_PATH: a fake root and fake tools, for the tests
+# PHOENIX_ROOT, PHOENIX_PATH, PHOENIX_LOCK_SECONDS: a fake root, fake tools, less patience, for tests
 export LC_ALL=C PATH="${PHOENIX_PATH:+$PHOENIX_PATH:}$standard"
 root=${PHOENIX_ROOT:-}
 ct=$1
@@ -47,7 +47,7 @@ refuse() {
 
 swap() { # FILE EXPECTED: put FILE in the conf's place if the conf still has that digest
     (
-        flock -w 10 8 || exit 3
+        flock -w "${PHOENIX_LOCK_SECONDS:-10}" 8 || exit 3
         [ "$(sha256 <"$conf")" = "$2" ] || exit 4
         umask 027
         # a name that Proxmox uses itself; pmxcfs sets owner and mode on its own
@@ -59,7 +59,7 @@ swap() { # FILE EXPECTED: put FILE in the conf's place if the conf still has tha
     code=$?
     case $code in
     0) ;;
-    3) say "got no lock on $lock in 10 s: another task works on this container" ;;
+    3) say "got no lock on $lock: another task works on this container" ;;
     4) say "somebody changed $conf since this run was planned" ;;
     *)
         rm -f "$conf".tmp.*
@@ -108,19 +108,21 @@ docker_answers() { # the socket answers once dockerd is ready; before it exists,
 # Our own image, never a user's: one static program that answers on port 8080.
 docker_runs() {
     image=$(guest 60 docker import -c 'CMD ["/probe"]' - <"$run/probe.tar") || return
-    container=$(guest 120 docker run -d --pull never -p 127.0.0.1::8080 "$image" </dev/null)
+    container=$(guest 60 docker create --pull never -p 127.0.0.1::8080 "$image" </dev/null) &&
+        guest 120 docker start "$container" >/dev/null </dev/null && answers_on_its_port
     code=$?
-    if [ "$code" = 0 ]; then
-        port=$(guest 30 docker port "$container" 8080/tcp </dev/null)
-        # the guest may have no client of its own: ask from the node, in the guest's network
-        # shellcheck disable=SC2016
-        answer=$(nsenter -t "$(init_pid)" -n timeout 30 bash -c \
-            'exec 3<>"/dev/tcp/127.0.0.1/$0" && cat <&3' "${port##*:}")
-        [ "$answer" = phoenix-harden ] || code=1
-        guest 60 docker rm -f "$container" >/dev/null </dev/null || code=1
-    fi
+    # by id, whatever happened above
+    [ -z "$container" ] || guest 60 docker rm -f "$container" >/dev/null </dev/null || code=1
     guest 60 docker rmi "$image" >/dev/null </dev/null || code=1
     return "$code"
+}
+answers_on_its_port() {
+    port=$(guest 30 docker port "$container" 8080/tcp </dev/null) || return
+    # the guest may have no client of its own: ask from the node, in the guest's network
+    # shellcheck disable=SC2016
+    answer=$(nsenter -t "$(init_pid)" -n timeout 30 bash -c \
+        'exec 3<>"/dev/tcp/127.0.0.1/$0" && cat <&3' "${port##*:}")
+    [ "$answer" = phoenix-harden ]
 }
 
 check() { # TEXT COMMAND...: one line with its verdict and how long it took

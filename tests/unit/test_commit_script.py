@@ -33,7 +33,9 @@ FAKES = {
         shift
         echo "guest $*" >>"$FAKE/calls"
         case "$*" in
-        *'docker run'*)
+        *'docker import'*) echo sha256:image ;;
+        *'docker create'*) echo container ;;
+        *'docker start'*)
             ! grep -q lxc- "$PHOENIX_ROOT/etc/pve/lxc/910.conf" || [ ! -e "$FAKE/docker-denied" ]
             ;;
         *'docker port'*) echo 127.0.0.1:32768 ;;
@@ -76,6 +78,7 @@ class Node:
         tools = {
             "PHOENIX_ROOT": str(self.root),
             "PHOENIX_PATH": str(self.fake),
+            "PHOENIX_LOCK_SECONDS": "1",
             "FAKE": str(self.fake),
         }
         return subprocess.run(
@@ -124,22 +127,23 @@ def test_the_before_image_is_on_disk_under_its_hash(node):
 
 
 def test_our_container_and_its_image_are_removed_by_id(node):
-    fake = node.fake / "lxc-attach"
-    fake.write_text(
-        fake.read_text().replace(
-            "*'docker run'*)",
-            "*'docker import'*) echo sha256:image ;;\n*'docker run'*)\necho container\n",
-        )
-    )
     assert node.commit().returncode == 0
     guest = [call for call in node.calls if call.startswith("guest docker")]
     assert guest == [
         'guest docker import -c CMD ["/probe"] -',
-        "guest docker run -d --pull never -p 127.0.0.1::8080 sha256:image",
+        "guest docker create --pull never -p 127.0.0.1::8080 sha256:image",
+        "guest docker start container",
         "guest docker port container 8080/tcp",
         "guest docker rm -f container",
         "guest docker rmi sha256:image",
     ]
+
+
+def test_our_container_and_its_image_are_removed_when_it_does_not_start(node):
+    (node.fake / "docker-denied").touch()
+    node.commit()
+    assert node.calls.count("guest docker rm -f container") == 2
+    assert node.calls.count("guest docker rmi sha256:image") == 2
 
 
 def test_a_docker_that_does_not_run_brings_the_old_conf_back(node):
@@ -231,7 +235,7 @@ def test_a_container_that_is_locked_by_another_task_is_refused(node):
         done = node.commit()
         holder.terminate()
     assert done.returncode == 2
-    assert f"got no lock on {lock} in 10 s" in done.stdout
+    assert f"got no lock on {lock}: another task" in done.stdout
     assert node.conf.read_text() == OLD
 
 
