@@ -159,6 +159,20 @@ def test_network_mount_points_and_devices_reach_lxc(node: Node) -> None:
         assert line in config
 
 
+@pytest.mark.parametrize("adds", ["dev0: /dev/null\n", "lxc.cgroup2.devices.allow: c 10:200 rwm\n"])
+def test_a_device_more_does_not_take_the_common_ones_away(node: Node, adds: str) -> None:
+    common = node.root / "usr/share/lxc/config/common.conf"
+    devices = ["lxc.cgroup2.devices.deny = a", "lxc.cgroup2.devices.allow = c 1:3 rwm"]
+    common.write_text("\n".join(["lxc.pty.max = 1024", *devices, ""]))
+    config = started(node, container(adds))
+    assert config.index(devices[0]) > config.index(
+        "lxc.include = /usr/share/lxc/config/userns.conf"
+    )
+    assert [line for line in config if "devices" in line][:2] == devices
+    node.run("pct stop 910")
+    assert not [line for line in started(node, container()) if "devices" in line]
+
+
 def test_memory_limits_follow_the_conf(node: Node) -> None:
     config = started(node, container().replace("memory: 256", "memory: 32768\nswap: 512"))
     assert [line.split(" = ")[1] for line in config if "memory" in line] == [

@@ -56,6 +56,7 @@ def derive(conf: Conf) -> tuple[str, str]:
         f"lxc.arch = {conf.get('arch')}",
         f"lxc.include = {_include(conf, 'common.conf')}",
         *([f"lxc.include = {_include(conf, 'userns.conf')}"] if unprivileged else []),
+        *_device_list(conf, unprivileged),
         *([f"lxc.seccomp.profile = {directory(ctid)}/rules.seccomp"] if rules else []),
         *_apparmor(conf, features),
         *_fuse(features),
@@ -81,6 +82,16 @@ def derive(conf: Conf) -> tuple[str, str]:
 def _include(conf: Conf, name: str) -> str:
     own = f"{SHARE}/{conf.get('ostype')}.{name}"
     return own if os.path.isfile(node.path(own)) else f"{SHARE}/{name}"
+
+
+def _device_list(conf: Conf, unprivileged: bool) -> list[str]:
+    # Debian's userns.conf empties common.conf's list of devices: the one device that a conf adds
+    # would be all that the container may open, not even /dev/null; so the list comes back then
+    adds = any(key.startswith("lxc.cgroup2.devices.") for key, _ in conf.raw)
+    if not unprivileged or not (adds or _numbered(conf, "dev")):
+        return []
+    common = (node.read(node.path(f"{SHARE}/common.conf")) or b"").decode()
+    return re.findall(r"(?m)^lxc\.cgroup2\.devices\..*", common)
 
 
 def _seccomp(conf: Conf, unprivileged: bool, features: set[str]) -> str:
