@@ -19,7 +19,6 @@ when it executes if it runs with `-y`: then the operation fails with the same se
 
 from __future__ import annotations
 
-import hashlib
 from base64 import encodebytes
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
@@ -37,8 +36,9 @@ from phoenix.journal import check_run_id
 from phoenix.mounts import plan_mount_entries
 from phoenix.numbered import EntryPlan
 from phoenix.observed import ObservedContainer, ObservedPct
-from phoenix.plan import REPEATED_KEYS, ContainerChange
+from phoenix.plan import ContainerChange
 from phoenix.pve_conf import Line, PveConf
+from phoenix.raw_keys import REPEATED_KEYS
 
 WRITE_CONF = (transaction.NODE / "write-conf.sh").read_text(encoding="utf-8")
 RESTART = (transaction.NODE / "restart.sh").read_text(encoding="utf-8")
@@ -259,7 +259,7 @@ def _change(
         yield StringCommand(
             "sh -c",
             QuoteString(WRITE_CONF),
-            f"write-conf {ctid} {_sha256(base)} {_sha256(after)}",
+            f"write-conf {ctid} {base.sha256} {after.sha256}",
             _stdin=encodebytes(after.to_bytes()).decode(),
         )
 
@@ -322,7 +322,7 @@ def _base(container: ObservedContainer, stage: str | None) -> PveConf:
         return container.conf
     folder = f"{transaction.RUNS}/{check_run_id(stage)}/{container.ctid}"
     staged = host.get_fact(Staged, folder=folder)
-    if staged is not None and staged.before == _sha256(container.conf):
+    if staged is not None and staged.before == container.conf.sha256:
         return staged.conf
     return container.conf
 
@@ -358,7 +358,3 @@ def _failure(problem: str) -> StringCommand:
 def _say(text: str) -> None:
     if not state.is_executing:
         echo(f"{host.print_prefix}{text}", err=True)
-
-
-def _sha256(conf: PveConf) -> str:
-    return hashlib.sha256(conf.to_bytes()).hexdigest()

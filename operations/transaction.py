@@ -33,7 +33,10 @@ def stage(run: str, changes: tuple[ContainerChange, ...]) -> Generator[StringCom
     """
     folder = f"{RUNS}/{check_run_id(run)}"
     files = {
-        "commit": ((NODE / "commit.sh").read_bytes(), 0o700),
+        **{
+            name: ((NODE / f"{name}.sh").read_bytes(), 0o700)
+            for name in ("commit", "write-conf", "restart")
+        },
         "probe.tar": (_tar({"probe": ((NODE / "probe").read_bytes(), 0o755)}), 0o600),
     }
     for change in changes:
@@ -77,14 +80,15 @@ def commit(run: str, ctid: int) -> Generator[StringCommand, None, None]:
 
 def _staged(change: ContainerChange) -> Mapping[str, bytes]:
     """The files of one container, as `templates/node/commit.sh` reads them."""
-    files = {"conf": change.after.to_bytes(), "before": change.before_sha256.encode()}
+    files = {"conf": change.after.to_bytes()}
     if change.profile:
         files["profile"] = change.profile.encode()
     if change.docker:
         files["docker"] = b""
     if change.restart:
         files["restart"] = b""
-    return files
+    # the last one: commit refuses what arrived cut short
+    return {**files, "before": change.before.sha256.encode()}
 
 
 def _tar(files: Mapping[str, tuple[bytes, int]]) -> bytes:

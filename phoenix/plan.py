@@ -6,7 +6,6 @@ prints it, audit renders it: drift is a plan that is not empty.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -23,9 +22,7 @@ from phoenix.features import Features, merge
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.pve_conf import PveConf
-
-#: Raw keys of which a conf may hold several; any other stands once.
-REPEATED_KEYS = ("lxc.mount.entry", "lxc.cgroup2.devices.", "lxc.cap.", "lxc.hook.", "lxc.idmap")
+from phoenix.raw_keys import REPEATED_KEYS
 
 
 @dataclass(frozen=True)
@@ -60,11 +57,6 @@ class ContainerChange:
     def conf_changes(self) -> bool:
         """Whether the file itself changes (else only a restart is due)."""
         return self.before != self.after
-
-    @property
-    def before_sha256(self) -> str:
-        """The digest of the conf that this change was planned on."""
-        return hashlib.sha256(self.before.to_bytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -256,10 +248,11 @@ def _left_alone(observed: ObservedContainer) -> str | None:
         return "a template, left alone"
     if observed.conf.lock:
         return f"locked ({observed.conf.lock}), left alone: run again when the lock is gone"
-    if observed.ha:
+    # ha-manager(1): the HA stack leaves an ignored resource alone
+    if observed.ha not in (None, "ignored"):
         return (
             f"managed by HA ({observed.ha}), left alone: its restart belongs to the cluster; "
-            f"ha-manager remove ct:{observed.ctid} first"
+            f"ha-manager set ct:{observed.ctid} --state ignored first"
         )
     return None
 

@@ -185,6 +185,11 @@ class PveConf:
         """SHA-1 of the file, as `pct set --digest` compares it (`sha1_hex($raw)`)."""
         return hashlib.sha1(self.to_bytes(), usedforsecurity=False).hexdigest()
 
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the file, by which a run tells whether somebody changed it since."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
     # -- reading --------------------------------------------------------------------------
 
     @cached_property

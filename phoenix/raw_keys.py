@@ -16,6 +16,18 @@ from phoenix.pve_values import check_value
 # The line that pve-container reads: LXC/Config.pm parse_pct_config.
 _LINE = re.compile(r"(lxc\.[a-z0-9_.-]+)(?::|\s*=)\s*(.*?)\s*", re.ASCII)
 
+#: Keys of which a conf may hold several, each adding to the others; any other stands once.
+#: Source: lxc, src/lxc/confile.c, the setters that append.
+REPEATED_KEYS = (
+    "lxc.apparmor.raw",
+    "lxc.cap.",
+    "lxc.cgroup2.devices.",
+    "lxc.environment",
+    "lxc.hook.",
+    "lxc.idmap",
+    "lxc.mount.entry",
+)
+
 # Families that Proxmox passes on and LXC (since 3.0) no longer knows.
 _RENAMED_FAMILIES = {"lxc.limit.": "lxc.prlimit."}
 

@@ -3,7 +3,8 @@
 #
 # Swaps in what was staged in RUN/CTID, restarts the container and proves it; or puts the old
 # state back, restarts and proves that. Runs in a transient unit, so that losing the operator
-# does not stop it. RUN is the folder that this file lies in. Staged, each value a file:
+# does not stop it. RUN is the folder that this file lies in, beside `write-conf` and `restart`.
+# Staged, each value a file:
 #
 #   RUN/CTID/conf      the new /etc/pve/lxc/CTID.conf
 #   RUN/CTID/before    sha256 of the conf that it was planned on
@@ -16,16 +17,17 @@
 # shellcheck disable=SC2317,SC2329 # the checks of the gate are called by name
 set -u
 standard=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-# PHOENIX_ROOT, PHOENIX_PATH, PHOENIX_LOCK_SECONDS: a fake root, fake tools, less patience, for tests
+# PHOENIX_ROOT, PHOENIX_PATH: a fake root and fake tools, for the tests
 export LC_ALL=C PATH="${PHOENIX_PATH:+$PHOENIX_PATH:}$standard"
 root=${PHOENIX_ROOT:-}
 ct=$1
 run=$(cd "$(dirname "$0")" && pwd)
 staged=$run/$ct
 conf=$root/etc/pve/lxc/$ct.conf
-lock=$root/run/lock/lxc/pve-config-$ct.lock
 profile=$(cat "$staged/profile" 2>/dev/null)
 began=$(date +%s)
+umask 077
+exec </dev/null
 
 say() { printf 'CT %s: %s\n' "$ct" "$*"; }
 sha256() { sha256sum | cut -d' ' -f1; }
@@ -43,45 +45,17 @@ refuse() {
     exit 2
 }
 
-# --- swap: Proxmox's own lock and way of writing, as in PVE::AbstractConfig -----------------
-
 swap() { # FILE EXPECTED: put FILE in the conf's place if the conf still has that digest
-    (
-        flock -w "${PHOENIX_LOCK_SECONDS:-10}" 8 || exit 3
-        [ "$(sha256 <"$conf")" = "$2" ] || exit 4
-        umask 027
-        # a name that Proxmox uses itself; pmxcfs sets owner and mode on its own
-        cat "$1" >"$conf.tmp.$$" || exit 5
-        chgrp www-data "$conf.tmp.$$" 2>/dev/null
-        sync "$conf.tmp.$$" 2>/dev/null
-        mv -f "$conf.tmp.$$" "$conf" || exit 5
-    ) 8>>"$lock"
-    code=$?
-    case $code in
-    0) ;;
-    3) say "got no lock on $lock: another task works on this container" ;;
-    4) say "somebody changed $conf since this run was planned" ;;
-    *)
-        rm -f "$conf".tmp.*
-        say "cannot write $conf"
-        ;;
-    esac
-    return "$code"
+    base64 <"$1" | sh "$run/write-conf" "$ct" "$2" "$(sha256 <"$1")" 2>&1
 }
-
-# --- restart --------------------------------------------------------------------------------
-
 running() { [ "$(pct status "$ct" 2>/dev/null)" = 'status: running' ]; }
-restart() {
-    if running; then
-        pct shutdown "$ct" --timeout 90 || pct stop "$ct" || return
-    fi
-    pct start "$ct" && running
+restart() { # a container that did not come up before is started; none of them gets our lock
+    if running; then sh "$run/restart" "$ct" 90; else pct start "$ct" && running; fi 9>&-
 }
 
 # --- gate: what must be true of the container that came up ----------------------------------
 
-guest() { # SECONDS COMMAND...: stdin goes through; give </dev/null where there is none
+guest() { # SECONDS COMMAND...
     seconds=$1
     shift
     timeout -k 5 "$seconds" lxc-attach -n "$ct" --clear-env \
@@ -102,22 +76,22 @@ label_is_right() {
 }
 
 docker_answers() { # the socket answers once dockerd is ready; before it exists, ask again
-    guest 180 sh -c 'until docker info >/dev/null 2>&1; do sleep 1; done' </dev/null
+    guest 180 sh -c 'until docker info >/dev/null 2>&1; do sleep 1; done'
 }
 
 # Our own image, never a user's: one static program that answers on port 8080.
 docker_runs() {
     image=$(guest 60 docker import -c 'CMD ["/probe"]' - <"$run/probe.tar") || return
-    container=$(guest 60 docker create --pull never -p 127.0.0.1::8080 "$image" </dev/null) &&
-        guest 120 docker start "$container" >/dev/null </dev/null && answers_on_its_port
+    container=$(guest 60 docker create --pull never -p 127.0.0.1::8080 "$image") &&
+        guest 120 docker start "$container" >/dev/null && answers_on_its_port
     code=$?
     # by id, whatever happened above
-    [ -z "$container" ] || guest 60 docker rm -f "$container" >/dev/null </dev/null || code=1
-    guest 60 docker rmi "$image" >/dev/null </dev/null || code=1
+    [ -z "$container" ] || guest 60 docker rm -f "$container" >/dev/null || code=1
+    guest 60 docker rmi "$image" >/dev/null || code=1
     return "$code"
 }
 answers_on_its_port() {
-    port=$(guest 30 docker port "$container" 8080/tcp </dev/null) || return
+    port=$(guest 30 docker port "$container" 8080/tcp) || return
     # the guest may have no client of its own: ask from the node, in the guest's network
     # shellcheck disable=SC2016
     answer=$(nsenter -t "$(init_pid)" -n timeout 30 bash -c \
@@ -159,7 +133,7 @@ denials() { # what AppArmor refused under this profile since we began; audit.log
 
 # --- the transaction ------------------------------------------------------------------------
 
-[ -f "$staged/conf" ] || refuse "nothing is staged in $staged"
+[ -f "$staged/before" ] || refuse "nothing whole is staged in $staged"
 exec 9>>"$root/var/lib/phoenix-harden/lock"
 flock -w 600 9 || refuse 'another run works on this node for more than 10 minutes: try again later'
 

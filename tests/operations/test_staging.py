@@ -57,7 +57,10 @@ def test_the_new_conf_is_staged_with_the_digest_of_the_live_one(staged):
 
 def test_the_run_gets_all_that_its_commit_needs(staged):
     files = staged(pct.features, features="keyctl=1")
-    assert set(files) == {"commit", "probe.tar", "910/conf", "910/before"}
+    assert set(files) == {
+        *("commit", "write-conf", "restart", "probe.tar"),
+        *("910/conf", "910/before"),
+    }
 
 
 def test_a_second_edit_builds_on_the_first(staged):
