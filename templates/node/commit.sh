@@ -49,9 +49,11 @@ swap() { # FILE EXPECTED: put FILE in the conf's place if the conf still has tha
     base64 <"$1" | sh "$run/write-conf" "$ct" "$2" "$(sha256 <"$1")" 2>&1
 }
 running() { [ "$(pct status "$ct" 2>/dev/null)" = 'status: running' ]; }
-restart() { # a container that did not come up before is started; none of them gets our lock
-    if running; then sh "$run/restart" "$ct" 90; else pct start "$ct" && running; fi 9>&-
-}
+restart() ( # one that did not come up before is started; none of them gets our lock or umask
+    umask 022
+    exec 9>&-
+    if running; then sh "$run/restart" "$ct" 90; else pct start "$ct" && running; fi
+)
 
 # --- gate: what must be true of the container that came up ----------------------------------
 
@@ -76,7 +78,10 @@ label_is_right() {
 }
 
 docker_answers() { # the socket answers once dockerd is ready; before it exists, ask again
-    guest 180 sh -c 'until docker info >/dev/null 2>&1; do sleep 1; done'
+    guest 180 sh -c 'until docker info >/dev/null 2>&1; do
+        systemctl is-failed -q docker.service 2>/dev/null && exit 1
+        sleep 1
+    done'
 }
 
 # Our own image, never a user's: one static program that answers on port 8080.
