@@ -23,8 +23,7 @@ def _nodes() -> list[str | tuple[str, dict[str, object]]]:
                     "ssh_port": target.port,
                     "ssh_user": target.user,
                     "ssh_key": str(target.key),
-                    "ssh_known_hosts_file": os.devnull,
-                    "ssh_strict_host_key_checking": "no",
+                    "ssh_known_hosts_file": str(target.known_hosts),
                 },
             )
         ]

@@ -125,7 +125,6 @@ def audit() -> None:
             host: audit_node(run.fleet, run.options, pct, dockers[host], run.plans[host])
             for host, pct in run.pct.items()
         }
-        _show(note for plan in run.plans.values() for note in plan.notes)
         _show(audit_lines([finding for found in findings.values() for finding in found]))
         if run.options.strict:
             state.failed_hosts |= {

@@ -36,6 +36,16 @@ class SshTarget:
         where = ["-i", str(self.key), "-p", str(self.port), f"{self.user}@{self.host}"]
         return ["ssh", "-F", "none", *options, *where, *(["--", *remote] if remote else [])]
 
+    @property
+    def known_hosts(self) -> Path:
+        """The file with the node's host key, for clients that insist on one."""
+        return self.key.with_name("known_hosts")
+
+    def learn_host_key(self) -> None:
+        """Write `known_hosts`: the key is the image's, the port this start's."""
+        key = self.run("cat /etc/ssh/ssh_host_ed25519_key.pub").stdout
+        self.known_hosts.write_text(f"[{self.host}]:{self.port} {key}")
+
     def run(
         self,
         command: str,

@@ -100,6 +100,7 @@ class Lab:
             with step(f"loading the saved state ({state.accel})"):
                 target = machine.start(accel=state.accel, load=state.tag)
                 self._set_clock(machine, target)
+                target.learn_host_key()
         except LabError as problem:
             say(f"the saved state is of no use ({problem}): booting afresh")
             machine.end()
@@ -122,6 +123,7 @@ class Lab:
             with step("starting its containers"):
                 target.run("/usr/lib/phoenix-lab/wait-settled", timeout=SETTLE_TIMEOUT)
             with step("saving the state clean"):
+                target.learn_host_key()
                 target.run("sync")
                 machine.save(state.tag)
         except BaseException:

@@ -92,12 +92,12 @@ def _verdict(
     if wanted_profile(container, options) == "unconfined" and not (label and label.confined):
         return False, "unconfined on request: phoenix adopt names a profile in the fleet file"
     if drift:
-        return False, f"drift: {'; '.join(drift)}: run {HARDEN} --data only={observed.ctid}"
+        return False, f"drift: {'; '.join(drift)}"
     if label is None:
         return True, "stopped; its conf is right"
     expected = host_profile(container, options)
     if expected and (label.profile != expected or not label.confined):
-        return False, f"runs as {label}, not {expected} (enforce): run {HARDEN}"
+        return False, f"runs as {label}, not {expected} (enforce)"
     if docker and docker.state in ("dead", "hung"):
         return False, f"confined, but Docker is {docker.state}: journalctl -u docker in the guest"
     return True, "confined"
@@ -115,4 +115,6 @@ def audit_lines(findings: Sequence[Finding]) -> Iterator[str]:
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
     bad = sum(not f.ok for f in findings)
-    yield f"{len(findings)} containers, {bad} to look at"
+    yield f"{len(findings)} container{'s' * (len(findings) != 1)}, {bad} to look at"
+    if any(f.verdict.startswith("drift") for f in findings):
+        yield f"drift is put right by {HARDEN}; with --dry it shows what that changes"

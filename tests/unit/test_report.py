@@ -75,7 +75,7 @@ def test_the_table_has_a_column_of_nodes_only_where_there_are_several():
     head, row, total = audit_lines([one])
     assert head.split() == ["CTID", "NAME", "WANTED", "LIVE", "LABEL", "DOCKER", "VERDICT"]
     assert "lxc-docker-nested (enforce)  26.1.5 overlay2  ok  confined" in row
-    assert total == "1 containers, 0 to look at"
+    assert total == "1 container, 0 to look at"
 
 
 def test_a_plan_is_one_line_for_each_change():
