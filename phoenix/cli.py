@@ -1,6 +1,6 @@
-"""The `phoenix` command: check, adopt and describe fleet files, run the lab.
+"""The `phoenix` command: check, adopt and describe fleet files, lint profiles, run the lab.
 
-The only module of `phoenix/` that reads and writes files.
+With `cli_lint.py` the only module of `phoenix/` that reads and writes files.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, TextIO
 
 from phoenix.adopt import Adoption, adopt
 from phoenix.apparmor import PROFILE_NAME, profile_names
+from phoenix.cli_lint import add_lint
 from phoenix.config import Container, Fleet, FleetError, Problem, parse_fleet
 from phoenix.fleet_text import MAX_BYTES
 from phoenix.fleet_values import ctid
@@ -128,6 +129,8 @@ def _parser() -> argparse.ArgumentParser:
         help="change the file; what it was is kept beside it as FILE.bak-TIME",
     )
     adoption.set_defaults(command=_adopt)
+
+    add_lint(commands)
 
     commands.add_parser(
         "lab",
