@@ -38,6 +38,7 @@ for change in host.loop(run.plan.containers):
         name=f"CT {change.ctid} {change.name}",
         run=run.id,
         ctid=change.ctid,
+        again=run.replan,
     )
 
 if not run.plan.empty:

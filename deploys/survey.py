@@ -27,13 +27,23 @@ from pyinfra.operations import python
 from facts.apparmor import AppArmor
 from facts.docker import Dockers
 from facts.pct import Containers
+from facts.storage import Storage
 from phoenix.apparmor import ObservedAppArmor, profile_names
 from phoenix.config import Fleet, FleetError, parse_fleet
 from phoenix.journal import new_run_id
 from phoenix.observed import ObservedPct
 from phoenix.options import Options, OptionsError, parse_options
-from phoenix.plan import NodePlan, absent_note, check_selection, plan_node, profile_files
+from phoenix.plan import (
+    ContainerChange,
+    NodePlan,
+    absent_note,
+    check_selection,
+    plan_node,
+    profile_files,
+    storage_paths,
+)
 from phoenix.report import Finding, audit_lines, audit_node, plan_lines
+from phoenix.storage import ObservedStorage
 
 TEMPLATES = Path(__file__).parents[1] / "templates/apparmor"
 
@@ -51,6 +61,7 @@ class Run:
     pct: dict[Host, ObservedPct]
     apparmor: dict[Host, ObservedAppArmor]
     plans: dict[Host, NodePlan]
+    plan_again: Callable[[Host, ObservedPct], NodePlan]
     steps: list[OperationMeta] = field(default_factory=list)
 
     @property
@@ -74,6 +85,16 @@ class Run:
     def is_going_well(self) -> bool:
         """Whether no step that has run so far has failed, on any node."""
         return not any(step.is_complete() and step.did_error() for step in self.steps)
+
+    def replan(self, ctid: int) -> ContainerChange | None:
+        """Ask the node again and plan one container anew: somebody changed it meanwhile.
+
+        None: there is nothing left to do for it.
+        """
+        host = ctx_host.get()
+        plan = self.plan_again(host, host.get_fact(Containers))
+        _show(f"{host.print_prefix}{note}" for note in plan.notes if note.startswith(f"CT {ctid} "))
+        return next((change for change in plan.containers if change.ctid == ctid), None)
 
     def verdict(self) -> None:
         """Add the last operation of a node: it makes the run's exit code tell the truth."""
@@ -146,7 +167,7 @@ def _survey(state: State) -> Run:
     templates = {path.name: path.read_text() for path in sorted(TEMPLATES.glob("*.j2"))}
     fleet = _read_fleet(Path(options.fleet), profile_names(templates))
     pct = _ask(state, lambda host: get_fact(state, host, Containers))
-    problems = check_selection(fleet, options, pct.values())
+    problems = check_selection(fleet, options, list(pct.values()))
     if problems:
         raise DeployError("\n".join(problems))
     if note := absent_note(fleet, options, pct.values()):
@@ -160,11 +181,23 @@ def _survey(state: State) -> Run:
             kwargs={"files": tuple(profile_files(fleet, options, pct[host]))},
         ),
     )
-    plans = {host: plan_node(fleet, options, pct[host], apparmor[host], templates) for host in pct}
+    storage = _ask(state, lambda host: _storage(host, storage_paths(fleet, options, pct[host])))
+
+    def plan(host: Host, pct: ObservedPct) -> NodePlan:
+        return plan_node(fleet, options, pct, apparmor[host], storage[host], templates)
+
+    plans = {host: plan(host, pct[host]) for host in pct}
     if problems := [problem for plan in plans.values() for problem in plan.problems]:
         raise DeployError("\n".join(problems))
     run_id = new_run_id(datetime.now(UTC), secrets.randbits(16))
-    return Run(state, run_id, options, fleet, pct, apparmor, plans)
+    return Run(state, run_id, options, fleet, pct, apparmor, plans, plan)
+
+
+def _storage(host: Host, paths: list[str]) -> ObservedStorage:
+    """No command where no container wants a path of the node."""
+    if not paths:
+        return ObservedStorage()
+    return host.get_fact(Storage, paths=tuple(paths))
 
 
 def _read_fleet(path: Path, templates: Iterable[str]) -> Fleet:

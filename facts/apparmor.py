@@ -23,7 +23,7 @@ class AppArmor(FactBase[ObservedAppArmor]):
     file lxc-docker-nested abi%20<abi/4.0>,%0A
     ```
 
-    becomes `ObservedAppArmor(enabled=True, parser=(4, 1, 0), abis={"4.0"},
+    becomes `ObservedAppArmor(enabled=True, parser=(4, 1, 0), abis=("4.0",),
     loaded={"lxc-docker-nested": "enforce"}, files={"lxc-docker-nested": "abi <abi/4.0>,\\n"})`.
     """
 

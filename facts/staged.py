@@ -53,3 +53,23 @@ class Staged(FactBase["StagedConf | None"]):
         """Parse the lines of the command."""
         before, *encoded = output
         return StagedConf(before, PveConf.from_bytes(b64decode("".join(encoded))))
+
+
+class Changed(FactBase[bool]):
+    """Whether the last commit in the folder `RUN/CTID` found the conf changed since it was staged.
+
+    The command prints `changed` or nothing, which becomes True or False.
+    """
+
+    def command(self, folder: str) -> StringCommand:
+        """Look for the mark that commit leaves."""
+        return StringCommand("[ ! -e", QuoteString(f"{folder}/changed"), "] || echo changed")
+
+    @staticmethod
+    def default() -> bool:
+        """No mark: the command printed no line."""
+        return False
+
+    def process(self, output: list[str]) -> bool:
+        """There is a mark."""
+        return output == ["changed"]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import tarfile
 from base64 import encodebytes
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 
+from pyinfra import host
 from pyinfra.api import OperationValueError, QuoteString, StringCommand, operation
 
+from facts.staged import Changed
 from operations.diff import show_diff
 from phoenix.journal import check_run_id
 from phoenix.plan import ContainerChange
@@ -17,6 +19,9 @@ from phoenix.plan import ContainerChange
 NODE = Path(__file__).parents[1] / "templates/node"
 STATE = "/var/lib/phoenix-harden"
 RUNS = f"{STATE}/runs"
+
+#: The exit code of templates/node/commit.sh for a conf that changed since it was staged.
+CHANGED = 4
 
 #: Seconds after which a commit that does not end is given up by the operator; the node goes on.
 COMMIT_TIMEOUT = 1800
@@ -56,11 +61,15 @@ def stage(run: str, changes: tuple[ContainerChange, ...]) -> Generator[StringCom
 
 
 @operation()
-def commit(run: str, ctid: int) -> Generator[StringCommand, None, None]:
+def commit(
+    run: str, ctid: int, again: Callable[[int], ContainerChange | None] | None = None
+) -> Generator[StringCommand, None, None]:
     """Swap in what is staged for one container, restart it, prove it, or put it back.
 
     + run: id of the run
     + ctid: the container
+    + again: plans the container anew when somebody changed its conf since it was staged; without
+      it the operation fails then
 
     Runs in a transient unit, so that it finishes or restores without the operator. Fails when
     the container was refused or restored; its lines say why.
@@ -68,14 +77,21 @@ def commit(run: str, ctid: int) -> Generator[StringCommand, None, None]:
     if isinstance(ctid, bool) or not 100 <= ctid <= 999_999_999:
         raise OperationValueError(f"{ctid!r} is not a CTID")
     unit = f"phoenix-harden-{check_run_id(run)}-{ctid}"
-    yield StringCommand(
+    command = (
         "systemd-run --wait --pipe --collect --quiet",
         QuoteString(f"--unit={unit}"),
         QuoteString(f"--description=phoenix-harden: commit CT {ctid}"),
         QuoteString(f"{RUNS}/{run}/commit"),
         str(ctid),
-        _timeout=COMMIT_TIMEOUT,
     )
+    if again is None:
+        yield StringCommand(*command, _timeout=COMMIT_TIMEOUT)
+        return
+    yield StringCommand(*command, _timeout=COMMIT_TIMEOUT, _success_exit_codes=[0, CHANGED])
+    # only here at execute time: detecting changes ends at the first command
+    if host.get_fact(Changed, folder=f"{RUNS}/{run}/{ctid}") and (change := again(ctid)):
+        yield from stage._inner(run=run, changes=(change,))
+        yield StringCommand(*command, _timeout=COMMIT_TIMEOUT)
 
 
 def _staged(change: ContainerChange) -> Mapping[str, bytes]:
@@ -87,6 +103,8 @@ def _staged(change: ContainerChange) -> Mapping[str, bytes]:
         files["docker"] = b""
     if change.restart:
         files["restart"] = b""
+    if change.ours is not None:
+        files["ours"] = change.ours.render().encode()
     # the last one: commit refuses what arrived cut short
     return {**files, "before": change.before.sha256.encode()}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from jinja2 import DictLoader, Environment, StrictUndefined
@@ -69,9 +70,13 @@ class ObservedAppArmor:
 
     enabled: bool = False
     parser: tuple[int, ...] | None = None
-    abis: frozenset[str] = frozenset()
+    abis: tuple[str, ...] = ()
     loaded: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
 
     @property
     def problem(self) -> str | None:
@@ -89,7 +94,7 @@ class ObservedAppArmor:
 def parse_apparmor(lines: list[str]) -> ObservedAppArmor:
     """Read the answer of `templates/node/apparmor.sh`, one record a line, unknown ones skipped."""
     enabled, parser = False, None
-    abis: set[str] = set()
+    abis: list[str] = []
     loaded: dict[str, str] = {}
     files: dict[str, str] = {}
     for line in lines:
@@ -99,14 +104,14 @@ def parse_apparmor(lines: list[str]) -> ObservedAppArmor:
         elif word == "parser" and (numbers := re.findall(r"\d+", rest)):
             parser = tuple(int(number) for number in numbers[:3])
         elif word == "abi":
-            abis.add(rest)
+            abis.append(rest)
         elif word == "loaded" and rest.endswith(")") and " (" in rest:
             name, mode = rest[:-1].rsplit(" (", 1)
             loaded[name] = mode
         elif word == "file":
             name, _, text = rest.partition(" ")
             files[name] = unquote_to_bytes(text).decode("utf-8", "surrogateescape")
-    return ObservedAppArmor(enabled, parser, frozenset(abis), loaded, files)
+    return ObservedAppArmor(enabled, parser, tuple(abis), loaded, files)
 
 
 class UnknownProfileError(LookupError):

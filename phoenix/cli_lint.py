@@ -168,9 +168,9 @@ def _machine(base: Path) -> _Machine:
             version = subprocess.run([parser, "--version"], capture_output=True, text=True).stdout
     numbers = re.search(r"version (\d+)\.(\d+)(?:\.(\d+))?", version)
     try:
-        abis = frozenset(path.name for path in (base / "abi").iterdir())
+        abis = tuple(path.name for path in (base / "abi").iterdir())
     except OSError:
-        abis = frozenset()
+        abis = ()
     return _Machine(
         parser,
         base.absolute(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from urllib.parse import unquote_to_bytes
 
 
@@ -20,6 +20,10 @@ class ObservedDocker:
     version: str = ""
     driver: str = ""
     error: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        """For `--json`."""
+        return asdict(self)
 
     def __str__(self) -> str:
         words = {"ok": f"{self.version} {self.driver}", "none": "-"}

@@ -73,7 +73,8 @@ class ObservedContainer:
     `pid`, `started` (seconds since the epoch), `label` and `live` belong to its first process;
     a container that is starting or stopping runs without one. `label` is the text of
     `/proc/PID/attr/apparmor/current`. `ha` is the state that the HA manager is asked for
-    (`started`, `ignored`, ...), None when it does not manage the container.
+    (`started`, `ignored`, ...), None when it does not manage the container. `ours`: the node's
+    note of what our runs brought into its conf (`phoenix.ours`).
     """
 
     ctid: int
@@ -85,6 +86,7 @@ class ObservedContainer:
     node: str
     started: int | None = None
     live: Live | None = None
+    ours: str | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ def parse_containers(lines: list[str]) -> ObservedPct:
     states: dict[int, tuple[str, str, str, str, str]] = {}
     confs: dict[int, PveConf] = {}
     lives: dict[int, Live] = {}
+    ours: dict[int, str | None] = {}
     elsewhere: dict[int, str] = {}
     problems: list[str] = []
     for line in lines:
@@ -129,6 +132,8 @@ def parse_containers(lines: list[str]) -> ObservedPct:
                 confs[int(ctid)] = PveConf.from_bytes(unquote_to_bytes("".join(text)))
             case ["live", ctid, fuse, keyctl, *text] if ctid.isdecimal():
                 lives[int(ctid)] = _live(fuse, keyctl, _text("".join(text)))
+            case ["ours", ctid, text] if ctid.isdecimal():
+                ours[int(ctid)] = _text(text)
             case ["elsewhere", ctid, name] if ctid.isdecimal():
                 elsewhere[int(ctid)] = _text(name) or ""
             case ["problem", text]:
@@ -150,6 +155,7 @@ def parse_containers(lines: list[str]) -> ObservedPct:
             node=node,
             started=_number(started),
             live=lives.get(number),
+            ours=ours.get(number),
         )
     return ObservedPct(node, containers, elsewhere, tuple(problems))
 

@@ -6,23 +6,24 @@ prints it, audit renders it: drift is a plan that is not empty.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from phoenix.apparmor import (
     MARKER,
-    Label,
     ObservedAppArmor,
     UnknownProfileError,
     generated_profile,
     render_profile,
 )
-from phoenix.config import Container, Fleet
-from phoenix.features import Features, merge
+from phoenix.conf_plan import plan_conf, restart_reasons
+from phoenix.fleet import Container, Fleet
+from phoenix.lint import lint
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
+from phoenix.ours import Ours
 from phoenix.pve_conf import PveConf
-from phoenix.raw_keys import REPEATED_KEYS
+from phoenix.storage import ObservedStorage
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class ContainerChange:
 
     `before`, `after`: its conf; `profile`: the host half of the label that PID 1 shall carry in
     enforce mode, "" where none is asked for; `restart`: restart it to make the change real;
-    `docker`: prove its Docker afterwards; `reasons`: one line each.
+    `docker`: prove its Docker afterwards; `reasons`: one line each; `ours`: what our runs have
+    brought into the conf once this is done, None to leave that as it is noted.
     """
 
     ctid: int
@@ -52,6 +54,7 @@ class ContainerChange:
     restart: bool
     docker: bool
     reasons: tuple[str, ...]
+    ours: Ours | None = None
 
     @property
     def conf_changes(self) -> bool:
@@ -80,20 +83,22 @@ class NodePlan:
 
 @dataclass
 class _Findings:
-    """What planning one container collects on its way."""
+    """What planning a node collects on its way."""
 
-    reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
-def check_selection(fleet: Fleet, options: Options, nodes: Iterable[ObservedPct]) -> list[str]:
+def check_selection(fleet: Fleet, options: Options, nodes: Sequence[ObservedPct]) -> list[str]:
     """The problems of `only=` over all nodes: a CTID that the file or every node lacks."""
     present = {ctid for node in nodes for ctid in node.containers}
+    elsewhere = {ctid: name for node in nodes for ctid, name in node.elsewhere.items()}
     problems = []
     for ctid in options.only:
         if ctid not in fleet.containers:
             problems.append(f"only={ctid}: {options.fleet} has no lxc_configs.{ctid}: add it there")
+        elif ctid not in present and ctid in elsewhere:
+            problems.append(f"only={ctid}: it is on {elsewhere[ctid]}: add that to PHOENIX_NODES")
         elif ctid not in present:
             problems.append(f"only={ctid}: no node of this inventory has a container {ctid}")
     return problems
@@ -128,6 +133,13 @@ def host_profile(container: Container, options: Options) -> str:
     return {"generated": generated_profile(container.ctid), "unconfined": ""}.get(wanted, wanted)
 
 
+def storage_paths(fleet: Fleet, options: Options, node: ObservedPct) -> list[str]:
+    """The host paths that the selected containers want: what to look for on the node."""
+    wanted = selected(fleet, options, node)
+    mounts = {mount.source for container in wanted for mount in container.mounts}
+    return sorted(mounts | {device for container in wanted for device in container.devices})
+
+
 def profile_files(fleet: Fleet, options: Options, node: ObservedPct) -> list[str]:
     """The profiles that the selected containers name: the files to look at on the node."""
     names = (wanted_profile(container, options) for container in selected(fleet, options, node))
@@ -139,6 +151,7 @@ def plan_node(
     options: Options,
     pct: ObservedPct,
     apparmor: ObservedAppArmor,
+    storage: ObservedStorage,
     templates: Mapping[str, str],
 ) -> NodePlan:
     """Compare the fleet file with one node. Pure; problems are in the result, none is raised."""
@@ -150,7 +163,7 @@ def plan_node(
         for name in profile_files(fleet, options, pct)
     ]
     containers = [
-        _plan_container(container, options, pct, findings)
+        _plan_container(container, options, pct, storage, findings)
         for container in selected(fleet, options, pct)
     ]
     return NodePlan(
@@ -175,6 +188,14 @@ def _plan_profile(
     except UnknownProfileError as error:
         findings.problems.append(f"{node}: apparmor_profile {name}: {error}")
         return None
+    errors = [
+        f"{node}: profile {name}: line {finding}"
+        for finding in lint(after, expected=name, abis=apparmor.abis, docker=True)
+        if finding.severity == "error"
+    ]
+    if errors:
+        findings.problems += errors
+        return None
     before = apparmor.files.get(name)
     if before is not None and not before.startswith(MARKER) and not options.force:
         findings.problems.append(
@@ -195,46 +216,53 @@ def _plan_profile(
 
 
 def _plan_container(
-    container: Container, options: Options, pct: ObservedPct, findings: _Findings
+    container: Container,
+    options: Options,
+    pct: ObservedPct,
+    storage: ObservedStorage,
+    findings: _Findings,
 ) -> ContainerChange | None:
     observed = pct.containers[container.ctid]
     title = f"CT {container.ctid} {_name(container, observed)}".rstrip()
+
+    def note(text: str) -> None:
+        findings.notes.append(f"{title}: {text}")
+
     if reason := _left_alone(observed):
-        findings.notes.append(f"{title}: {reason}")
+        note(reason)
         return None
-    mine = _Findings()
     try:
-        after = _edit(container, options, observed, mine)
+        plan = plan_conf(container, wanted_profile(container, options), observed, storage)
     except ValueError as error:
         findings.problems.append(f"{pct.node}: {title}: {error}")
         return None
+    for text in plan.notes:
+        note(text)
+    waiting = _pending(observed)
+    if waiting:
+        note(f"{waiting} waits in [pve:pending] for the next start")
+    changes = plan.after != observed.conf
     profile = host_profile(container, options)
-    changes = after != observed.conf
-    due = _restart_due(profile, observed, after, mine)
-    findings.notes += [f"{title}: {note}" for note in mine.notes]
-    if not changes and not due:
-        return None
-    restart = observed.running
+    due = restart_reasons(profile, observed) if observed.running and not changes else ()
+    restart = observed.running and bool(changes or due)
     if restart and options.restart == "never":
-        findings.notes.append(f"{title}: a restart is due (restart=never)")
+        note("a restart is due (restart=never)")
         restart = False
-        if not changes:
-            return None
-    if restart and (waiting := _pending(observed)) and not options.force:
-        findings.notes.append(
-            f"{title}: left alone: {waiting} waits in [pve:pending] and a restart would apply it: "
-            f"settle it with pct, or go on with --data force=true"
-        )
+    elif restart and waiting and not options.force:
+        note("left alone: a restart would apply it: settle it with pct, or --data force=true")
+        return None
+    if not changes and not restart:
         return None
     return ContainerChange(
         container.ctid,
         _name(container, observed),
         observed.conf,
-        after,
+        plan.after,
         profile,
         restart,
         container.docker,
-        tuple(mine.reasons),
+        (*plan.reasons, *due),
+        plan.ours,
     )
 
 
@@ -260,68 +288,3 @@ def _left_alone(observed: ObservedContainer) -> str | None:
 def _pending(observed: ObservedContainer) -> str:
     """The keys that somebody left waiting for the next start."""
     return ", ".join(observed.conf.pending.keys()) if observed.conf.pending else ""
-
-
-def _edit(
-    container: Container, options: Options, observed: ObservedContainer, findings: _Findings
-) -> PveConf:
-    """The conf as it shall be: one lossless edit of features and raw keys."""
-    conf = observed.conf
-    features = merge(conf.main["features"], container.features)
-    if features.value != (conf.main["features"] or ""):
-        conf = conf.set_key("features", features.value)
-        news = [f"{key}={Features.parse(features.value)[key]}" for key in features.added]
-        news += [f"{key}={container.features[key]}" for key in features.changed]
-        findings.reasons.append(f"features: {', '.join(news)}")
-    for raw in container.raw:
-        if raw.key.startswith(REPEATED_KEYS):
-            conf = conf.add_raw(raw.key, raw.value)
-        else:
-            conf = conf.set_raw(raw.key, raw.value)
-        if conf != observed.conf and raw.value not in observed.conf.main.raw(raw.key):
-            findings.reasons.append(f"{raw.key}: {raw.value}")
-    return _confine(conf, container, options, findings)
-
-
-def _confine(conf: PveConf, container: Container, options: Options, findings: _Findings) -> PveConf:
-    """Name the wanted profile in the conf.
-
-    pve-container LXC.pm make_apparmor_config: without `lxc.apparmor.profile` the profile is
-    generated, with it everything that the generated one would grant is gone.
-    """
-    wanted = wanted_profile(container, options)
-    current = conf.main.raw("lxc.apparmor.profile")
-    if wanted == "unconfined":
-        if current != ("unconfined",):
-            # never take confinement away because an old file says so
-            findings.notes.append(
-                f"the fleet file says unconfined, the conf {(*current, 'generated')[0]}: kept"
-            )
-        return conf
-    if wanted == "generated":
-        if current:
-            findings.reasons.append(f"profile: {current[-1]} becomes generated")
-        return conf.drop_raw("lxc.apparmor.profile")
-    if current != (wanted,):
-        findings.reasons.append(f"profile: {(*current, 'generated')[0]} becomes {wanted}")
-    conf = conf.set_raw("lxc.apparmor.profile", wanted)
-    if container.allow_nesting:
-        conf = conf.set_raw("lxc.apparmor.allow_nesting", "1")
-    return conf
-
-
-def _restart_due(
-    profile: str, observed: ObservedContainer, after: PveConf, findings: _Findings
-) -> bool:
-    """Whether the running container is not what its conf says."""
-    if not observed.running or after != observed.conf:
-        return False
-    label = Label.parse(observed.label or "")
-    if profile and label.profile != profile:
-        findings.reasons.append(f"restart due: PID 1 runs as {observed.label}, not {profile}")
-    # a named profile hides nesting and mount in the running container: None, not to be judged
-    for name, value in Features.parse(after.main["features"]).items():
-        live = observed.live.feature(name) if observed.live else None
-        if live in ("0", "1") and live != value:
-            findings.reasons.append(f"restart due: {name}={live} in the running container")
-    return bool(findings.reasons)

@@ -10,10 +10,13 @@
 #   RUN/CTID/before    sha256 of the conf that it was planned on
 #   RUN/CTID/profile   if there: host half of the label that PID 1 must carry, in enforce mode
 #   RUN/CTID/docker    if there: Docker must work in it
+#   RUN/CTID/ours      if there: what our runs have brought into the conf after this one
 #   RUN/CTID/restart   if there: restart it (a stopped container stays stopped)
 #
 # Exit: 0 done · 1 failed, the old state is back · 2 refused, nothing was changed
 #       3 failed, and the old state could not be proven: look at it by hand
+#       4 the conf is not the one that this was planned on, nothing was changed; RUN/CTID/changed
+#         is left for the operator's side, which may plan anew
 # shellcheck disable=SC2317,SC2329 # the checks of the gate are called by name
 set -u
 standard=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -24,6 +27,7 @@ ct=$1
 run=$(cd "$(dirname "$0")" && pwd)
 staged=$run/$ct
 conf=$root/etc/pve/lxc/$ct.conf
+state=$root/var/lib/phoenix-harden
 profile=$(cat "$staged/profile" 2>/dev/null)
 began=$(date +%s)
 umask 077
@@ -43,6 +47,11 @@ journal() { # EVENT [KEY VALUE]...: values are hashes, numbers and words of ours
 refuse() {
     say "refused: $*"
     exit 2
+}
+changed() {
+    touch "$staged/changed"
+    say "somebody changed $conf since this run was planned: nothing was changed"
+    exit 4
 }
 
 swap() { # FILE EXPECTED: put FILE in the conf's place if the conf still has that digest
@@ -139,9 +148,10 @@ denials() { # what AppArmor refused under this profile since we began; audit.log
 # --- the transaction ------------------------------------------------------------------------
 
 [ -f "$staged/before" ] || refuse "nothing whole is staged in $staged"
-exec 9>>"$root/var/lib/phoenix-harden/lock"
+exec 9>>"$state/lock"
 flock -w 600 9 || refuse 'another run works on this node for more than 10 minutes: try again later'
 
+rm -f "$staged/changed"
 # only running containers are restarted
 running || rm -f "$staged/restart"
 before=$(cat "$staged/before")
@@ -153,16 +163,23 @@ if ! cat "$conf" >"$run/files/$before" || ! sync "$run/files/$before" "$staged/c
 fi
 if [ "$(sha256 <"$run/files/$before")" != "$before" ]; then
     rm -f "$run/files/$before"
-    refuse "somebody changed $conf since this run was planned: run it again"
+    changed
 fi
 journal intent file "$conf" before "$before" after "$after" || refuse "cannot write $run/journal.jsonl"
 
 swap "$staged/conf" "$before" || {
     journal refused
-    refuse 'nothing was changed: run it again'
+    [ "$(sha256 <"$conf")" = "$before" ] || changed
+    refuse 'nothing was changed'
 }
 
-if gate with-label; then
+keep_ours() { # beside the runs, for the next one to know
+    [ -f "$staged/ours" ] || return 0
+    mkdir -p "$state/containers" && cp "$staged/ours" "$state/containers/$ct.new" &&
+        sync "$state/containers/$ct.new" && mv -f "$state/containers/$ct.new" "$state/containers/$ct"
+}
+
+if gate with-label && keep_ours; then
     journal 'done' file "$conf" after "$(sha256 <"$conf")"
     say 'done'
     exit 0

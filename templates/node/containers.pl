@@ -5,6 +5,7 @@
 #   ct CTID running|stopped PID STARTED LABEL HA
 #   conf CTID TEXT                the conf, byte for byte
 #   live CTID FUSE KEYCTL TEXT    yes|no|- twice, then the configuration it was started with
+#   ours CTID TEXT                what our runs brought into the conf, see phoenix/ours.py
 #   elsewhere CTID NODE           a container of another node of the cluster
 #   problem TEXT
 use strict;
@@ -144,6 +145,8 @@ for my $ctid (ctids("$pve/lxc")) {
         map { encode($_) } $known ? started($pid) : undef, $known ? label($pid) : undef,
         $ha->{$ctid}), "\n");
     print("conf $ctid ", encode($conf), "\n");
+    my $ours = slurp("$root/var/lib/phoenix-harden/containers/$ctid");
+    print("ours $ctid ", encode($ours), "\n") if defined($ours);
     next if !$known;
     my $config = slurp("$root/var/lib/lxc/$ctid/config");
     my $fuse = -c "$root/proc/$pid/root/dev/fuse" ? "yes" : "no";

@@ -21,8 +21,15 @@ TEMPLATES = {
     path.name: path.read_text()
     for path in (Path(__file__).parents[2] / "templates/apparmor").glob("*.j2")
 }
-OLD = ObservedAppArmor(enabled=True, parser=(3, 0, 8), abis=frozenset({"3.0"}))
-NEW = ObservedAppArmor(enabled=True, parser=(4, 1, 0), abis=frozenset({"3.0", "4.0"}))
+OLD = ObservedAppArmor(enabled=True, parser=(3, 0, 8), abis=("3.0",))
+NEW = ObservedAppArmor(
+    enabled=True,
+    parser=(4, 1, 0),
+    abis=(
+        "3.0",
+        "4.0",
+    ),
+)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +120,7 @@ def test_a_rendered_profile_compiles_with_the_parser_of_this_machine(name, tmp_p
     if parser is None:
         pytest.skip("no apparmor_parser on this machine: apt install apparmor")
     version = subprocess.run([parser, "--version"], capture_output=True, text=True, check=True)
-    abis = frozenset(path.name for path in Path("/etc/apparmor.d/abi").glob("*"))
+    abis = tuple(path.name for path in Path("/etc/apparmor.d/abi").glob("*"))
     node = parse_apparmor([f"parser {version.stdout.split('version')[1].split()[0]}"])
     file = tmp_path / name
     file.write_text(

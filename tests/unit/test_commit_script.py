@@ -205,7 +205,8 @@ def test_a_failure_is_explained_by_the_denials_since_the_restart(node):
 def test_a_conf_that_somebody_changed_since_is_refused_and_untouched(node):
     node.conf.write_text(OLD + "cores: 2\n")
     done = node.commit()
-    assert done.returncode == 2
+    assert done.returncode == 4
+    assert (node.run / "910/changed").exists()
     assert node.conf.read_text() == OLD + "cores: 2\n"
     assert not (node.run / "journal.jsonl").exists()
     assert node.restarts == 0

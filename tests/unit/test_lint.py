@@ -12,8 +12,14 @@ ROOT = Path(__file__).parents[2]
 REFERENCE = Path(__file__).parents[3] / "shared/reference/apparmor"
 TEMPLATES = {path.name: path.read_text() for path in (ROOT / "templates/apparmor").glob("*.j2")}
 NODES = [
-    ObservedAppArmor(parser=(3, 0, 8), abis=frozenset({"3.0"})),
-    ObservedAppArmor(parser=(4, 1, 0), abis=frozenset({"3.0", "4.0"})),
+    ObservedAppArmor(parser=(3, 0, 8), abis=("3.0",)),
+    ObservedAppArmor(
+        parser=(4, 1, 0),
+        abis=(
+            "3.0",
+            "4.0",
+        ),
+    ),
 ]
 BASE = "include <abstractions/lxc/container-base>"
 DEBIAN_WARNING = (

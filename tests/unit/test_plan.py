@@ -11,6 +11,7 @@ from phoenix.observed import Live, ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.plan import absent_note, check_selection, plan_node
 from phoenix.pve_conf import PveConf
+from phoenix.storage import ObservedStorage
 
 CONF = """\
 #a description
@@ -48,7 +49,7 @@ def node(*containers):
 
 
 def apparmor(**changes):
-    values = {"enabled": True, "parser": (4, 1, 0), "abis": frozenset({"4.0"})}
+    values = {"enabled": True, "parser": (4, 1, 0), "abis": ("4.0",)}
     return ObservedAppArmor(**{**values, **changes})
 
 
@@ -61,9 +62,14 @@ def fleet(**entries):
     return parse_fleet(json.dumps({"lxc_configs": configs or {"910": DOCKER}}).encode())
 
 
-def plan(pct=None, host=None, options=None, **entries):
+def plan(pct=None, host=None, options=None, storage=None, **entries):
     return plan_node(
-        fleet(**entries), options or Options(), pct or node(), host or apparmor(), TEMPLATES
+        fleet(**entries),
+        options or Options(),
+        pct or node(),
+        host or apparmor(),
+        storage or ObservedStorage(),
+        TEMPLATES,
     )
 
 
@@ -161,7 +167,7 @@ def test_a_stopped_container_changes_and_stays_stopped():
         (container(ha="started"), "managed by HA (started), left alone"),
         (
             container(conf=CONF + "\n[pve:pending]\nmemory: 4096\n"),
-            "left alone: memory waits in [pve:pending]",
+            "left alone: a restart would apply it",
         ),
     ],
     ids=["template", "locked", "ha", "pending"],
@@ -169,7 +175,15 @@ def test_a_stopped_container_changes_and_stays_stopped():
 def test_a_container_that_is_not_ours_to_restart_is_left_alone_with_a_note(observed, note):
     result = plan(node(observed))
     assert not result.containers
-    assert [note in found for found in result.notes] == [True]
+    assert note in result.notes[-1]
+
+
+def test_what_waits_in_pending_is_shown_even_where_nothing_changes():
+    conf = hardened() + "\n[pve:pending]\nmemory: 4096\n"
+    pct = node(container(conf=conf, label="lxc-docker-nested (enforce)"))
+    result = plan(pct, installed())
+    assert result.empty
+    assert result.notes == ("CT 910 portainer: memory waits in [pve:pending] for the next start",)
 
 
 def test_what_waits_in_pending_is_applied_only_with_force():
@@ -235,6 +249,23 @@ def test_only_names_what_no_node_has_and_what_the_file_lacks():
         "only=955: no node of this inventory has a container 955",
         "only=999: phoenix_lxc_configs.json has no lxc_configs.999: add it there",
     ]
+
+
+def test_only_says_where_a_container_of_another_node_is():
+    cluster = ObservedPct("pve1", elsewhere={955: "pve2"})
+    assert check_selection(fleet(ct955=DOCKER), Options(only=(955,)), [cluster]) == [
+        "only=955: it is on pve2: add that to PHOENIX_NODES"
+    ]
+
+
+def test_a_profile_that_lets_root_out_is_never_installed():
+    templates = {"lxc-open.j2": "{{ marker }}\nprofile {{ name }} { change_profile, }\n"}
+    entries = {"ct910": {**DOCKER, "apparmor_profile": "lxc-open"}}
+    result = plan_node(
+        fleet(**entries), Options(), node(), apparmor(), ObservedStorage(), templates
+    )
+    assert not result.profiles
+    assert "profile lxc-open: line 2: lets-out" in result.problems[0]
 
 
 def test_what_the_file_has_and_no_node_is_one_line():

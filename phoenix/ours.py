@@ -1,0 +1,42 @@
+"""What our own runs brought into a container's conf, so that they can take it back.
+
+Only what a run *added* is ours: a value that was there before stays the operator's, even if a
+run changed it. The node keeps the answer beside the runs, one small JSON file per container.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from phoenix.raw_keys import RawKey
+
+
+@dataclass(frozen=True)
+class Ours:
+    """Features (name to value), raw lines and devices (values of `devN`) that runs added."""
+
+    features: Mapping[str, str] = field(default_factory=dict)
+    raw: tuple[RawKey, ...] = ()
+    devices: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str | None) -> Ours:
+        """Read the file; without one, or with one that nobody can read, nothing is ours."""
+        try:
+            data = json.loads(text or "{}")
+            features = {str(name): str(value) for name, value in data["features"].items()}
+            raw = tuple(RawKey(str(key), str(value)) for key, value in data["raw"])
+            return cls(features, raw, tuple(str(device) for device in data["devices"]))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return cls()
+
+    def render(self) -> str:
+        """The text of the file."""
+        data = {
+            "features": dict(self.features),
+            "raw": [[raw.key, raw.value] for raw in self.raw],
+            "devices": list(self.devices),
+        }
+        return json.dumps(data, indent=1) + "\n"

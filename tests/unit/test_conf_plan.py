@@ -1,0 +1,135 @@
+"""How one container's conf changes."""
+
+import json
+
+import pytest
+
+from phoenix.conf_plan import plan_conf
+from phoenix.config import parse_fleet
+from phoenix.observed import ObservedContainer
+from phoenix.ours import Ours
+from phoenix.pve_conf import PveConf
+from phoenix.raw_keys import RawKey
+from phoenix.storage import ObservedStorage
+
+CONF = "features: nesting=1\nunprivileged: 1\n"
+
+
+def plan(conf=CONF, ours=None, storage=None, profile="lxc-a", **entry):
+    fleet = parse_fleet(json.dumps({"lxc_configs": {"910": entry}}).encode())
+    observed = ObservedContainer(910, PveConf(conf), False, None, None, None, "pve1", ours=ours)
+    return plan_conf(fleet.containers[910], profile, observed, storage or ObservedStorage())
+
+
+def again(result, **entry):
+    """The next run, with what the last one left behind."""
+    return plan(result.after.render(), result.ours.render(), **entry)
+
+
+def test_a_feature_that_we_added_goes_when_the_file_no_longer_has_it():
+    first = plan(pct_options=["keyctl=1"])
+    assert first.after.main["features"] == "nesting=1,keyctl=1"
+    assert first.reasons[0] == "features: keyctl=1 (keeps nesting)"
+    second = again(first)
+    assert second.after.main["features"] == "nesting=1"
+    assert second.reasons == ("features: no keyctl any more (keeps nesting)",)
+    assert second.ours == Ours()
+
+
+def test_a_feature_of_the_operator_stays_when_the_file_no_longer_has_it():
+    first = plan(pct_options=["nesting=1"])
+    assert again(first).after.main["features"] == "nesting=1"
+
+
+def test_what_we_added_stays_ours_over_runs_that_change_nothing():
+    first = plan(pct_options=["keyctl=1"])
+    second = again(first, pct_options=["keyctl=1"])
+    assert (second.after, second.ours) == (first.after, first.ours)
+    assert again(second).after.main["features"] == "nesting=1"
+
+
+def test_a_raw_line_that_we_added_goes_with_the_file_and_another_of_its_key_stays():
+    mine, theirs = "/srv/a srv/a none bind 0 0", "/srv/b srv/b none bind 0 0"
+    first = plan(f"{CONF}lxc.mount.entry: {theirs}\n", lxc_options=[f"lxc.mount.entry={mine}"])
+    assert first.after.main.raw("lxc.mount.entry") == (theirs, mine)
+    assert first.ours.raw == (RawKey("lxc.mount.entry", mine),)
+    second = again(first)
+    assert second.after.main.raw("lxc.mount.entry") == (theirs,)
+    assert f"no lxc.mount.entry: {mine} any more" in second.reasons
+
+
+def test_a_value_of_the_operator_that_the_file_changes_is_not_ours_to_remove():
+    first = plan(f"{CONF}lxc.mount.auto: proc:rw\n", lxc_options=["lxc.mount.auto=sys:rw"])
+    assert first.after.main.raw("lxc.mount.auto") == ("sys:rw",)
+    assert again(first).after.main.raw("lxc.mount.auto") == ("sys:rw",)
+
+
+def test_nesting_stands_beside_a_named_profile_only():
+    asked = {"apparmor_manages_nesting": True}
+    key = "lxc.apparmor.allow_nesting"
+    assert plan(**asked).after.main.raw(key) == ("1",)
+    assert plan(profile="generated", **asked).after.main.raw(key) == ()
+
+
+VOLUME = {"volumes": [{"name": "data", "pool": "tank", "size_gb": 1, "mount_point": "/data"}]}
+MOUNTED = "/tank/data data none bind,create=dir 0 0"
+
+
+def test_a_volume_whose_directory_is_there_is_mounted_once():
+    storage = ObservedStorage(("/tank/data",))
+    first = plan(storage=storage, **VOLUME)
+    assert first.after.main.raw("lxc.mount.entry") == (MOUNTED,)
+    assert again(first, storage=storage, **VOLUME).after == first.after
+
+
+def test_a_volume_is_mounted_from_where_its_dataset_really_is():
+    storage = ObservedStorage(datasets={"tank/data": "/srv/my data"})
+    (entry,) = plan(storage=storage, **VOLUME).after.main.raw("lxc.mount.entry")
+    assert entry == "/srv/my\\040data data none bind,create=dir 0 0"
+
+
+def test_a_volume_that_is_not_there_is_left_out_and_said():
+    result = plan(**VOLUME)
+    assert result.after.main.raw("lxc.mount.entry") == ()
+    assert "volumes: /tank/data is not on this node: left out" in result.notes[0]
+    assert "zfs create tank/data" in result.notes[0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["mp0: tank:subvol-910-disk-1,mp=/data,size=1G", "lxc.mount.entry: /old data none bind 0 0"],
+)
+def test_nothing_is_mounted_over_what_the_operator_mounted_there(line):
+    storage = ObservedStorage(("/tank/data",))
+    result = plan(f"{CONF}{line}\n", storage=storage, **VOLUME)
+    assert MOUNTED not in result.after.main.raw("lxc.mount.entry")
+    assert result.notes[0].startswith("/data is ")
+
+
+def test_gpus_become_devices_on_the_next_free_number_as_far_as_they_are_there():
+    storage = ObservedStorage(
+        (
+            "/dev/nvidia0",
+            "/dev/nvidiactl",
+        )
+    )
+    conf = f"dev0: /dev/ttyS0\n{CONF}"
+    first = plan(conf, storage=storage, gpu_assignment="0")
+    assert first.after.main["dev0"] == "/dev/ttyS0"
+    assert first.after.main["dev1"] == "/dev/nvidia0"
+    assert first.after.main["dev2"] == "/dev/nvidiactl"
+    assert first.notes == (
+        "gpu_assignment: not on this node: /dev/nvidia-uvm, /dev/nvidia-uvm-tools",
+    )
+    assert again(first, storage=storage).after.main["dev1"] is None
+
+
+def test_a_privileged_docker_container_is_a_note_with_the_risk():
+    result = plan("features: nesting=1\n", features=["docker"], unprivileged=True)
+    assert "the fleet file says unprivileged, the conf is not" in result.notes[0]
+    assert "root in it is root of the node" in result.notes[1]
+
+
+def test_a_note_about_us_that_nobody_can_read_means_that_nothing_is_ours():
+    for text in ("", "{", "[]", '{"features": 1}', '{"features": {}, "raw": [1], "devices": []}'):
+        assert Ours.parse(text) == Ours()
