@@ -4,56 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 
 REPO = Path(__file__).parents[2]
-
-CONF = """\
-features: nesting=1
-hostname: {name}
-unprivileged: 1
-lxc.apparmor.profile: unconfined
-"""
-
-APPARMOR = ["enabled Y", "parser 4.1.0", "abi 4.0"]
-
-
-@dataclass
-class FakeNode:
-    """A node that answers facts; commands that no answer is scripted for succeed silently."""
-
-    name: str
-    confs: Mapping[int, str]
-    label: str = "unconfined"
-    apparmor: list[str] = field(default_factory=lambda: list(APPARMOR))
-    dockers: list[str] = field(default_factory=list)
-    responses: dict[str, object] = field(default_factory=dict)
-
-    def host(self) -> tuple[str, dict[str, object]]:
-        """The node as an entry of an inventory."""
-        facts = {
-            "# Prints what this node knows": self._containers(),
-            "# apparmor NAME...": self.apparmor,
-            "# docker CTID...": self.dockers,
-        }
-        return f"@fake/{self.name}", {
-            # the first match wins: a case may answer a fact differently
-            "fake_responses": {**self.responses, **facts, **self.responses},
-            "fake_delay": 0,
-            "fake_delay_jitter": 0,
-        }
-
-    def _containers(self) -> list[str]:
-        lines = [f"node {self.name}"]
-        for ctid, conf in self.confs.items():
-            lines.append(f"ct {ctid} running {ctid} 1795308303 {quote(self.label)} -")
-            lines.append(f"conf {ctid} {quote(conf)}")
-        return lines
 
 
 @dataclass

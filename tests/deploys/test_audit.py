@@ -1,7 +1,7 @@
 """deploys/audit.py on nodes with scripted answers."""
 
 import pytest
-from conftest import CONF, FakeNode
+from fake_node import CONF, FakeNode
 
 FLEET = {"910": {"features": ["docker"], "apparmor_profile": "lxc-docker-nested"}}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from conftest import APPARMOR, CONF, FakeNode
+from fake_node import APPARMOR, CONF, FakeNode
 
 from phoenix.apparmor import parse_apparmor, render_profile
 
@@ -153,3 +153,19 @@ def test_a_node_that_does_not_answer_stops_the_run_before_anything_changes(pyinf
     assert done.code == 1
     assert "@fake/pve2 did not answer" in done.stderr
     assert "Starting operation" not in done.stderr
+
+
+def test_a_conf_that_somebody_changed_meanwhile_is_planned_anew_once(pyinfra):
+    node = pve(ctids=(910,), responses={"/910/changed": "changed"})
+    done = pyinfra("harden", node, fleet=FLEET)
+    assert done.code == 0, done.stderr
+    assert done.commands == ["910", "910"]
+    assert done.stderr.count("base64 -d | tar -x") == 2
+
+
+def test_a_volume_costs_one_command_and_is_left_out_where_it_is_not(pyinfra):
+    volume = {"name": "data", "pool": "tank", "size_gb": 1, "mount_point": "/data"}
+    done = pyinfra("harden", pve(ctids=(910,)), fleet={"910": {**DOCKER, "volumes": [volume]}})
+    loaded = [line.split()[3] for line in done.stderr.splitlines() if "Loaded fact" in line]
+    assert loaded.count("facts.storage.Storage") == 1
+    assert "CT 910 ct910: volumes: /tank/data is not on this node: left out" in done.stderr

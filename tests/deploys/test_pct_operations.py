@@ -1,7 +1,7 @@
 """Container operations in a user's deploys: on scripted nodes, and on a real tree of files."""
 
 import pytest
-from conftest import FakeNode
+from fake_node import FakeNode
 
 EDIT = "../tests/deploys/edit_container"
 MEDDLE = "../tests/deploys/meddle_with_910"
