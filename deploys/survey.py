@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from gevent.lock import RLock
 from gevent.pool import Group
 from pyinfra.api import DeployError, Host, State
-from pyinfra.api.facts import get_fact
 from pyinfra.api.operation import OperationMeta
 from pyinfra.api.output import echo
 from pyinfra.context import ctx_host, ctx_state
@@ -109,6 +108,7 @@ class Run:
 
 _lock = RLock()
 _runs: WeakKeyDictionary[State, Run] = WeakKeyDictionary()
+_audited: WeakSet[State] = WeakSet()
 
 
 def survey() -> Run:
@@ -130,18 +130,15 @@ def audit() -> None:
     """Show one table for all nodes, and with strict=true fail the nodes that have findings."""
     state = ctx_state.get()
     with _lock:
-        if state in _runs:
+        if state in _audited:
             return
-        run = _runs[state] = _survey(state)
-        dockers = _ask(
-            state,
-            lambda host: get_fact(
-                state,
-                host,
-                Dockers,
-                kwargs={"ctids": tuple(c.ctid for c in run.pct[host].containers.values() if c.pid)},
-            ),
-        )
+        _audited.add(state)
+        run = _runs[state] = _runs.get(state) or _survey(state)
+        running = {
+            host: tuple(ct.ctid for ct in pct.containers.values() if ct.pid)
+            for host, pct in run.pct.items()
+        }
+        dockers = _ask(state, lambda host: host.get_fact(Dockers, ctids=running[host]))
         findings: dict[Host, list[Finding]] = {
             host: audit_node(run.fleet, run.options, pct, dockers[host], run.plans[host])
             for host, pct in run.pct.items()
@@ -166,21 +163,17 @@ def _survey(state: State) -> Run:
         raise DeployError(str(error)) from None
     templates = {path.name: path.read_text() for path in sorted(TEMPLATES.glob("*.j2"))}
     fleet = _read_fleet(Path(options.fleet), profile_names(templates))
-    pct = _ask(state, lambda host: get_fact(state, host, Containers))
+    pct = _ask(state, lambda host: host.get_fact(Containers))
     problems = check_selection(fleet, options, list(pct.values()))
     if problems:
         raise DeployError("\n".join(problems))
     if note := absent_note(fleet, options, pct.values()):
         _show([note])
-    apparmor = _ask(
-        state,
-        lambda host: get_fact(
-            state,
-            host,
-            AppArmor,
-            kwargs={"files": tuple(profile_files(fleet, options, pct[host]))},
-        ),
-    )
+    warnings = [*fleet.warnings, *(w for one in fleet.containers.values() for w in one.warnings)]
+    if warnings:
+        _show([f"{len(warnings)} warnings about it: phoenix check {options.fleet} shows them"])
+    files = {host: tuple(profile_files(fleet, options, pct[host])) for host in pct}
+    apparmor = _ask(state, lambda host: host.get_fact(AppArmor, files=files[host]))
     storage = _ask(state, lambda host: _storage(host, storage_paths(fleet, options, pct[host])))
 
     def plan(host: Host, pct: ObservedPct) -> NodePlan:

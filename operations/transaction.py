@@ -89,7 +89,9 @@ def commit(
         return
     yield StringCommand(*command, _timeout=COMMIT_TIMEOUT, _success_exit_codes=[0, CHANGED])
     # only here at execute time: detecting changes ends at the first command
-    if host.get_fact(Changed, folder=f"{RUNS}/{run}/{ctid}") and (change := again(ctid)):
+    folder = f"{RUNS}/{run}/{ctid}"
+    if host.get_fact(Changed, folder=folder) and (change := again(ctid)):
+        yield StringCommand("rm -r", QuoteString(folder))
         yield from stage._inner(run=run, changes=(change,))
         yield StringCommand(*command, _timeout=COMMIT_TIMEOUT)
 

@@ -106,11 +106,17 @@ def check_selection(fleet: Fleet, options: Options, nodes: Sequence[ObservedPct]
 
 def absent_note(fleet: Fleet, options: Options, nodes: Iterable[ObservedPct]) -> str | None:
     """One line that names the containers of the file that no node has, or None."""
+    nodes = list(nodes)
     present = {ctid for node in nodes for ctid in node.containers}
-    absent = [ctid for ctid in fleet.containers if ctid not in present]
+    elsewhere = {ctid: name for node in nodes for ctid, name in node.elsewhere.items()}
+    absent = [
+        f"{ctid} (on {elsewhere[ctid]})" if ctid in elsewhere else str(ctid)
+        for ctid in fleet.containers
+        if ctid not in present
+    ]
     if not absent or options.only:
         return None
-    return f"in {options.fleet} but on no node: {', '.join(map(str, absent))}"
+    return f"in {options.fleet} but on no node of this inventory: {', '.join(absent)}"
 
 
 def selected(fleet: Fleet, options: Options, node: ObservedPct) -> list[Container]:

@@ -145,6 +145,12 @@ denials() { # what AppArmor refused under this profile since we began; audit.log
         }' | tail -n 10
 }
 
+keep_ours() { # beside the runs, for the next one to know
+    [ -f "$staged/ours" ] || return 0
+    mkdir -p "$state/containers" && cp "$staged/ours" "$state/containers/$ct.new" &&
+        sync "$state/containers/$ct.new" && mv -f "$state/containers/$ct.new" "$state/containers/$ct"
+}
+
 # --- the transaction ------------------------------------------------------------------------
 
 [ -f "$staged/before" ] || refuse "nothing whole is staged in $staged"
@@ -171,12 +177,6 @@ swap "$staged/conf" "$before" || {
     journal refused
     [ "$(sha256 <"$conf")" = "$before" ] || changed
     refuse 'nothing was changed'
-}
-
-keep_ours() { # beside the runs, for the next one to know
-    [ -f "$staged/ours" ] || return 0
-    mkdir -p "$state/containers" && cp "$staged/ours" "$state/containers/$ct.new" &&
-        sync "$state/containers/$ct.new" && mv -f "$state/containers/$ct.new" "$state/containers/$ct"
 }
 
 if gate with-label && keep_ours; then

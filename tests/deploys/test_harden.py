@@ -109,7 +109,11 @@ def test_a_profile_that_does_not_install_stops_the_run_before_any_container(pyin
 def test_containers_of_the_file_that_no_node_has_are_one_line(pyinfra):
     done = pyinfra("harden", pve(ctids=(910,)), fleet=FLEET)
     assert done.code == 0, done.stderr
-    lines = [line for line in done.stderr.splitlines() if "but on no node: 952, 953" in line]
+    lines = [
+        line
+        for line in done.stderr.splitlines()
+        if "on no node of this inventory: 952, 953" in line
+    ]
     assert len(lines) == 1
 
 

@@ -258,6 +258,13 @@ def test_only_says_where_a_container_of_another_node_is():
     ]
 
 
+def test_what_is_on_another_node_of_the_cluster_is_said_to_be_there():
+    cluster = ObservedPct("pve1", elsewhere={955: "pve2"})
+    note = absent_note(fleet(ct955=DOCKER, ct956=DOCKER), Options(), [cluster])
+    assert note is not None
+    assert note.endswith("on no node of this inventory: 955 (on pve2), 956")
+
+
 def test_a_profile_that_lets_root_out_is_never_installed():
     templates = {"lxc-open.j2": "{{ marker }}\nprofile {{ name }} { change_profile, }\n"}
     entries = {"ct910": {**DOCKER, "apparmor_profile": "lxc-open"}}
@@ -271,6 +278,6 @@ def test_a_profile_that_lets_root_out_is_never_installed():
 def test_what_the_file_has_and_no_node_is_one_line():
     both = fleet(ct910=DOCKER, ct955=DOCKER, ct956=DOCKER)
     assert absent_note(both, Options(), [node()]) == (
-        "in phoenix_lxc_configs.json but on no node: 955, 956"
+        "in phoenix_lxc_configs.json but on no node of this inventory: 955, 956"
     )
     assert absent_note(both, Options(only=(910,)), [node()]) is None
