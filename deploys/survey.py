@@ -69,6 +69,11 @@ class Run:
         return self.plans[ctx_host.get()]
 
     @property
+    def problems(self) -> list[str]:
+        """What stands against changing anything, over all nodes."""
+        return [problem for plan in self.plans.values() for problem in plan.problems]
+
+    @property
     def node_apparmor(self) -> ObservedAppArmor:
         """What the node at hand said of its AppArmor."""
         return self.apparmor[ctx_host.get()]
@@ -119,7 +124,10 @@ def survey() -> Run:
     state = ctx_state.get()
     with _lock:
         if state not in _runs:
-            _runs[state] = _survey(state)
+            run = _survey(state)
+            if run.problems:
+                raise DeployError("\n".join(run.problems))
+            _runs[state] = run
             # what the gate checks is what an operator watches
             state.print_output = True
             _show(line for plan in _runs[state].plans.values() for line in plan_lines(plan))
@@ -127,7 +135,10 @@ def survey() -> Run:
 
 
 def audit() -> None:
-    """Show one table for all nodes, and with strict=true fail the nodes that have findings."""
+    """Show one table for all nodes, and with strict=true fail the nodes that have findings.
+
+    What would stop a hardening run is shown and does not stop the audit.
+    """
     state = ctx_state.get()
     with _lock:
         if state in _audited:
@@ -143,6 +154,7 @@ def audit() -> None:
             host: audit_node(run.fleet, run.options, pct, dockers[host], run.plans[host])
             for host, pct in run.pct.items()
         }
+        _show(run.problems)
         _show(audit_lines([finding for found in findings.values() for finding in found]))
         if run.options.strict:
             state.failed_hosts |= {
@@ -180,8 +192,6 @@ def _survey(state: State) -> Run:
         return plan_node(fleet, options, pct, apparmor[host], storage[host], templates)
 
     plans = {host: plan(host, pct[host]) for host in pct}
-    if problems := [problem for plan in plans.values() for problem in plan.problems]:
-        raise DeployError("\n".join(problems))
     run_id = new_run_id(datetime.now(UTC), secrets.randbits(16))
     return Run(state, run_id, options, fleet, pct, apparmor, plans, plan)
 

@@ -234,8 +234,15 @@ def _plan_container(
     def note(text: str) -> None:
         findings.notes.append(f"{title}: {text}")
 
+    def leave(reason: str) -> None:
+        # who names a container wants to hear that nothing was done for it
+        if container.ctid in options.only:
+            findings.problems.append(f"{pct.node}: {title}: {reason}")
+        else:
+            note(reason)
+
     if reason := _left_alone(observed):
-        note(reason)
+        leave(reason)
         return None
     try:
         plan = plan_conf(container, wanted_profile(container, options), observed, storage)
@@ -255,7 +262,7 @@ def _plan_container(
         note("a restart is due (restart=never)")
         restart = False
     elif restart and waiting and not options.force:
-        note("left alone: a restart would apply it: settle it with pct, or --data force=true")
+        leave("left alone: a restart would apply it: settle it with pct, or --data force=true")
         return None
     if not changes and not restart:
         return None

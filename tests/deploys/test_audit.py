@@ -45,6 +45,15 @@ def test_several_nodes_make_one_table(pyinfra):
     assert "2 containers, 2 to look at" in done.stderr
 
 
+def test_what_would_stop_a_hardening_run_is_shown_and_does_not_stop_the_audit(pyinfra):
+    fleet = {"910": {"features": ["docker"], "apparmor_profile": "lxc-nobody-wrote-it"}}
+    done = pyinfra("audit", pve("lock: backup\n" + CONF), fleet=fleet, only=910)
+    assert done.code == 0, done.stderr
+    assert "pve1: apparmor_profile lxc-nobody-wrote-it: no template" in done.stderr
+    assert "pve1: CT 910 portainer: locked (backup), left alone" in done.stderr
+    assert "runs as unconfined, not lxc-nobody-wrote-it (enforce)" in row(done)
+
+
 def test_an_audit_has_no_operation(pyinfra):
     done = pyinfra("audit", pve(), fleet=FLEET)
     assert "Starting operation" not in done.stderr

@@ -175,7 +175,10 @@ def test_a_stopped_container_changes_and_stays_stopped():
 def test_a_container_that_is_not_ours_to_restart_is_left_alone_with_a_note(observed, note):
     result = plan(node(observed))
     assert not result.containers
+    assert not result.problems
     assert note in result.notes[-1]
+    # who names it wants to hear that nothing was done for it
+    assert note in plan(node(observed), options=Options(only=(910,))).problems[-1]
 
 
 def test_what_waits_in_pending_is_shown_even_where_nothing_changes():
