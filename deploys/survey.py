@@ -173,7 +173,7 @@ def _survey(state: State) -> Run:
         options = parse_options(state.inventory.override_data)
     except OptionsError as error:
         raise DeployError(str(error)) from None
-    templates = {path.name: path.read_text() for path in sorted(TEMPLATES.glob("*.j2"))}
+    templates = _read_templates(options.profiles)
     fleet = _read_fleet(Path(options.fleet), profile_names(templates))
     pct = _ask(state, lambda host: host.get_fact(Containers))
     problems = check_selection(fleet, options, list(pct.values()))
@@ -201,6 +201,16 @@ def _storage(host: Host, paths: list[str]) -> ObservedStorage:
     if not paths:
         return ObservedStorage()
     return host.get_fact(Storage, paths=tuple(paths))
+
+
+def _read_templates(own: str | None) -> dict[str, str]:
+    """Our templates and the operator's own, which may extend `base.j2` or stand for themselves."""
+    folders = [TEMPLATES]
+    if own:
+        folders.append(Path(own))
+        if not profile_names([path.name for path in folders[-1].glob("*.j2")]):
+            raise DeployError(f"--data profiles={own}: no template in it: write {own}/lxc-NAME.j2")
+    return {path.name: path.read_text() for folder in folders for path in folder.glob("*.j2")}
 
 
 def _read_fleet(path: Path, templates: Iterable[str]) -> Fleet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -114,20 +114,18 @@ def parse_apparmor(lines: list[str]) -> ObservedAppArmor:
     return ObservedAppArmor(enabled, parser, tuple(abis), loaded, files)
 
 
-class UnknownProfileError(LookupError):
-    """No template declares the profile that a container names."""
-
-    def __init__(self, name: str, known: Collection[str]) -> None:
-        super().__init__(f"no template {name}.j2; there are: {', '.join(sorted(known))}")
+class ProfileError(ValueError):
+    """A profile cannot be rendered: nobody wrote its template, or the template is broken."""
 
 
 def render_profile(name: str, sources: Mapping[str, str], node: ObservedAppArmor) -> str:
     """Render the template `NAME.j2` for a node's parser and abstractions.
 
-    `sources`: file name to template text. Raises `UnknownProfileError`.
+    `sources`: file name to template text. Raises `ProfileError`.
     """
     if f"{name}.j2" not in sources:
-        raise UnknownProfileError(name, profile_names(sources))
+        known = ", ".join(profile_names(sources))
+        raise ProfileError(f"no template {name}.j2; there are: {known}")
     # AppArmor profiles are no HTML: nothing to escape
     environment = Environment(
         loader=DictLoader(dict(sources)),
@@ -138,19 +136,26 @@ def render_profile(name: str, sources: Mapping[str, str], node: ObservedAppArmor
         autoescape=False,  # noqa: S701
     )
     modern = node.parser is not None and node.parser >= (4, 0)
-    return environment.get_template(f"{name}.j2").render(
-        marker=MARKER,
-        name=name,
-        abi=next((abi for abi in ("4.0", "3.0") if abi in node.abis), None),
+    values = {
+        "marker": MARKER,
+        "name": name,
+        "abi": next((abi for abi in ("4.0", "3.0") if abi in node.abis), None),
         # rule classes and a mount flag that parsers before 4.0 do not know
-        has_userns=modern,
-        has_mqueue=modern,
-        nosymfollow="nosymfollow," if modern else "",
-    )
+        "has_userns": modern,
+        "has_mqueue": modern,
+        "nosymfollow": "nosymfollow," if modern else "",
+    }
+    try:
+        return environment.get_template(f"{name}.j2").render(values)
+    except Exception as error:  # what a template says runs, and may fail in any way
+        line = getattr(error, "lineno", None)
+        file = getattr(error, "name", None) or f"{name}.j2"
+        where = f" (line {line} of {file})" if line else ""
+        raise ProfileError(f"{name}.j2 does not render{where}: {error}") from None
 
 
-def profile_names(sources: Mapping[str, str]) -> list[str]:
-    """The profiles that a folder of templates declares: `lxc-*.j2`; the rest is shared text."""
+def profile_names(sources: Iterable[str]) -> list[str]:
+    """The profiles that files of templates declare: `lxc-*.j2`; the rest is shared text."""
     return sorted(
         stem
         for file in sources

@@ -21,6 +21,7 @@ from typing import Any
 from phoenix.apparmor import (
     PROFILE_NAME,
     ObservedAppArmor,
+    ProfileError,
     profile_names,
     render_profile,
 )
@@ -198,12 +199,8 @@ def _rendered(template: Path, node: ObservedAppArmor) -> str:
         if template.stem not in profile_names(sources):
             raise _SharedTextError("no profile, those are called lxc-….j2: lint what uses it")
         return render_profile(template.stem, sources, node)
-    except _SharedTextError:
-        raise
-    except Exception as error:  # a template is a program: it may raise anything
-        line = getattr(error, "lineno", None)
-        where = f" (line {line} of {getattr(error, 'name', None) or template.name})" if line else ""
-        raise _UnusableError(f"does not render{where}: {error}") from None
+    except (OSError, UnicodeError, ProfileError) as error:
+        raise _UnusableError(str(error)) from None
 
 
 def _read(path: Path) -> bytes:

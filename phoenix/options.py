@@ -40,7 +40,8 @@ def _path(value: object) -> str:
 class Options(BaseModel):
     """The data keys of harden, host_prep and audit; all of them may be left out.
 
-    `fleet`: the fleet file on the operator's machine; `only`: these CTIDs and no others;
+    `fleet`: the fleet file on the operator's machine; `profiles`: a folder with templates of
+    the operator's own (`lxc-NAME.j2`), beside ours; `only`: these CTIDs and no others;
     `profile`: for the selected Docker containers, instead of what the file says;
     `restart=never`: change the conf, leave the container running as it is;
     `force`: go on where a check stops and says that this helps; `strict`: audit fails on any
@@ -50,6 +51,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     fleet: Annotated[str, BeforeValidator(_path)] = "phoenix_lxc_configs.json"
+    profiles: Annotated[str | None, BeforeValidator(_path)] = None
     only: Annotated[tuple[int, ...], BeforeValidator(_ctids)] = ()
     profile: Annotated[str | None, BeforeValidator(_profile)] = None
     restart: Literal["auto", "never"] = "auto"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from phoenix.apparmor import (
     MARKER,
     ObservedAppArmor,
-    UnknownProfileError,
+    ProfileError,
     generated_profile,
     render_profile,
 )
@@ -191,7 +191,7 @@ def _plan_profile(
 ) -> ProfileChange | None:
     try:
         after = render_profile(name, templates, apparmor)
-    except UnknownProfileError as error:
+    except ProfileError as error:
         findings.problems.append(f"{node}: apparmor_profile {name}: {error}")
         return None
     errors = [

@@ -129,6 +129,7 @@ def test_one_command_reads_all_containers_and_one_all_of_apparmor(pyinfra):
         ("/no/such/fleet.json", {}, "cannot read the fleet file /no/such/fleet.json: No such file"),
         (FLEET, {"only": 999}, "only=999: "),
         (FLEET, {"only": 953}, "only=953: no node of this inventory has a container 953"),
+        (FLEET, {"profiles": "/no/such"}, "--data profiles=/no/such: no template in it"),
         (FLEET, {"onyl": 910}, "--data onyl: unknown key"),
         (FLEET, {"restart": "later"}, "--data restart=later: "),
         (FLEET, {"profile": "lxc-nosuch"}, "apparmor_profile lxc-nosuch: no template lxc-nosuch"),
@@ -140,6 +141,20 @@ def test_bad_input_is_refused_in_one_line_before_anything_changes(pyinfra, fleet
     assert done.code == 1
     assert len([line for line in done.stderr.splitlines() if message in line]) == 1, done.stderr
     assert "Starting operation" not in done.stderr
+
+
+def test_a_template_of_the_operators_own_extends_ours(pyinfra, tmp_path):
+    (tmp_path / "lxc-mine.j2").write_text(
+        '{% extends "base.j2" %}{% block purpose %}mine{% endblock %}'
+        "{% block promises %}  # tun devices\n  mount options=(rw,bind) /dev/net/tun -> /srv/tun,\n"
+        "{% endblock %}"
+    )
+    fleet = {"910": {**DOCKER, "apparmor_profile": "lxc-mine"}}
+    done = pyinfra("harden", pve(ctids=(910,)), fleet=fleet, profiles=tmp_path, flags=("--dry",))
+    assert done.code == 0, done.stderr
+    assert "+ profile lxc-mine flags=(attach_disconnected,mediate_deleted) {" in done.stderr
+    assert "+   mount options=(rw,bind) /dev/net/tun -> /srv/tun," in done.stderr
+    assert "profile: unconfined becomes lxc-mine" in done.stderr
 
 
 def test_a_file_that_is_no_json_says_where(pyinfra, tmp_path):

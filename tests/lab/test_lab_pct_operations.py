@@ -8,7 +8,6 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -212,20 +211,17 @@ def test_neither_side_loses_anything_when_both_write_all_the_time(odd):
         assert line in config
 
 
-def test_the_fact_takes_at_most_a_second_with_200_confs(node):
+def test_the_fact_starts_no_process_per_container_with_200_confs(node):
     for part in ("", "[snap]\\n"):
         node.ssh(
             "for n in $(seq 2000 2193); do"
             f" {{ printf '{part}'; cat /etc/pve/lxc/910.conf; }} >>/etc/pve/lxc/$n.conf; done"
         )
     command = shlex.quote(Containers().command().get_raw_value())
-    times = []
-    for _ in range(3):
-        began = time.monotonic()
-        said = node.ssh(f"TIMEFORMAT='%R %U %S'; time sh -c {command}")
-        print(said.stderr.strip(), f"and over SSH {time.monotonic() - began:.2f} s")
-        times.append(float(said.stderr.split()[-3]))
-    lines = said.stdout.splitlines()
+    forks = "sed -n 's/^processes //p' /proc/stat"
+    said = node.ssh(f"{forks}; sh -c {command}; {forks}")
+    first, *lines, last = said.stdout.splitlines()
     assert len([line for line in lines if line.startswith("conf ")]) == 201
     assert len([line for line in lines if line.startswith("live ")]) == 5
-    assert min(times) <= 1, times
+    # the whole node forks now and then; 201 containers would be more
+    assert int(last) - int(first) < 100

@@ -10,7 +10,7 @@ from phoenix.apparmor import (
     MARKER,
     Label,
     ObservedAppArmor,
-    UnknownProfileError,
+    ProfileError,
     generated_profile,
     parse_apparmor,
     profile_names,
@@ -91,8 +91,21 @@ def test_shared_text_is_no_profile():
 
 
 def test_an_unknown_profile_names_those_that_there_are():
-    with pytest.raises(UnknownProfileError, match=r"no template lxc-none\.j2; there are: lxc-"):
+    with pytest.raises(ProfileError, match=r"no template lxc-none\.j2; there are: lxc-"):
         render_profile("lxc-none", TEMPLATES, NEW)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\n{% block x %}", r"lxc-a\.j2 does not render \(line 2 of lxc-a\.j2\)"),
+        ("\n{% extends 'none.j2' %}", r"lxc-a\.j2 does not render: none\.j2"),
+        ("{{ nobody_knows_this }}", r"lxc-a\.j2 does not render: 'nobody_knows_this' is undefined"),
+    ],
+)
+def test_a_broken_template_is_one_line_that_says_where(text, message):
+    with pytest.raises(ProfileError, match=message):
+        render_profile("lxc-a", {"lxc-a.j2": text}, NEW)
 
 
 @pytest.mark.parametrize("name", profile_names(TEMPLATES))

@@ -27,7 +27,7 @@ def test_keys_of_pyinfras_own_command_line_are_not_ours_to_judge():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"ony": 910}, "--data ony: unknown key; there are: fleet, only"),
+        ({"ony": 910}, "--data ony: unknown key; there are: fleet, profiles, only"),
         ({"only": "91x"}, "--data only=91x: write CTIDs"),
         ({"only": 99}, "--data only=99: write CTIDs"),
         ({"only": True}, "--data only=True: write CTIDs"),
