@@ -124,3 +124,29 @@ def test_what_a_run_added_goes_when_the_file_no_longer_has_it(odd):
     assert "C=3" not in now
     assert "lxc.environment: A=1" in now
     assert "features: nesting=1\n" in now.replace("\r", "")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "said"),
+    [
+        (
+            "pct set 956 --features nesting=1,mknod=1",
+            "a restart would apply it: settle it with pct",
+        ),
+        ("sed -i '1i lock: backup' /etc/pve/lxc/956.conf", "locked (backup), left alone"),
+        (
+            "mkdir -p /etc/pve/ha && echo 'ct: 956' >/etc/pve/ha/resources.cfg",
+            "managed by HA (started), left alone",
+        ),
+    ],
+    ids=["pending", "locked", "ha"],
+)
+def test_a_container_that_is_not_ours_to_restart_is_refused_by_name(clean_lab, prepare, said):
+    clean_lab.ssh(prepare)
+    before, pid = conf(clean_lab, 956), clean_lab.ssh("lxc-info -n 956 -pH").stdout
+    done = pyinfra("harden", "-y", only=956)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert conf(clean_lab, 956) == before
+    assert clean_lab.ssh("lxc-info -n 956 -pH").stdout == pid
+    assert clean_lab.ssh("ls -d /var/lib/phoenix-harden", check=False).stdout == ""

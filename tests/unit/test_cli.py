@@ -325,7 +325,8 @@ def test_every_command_explains_itself(capsys, command):
 def process(*argv, **options):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})}
     return subprocess.Popen(
-        [sys.executable, "-m", "phoenix.cli", *map(str, argv)],
+        # whoever runs us in the background may have SIGINT ignored, and children inherit that
+        ["env", "--default-signal=INT", sys.executable, "-m", "phoenix.cli", *map(str, argv)],
         stderr=subprocess.PIPE,
         env=environment,
         **options,
