@@ -2,9 +2,9 @@
 
     pyinfra inventory.py deploys/harden.py [--dry] [-y] [--json] [--data only=910,953]
 
-Profiles first, then everything staged, then container by container: swap, restart, prove, or
-back. After a failure no node begins another container. A node that is right already costs no
-operation.
+Tunables and profiles first, then everything staged, then container by container: swap, restart,
+prove, or back. After a failure no node begins another container. A node that is right already
+costs no operation.
 """
 
 from pyinfra import host
@@ -13,6 +13,14 @@ from deploys.survey import survey
 from operations import apparmor, transaction
 
 run = survey()
+
+if run.plan.tunables:
+    run.step(
+        apparmor.tunables,
+        name="AppArmor tunables",
+        run=run.id,
+        observed=run.node_apparmor,
+    )
 
 for change in host.loop(run.plan.profiles):
     run.step(

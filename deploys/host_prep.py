@@ -1,4 +1,4 @@
-"""Prepare the node: install and load the AppArmor profiles that its containers name.
+"""Prepare the node: repair its AppArmor tunables, install and load the profiles that are named.
 
     pyinfra inventory.py deploys/host_prep.py [--dry] [-y] [--data only=910,953]
 
@@ -12,6 +12,14 @@ from operations import apparmor
 
 run = survey()
 
+if run.plan.tunables:
+    run.step(
+        apparmor.tunables,
+        name="AppArmor tunables",
+        run=run.id,
+        observed=run.node_apparmor,
+    )
+
 for change in host.loop(run.plan.profiles):
     run.step(
         apparmor.profile,
@@ -22,5 +30,5 @@ for change in host.loop(run.plan.profiles):
         observed=run.node_apparmor,
     )
 
-if run.plan.profiles:
+if run.plan.tunables or run.plan.profiles:
     run.verdict()

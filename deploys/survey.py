@@ -41,7 +41,7 @@ from phoenix.plan import (
     profile_files,
     storage_paths,
 )
-from phoenix.report import Finding, audit_lines, audit_node, plan_lines
+from phoenix.report import Finding, audit_lines, audit_node, plan_lines, tunables_lines
 from phoenix.storage import ObservedStorage
 
 TEMPLATES = Path(__file__).parents[1] / "templates/apparmor"
@@ -155,10 +155,15 @@ def audit() -> None:
             for host, pct in run.pct.items()
         }
         _show(run.problems)
+        _show(line for plan in run.plans.values() for line in tunables_lines(plan))
         _show(audit_lines([finding for found in findings.values() for finding in found]))
         if run.options.strict:
             state.failed_hosts |= {
-                host for host, found in findings.items() if not all(f.ok for f in found)
+                host
+                for host, found in findings.items()
+                if run.plans[host].tunables
+                or run.plans[host].problems
+                or not all(f.ok for f in found)
             }
 
 

@@ -13,18 +13,26 @@ SCRIPT = Path(__file__).parents[1] / "templates/node/apparmor.sh"
 
 
 class AppArmor(FactBase[ObservedAppArmor]):
-    """Kernel switch, parser, ABIs, loaded profiles, and the named files of `/etc/apparmor.d`.
+    """Kernel switch, parser, ABIs, loaded profiles, tunables, the named files of `/etc/apparmor.d`.
 
     ```
     enabled Y
     parser 4.1.0
     abi 4.0
     loaded lxc-docker-nested (enforce)
+    file tunables/home @{HOMEDIRS}=/home/%0A
     file lxc-docker-nested abi%20<abi/4.0>,%0A
     ```
 
     becomes `ObservedAppArmor(enabled=True, parser=(4, 1, 0), abis=("4.0",),
-    loaded={"lxc-docker-nested": "enforce"}, files={"lxc-docker-nested": "abi <abi/4.0>,\\n"})`.
+    loaded={"lxc-docker-nested": "enforce"}, files={"tunables/home": "@{HOMEDIRS}=/home/\\n",
+    "lxc-docker-nested": "abi <abi/4.0>,\\n"})`. Where the tunables do not compile, one more line
+
+    ```
+    tunables broken AppArmor%20parser%20error%20...
+    ```
+
+    becomes `tunables_error`.
     """
 
     @override

@@ -1,7 +1,8 @@
-"""AppArmor profiles: installed, loaded, read back."""
+"""AppArmor profiles: installed, loaded, read back; and the tunables that all of them need."""
 
 from __future__ import annotations
 
+import hashlib
 from base64 import encodebytes
 from collections.abc import Generator
 from pathlib import Path
@@ -14,8 +15,49 @@ from operations.diff import show_diff
 from operations.transaction import RUNS
 from phoenix.apparmor import PROFILE_NAME, ObservedAppArmor
 from phoenix.journal import check_run_id
+from phoenix.tunables_plan import plan_tunables
 
-SCRIPT = Path(__file__).parents[1] / "templates/node/install-profile.sh"
+NODE = Path(__file__).parents[1] / "templates/node"
+SCRIPT = NODE / "install-profile.sh"
+REPAIR = NODE / "repair-tunables.sh"
+
+#: Seconds for compiling a node's hundred profile files twice.
+REPAIR_TIMEOUT = 900
+
+
+@operation()
+def tunables(
+    run: str, observed: ObservedAppArmor | None = None
+) -> Generator[StringCommand, None, None]:
+    """Repair the broken lines of `/etc/apparmor.d/tunables/home`, and nothing else in it.
+
+    + run: id of the run that keeps the before-image
+    + observed: what the node has, if already asked
+
+    Proven by compiling every profile file before and after; otherwise the old text is put back.
+    Tunables that the node's parser takes cost no command. Raises OperationValueError where the
+    repair is not ours to guess.
+    """
+    check_run_id(run)
+    if observed is None:
+        observed = host.get_fact(AppArmor)
+    change, problems = plan_tunables(observed)
+    if problems:
+        raise OperationValueError("; ".join(problems))
+    if change is None:
+        host.noop("the tunables compile")
+        return
+    show_diff("/etc/apparmor.d/tunables/home", change.before, change.after)
+    yield StringCommand(
+        "sh",
+        "-c",
+        QuoteString(REPAIR.read_text()),
+        "repair-tunables",
+        QuoteString(f"{RUNS}/{run}"),
+        hashlib.sha256(_bytes(change.before)).hexdigest(),
+        _stdin=encodebytes(_bytes(change.after)).decode(),
+        _timeout=REPAIR_TIMEOUT,
+    )
 
 
 @operation()
@@ -52,3 +94,7 @@ def profile(
         QuoteString(f"{RUNS}/{run}"),
         _stdin=encodebytes(text.encode()).decode(),
     )
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

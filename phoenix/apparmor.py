@@ -16,6 +16,9 @@ PROFILE_NAME = re.compile(r"lxc-[A-Za-z0-9][A-Za-z0-9._-]{0,58}")
 #: The line by which a profile file is known to be ours to replace.
 MARKER = "# Managed by phoenix-harden:"
 
+#: The tunables file that people break, in `/etc/apparmor.d`.
+TUNABLES_HOME = "tunables/home"
+
 
 @dataclass(frozen=True)
 class Label:
@@ -65,7 +68,9 @@ class ObservedAppArmor:
 
     `enabled`: the kernel enforces it; `parser`: version of `apparmor_parser`, None when missing;
     `abis`: files in `/etc/apparmor.d/abi`; `loaded`: profile name to mode; `files`: text of the
-    asked-for files in `/etc/apparmor.d`, without those that are missing.
+    asked-for files in `/etc/apparmor.d`, without those that are missing; `tunables/home` is always
+    asked for. `tunables_error`: what the parser says of `include <tunables/global>`, "" if it
+    takes it; `files` then has the files of `tunables/home.d`, too.
     """
 
     enabled: bool = False
@@ -73,6 +78,7 @@ class ObservedAppArmor:
     abis: tuple[str, ...] = ()
     loaded: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    tunables_error: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
@@ -93,7 +99,7 @@ class ObservedAppArmor:
 
 def parse_apparmor(lines: list[str]) -> ObservedAppArmor:
     """Read the answer of `templates/node/apparmor.sh`, one record a line, unknown ones skipped."""
-    enabled, parser = False, None
+    enabled, parser, tunables_error = False, None, ""
     abis: list[str] = []
     loaded: dict[str, str] = {}
     files: dict[str, str] = {}
@@ -110,8 +116,14 @@ def parse_apparmor(lines: list[str]) -> ObservedAppArmor:
             loaded[name] = mode
         elif word == "file":
             name, _, text = rest.partition(" ")
-            files[name] = unquote_to_bytes(text).decode("utf-8", "surrogateescape")
-    return ObservedAppArmor(enabled, parser, tuple(abis), loaded, files)
+            files[name] = _decoded(text)
+        elif word == "tunables":
+            tunables_error = _decoded(rest.removeprefix("broken "))
+    return ObservedAppArmor(enabled, parser, tuple(abis), loaded, files, tunables_error)
+
+
+def _decoded(text: str) -> str:
+    return unquote_to_bytes(text).decode("utf-8", "surrogateescape")
 
 
 class ProfileError(ValueError):

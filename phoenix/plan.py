@@ -24,6 +24,7 @@ from phoenix.options import Options
 from phoenix.ours import Ours
 from phoenix.pve_conf import PveConf
 from phoenix.storage import ObservedStorage
+from phoenix.tunables_plan import TunablesChange, plan_tunables
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,12 @@ class NodePlan:
     containers: tuple[ContainerChange, ...] = ()
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    tunables: TunablesChange | None = None
 
     @property
     def empty(self) -> bool:
         """Nothing to do."""
-        return not (self.profiles or self.containers)
+        return not (self.tunables or self.profiles or self.containers)
 
 
 @dataclass
@@ -163,7 +165,9 @@ def plan_node(
     """Compare the fleet file with one node. Pure; problems are in the result, none is raised."""
     if apparmor.problem:
         return NodePlan(pct.node, problems=(f"{pct.node}: {apparmor.problem}",))
-    findings = _Findings(problems=[f"{pct.node}: {problem}" for problem in pct.problems])
+    tunables, in_the_way = plan_tunables(apparmor)
+    problems = [f"{pct.node}: {problem}" for problem in (*pct.problems, *in_the_way)]
+    findings = _Findings(problems=problems)
     profiles = [
         _plan_profile(name, pct.node, options, apparmor, templates, findings)
         for name in profile_files(fleet, options, pct)
@@ -178,6 +182,7 @@ def plan_node(
         tuple(change for change in containers if change),
         tuple(findings.notes),
         tuple(findings.problems),
+        tunables,
     )
 
 

@@ -35,11 +35,18 @@ def plan_lines(plan: NodePlan) -> Iterator[str]:
         yield f"{plan.node}: {note}"
     if plan.empty:
         yield f"{plan.node}: nothing to change"
+    yield from tunables_lines(plan)
     for profile in plan.profiles:
         yield f"{plan.node}: profile {profile.name}: {profile.reason}"
     for change in plan.containers:
         how = "restarts" if change.restart else "no restart"
         yield f"{plan.node}: CT {change.ctid} {change.name}: {'; '.join(change.reasons)} ({how})"
+
+
+def tunables_lines(plan: NodePlan) -> Iterator[str]:
+    """What is wrong with the node's tunables and shall be repaired, one line each."""
+    for line in plan.tunables.lines() if plan.tunables else ():
+        yield f"{plan.node}: {line}"
 
 
 def audit_node(

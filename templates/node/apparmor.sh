@@ -1,6 +1,7 @@
 #!/bin/sh
 # apparmor NAME... - what this node's AppArmor is and has, one record a line; asked for in one go
-# by facts/apparmor.py. NAME: the files in /etc/apparmor.d whose text is wanted.
+# by facts/apparmor.py. NAME: the files in /etc/apparmor.d whose text is wanted; tunables/home is
+# always told, and whether the tunables compile: with one broken line in them nothing else does.
 root=${PHOENIX_ROOT:-}
 encode() { perl -0777 -pe 's/([^!-\$&-~])/sprintf "%%%02X", ord $1/ge'; }
 
@@ -8,8 +9,26 @@ read -r enabled 2>/dev/null <"$root/sys/module/apparmor/parameters/enabled" || e
 # enabled in the kernel but not there to be asked: as good as absent
 [ -r "$root/sys/kernel/security/apparmor/profiles" ] || enabled=N
 echo "enabled $enabled"
+# both variables are used: one that nothing sets is an error only then
+try_tunables() {
+    printf '%s\n' 'include <tunables/global>' \
+        'profile phoenix-harden-tunables { @{HOME}/** r, @{HOMEDIRS}/** r, }' |
+        LC_ALL=C apparmor_parser --base "$root/etc/apparmor.d" -Q -K -T 2>&1
+}
+
+set -- tunables/home "$@"
 if command -v apparmor_parser >/dev/null; then
     echo "parser $(apparmor_parser --version | sed -n 's/.*version \([0-9.]*\).*/\1/p')"
+    if ! said=$(try_tunables); then
+        echo "tunables broken $(printf %s "${said:-no reason given}" | encode)"
+        for site in "$root"/etc/apparmor.d/tunables/home.d/*; do
+            case $site in
+            # what the parser passes over (libapparmor, private.c: ignored_suffixes)
+            *~ | *.dpkg-* | *.pac* | *.rpm* | *.orig | *.rej) ;;
+            *) set -- "$@" "tunables/home.d/${site##*/}" ;;
+            esac
+        done
+    fi
 fi
 for abi in "$root"/etc/apparmor.d/abi/*; do
     [ -f "$abi" ] && echo "abi ${abi##*/}"

@@ -1,5 +1,7 @@
 """Each folder here is an operation, each file in it a case for CT 910 of node pve1.
 
+Of a pct operation:
+
 conf: |                 the container's conf
   features: nesting=1
 observed:               how it differs from a stopped container that nobody manages, or
@@ -11,6 +13,13 @@ writes: |               the conf that is written, or
 noop: text              why nothing is done, or
 refused: text           why it is refused, or
 commands: [...]         any other commands
+
+Of apparmor.tunables:
+
+home: |                 /etc/apparmor.d/tunables/home
+parser: text            what the node's parser says of it, if it refuses it
+site: |                 /etc/apparmor.d/tunables/home.d/site.local
+repaired: |             the text that is written; or noop, or refused, as above
 """
 
 import hashlib
@@ -22,10 +31,12 @@ import pyinfra_testing.operations
 import pytest
 from pyinfra_testing.operations import make_operation_tests, parse_commands
 
-from operations import pct
+from operations import apparmor, pct
+from phoenix.apparmor import ObservedAppArmor
 from phoenix.observed import parse_containers
 
 STOPPED = {"ctid": 910, "running": False, "pid": None, "label": None, "ha": None, "node": "pve1"}
+RUN = "r20261122T013000Z-beef"
 UNIT = (
     "systemd-run --wait --pipe --collect --quiet --unit=phoenix-harden-restart-910 "
     "'--description=phoenix-harden: restart CT 910'"
@@ -56,6 +67,25 @@ def translate(case):
     }
 
 
+def translate_tunables(case):
+    """A case of apparmor.tunables as pyinfra-testing reads it."""
+    names = {"home": "tunables/home", "site": "tunables/home.d/site.local"}
+    files = {name: case[key] for key, name in names.items() if key in case}
+    observed = ObservedAppArmor(True, (4, 1, 0), (), {}, files, case.get("parser", ""))
+    commands = ["never reached"] if "refused" in case else []
+    if "repaired" in case:
+        line = f"repair-tunables /var/lib/phoenix-harden/runs/{RUN} {sha256(case['home'])}"
+        command = f"sh -c REPAIR-TUNABLES.SH {line}"
+        commands = [{"command": command, "_stdin": case["repaired"]}]
+    return {
+        "kwargs": {"run": RUN},
+        "facts": {"apparmor.AppArmor": observed},
+        "commands": commands,
+        "noop_description": case.get("noop"),
+        "exception": {"name": "OperationValueError", "message": case.get("refused")},
+    }
+
+
 def sha256(text):
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -68,7 +98,8 @@ def readable(commands):
             continue
         command.pop("_timeout", None)
         text = command["command"].replace(shlex.quote(pct.WRITE_CONF), "WRITE-CONF.SH")
-        if "WRITE-CONF.SH" in text:
+        text = text.replace(shlex.quote(apparmor.REPAIR.read_text()), "REPAIR-TUNABLES.SH")
+        if "WRITE-CONF.SH" in text or "REPAIR-TUNABLES.SH" in text:
             command["_stdin"] = b64decode(command["_stdin"]).decode("utf-8", "surrogateescape")
         elif command["_stdin"] == pct.RESTART:
             command["_stdin"] = "RESTART.SH"
@@ -84,7 +115,8 @@ def _readable(monkeypatch):
 def cases(folder):
     tests = make_operation_tests("operations", folder.name, folder)
     run = tests._test
-    tests._test = lambda self, name, case: run(self, name, translate(case))
+    read = translate_tunables if folder.name == "apparmor.tunables" else translate
+    tests._test = lambda self, name, case: run(self, name, read(case))
     return tests
 
 

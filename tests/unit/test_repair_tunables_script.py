@@ -1,0 +1,150 @@
+"""The script that repairs tunables/home, against a fake root and a fake parser."""
+
+import base64
+import hashlib
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "templates/node/repair-tunables.sh"
+OLD, NEW = "broken\n", "sound\n"
+
+#: Refuses everything while tunables/home says "broken", apart from what says how it differs.
+PARSER = """\
+#!/bin/sh
+for last; do :; done
+case $last in -*) last=/dev/stdin ;; esac
+echo "$*" >>"$FAKE/calls"
+home=$2/tunables/home
+case $(cat "$last") in
+'needs none') ;;
+'needs the old one') grep -q broken "$home" ;;
+'never compiles') exit 1 ;;
+*) ! grep -q broken "$home" || { echo "$home at line 1: broken" >&2; exit 1; } ;;
+esac
+"""
+
+
+class Node:
+    def __init__(self, folder):
+        self.root, self.fake = folder / "root", folder / "fake"
+        self.base = self.root / "etc/apparmor.d"
+        self.home = self.base / "tunables/home"
+        self.run = folder / "run"
+        for path in (self.home.parent, self.fake):
+            path.mkdir(parents=True)
+        self.home.write_text(OLD)
+        self.home.chmod(0o640)
+        for name in ("usr.bin.man", "with blank", "left.dpkg-old"):
+            (self.base / name).write_text("include <tunables/global>\n")
+        (self.base / "alone").write_text("needs none\n")
+        (self.fake / "apparmor_parser").write_text(PARSER)
+        (self.fake / "apparmor_parser").chmod(0o755)
+
+    def repair(self, text=NEW, planned=OLD):
+        digest = hashlib.sha256(planned.encode()).hexdigest()
+        return subprocess.run(
+            ["sh", "-c", SCRIPT.read_text(), "repair-tunables", self.run, digest],
+            input=base64.encodebytes(text.encode()),
+            env={
+                "PATH": f"{self.fake}:{os.environ['PATH']}",
+                "PHOENIX_ROOT": str(self.root),
+                "FAKE": str(self.fake),
+            },
+            capture_output=True,
+            timeout=30,
+        )
+
+    @property
+    def journal(self):
+        file = self.run / "journal.jsonl"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    @property
+    def events(self):
+        return [entry["event"] for entry in self.journal]
+
+    def untouched(self):
+        mode = self.home.stat().st_mode & 0o777
+        return (self.home.read_text(), mode, len([*self.home.parent.iterdir()])) == (OLD, 0o640, 1)
+
+
+@pytest.fixture
+def node(tmp_path):
+    return Node(tmp_path)
+
+
+def test_it_is_repaired_and_proven_by_every_file_that_the_service_would_load(node):
+    done = node.repair()
+    assert done.returncode == 0, done.stderr
+    assert node.home.read_text() == NEW
+    assert b"repaired: 3 of 3 profile files compile, 1 did before" in done.stdout
+    assert b"systemctl reload apparmor" in done.stdout
+    assert node.events == ["intent", "done"]
+    assert {entry["file"] for entry in node.journal} == {"/etc/apparmor.d/tunables/home"}
+
+
+def test_the_mode_stays_and_nothing_is_left_beside_it(node):
+    node.repair()
+    assert node.home.stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in node.home.parent.iterdir()] == ["home"]
+
+
+def test_nothing_is_loaded(node):
+    node.repair()
+    calls = (node.fake / "calls").read_text().splitlines()
+    assert all(" -Q -K -T" in call for call in calls)
+
+
+def test_the_original_is_kept_under_its_hash_for_root_alone(node):
+    node.repair()
+    (kept,) = (node.run / "files").iterdir()
+    assert (kept.read_text(), kept.stat().st_mode & 0o777) == (OLD, 0o600)
+    assert node.journal[0]["before"] == kept.name == hashlib.sha256(OLD.encode()).hexdigest()
+    assert node.journal[1]["after"] == hashlib.sha256(NEW.encode()).hexdigest()
+
+
+def test_a_repair_that_does_not_compile_is_taken_back(node):
+    done = node.repair("still broken\n")
+    assert done.returncode == 1
+    assert b"do not compile with the repair either" in done.stderr
+    assert b"the old text is back" in done.stderr
+    assert node.untouched()
+    assert node.events == ["intent", "restored"]
+
+
+def test_a_repair_that_costs_another_file_is_taken_back_and_names_it(node):
+    (node.base / "with blank").write_text("needs the old one\n")
+    done = node.repair()
+    assert done.returncode == 1
+    assert f"with the repair these no longer compile: {node.base}/with blank;" in str(done.stderr)
+    assert node.untouched()
+    assert node.events == ["intent", "restored"]
+
+
+def test_a_file_that_did_not_compile_before_either_is_no_loss(node):
+    (node.base / "usr.bin.man").write_text("never compiles\n")
+    done = node.repair()
+    assert done.returncode == 0, done.stderr
+    assert b"repaired: 2 of 3 profile files compile, 1 did before" in done.stdout
+
+
+def test_a_file_that_somebody_changed_meanwhile_is_left_alone(node):
+    done = node.repair(planned="what the plan saw\n")
+    assert done.returncode == 1
+    assert b"somebody changed it meanwhile; nothing was changed" in done.stderr
+    assert node.untouched()
+    assert node.events == []
+
+
+def test_a_link_stays_one_and_what_it_names_is_repaired(node):
+    real = node.root / "srv/home"
+    real.parent.mkdir()
+    node.home.rename(real)
+    node.home.symlink_to(real)
+    assert node.repair().returncode == 0
+    assert node.home.is_symlink()
+    assert real.read_text() == NEW
