@@ -141,3 +141,23 @@ def test_a_rendered_profile_compiles_with_the_parser_of_this_machine(name, tmp_p
     )
     compiled = subprocess.run([parser, "-Q", "-K", "-T", file], capture_output=True, text=True)
     assert compiled.returncode == 0, compiled.stderr
+
+
+def rules(name, node=NEW):
+    text = render_profile(name, TEMPLATES, node).split("{\n", 1)[1]
+    stripped = (line.split("#")[0].strip() for line in text.splitlines())
+    return {line for line in stripped if line}
+
+
+def test_each_profile_adds_only_what_its_name_promises():
+    base, nested = rules("lxc-phoenix-v2"), rules("lxc-docker-nested")
+    gpu = rules("lxc-nesting-gpu-docker-storage")
+    assert base < nested < gpu
+    assert all(rule.endswith("-> /mnt/**,") for rule in nested - base)
+    assert sorted(gpu - nested) == [
+        "mount fstype=proc options=(ro) -> /proc/,",
+        "mount options=(ro,remount) -> /dev/,",
+        "mount options=(rw,bind) /proc/driver/nvidia/{gpus,capabilities}/**"
+        " -> @{dkr_root}/proc/driver/nvidia/**,",
+        "mount options=(rw,remount) -> /dev/,",
+    ]
