@@ -1,11 +1,12 @@
 # make harden   from a fresh clone to a hardened lab
 # make test     all tests, the lab's included
+# make confinement   docs/confinement.md anew: what root in a container can do under each profile
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
 PYINFRA := $(BIN)/pyinfra -y inventory.py
 
-.PHONY: harden test test-fast test-long lint format lock clean
+.PHONY: harden test test-fast test-long confinement lint format lock clean
 
 harden: .venv/done
 	$(BIN)/phoenix lab up
@@ -24,6 +25,9 @@ test-fast: .venv/done
 
 test-long: .venv/done
 	$(BIN)/python -m pytest
+
+confinement: .venv/done
+	$(BIN)/python tests/lab/confinement.py
 
 lint: .venv/done
 	$(BIN)/ruff check .

@@ -1,0 +1,98 @@
+"""Containers of the lab under profiles from the checkout, without harden: just what a profile does.
+
+Each container gets the conf that Docker wants (no leftovers of old workarounds) and starts anew, so
+that its boot is part of what is looked at.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+
+from on_node import REPO
+
+from phoenix.apparmor import parse_apparmor, profile_names, render_profile
+
+SOURCES = {path.name: path.read_text() for path in (REPO / "templates/apparmor").glob("*.j2")}
+PROFILES = profile_names(SOURCES)
+#: What was measured before this product: not part of the repository.
+REFERENCE = REPO.parent / "shared/reference/apparmor"
+GPU_NODES = {"/dev/nvidia0": (195, 0), "/dev/nvidiactl": (195, 255)}
+
+
+def load(node, names):
+    """Render, install and load profiles of the checkout for the node as it is."""
+    facts = node.ssh("sh -s", input=(REPO / "templates/node/apparmor.sh").read_text()).stdout
+    about = parse_apparmor(facts.splitlines())
+    for name in names:
+        text = render_profile(name, SOURCES, about)
+        file = f"/etc/apparmor.d/{name}"
+        node.ssh(f"cat >{file} && apparmor_parser -r {file}", input=text)
+
+
+def wear(node, wanted, devices=()):
+    """Restart each container, side by side, under a profile, "generated" or "unconfined".
+
+    `devices`: nodes that become dev0, dev1 … of each.
+    """
+    load(node, {name for name in wanted.values() if name in PROFILES})
+    for ctid, name in wanted.items():
+        node.ssh(
+            f"cat >/etc/pve/lxc/{ctid}.conf",
+            input=_with_profile(node.ssh(f"cat /etc/pve/lxc/{ctid}.conf").stdout, name, devices),
+        )
+    restart = "pct stop {0}; pct start {0}"
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda ctid: node.ssh(restart.format(ctid)), wanted))
+        booted = "systemctl is-system-running --wait || true"
+        list(pool.map(lambda ctid: in_guest(node, ctid, booted), wanted))
+
+
+def make_gpu_nodes(node):
+    """Device nodes as NVIDIA's driver has them; nothing answers behind them."""
+    for path, (major, minor) in GPU_NODES.items():
+        node.ssh(f"[ -e {path} ] || mknod -m 666 {path} c {major} {minor}")
+
+
+def in_guest(node, ctid, script, *arguments, shell="bash", timeout=1500):
+    """Run a script as root in the container and give what it printed."""
+    name = f"/root/{next(_number)}.lab"
+    # by its path: PATH is the node's own there
+    write = f"lxc-attach -n {ctid} -- sh -c 'cat >{name}'"
+    node.ssh(write, input=script)
+    words = " ".join((shell, name, *arguments))
+    return node.ssh(f"lxc-attach -n {ctid} -- {words} </dev/null 2>&1", timeout=timeout).stdout
+
+
+def results(output):
+    """What a script of checks says: check to its line, "PASS …" or "FAIL …"."""
+    lines = [line for line in output.splitlines() if line.startswith(("PASS ", "FAIL"))]
+    return {line.split()[1]: line for line in lines}
+
+
+def failed(checks):
+    return [line for line in checks.values() if not line.startswith("PASS ")]
+
+
+def denied(node, profile):
+    """The lines of the audit log in which that profile denied something."""
+    grep = f"""grep 'apparmor="DENIED".* profile="{profile}"' /var/log/audit/audit.log"""
+    return node.ssh(grep, check=False).stdout.splitlines()
+
+
+def text(name):
+    return (Path(__file__).parent / "guest" / name).read_text()
+
+
+def _with_profile(conf, name, devices):
+    main, *snapshots = conf.partition("\n[")
+    lines = [line for line in main.splitlines() if not line.startswith(("lxc.", "dev", "features"))]
+    lines += ["features: nesting=1,keyctl=1,fuse=1"]
+    lines += [f"dev{number}: {path}" for number, path in enumerate(devices)]
+    if name != "generated":
+        lines.append(f"lxc.apparmor.profile: {name}")
+    return "\n".join(lines) + "\n" + "".join(snapshots)
+
+
+_number = count(1)

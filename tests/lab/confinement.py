@@ -1,0 +1,153 @@
+"""What root in a container can do, measured under each profile: writes docs/confinement.md.
+
+    make confinement
+
+One container of the lab wears each profile, all run the same probes. Fails when a profile lets
+through what the reference profile stops, or what that profile itself stopped in the last result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from confined import PROFILES, REFERENCE, in_guest, text, wear
+from conftest import CHECKOUT, Node
+
+from lab.vm import Lab
+
+PROBES = REFERENCE / "probe.sh"
+MEASURED = REFERENCE / "measured.md"
+RESULT = CHECKOUT / "docs/confinement.md"
+CONTAINERS = dict(
+    zip((952, 953, 954, 910, 956), ("unconfined", "generated", *PROFILES), strict=True)
+)
+YES, APPARMOR, KERNEL = "**yes**", "AppArmor", "kernel"
+
+HEAD = """\
+# What root in a container can do
+
+Measured by `make confinement` on {date}: kernel {kernel}, AppArmor parser {parser}, LXC {lxc},
+unprivileged containers of the lab ({features}), each action as root in the container.
+All five columns come from one run.
+
+- **yes**: the kernel let it happen;
+- AppArmor: refused here, and allowed under `unconfined`;
+- kernel: refused under `unconfined` too (the user namespace, seccomp, cgroups, a read-only mount,
+  or the thing is not there).
+
+`old-…` and `…-old-…` use mount(2), the others mount(8) of util-linux ≥ 2.39, whose move_mount(2)
+AppArmor sees without source and type. Read with it:
+
+- Under `generated` the `aa-…` actions that say yes change only the inner half of the stacked label;
+  the half that the node enforces stays.
+- `mnt-bind-proc`, `mnt-proc`: shared storage under `/mnt` needs the rule that admits these; what
+  is dangerous in a procfs the kernel refuses (`mnt-proc-…`).
+- `remount-procsys-rw`: mount_setattr(2) is not mediated by AppArmor; what it would open stays
+  shut (`cp-after-rw`).
+- `old-proc-in-systemd-dir`: systemd mounts a procfs there for its services; the profiles' list of
+  denied files covers that place.
+- `insmod`: there is no such program in these containers, it says nothing.
+
+"""
+
+
+def main() -> int:
+    """Run all probes, write the table, name what got through."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("output", nargs="?", type=Path, default=RESULT)
+    output = parser.parse_args().output
+    if not PROBES.exists():
+        print(f"{PROBES} is not here: there is nothing to run", file=sys.stderr)
+        return 2
+    Lab(CHECKOUT).up()
+    node = Node(Lab(CHECKOUT).reset())
+    wear(node, CONTAINERS)
+    script = PROBES.read_text() + text("mnt-probes.sh")
+    with ThreadPoolExecutor() as pool:
+        said = pool.map(lambda ctid: probed(in_guest(node, ctid, script, shell="sh")), CONTAINERS)
+        allowed = dict(zip(CONTAINERS.values(), said, strict=True))
+    for ctid, name in CONTAINERS.items():
+        # the profile was worn to the end
+        wanted = f"lxc-{ctid}_" if name == "generated" else name
+        assert node.label(ctid).startswith(wanted), node.label(ctid)
+    rows = table(allowed)
+    bad = [*worse_than_reference(rows), *worse_than(read(RESULT), rows)]
+    output.write_text(head(node) + render(rows))
+    print(f"{output}: {len(rows)} actions under {', '.join(CONTAINERS.values())}")
+    for line in bad:
+        print(line, file=sys.stderr)
+    return 1 if bad else 0
+
+
+def probed(output: str) -> dict[str, bool]:
+    """Each action and whether the kernel let it happen, of lines NAME|ok or no|TEXT."""
+    lines = [line.split("|") for line in output.splitlines() if line.count("|") == 2]
+    return {name: answer == "ok" for name, answer, _ in lines if name != "id"}
+
+
+def table(allowed: dict[str, dict[str, bool]]) -> dict[str, dict[str, str]]:
+    """Action to profile to what happened; an action that a container did not report is an error."""
+
+    def word(action: str, name: str) -> str:
+        if allowed[name][action]:
+            return YES
+        return APPARMOR if allowed["unconfined"][action] else KERNEL
+
+    return {
+        action: {name: word(action, name) for name in allowed} for action in allowed["unconfined"]
+    }
+
+
+def worse_than_reference(rows: dict[str, dict[str, str]]) -> list[str]:
+    """What a named profile of ours lets through and the last column of the reference refuses."""
+    cells = [line.split("|") for line in MEASURED.read_text().splitlines() if line[:2] == "| "]
+    stopped = {cell[1].strip() for cell in cells if len(cell) == 9 and "no/" in cell[7]}
+    assert len(stopped) > 50, "the reference's table is not what it was"
+    return [
+        f"{action}: the reference profile stops it, {name} does not"
+        for action in rows
+        for name in PROFILES
+        if action in stopped and rows[action][name] == YES
+    ]
+
+
+def worse_than(last: dict[str, dict[str, str]], rows: dict[str, dict[str, str]]) -> list[str]:
+    """What a named profile lets through and the last result says that it stopped."""
+    return [
+        f"{action}: {name} stopped it the last time"
+        for action in rows
+        for name in PROFILES
+        if rows[action][name] == YES and last.get(action, {}).get(name, YES) != YES
+    ]
+
+
+def head(node: Node) -> str:
+    """What was measured, and on what."""
+    ask = "date -u +%F; uname -r; apparmor_parser -V | sed -n 's/.*version //p'; lxc-info --version"
+    date, kernel, parser, lxc = node.ssh(ask).stdout.splitlines()
+    features = node.ssh("sed -n 's/^features: //p' /etc/pve/lxc/954.conf").stdout.strip()
+    return HEAD.format(date=date, kernel=kernel, parser=parser, lxc=lxc, features=features)
+
+
+def render(rows: dict[str, dict[str, str]]) -> str:
+    """The table in Markdown."""
+    names = list(CONTAINERS.values())
+    lines = [["action", *names], ["---"] * (len(names) + 1)]
+    lines += [[action, *(row[name] for name in names)] for action, row in rows.items()]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def read(path: Path) -> dict[str, dict[str, str]]:
+    """An earlier result's table; nothing where there is none."""
+    if not path.exists():
+        return {}
+    lines = [line.strip("| ") for line in path.read_text().splitlines() if line.startswith("| ")]
+    names, _, *rows = ([cell.strip() for cell in line.split("|")] for line in lines)
+    return {row[0]: dict(zip(names[1:], row[1:], strict=True)) for row in rows}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+# docker-core.sh - the core of what Docker does, in the container; a line for each: PASS or FAIL NAME
+export DOCKER_BUILDKIT=0
+check() {
+    name=$1
+    shift
+    if said=$(timeout 120 "$@" 2>&1); then
+        echo "PASS $name"
+    else
+        echo "FAIL $name: $(echo "$said" | tail -n 3 | tr '\n' ' ')"
+    fi
+}
+answers() {
+    exec 3<>/dev/tcp/127.0.0.1/8081 && printf 'GET /it HTTP/1.0\r\n\r\n' >&3 && grep -q works <&3
+}
+export -f answers
+mkdir -p /root/core/www
+echo works >/root/core/www/it
+printf 'FROM hello:lab\nCOPY www /www\nRUN echo built >/g && cat /g\n' >/root/core/Dockerfile
+docker rm -f core >/dev/null 2>&1
+
+check dockerd-start systemctl start docker
+check run docker run --rm --pull never hello:lab echo it works
+check build docker build -q -t core:lab /root/core
+check publish docker run -d --name core --restart always -p 8081:80 core:lab httpd -f -p 80 -h /www
+sleep 1
+check publish-get bash -c answers
+check exec docker exec core cat /g
+check restart-dockerd systemctl restart docker
+sleep 2
+check ra-after-restart docker exec core cat /g
+check named-vol docker run --rm --pull never -v data:/data hello:lab sh -c 'echo x >/data/x && cat /data/x'
+check rm docker rm -f core

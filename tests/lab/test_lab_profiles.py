@@ -1,0 +1,185 @@
+"""The named profiles on a real kernel: Docker works under each, and its root stays in it.
+
+One container wears each profile, booted under it; all run their checks side by side.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from confined import (
+    GPU_NODES,
+    PROFILES,
+    REFERENCE,
+    denied,
+    failed,
+    in_guest,
+    make_gpu_nodes,
+    results,
+    text,
+    wear,
+)
+from on_node import REPO
+
+pytestmark = pytest.mark.lab
+
+GPU = "lxc-nesting-gpu-docker-storage"
+WORN = {
+    910: "lxc-phoenix-v2",  # overlay2, runc 1.1
+    954: "lxc-docker-nested",  # fuse-overlayfs, runc 1.1
+    956: GPU,  # overlay2, runc 1.3
+}
+DRIVERS = {910: "overlay2", 954: "fuse-overlayfs", 956: "overlay2"}
+CORE = {"run", "exec", "build", "publish", "publish-get", "restart-dockerd", "ra-after-restart"}
+CHECKS_37 = REFERENCE / "docker-37-checks.sh"
+PROBES = REFERENCE / "probe.sh"
+HOOK = "/usr/bin/nvidia-container-runtime-hook"
+
+
+@pytest.fixture(scope="module")
+def worked(lab):
+    """The node, and per container what its checks said and what was denied from its boot on."""
+    lab.reset()
+    make_gpu_nodes(lab)
+    # Docker looks for the hook when it starts
+    for ctid in (910, 956):
+        put_hook = f"lxc-attach -n {ctid} -- sh -c 'cat >{HOOK}; chmod 755 {HOOK}'"
+        lab.ssh(put_hook, input=text("nvidia-container-runtime-hook"))
+    wear(lab, WORN, devices=GPU_NODES)
+    with ThreadPoolExecutor() as pool:
+        said = dict(zip(WORN, pool.map(lambda ctid: _checked(lab, ctid), WORN), strict=True))
+    return lab, said, {ctid: denied(lab, name) for ctid, name in WORN.items()}
+
+
+def _checked(node, ctid):
+    if ctid == 954 and CHECKS_37.exists():
+        return results(in_guest(node, ctid, CHECKS_37.read_text(), DRIVERS[ctid], "full"))
+    return results(in_guest(node, ctid, text("docker-core.sh")))
+
+
+@pytest.mark.parametrize("ctid", WORN)
+def test_the_core_of_docker_works_under_the_profile(worked, ctid):
+    node, said, _ = worked
+    assert node.label(ctid) == f"{WORN[ctid]} (enforce)"
+    assert {*said[ctid]} >= CORE
+    assert failed(said[ctid]) == []
+
+
+def test_it_was_each_containers_own_driver_and_runc_that_worked(worked):
+    node, _, _ = worked
+    drivers = {ctid: in_guest(node, ctid, "docker info -f '{{.Driver}}'").strip() for ctid in WORN}
+    assert drivers == DRIVERS
+    assert in_guest(node, 954, "runc --version").startswith("runc version 1.1.")
+    assert in_guest(node, 956, "runc --version").startswith("runc version 1.3.")
+
+
+def test_everything_that_is_known_of_docker_works_under_one_of_them(worked):
+    if not CHECKS_37.exists():
+        pytest.skip(f"{CHECKS_37} is not here")
+    _, said, _ = worked
+    assert len(said[954]) >= 37
+    assert failed(said[954]) == []
+
+
+@pytest.mark.parametrize("ctid", WORN)
+def test_nothing_was_denied_from_the_boot_on(worked, ctid):
+    _, _, lines = worked
+    assert lines[ctid] == []
+
+
+@pytest.mark.parametrize("ctid", WORN)
+def test_root_cannot_leave_the_profile_in_any_known_way(worked, ctid):
+    node, _, _ = worked
+    before = len(denied(node, WORN[ctid]))
+    in_guest(node, ctid, text("leave.sh"), f"98{ctid}")
+    # as the node sees them: what a container shows of itself proves nothing
+    look = (
+        "for pid in $(pgrep -x sleep); do tr '\\0' ' ' </proc/$pid/cmdline; "
+        "cat /proc/$pid/attr/apparmor/current; done"
+    )
+    seen = dict(
+        line.removeprefix("sleep ").split(" ", 1)
+        for line in node.ssh(look).stdout.splitlines()
+        if line.startswith(f"sleep 98{ctid}")
+    )
+    assert seen == dict.fromkeys(
+        (f"98{ctid}{way}" for way in range(1, 7)), f"{WORN[ctid]} (enforce)"
+    )
+    # every way was tried, and the log shows what is denied: no line above means no denial
+    assert len(denied(node, WORN[ctid])) >= before + 6
+
+
+@pytest.mark.parametrize("ctid", WORN)
+def test_only_a_profile_with_shared_storage_lets_root_bind_under_mnt(worked, ctid):
+    node, _, _ = worked
+    bind = """
+        mkdir -p /mnt/share /srv/pool
+        echo shared >/srv/pool/file
+        mount --bind /srv/pool /mnt/share 2>/dev/null && cat /mnt/share/file && umount /mnt/share
+        # the call that older versions of mount(8) and busybox use
+        busybox mount -o bind /srv/pool /mnt/share 2>/dev/null && cat /mnt/share/file
+        umount /mnt/share 2>/dev/null
+        busybox mount -o bind /proc /mnt/share 2>/dev/null && echo a procfs
+        exit 0
+    """
+    promised = WORN[ctid] != "lxc-phoenix-v2"
+    assert in_guest(node, ctid, bind) == ("shared\nshared\n" if promised else "")
+
+
+GPUS = """
+    busybox mount -t tmpfs tmpfs /proc/driver
+    mkdir -p /proc/driver/nvidia/gpus/0000:01:00.0 /proc/driver/nvidia/capabilities/gpu0
+    echo 'Model: none' >/proc/driver/nvidia/gpus/0000:01:00.0/information
+    docker run --rm --pull never --gpus all hello:lab sh -c '
+        cat /proc/driver/nvidia/gpus/0000:01:00.0/information
+        ls /proc/driver/nvidia
+        ls /dev/nvidia*
+        [ -s /libcuda.so.1 ] && echo library
+        cat /dev/nvidia0' || true
+"""
+
+
+def test_docker_run_gpus_mounts_all_that_belongs_to_a_gpu_and_nothing_is_denied(worked):
+    node, _, _ = worked
+    before = denied(node, GPU)
+    said = in_guest(node, 956, GPUS).splitlines()
+    nodes = ["/dev/nvidia0", "/dev/nvidiactl"]
+    assert said[:-1] == ["Model: none", "capabilities", "gpus", "params", *nodes, "library"]
+    # reached, as far as a machine without a GPU can: no driver has that number
+    assert said[-1].endswith("No such device or address")
+    assert denied(node, GPU) == before
+
+
+def test_docker_run_gpus_is_refused_under_a_profile_that_does_not_promise_it(worked):
+    node, _, _ = worked
+    assert "gpus/0000:01:00.0: Permission denied" in in_guest(node, 910, GPUS)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("driver", ["overlay2", "fuse-overlayfs"])
+@pytest.mark.parametrize("ctid", [954, 956], ids=["runc-1.1", "runc-1.3"])
+@pytest.mark.parametrize("profile", PROFILES)
+def test_everything_that_is_known_of_docker_works_under_each_of_them(lab, profile, ctid, driver):
+    if not CHECKS_37.exists():
+        pytest.skip(f"{CHECKS_37} is not here")
+    lab.reset()
+    wear(lab, {ctid: profile})
+    said = results(in_guest(lab, ctid, CHECKS_37.read_text(), driver, "full"))
+    assert len(said) >= 37
+    assert failed(said) == []
+    assert lab.label(ctid) == f"{profile} (enforce)"
+    assert denied(lab, profile) == []
+
+
+@pytest.mark.long
+def test_no_probe_gets_through_that_was_ever_stopped(tmp_path):
+    if not PROBES.exists():
+        pytest.skip(f"{PROBES} is not here")
+    script = REPO / "tests/lab/confinement.py"
+    done = subprocess.run(
+        [sys.executable, script, tmp_path / "confinement.md"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
