@@ -45,6 +45,8 @@ AppArmor sees without source and type. Read with it:
   the half that the node enforces stays.
 - `mnt-bind-proc`, `mnt-proc`: shared storage under `/mnt` needs the rule that admits these; what
   is dangerous in a procfs the kernel refuses (`mnt-proc-…`).
+- `old-proc-over-proc-ro`: what `docker run --gpus` mounts for its ldconfig; made writable, it opens
+  nothing (`old-proc-over-proc-made-rw`).
 - `remount-procsys-rw`: mount_setattr(2) is not mediated by AppArmor; what it would open stays
   shut (`cp-after-rw`).
 - `old-proc-in-systemd-dir`: systemd mounts a procfs there for its services; the profiles' list of

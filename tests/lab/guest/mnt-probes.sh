@@ -1,17 +1,27 @@
-# The same for /mnt, in the words of probe.sh, which this is appended to
+# What single profiles need mounts for, in the words of probe.sh, which this is appended to
 mkdir -p /mnt/.probe
+# mount(2) with just these flags: busybox adds MS_SILENT to some
+raw_mount() { # SOURCE TARGET TYPE FLAGS
+    perl -e '
+        my ($s, $t, $y) = map { "$_\0" } @ARGV;
+        my $d = "\0";
+        exit 0 if syscall(165, $s, $t, $y, $ARGV[3] + 0, $d) == 0;
+        print "$!\n";
+        exit 1' "$@"
+}
 umount_mnt() { umount -l /mnt/.probe 2>/dev/null; }
 R mnt-bind-etc 'mount --bind /etc /mnt/.probe'; umount_mnt
-R mnt-old-bind-etc 'busybox mount -o bind /etc /mnt/.probe'; umount_mnt
+R mnt-old-bind-etc 'raw_mount /etc /mnt/.probe none 4096'; umount_mnt
 R mnt-bind-proc 'mount --bind /proc /mnt/.probe'; umount_mnt
-R mnt-old-bind-proc 'busybox mount -o bind /proc /mnt/.probe'; umount_mnt
+R mnt-old-bind-proc 'raw_mount /proc /mnt/.probe none 4096'; umount_mnt
 R mnt-proc 'mount -t proc proc /mnt/.probe'; umount_mnt
-R mnt-old-proc 'busybox mount -t proc proc /mnt/.probe'; umount_mnt
+R mnt-old-proc 'raw_mount proc /mnt/.probe proc 0'; umount_mnt
 R mnt-proc-core_pattern 'mount -t proc proc /mnt/.probe && echo core >/mnt/.probe/sys/kernel/core_pattern'; umount_mnt
 R mnt-proc-sysrq 'mount -t proc proc /mnt/.probe && echo h >/mnt/.probe/sysrq-trigger'; umount_mnt
 R mnt-proc-kcore 'mount -t proc proc /mnt/.probe && dd if=/mnt/.probe/kcore of=/dev/null bs=64 count=1'; umount_mnt
 R mnt-sysfs-uevent 'mount -t sysfs sysfs /mnt/.probe && echo >/mnt/.probe/kernel/uevent_helper'; umount_mnt
 R mnt-nfs 'mount -t nfs -o nolock,addr=127.0.0.1 127.0.0.1:/x /mnt/.probe'; umount_mnt
-R proc-over-proc-ro 'busybox mount -o ro -t proc proc /proc && umount /proc'
-R proc-over-proc-rw 'busybox mount -t proc proc /proc && umount /proc'
+R old-proc-over-proc-ro 'raw_mount proc /proc proc 1 && umount /proc'
+R old-proc-over-proc 'raw_mount proc /proc proc 0 && umount /proc'
+R old-proc-over-proc-made-rw 'raw_mount proc /proc proc 1 && { mount -o remount,bind,rw /proc; echo core >/proc/sys/kernel/core_pattern; r=$?; umount /proc; [ $r = 0 ]; }'
 rmdir /mnt/.probe
