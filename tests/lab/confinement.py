@@ -43,8 +43,8 @@ AppArmor sees without source and type. Read with it:
 
 - Under `generated` the `aa-…` actions that say yes change only the inner half of the stacked label;
   the half that the node enforces stays.
-- `mnt-bind-proc`, `mnt-proc`: shared storage under `/mnt` needs the rule that admits these; what
-  is dangerous in a procfs the kernel refuses (`mnt-proc-…`).
+- `mnt-bind-etc`: for the same reason a `mount --bind` under `/mnt` is refused where
+  `mnt-old-bind-etc` is not: the rule that admits it would admit a procfs (`mnt-proc`), too.
 - `old-proc-over-proc-ro`: what `docker run --gpus` mounts for its ldconfig; made writable, it opens
   nothing (`old-proc-over-proc-made-rw`).
 - `remount-procsys-rw`: mount_setattr(2) is not mediated by AppArmor; what it would open stays
