@@ -7,9 +7,10 @@
 #
 # Exit: 0 written · 1 failed · 2 refused; with 1 and 2 nothing was changed
 set -u
-# PHOENIX_ROOT: a fake root, for the tests
+# PHOENIX_ROOT, PHOENIX_PATIENCE: a fake root, and seconds for the lock, for the tests
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 root=${PHOENIX_ROOT:-}
+patience=${PHOENIX_PATIENCE:-10}
 ct=$1
 name=/etc/pve/lxc/$ct.conf
 conf=$root$name
@@ -44,8 +45,8 @@ fi
 mkdir -p "$root/run/lock/lxc"
 touch "$root$lock" || leave 1 "cannot open $lock: nothing was changed"
 exec 8>>"$root$lock"
-flock -w 10 8 ||
-    leave 2 "got no lock on $lock in 10 s: another task works on this container: run it again later"
+flock -w "$patience" 8 ||
+    leave 2 "got no lock on $lock in $patience s: another task works on this container: run it again later"
 
 [ -f "$conf" ] || leave 2 "$name is gone: was it destroyed or migrated? Nothing was changed"
 [ "$(sha256 <"$conf")" = "$2" ] ||
