@@ -9,28 +9,13 @@ costs no operation.
 
 from pyinfra import host
 
+from deploys import node
 from deploys.survey import survey
-from operations import apparmor, transaction
+from operations import transaction
 
 run = survey()
 
-if run.plan.tunables:
-    run.step(
-        apparmor.tunables,
-        name="AppArmor tunables",
-        run=run.id,
-        observed=run.node_apparmor,
-    )
-
-for change in host.loop(run.plan.profiles):
-    run.step(
-        apparmor.profile,
-        name=f"AppArmor profile {change.name}",
-        profile=change.name,
-        text=change.after,
-        run=run.id,
-        observed=run.node_apparmor,
-    )
+node.prepare(run)
 
 if run.plan.containers:
     run.step(

@@ -5,30 +5,12 @@
 Touches no container. harden.py does the same first.
 """
 
-from pyinfra import host
-
+from deploys import node
 from deploys.survey import survey
-from operations import apparmor
 
 run = survey()
 
-if run.plan.tunables:
-    run.step(
-        apparmor.tunables,
-        name="AppArmor tunables",
-        run=run.id,
-        observed=run.node_apparmor,
-    )
-
-for change in host.loop(run.plan.profiles):
-    run.step(
-        apparmor.profile,
-        name=f"AppArmor profile {change.name}",
-        profile=change.name,
-        text=change.after,
-        run=run.id,
-        observed=run.node_apparmor,
-    )
+node.prepare(run)
 
 if run.plan.tunables or run.plan.profiles:
     run.verdict()

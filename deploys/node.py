@@ -1,0 +1,28 @@
+"""What a node needs before any container of it can be confined: shared by two recipes."""
+
+from __future__ import annotations
+
+from pyinfra import host
+
+from deploys.survey import Run
+from operations import apparmor
+
+
+def prepare(run: Run) -> None:
+    """Repair the tunables, then install and load the profiles; nothing where all is right."""
+    if run.plan.tunables:
+        run.step(
+            apparmor.tunables,
+            name="AppArmor tunables",
+            run=run.id,
+            observed=run.node_apparmor,
+        )
+    for change in host.loop(run.plan.profiles):
+        run.step(
+            apparmor.profile,
+            name=f"AppArmor profile {change.name}",
+            profile=change.name,
+            text=change.after,
+            run=run.id,
+            observed=run.node_apparmor,
+        )
