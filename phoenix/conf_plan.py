@@ -182,7 +182,14 @@ class _Edit:
             self.conf = self.conf.set_raw(PROFILE, profile)
 
     def mind(self, container: Container) -> None:
-        """Say what no edit can put right."""
+        """Say what no edit can put right, and what the file asks for and does not get yet."""
+        for key, asked, instead in (
+            ("apparmor_stacking", container.stacking, "the plain form of the profile is used"),
+            ("mode", container.mode == "complain", "the profile is enforced"),
+            ("apparmor_raw", container.apparmor_raw, "the generated profile stays Proxmox's own"),
+        ):
+            if asked:
+                self.notes.append(f"{key} is not acted on by this version: {instead}")
         privileged = not self.conf.unprivileged
         if container.unprivileged is privileged:
             words = ("privileged", "unprivileged")[container.unprivileged]

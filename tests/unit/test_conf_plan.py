@@ -130,6 +130,15 @@ def test_a_privileged_docker_container_is_a_note_with_the_risk():
     assert "root in it is root of the node" in result.notes[1]
 
 
+def test_what_the_file_asks_for_and_does_not_get_yet_is_said():
+    result = plan(apparmor_stacking=True, mode="complain", apparmor_raw=["deny /x r,"])
+    assert [note.split(" is not acted on")[0] for note in result.notes] == [
+        "apparmor_stacking",
+        "mode",
+        "apparmor_raw",
+    ]
+
+
 def test_a_note_about_us_that_nobody_can_read_means_that_nothing_is_ours():
     for text in ("", "{", "[]", '{"features": 1}', '{"features": {}, "raw": [1], "devices": []}'):
         assert Ours.parse(text) == Ours()
