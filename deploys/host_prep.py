@@ -8,7 +8,7 @@ Touches no container. harden.py does the same first.
 from deploys import node
 from deploys.survey import survey
 
-run = survey()
+run = survey(containers=False)
 
 node.prepare(run)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -116,10 +116,10 @@ _runs: WeakKeyDictionary[State, Run] = WeakKeyDictionary()
 _audited: WeakSet[State] = WeakSet()
 
 
-def survey() -> Run:
+def survey(containers: bool = True) -> Run:
     """The run at hand, asked for once per pyinfra run. Raises DeployError, nothing else.
 
-    Shows the plan: `--dry` stops after it.
+    Shows the plan, that of the containers only if they are the recipe's business.
     """
     state = ctx_state.get()
     with _lock:
@@ -130,7 +130,9 @@ def survey() -> Run:
             _runs[state] = run
             # what the gate checks is what an operator watches
             state.print_output = True
-            _show(line for plan in _runs[state].plans.values() for line in plan_lines(plan))
+            for plan in run.plans.values():
+                shown = plan if containers else replace(plan, containers=(), notes=())
+                _show(plan_lines(shown))
         return _runs[state]
 
 
