@@ -78,7 +78,7 @@ def test_it_was_each_containers_own_driver_and_runc_that_worked(worked):
 
 def test_everything_that_is_known_of_docker_works_under_one_of_them(worked):
     if not CHECKS_37.exists():
-        pytest.skip(f"{CHECKS_37} is not here")
+        pytest.skip(f"{CHECKS_37} lies beside the checkout, not in it, and is not here")
     _, said, _ = worked
     assert len(said[954]) >= 37
     assert failed(said[954]) == []
@@ -166,7 +166,7 @@ def test_docker_run_gpus_is_refused_under_a_profile_that_does_not_promise_it(wor
 @pytest.mark.parametrize("profile", PROFILES)
 def test_everything_that_is_known_of_docker_works_under_each_of_them(lab, profile, ctid, driver):
     if not CHECKS_37.exists():
-        pytest.skip(f"{CHECKS_37} is not here")
+        pytest.skip(f"{CHECKS_37} lies beside the checkout, not in it, and is not here")
     lab.reset()
     wear(lab, {ctid: profile})
     said = results(in_guest(lab, ctid, CHECKS_37.read_text(), driver, "full"))
@@ -179,7 +179,7 @@ def test_everything_that_is_known_of_docker_works_under_each_of_them(lab, profil
 @pytest.mark.long
 def test_no_probe_gets_through_that_was_ever_stopped(tmp_path):
     if not PROBES.exists():
-        pytest.skip(f"{PROBES} is not here")
+        pytest.skip(f"{PROBES} lies beside the checkout, not in it, and is not here")
     script = REPO / "tests/lab/confinement.py"
     done = subprocess.run(
         [sys.executable, script, tmp_path / "confinement.md"], capture_output=True, text=True

@@ -36,5 +36,5 @@ def problem(**entry):
 def real(name):
     path = FLEETS / name
     if not path.exists():
-        pytest.skip(f"{path} is not here")
+        pytest.skip(f"{path} is somebody's data, kept beside the checkout, and not here")
     return path.read_bytes()

@@ -2,25 +2,17 @@
 
 import difflib
 import json
-from pathlib import Path
 
 import pytest
+from fleet_cases import real
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phoenix.adopt import adopt
 from phoenix.config import FleetError, parse_fleet
 
-FLEETS = Path(__file__).parents[3] / "shared" / "reference" / "fleets"
 TEMPLATES = {"lxc-docker-nested", "lxc-phoenix-v2"}
 NAME = "lxc-docker-nested"
-
-
-def real(name):
-    path = FLEETS / name
-    if not path.exists():
-        pytest.skip(f"{path} is not here")
-    return path.read_bytes()
 
 
 def text_of(entry, indent=4):

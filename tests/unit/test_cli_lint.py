@@ -66,7 +66,7 @@ def in_plan(prefix):
     """The profile that a plan shows as a block of code."""
     documents = sorted(PLANS.glob(f"{prefix}*"))
     if not documents:
-        pytest.skip(f"{PLANS} is not part of a checkout")
+        pytest.skip(f"{PLANS} lies beside the checkout, not in it, and is not here")
     blocks = re.findall(r"^```\n(.*?)^```$", documents[0].read_text(), re.MULTILINE | re.DOTALL)
     (text,) = (block for block in blocks if "\nprofile " in block)
     return text
