@@ -1,17 +1,21 @@
 #!/bin/sh
-# commit CTID - the dangerous part of a run, done on the node alone.
+# commit CTID [settle] - the dangerous part of a run, done on the node alone.
 #
 # Swaps in what was staged in RUN/CTID, restarts the container and proves it; or puts the old
 # state back, restarts and proves that. Runs in a transient unit, so that losing the operator
 # does not stop it. RUN is the folder that this file lies in, beside `write-conf` and `restart`.
-# Staged, each value a file:
+# With `settle` it takes up a commit of this run that was cut short (a kill, a reboot) where the
+# journal says that it was; one that has ended costs nothing. Staged, each value a file:
 #
 #   RUN/CTID/conf      the new /etc/pve/lxc/CTID.conf
 #   RUN/CTID/before    sha256 of the conf that it was planned on
 #   RUN/CTID/profile   if there: host half of the label that PID 1 must carry, in enforce mode
 #   RUN/CTID/docker    if there: Docker must work in it
-#   RUN/CTID/ours      if there: what our runs have brought into the conf after this one
+#   RUN/CTID/ours      if there: what our runs have brought into the conf after this one; empty:
+#                      nothing
 #   RUN/CTID/restart   if there: restart it (a stopped container stays stopped)
+#
+# The journal: intent · started (restarted on the new conf) · done; or back · restored or failed.
 #
 # Exit: 0 done · 1 failed, the old state is back · 2 refused, nothing was changed
 #       3 failed, and the old state could not be proven: look at it by hand
@@ -26,7 +30,8 @@ root=${PHOENIX_ROOT:-}
 ct=$1
 run=$(cd "$(dirname "$0")" && pwd)
 staged=$run/$ct
-conf=$root/etc/pve/lxc/$ct.conf
+name=/etc/pve/lxc/$ct.conf
+conf=$root$name
 state=$root/var/lib/phoenix-harden
 profile=$(cat "$staged/profile" 2>/dev/null)
 began=$(date +%s)
@@ -50,13 +55,14 @@ refuse() {
 }
 changed() {
     touch "$staged/changed"
-    say "somebody changed $conf since this run was planned: nothing was changed"
+    say "somebody changed $name since this run was planned: nothing was changed"
     exit 4
 }
 
 swap() { # FILE EXPECTED: put FILE in the conf's place if the conf still has that digest
     base64 <"$1" | sh "$run/write-conf" "$ct" "$2" "$(sha256 <"$1")" 2>&1
 }
+digest() { sha256 <"$conf"; }
 running() { [ "$(pct status "$ct" 2>/dev/null)" = 'status: running' ]; }
 restart() ( # one that did not come up before is started; none of them gets our lock or umask
     umask 022
@@ -122,7 +128,15 @@ check() { # TEXT COMMAND...: one line with its verdict and how long it took
     [ $verdict = ok ]
 }
 gate() { # with-label|without-label
-    if [ -f "$staged/restart" ]; then check 'restarts' restart || return; fi
+    if [ -f "$staged/restart" ] && [ "$restarted" = no ]; then
+        found=$(digest)
+        check 'restarts' restart
+        up=$?
+        # what Proxmox makes of our conf at the start; any other change is somebody else's
+        [ "$found" = "$left" ] && left=$(digest)
+        [ "$1" = without-label ] || journal started file "$name" after "$left"
+        [ "$up" = 0 ] || return
+    fi
     running || return 0
     if [ "$1" = with-label ] && [ -n "$profile" ] && [ -f "$staged/restart" ]; then
         check "PID 1 runs as $profile (enforce)" label_is_right || return
@@ -147,60 +161,117 @@ denials() { # what AppArmor refused under this profile since we began; audit.log
 
 keep_ours() { # beside the runs, for the next one to know
     [ -f "$staged/ours" ] || return 0
-    mkdir -p "$state/containers" && cp "$staged/ours" "$state/containers/$ct.new" &&
-        sync "$state/containers/$ct.new" && mv -f "$state/containers/$ct.new" "$state/containers/$ct"
+    if [ ! -s "$staged/ours" ]; then
+        rm -f "$note"
+        return
+    fi
+    mkdir -p "$state/containers" && cp "$staged/ours" "$note.new" &&
+        sync "$note.new" && mv -f "$note.new" "$note"
 }
 
 # --- the transaction ------------------------------------------------------------------------
 
-[ -f "$staged/before" ] || refuse "nothing whole is staged in $staged"
-exec 9>>"$state/lock"
-flock -w 600 9 || refuse 'another run works on this node for more than 10 minutes: try again later'
+keep() { # FILE DIGEST: a before-image, under its digest
+    cat "$1" >"$run/files/$2" && sync "$run/files/$2"
+}
+events() { # of this container's conf in this run
+    grep "\"ctid\":$ct,\"event\":\"[a-z]*\",\"file\":\"$name\"" "$run/journal.jsonl" 2>/dev/null
+}
 
-rm -f "$staged/changed"
-# only running containers are restarted
-running || rm -f "$staged/restart"
-before=$(cat "$staged/before")
-after=$(sha256 <"$staged/conf")
-
-mkdir -p "$run/files"
-if ! cat "$conf" >"$run/files/$before" || ! sync "$run/files/$before" "$staged/conf"; then
-    refuse "cannot keep a copy of $conf in $run/files"
-fi
-if [ "$(sha256 <"$run/files/$before")" != "$before" ]; then
-    rm -f "$run/files/$before"
-    changed
-fi
-journal intent file "$conf" before "$before" after "$after" || refuse "cannot write $run/journal.jsonl"
-
-swap "$staged/conf" "$before" || {
-    journal refused
-    [ "$(sha256 <"$conf")" = "$before" ] || changed
+begin() { # the swap, with everything on disk before it
+    rm -f "$staged/changed"
+    # only running containers are restarted
+    running || rm -f "$staged/restart"
+    ours=none
+    mkdir -p "$run/files"
+    if [ -f "$note" ]; then
+        ours=$(sha256 <"$note")
+        keep "$note" "$ours" || refuse "cannot keep a copy of $note in $run/files"
+    fi
+    if ! keep "$conf" "$before" || ! sync "$staged/conf"; then
+        refuse "cannot keep a copy of $name in $run/files"
+    fi
+    if [ "$(sha256 <"$run/files/$before")" != "$before" ]; then
+        rm -f "$run/files/$before"
+        changed
+    fi
+    journal intent file "$name" before "$before" after "$after" ours "$ours" ||
+        refuse "cannot write $run/journal.jsonl"
+    swap "$staged/conf" "$before" && return
+    journal refused file "$name"
+    [ "$(digest)" = "$before" ] || changed
     refuse 'nothing was changed'
 }
 
-if gate with-label && keep_ours; then
-    journal 'done' file "$conf" after "$(sha256 <"$conf")"
+settle() { # take up what was cut short, with what that may have left: a line, a file
+    [ -z "$(tail -c 1 "$run/journal.jsonl")" ] || echo >>"$run/journal.jsonl"
+    mkdir -p "$root/run/lock/lxc"
+    flock -w 10 "$root/run/lock/lxc/pve-config-$ct.lock" rm -f "$conf".tmp.* 2>/dev/null
+    last=$(events | tail -n 1 | sed 's/.*"event":"\([a-z]*\)".*/\1/')
+    found=$(events | sed -n 's/.*"event":"started".*"after":"\([0-9a-f]*\)".*/\1/p' | tail -n 1)
+    left=${found:-$after}
+    case $last in
+    intent | started | back) say "run ${run##*/} was cut short here: settles it" ;;
+    *)
+        say "run ${run##*/} has ended for it already"
+        exit 0
+        ;;
+    esac
+    [ "$last" != back ] || back
+    if [ "$(digest)" = "$before" ]; then
+        # it never came to the swap
+        if [ -f "$staged/restart" ] && ! running; then restart; fi
+        journal restored file "$name" after "$before"
+        say 'settled: nothing had been changed'
+        exit 0
+    fi
+    if [ "$last" = started ] && running; then restarted=yes; fi
+}
+
+finish() { # prove what is there now
+    gate with-label && keep_ours || return
+    journal 'done' file "$name" after "$(digest)"
     say 'done'
     exit 0
-fi
+}
 
+back() { # the old state, and the proof of it
+    say 'puts the old state back'
+    journal back file "$name"
+    restarted=no
+    if [ "$(digest)" != "$before" ] && ! swap "$run/files/$before" "$left"; then
+        journal failed file "$name"
+        say "$name is left as it is: rollback with run=${run##*/} takes back what this run changed"
+        exit 3
+    fi
+    if gate without-label; then
+        journal restored file "$name" after "$before"
+        say 'restored: the old conf is back and the container runs with it'
+        exit 1
+    fi
+    journal failed file "$name" after "$before"
+    say "the old conf is back, but the container is not healthy: pct status $ct; journalctl -e"
+    exit 3
+}
+
+[ -f "$staged/before" ] || refuse "nothing whole is staged in $staged"
+exec 9>>"$state/lock"
+if ! flock -n 9; then
+    say "waits for $(cat "$state/lock")"
+    flock -w 600 9 || refuse "$(cat "$state/lock") works on this node for more than 10 minutes: try again later"
+fi
+echo "run ${run##*/}, CT $ct" >"$state/lock"
+
+note=$state/containers/$ct
+before=$(cat "$staged/before")
+after=$(sha256 <"$staged/conf")
+left=$after
+restarted=no
+if [ "${2:-}" = settle ]; then settle; else begin; fi
+finish
 found=$(denials)
 if [ -n "$found" ]; then
     say 'AppArmor denied since the restart:'
     printf '%s\n' "$found"
 fi
-say 'puts the old state back'
-# Proxmox rewrites the conf at a start: what is there now is still ours to take back
-swap "$run/files/$before" "$(sha256 <"$conf")" || {
-    journal failed
-    exit 3
-}
-if gate without-label; then
-    journal restored file "$conf" after "$before"
-    say 'restored: the old conf is back and the container runs with it'
-    exit 1
-fi
-journal failed file "$conf" after "$before"
-say "the old conf is back, but the container is not healthy: pct status $ct; journalctl -e"
-exit 3
+back

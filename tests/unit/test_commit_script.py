@@ -45,6 +45,10 @@ FAKES = {
 }
 
 
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 class Node:
     """A fake node on which container 910 is to be committed."""
 
@@ -68,21 +72,21 @@ class Node:
         for name, text in FAKES.items():
             (self.fake / name).write_text(f"#!/bin/sh\n{text}")
             (self.fake / name).chmod(0o755)
-        self.stage(conf=NEW, before=hashlib.sha256(OLD.encode()).hexdigest())
+        self.stage(conf=NEW, before=sha256(OLD))
         self.stage(profile="lxc-docker-nested", docker="", restart="")
 
     def stage(self, **files: str) -> None:
         for name, text in files.items():
             (self.run / "910" / name).write_text(text)
 
-    def commit(self) -> subprocess.CompletedProcess[str]:
+    def commit(self, *words: str) -> subprocess.CompletedProcess[str]:
         tools = {
             "PHOENIX_ROOT": str(self.root),
             "PHOENIX_PATH": str(self.fake),
             "FAKE": str(self.fake),
         }
         return subprocess.run(
-            ["sh", self.run / "commit", "910"],
+            ["sh", self.run / "commit", "910", *words],
             env={**os.environ, **tools},
             capture_output=True,
             text=True,
@@ -93,6 +97,26 @@ class Node:
     def calls(self) -> list[str]:
         calls = self.fake / "calls"
         return calls.read_text().splitlines() if calls.exists() else []
+
+    @property
+    def events(self) -> list[object]:
+        return [entry["event"] for entry in self.journal]
+
+    def was_cut_short(self, *events: str, conf: str, state: str = "running") -> None:
+        """Leave things as a kill leaves them: the journal ends with these events."""
+        digests = {
+            "intent": {"before": sha256(OLD), "after": sha256(NEW)},
+            "started": {"after": sha256(NEW)},
+        }
+        self.conf.write_text(conf)
+        (self.fake / "state").write_text(f"{state}\n")
+        (self.run / "files").mkdir()
+        (self.run / "files" / sha256(OLD)).write_text(OLD)
+        with (self.run / "journal.jsonl").open("w") as journal:
+            for event in events:
+                entry = {"time": "2026-11-22T01:30:00Z", "ctid": 910, "event": event}
+                entry |= {"file": "/etc/pve/lxc/910.conf", **digests.get(event, {})}
+                journal.write(json.dumps(entry, separators=(",", ":")) + "\n")
 
     @property
     def restarts(self) -> int:
@@ -114,7 +138,7 @@ def test_a_proven_container_keeps_the_new_conf(node):
     assert (done.returncode, done.stderr) == (0, "")
     assert node.conf.read_text() == NEW
     assert node.restarts == 1
-    assert [entry["event"] for entry in node.journal] == ["intent", "done"]
+    assert node.events == ["intent", "started", "done"]
     assert "CT 910: ok PID 1 runs as lxc-docker-nested (enforce)" in done.stdout
     assert "CT 910: ok a container of our own runs" in done.stdout
 
@@ -123,7 +147,7 @@ def test_the_before_image_is_on_disk_under_its_hash(node):
     node.commit()
     intent = node.journal[0]
     assert (node.run / "files" / str(intent["before"])).read_text() == OLD
-    assert intent["after"] == hashlib.sha256(NEW.encode()).hexdigest()
+    assert intent["after"] == sha256(NEW)
 
 
 def test_our_container_and_its_image_are_removed_by_id(node):
@@ -152,7 +176,7 @@ def test_a_docker_that_does_not_run_brings_the_old_conf_back(node):
     assert done.returncode == 1
     assert node.conf.read_text() == OLD
     assert node.restarts == 2
-    assert [entry["event"] for entry in node.journal] == ["intent", "restored"]
+    assert node.events == ["intent", "started", "back", "restored"]
     assert "FAILED a container of our own runs" in done.stdout
     assert done.stdout.endswith("restored: the old conf is back and the container runs with it\n")
 
@@ -234,4 +258,136 @@ def test_what_was_not_staged_is_refused(node):
 
 def test_no_temporary_file_is_left_beside_the_conf(node):
     node.commit()
+    assert [path.name for path in node.conf.parent.iterdir()] == ["910.conf"]
+
+
+def test_what_was_noted_as_ours_before_is_kept_with_the_conf(node):
+    note = node.root / "var/lib/phoenix-harden/containers/910"
+    note.parent.mkdir()
+    note.write_text("the note of an earlier run")
+    node.stage(ours="the new note")
+    assert node.commit().returncode == 0
+    assert note.read_text() == "the new note"
+    kept = node.run / "files" / str(node.journal[0]["ours"])
+    assert kept.read_text() == "the note of an earlier run"
+
+
+def test_an_empty_note_of_what_is_ours_takes_the_note_away(node):
+    note = node.root / "var/lib/phoenix-harden/containers/910"
+    note.parent.mkdir()
+    note.write_text("the note of an earlier run")
+    node.stage(ours="")
+    assert node.commit().returncode == 0
+    assert not note.exists()
+
+
+def test_an_edit_made_during_the_proof_is_not_overwritten(node):
+    attach = node.fake / "lxc-attach"
+    create = "*'docker create'*)"
+    edit = f"{create} echo cores: 2 >>{node.conf}; false ;;"
+    attach.write_text(attach.read_text().replace(create, f"{edit}\n{create}"))
+    done = node.commit()
+    assert done.returncode == 3
+    assert node.conf.read_text() == NEW + "cores: 2\n"
+    assert "rollback with run=r1 takes back what this run changed" in done.stdout
+    assert node.events[-1] == "failed"
+
+
+def test_whoever_has_the_lock_is_named_while_the_commit_waits(node):
+    lock = node.root / "var/lib/phoenix-harden/lock"
+    ready = node.fake / "ready"
+    os.mkfifo(ready)
+    hold = f"exec 9>>{lock}; flock 9; echo run r0, CT 952 >{lock}; echo >{ready}; read _"
+    with subprocess.Popen(["sh", "-c", hold], stdin=subprocess.PIPE, text=True) as holder:
+        ready.read_text()
+        tools = {"PHOENIX_ROOT": str(node.root), "PHOENIX_PATH": str(node.fake)}
+        with subprocess.Popen(
+            ["sh", node.run / "commit", "910"],
+            env={**os.environ, **tools, "FAKE": str(node.fake)},
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as commit:
+            assert commit.stdout.readline() == "CT 910: waits for run r0, CT 952\n"
+            holder.communicate("go on\n")
+            assert commit.stdout.read().endswith("CT 910: done\n")
+    assert node.conf.read_text() == NEW
+
+
+# --- settling what was cut short ----------------------------------------------------------------
+
+
+def test_a_commit_that_never_came_to_its_swap_is_settled_without_a_restart(node):
+    node.was_cut_short("intent", conf=OLD)
+    assert node.commit("settle").returncode == 0
+    assert (node.conf.read_text(), node.restarts) == (OLD, 0)
+    assert node.events == ["intent", "restored"]
+
+
+def test_a_swap_that_was_not_proven_is_proven_when_it_is_settled(node):
+    node.was_cut_short("intent", conf=NEW)
+    done = node.commit("settle")
+    assert done.returncode == 0, done.stdout
+    assert (node.conf.read_text(), node.restarts) == (NEW, 1)
+    assert node.events == ["intent", "started", "done"]
+
+
+def test_a_container_that_was_left_stopped_is_started_when_it_is_settled(node):
+    node.was_cut_short("intent", conf=NEW, state="stopped")
+    assert node.commit("settle").returncode == 0
+    assert (node.fake / "state").read_text() == "running\n"
+
+
+def test_one_that_was_restarted_already_is_only_proven_when_it_is_settled(node):
+    node.was_cut_short("intent", "started", conf=NEW)
+    assert node.commit("settle").returncode == 0
+    assert node.restarts == 0
+    assert node.events == ["intent", "started", "done"]
+
+
+def test_what_does_not_prove_itself_when_it_is_settled_goes_back(node):
+    (node.fake / "docker-denied").touch()
+    node.was_cut_short("intent", "started", conf=NEW)
+    assert node.commit("settle").returncode == 1
+    assert (node.conf.read_text(), node.restarts) == (OLD, 1)
+    assert node.events == ["intent", "started", "back", "restored"]
+
+
+@pytest.mark.parametrize("conf", [OLD, NEW], ids=["before", "after"])
+def test_a_restoration_that_was_cut_short_is_finished(node, conf):
+    node.was_cut_short("intent", "started", "back", conf=conf, state="stopped")
+    assert node.commit("settle").returncode == 1
+    assert node.conf.read_text() == OLD
+    assert (node.fake / "state").read_text() == "running\n"
+    assert node.events == ["intent", "started", "back", "back", "restored"]
+
+
+def test_an_edit_since_then_is_not_overwritten_when_it_is_settled(node):
+    (node.fake / "docker-denied").touch()
+    node.was_cut_short("intent", "started", conf=NEW + "cores: 2\n")
+    assert node.commit("settle").returncode == 3
+    assert node.conf.read_text() == NEW + "cores: 2\n"
+
+
+@pytest.mark.parametrize("end", ["done", "restored", "failed"])
+def test_what_has_ended_is_settled_by_doing_nothing(node, end):
+    node.was_cut_short("intent", end, conf=NEW)
+    assert node.commit("settle").returncode == 0
+    assert node.events == ["intent", end]
+    assert node.restarts == 0
+
+
+def test_a_line_of_the_journal_that_was_cut_off_does_not_count(node):
+    node.was_cut_short("intent", conf=NEW)
+    with (node.run / "journal.jsonl").open("a") as journal:
+        journal.write('{"time":"2026-11-22T01:30:00Z","ctid":910,"ev')
+    assert node.commit("settle").returncode == 0
+    assert node.restarts == 1
+    whole = (node.run / "journal.jsonl").read_text().splitlines()[2:]
+    assert [json.loads(line)["event"] for line in whole] == ["started", "done"]
+
+
+def test_a_file_that_a_kill_left_beside_the_conf_is_removed(node):
+    node.was_cut_short("intent", conf=OLD)
+    node.conf.with_name("910.conf.tmp.4711").write_text("half of it")
+    node.commit("settle")
     assert [path.name for path in node.conf.parent.iterdir()] == ["910.conf"]
