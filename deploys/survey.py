@@ -41,7 +41,15 @@ from phoenix.plan import (
     profile_files,
     storage_paths,
 )
-from phoenix.report import Finding, audit_lines, audit_node, plan_lines, tunables_lines
+from phoenix.report import (
+    Finding,
+    audit_lines,
+    audit_node,
+    outcome,
+    plan_lines,
+    result_lines,
+    tunables_lines,
+)
 from phoenix.storage import ObservedStorage
 
 TEMPLATES = Path(__file__).parents[1] / "templates/apparmor"
@@ -51,7 +59,10 @@ T = TypeVar("T")
 
 @dataclass
 class Run:
-    """One run of pyinfra: what its nodes share. `steps`: the operations that may fail."""
+    """One run of pyinfra: what its nodes share.
+
+    `steps`: the operations that may fail; `containers`: those of each node's container, by CTID.
+    """
 
     state: State
     id: str
@@ -62,6 +73,7 @@ class Run:
     plans: dict[Host, NodePlan]
     plan_again: Callable[[Host, ObservedPct], NodePlan]
     steps: list[OperationMeta] = field(default_factory=list)
+    containers: dict[tuple[Host, int], list[OperationMeta]] = field(default_factory=dict)
 
     @property
     def plan(self) -> NodePlan:
@@ -84,7 +96,10 @@ class Run:
         Its failure does not drop the host (pyinfra would drop the result table with it);
         `verdict` turns it into the exit code.
         """
-        self.steps.append(operation(_ignore_errors=True, _if=self.is_going_well, **arguments))
+        step = operation(_ignore_errors=True, _if=self.is_going_well, **arguments)
+        self.steps.append(step)
+        if isinstance(ctid := arguments.get("ctid"), int):
+            self.containers.setdefault((ctx_host.get(), ctid), []).append(step)
 
     def is_going_well(self) -> bool:
         """Whether no step that has run so far has failed, on any node."""
@@ -101,14 +116,30 @@ class Run:
         return next((change for change in plan.containers if change.ctid == ctid), None)
 
     def verdict(self) -> None:
-        """Add the last operation of a node: it makes the run's exit code tell the truth."""
+        """Add the last operation of a node: it says what became of each container.
+
+        And it makes the run's exit code tell the truth.
+        """
         here = ctx_host.get()
 
         def tell() -> None:
+            _show(self._results(here))
             if not self.is_going_well():
                 self.state.failed_hosts.add(here)
 
         python.call(name="Verdict", function=tell)
+
+    def _results(self, host: Host) -> Iterable[str]:
+        """The table of a node's containers; nothing where none was to change."""
+        results = []
+        for change in self.plans[host].containers:
+            begun = [s for s in self.containers.get((host, change.ctid), ()) if s.executed]
+            if not begun:
+                results.append((change, "not begun"))
+                continue
+            last = begun[-1]
+            results.append((change, outcome(change.ctid, last.stdout_lines, last.did_succeed())))
+        return result_lines(self.plans[host].node, results) if results else ()
 
 
 _lock = RLock()

@@ -19,6 +19,7 @@ from phoenix.fleet_file import LIST, OBJECT, ContainerEntry
 from phoenix.fleet_text import Json, read_document
 from phoenix.fleet_values import SWITCHES, ctid, feature, profile
 from phoenix.fleet_warnings import NESTING_KEY, PROFILE_KEY, container_warnings, fleet_warnings
+from phoenix.order import circles
 from phoenix.problems import FleetError, Problem, json_path, shown
 from phoenix.raw_keys import RawKey
 
@@ -46,6 +47,7 @@ def parse_fleet(data: bytes, templates: Collection[str] | None = None) -> Fleet:
         number: _container(number, key, entry, templates or (), problems)
         for number, (key, entry) in entries.items()
     }
+    problems.extend(_circles(entries))
     if problems:
         raise FleetError(problems)
     others = {number: entry for number, (_, entry) in entries.items()}
@@ -188,6 +190,17 @@ def _container(
         boot_order=entry.boot_order,
         dependencies=tuple(dict.fromkeys(entry.dependencies or ())),
     )
+
+
+def _circles(entries: Mapping[int, tuple[str, ContainerEntry]]) -> Iterator[Problem]:
+    """Give one problem per circle of dependencies, at the first of them in the file."""
+    waits = {number: entry.dependencies or [] for number, (_, entry) in entries.items()}
+    for chain in circles({one: list(dict.fromkeys(others)) for one, others in waits.items()}):
+        key, entry = entries[chain[0]]
+        index = (entry.dependencies or []).index(chain[1])
+        path = json_path("lxc_configs", key, "dependencies", index)
+        circle = " → ".join(map(str, chain))
+        yield Problem(path, str(chain[1]), f"they wait for each other ({circle}): take one out")
 
 
 def _profile(key: str, entry: ContainerEntry, problems: list[Problem]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
-from graphlib import CycleError, TopologicalSorter
 
 from phoenix.fleet import Container
 from phoenix.fleet_file import ContainerEntry
@@ -20,12 +19,6 @@ def fleet_warnings(containers: Mapping[int, Container]) -> Iterator[str]:
     """Give the warnings that concern no single container."""
     if not containers:
         yield "lxc_configs: no containers in here"
-    order = TopologicalSorter({ctid: one.dependencies for ctid, one in containers.items()})
-    try:
-        order.prepare()
-    except CycleError as error:
-        circle = " → ".join(str(ctid) for ctid in error.args[1])
-        yield f"lxc_configs: dependencies in a circle: {circle}"
 
 
 def container_warnings(

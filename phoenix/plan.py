@@ -21,6 +21,7 @@ from phoenix.fleet import Container, Fleet
 from phoenix.lint import lint
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
+from phoenix.order import in_order
 from phoenix.ours import Ours
 from phoenix.pve_conf import PveConf
 from phoenix.storage import ObservedStorage
@@ -174,7 +175,7 @@ def plan_node(
     ]
     containers = [
         _plan_container(container, options, pct, storage, findings)
-        for container in selected(fleet, options, pct)
+        for container in in_order(selected(fleet, options, pct))
     ]
     return NodePlan(
         pct.node,

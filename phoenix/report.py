@@ -10,9 +10,10 @@ from phoenix.config import Container, Fleet
 from phoenix.docker import ObservedDocker
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
-from phoenix.plan import NodePlan, host_profile, wanted_profile
+from phoenix.plan import ContainerChange, NodePlan, host_profile, wanted_profile
 
 HARDEN = "pyinfra inventory.py deploys/harden.py"
+AUDIT = "deploys/audit.py"
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Finding:
 
 
 def plan_lines(plan: NodePlan) -> Iterator[str]:
-    """The plan in words, one line each."""
+    """The plan in words: one line each, and the containers as a table in their order."""
     for note in plan.notes:
         yield f"{plan.node}: {note}"
     if plan.empty:
@@ -38,9 +39,14 @@ def plan_lines(plan: NodePlan) -> Iterator[str]:
     yield from tunables_lines(plan)
     for profile in plan.profiles:
         yield f"{plan.node}: profile {profile.name}: {profile.reason}"
-    for change in plan.containers:
-        how = "restarts" if change.restart else "no restart"
-        yield f"{plan.node}: CT {change.ctid} {change.name}: {'; '.join(change.reasons)} ({how})"
+    if plan.containers:
+        yield f"{plan.node}: {_count(plan.containers)}, one after another:"
+        rows = [["#", "CTID", "NAME", "RESTART", "WHY"]]
+        for place, change in enumerate(plan.containers, 1):
+            restart = "yes" if change.restart else "no"
+            why = "; ".join(change.reasons)
+            rows.append([str(place), str(change.ctid), change.name, restart, why])
+        yield from _table(rows)
 
 
 def tunables_lines(plan: NodePlan) -> Iterator[str]:
@@ -118,10 +124,41 @@ def audit_lines(findings: Sequence[Finding]) -> Iterator[str]:
         rows.append([f.node, str(f.ctid), f.name, f.wanted, f.label, f.docker, mark, f.verdict])
     if len({f.node for f in findings}) == 1:
         rows = [row[1:] for row in rows]
+    yield from _table(rows)
+    yield f"{_count(findings)}, {sum(not f.ok for f in findings)} to look at"
+    if any(f.verdict.startswith("drift") for f in findings):
+        yield f"drift is put right by {HARDEN}; with --dry it shows what that changes"
+
+
+def result_lines(node: str, results: Sequence[tuple[ContainerChange, str]]) -> Iterator[str]:
+    """What became of each container of a node: changes in their order, each with its outcome."""
+    yield f"{node}: {_count(results)}:"
+    rows = [["CTID", "NAME", "RESULT"]]
+    yield from _table([*rows, *([str(one.ctid), one.name, outcome] for one, outcome in results)])
+
+
+def outcome(ctid: int, lines: Sequence[str], succeeded: bool) -> str:
+    """What became of a container, by what `templates/node/commit.sh` and its like said of it."""
+    mine = [line.removeprefix(f"CT {ctid}: ") for line in lines if line.startswith(f"CT {ctid}: ")]
+    last = mine[-1] if mine else ""
+    if succeeded:
+        # somebody else may have done it meanwhile
+        return last if last == "done" else "nothing left to do"
+    if last.startswith(("refused:", "restored:")):
+        return last
+    if last.endswith("nothing was changed"):
+        return f"refused: {last}"
+    if "puts the old state back" in mine:
+        return f"failed: {last}"
+    return f"not known, the node may still be at it: {AUDIT} tells what came of it"
+
+
+def _count(containers: Sequence[object]) -> str:
+    return f"{len(containers)} container{'s' * (len(containers) != 1)}"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows with their columns aligned; the first one is the heading."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-    bad = sum(not f.ok for f in findings)
-    yield f"{len(findings)} container{'s' * (len(findings) != 1)}, {bad} to look at"
-    if any(f.verdict.startswith("drift") for f in findings):
-        yield f"drift is put right by {HARDEN}; with --dry it shows what that changes"

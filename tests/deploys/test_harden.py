@@ -38,6 +38,16 @@ NAMES = (
 )
 
 
+def test_dependencies_and_boot_order_come_before_the_files_order(pyinfra):
+    fleet = {
+        "910": {**DOCKER, "boot_order": 1, "dependencies": ["952"]},
+        "952": {**DOCKER, "boot_order": 3},
+        "956": {**DOCKER, "boot_order": 2},
+    }
+    done = pyinfra("harden", pve(ctids=(910, 952, 956)), fleet=fleet)
+    assert done.commands == ["956", "952", "910"]
+
+
 def test_dry_shows_every_change_as_a_diff_and_runs_nothing(pyinfra):
     done = pyinfra("harden", pve(), fleet=FLEET, flags=("--dry",))
     assert done.code == 0, done.stderr
@@ -49,8 +59,8 @@ def test_dry_shows_every_change_as_a_diff_and_runs_nothing(pyinfra):
         "+ features: nesting=1,keyctl=1",
         "- lxc.apparmor.profile: unconfined",
         "+ lxc.apparmor.profile: lxc-docker-nested",
-        "pve1: CT 910 ct910: features: keyctl=1; profile: unconfined becomes lxc-docker-nested"
-        " (restarts)",
+        "#  CTID  NAME   RESTART  WHY",
+        "1  910   ct910  yes      features: keyctl=1; profile: unconfined becomes lxc-docker-ne",
     ):
         assert line in done.stderr
 
@@ -83,7 +93,7 @@ def render():
 
 
 def test_after_a_failed_commit_no_node_begins_another_container_and_the_table_comes_out(pyinfra):
-    failing = {"-910": {"success": False, "stderr": "CT 910: restored"}}
+    failing = {"-910": {"success": False, "stdout": "CT 910: restored: as it was"}}
     nodes = [pve(responses=failing), pve("pve2", ctids=(954, 956))]
     done = pyinfra("harden", *nodes, fleet={**FLEET, "954": DOCKER, "956": DOCKER})
     assert done.code == 1
@@ -91,6 +101,9 @@ def test_after_a_failed_commit_no_node_begins_another_container_and_the_table_co
     assert {"910"} <= set(done.commands) <= {"910", "954"}
     assert "Results:" in done.stderr
     assert "Grand total" in done.stderr
+    assert "910   ct910  restored" in done.stderr
+    assert "952   ct952  not begun" in done.stderr
+    assert "956   ct956  not begun" in done.stderr
 
 
 def test_json_comes_out_of_a_failed_run_with_the_exit_code_1(pyinfra):
@@ -98,6 +111,7 @@ def test_json_comes_out_of_a_failed_run_with_the_exit_code_1(pyinfra):
     done = pyinfra("harden", pve(responses=failing), fleet=FLEET, flags=("-y", "--json"))
     assert done.code == 1
     assert json.loads(done.stdout)["results"]
+    assert "952   ct952  not begun" in done.stderr
 
 
 def test_a_profile_that_does_not_install_stops_the_run_before_any_container(pyinfra):

@@ -293,16 +293,19 @@ def test_dependencies_are_ids_and_missing_ones_are_warned_of():
     assert problem(dependencies=["910"]).hint == "a container cannot wait for itself"
 
 
-def test_containers_that_wait_for_each_other_are_pointed_at():
-    found = fleet(
-        ct910={"dependencies": ["911"]},
-        ct911={"dependencies": [912]},
-        ct912={"dependencies": ["910"]},
-        ct913={"dependencies": ["910"]},
+def test_containers_that_wait_for_each_other_are_refused_with_the_whole_circle():
+    with pytest.raises(FleetError) as refused:
+        fleet(
+            ct913={"dependencies": ["910"]},
+            ct910={"dependencies": ["953", "911"]},
+            ct911={"dependencies": [912]},
+            ct912={"dependencies": ["910"]},
+            ct953={},
+        )
+    assert str(refused.value) == (
+        "lxc_configs.910.dependencies[1]: 911: "
+        "they wait for each other (910 → 911 → 912 → 910): take one out"
     )
-    (warning,) = found.warnings
-    assert warning.startswith("lxc_configs: dependencies in a circle: ")
-    assert {"910", "911", "912"} == set(warning.rpartition(": ")[2].split(" → "))
     assert fleet(ct910={"dependencies": ["911"]}, ct911={}).warnings == ()
 
 

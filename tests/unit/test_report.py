@@ -10,7 +10,7 @@ from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.plan import ContainerChange, NodePlan
 from phoenix.pve_conf import PveConf
-from phoenix.report import audit_lines, audit_node, plan_lines
+from phoenix.report import audit_lines, audit_node, outcome, plan_lines, result_lines
 
 DOCKER = {"features": ["docker"], "apparmor_profile": "lxc-docker-nested"}
 OK = ObservedDocker("ok", "26.1.5", "overlay2")
@@ -78,15 +78,51 @@ def test_the_table_has_a_column_of_nodes_only_where_there_are_several():
     assert total == "1 container, 0 to look at"
 
 
-def test_a_plan_is_one_line_for_each_change():
+def change(ctid, name, restart=True, reasons=("a", "b")):
     conf = PveConf("")
-    change = ContainerChange(910, "portainer", conf, conf, "", True, True, ("a", "b"))
-    plan = NodePlan("pve1", containers=(change,), notes=("a note",))
+    return ContainerChange(ctid, name, conf, conf, "", restart, True, reasons)
+
+
+def test_a_plan_is_a_table_of_what_restarts_and_why_in_its_order():
+    changes = (change(910, "portainer"), change(52, "db", restart=False, reasons=("c",)))
+    plan = NodePlan("pve1", containers=changes, notes=("a note",))
     assert list(plan_lines(plan)) == [
         "pve1: a note",
-        "pve1: CT 910 portainer: a; b (restarts)",
+        "pve1: 2 containers, one after another:",
+        "#  CTID  NAME       RESTART  WHY",
+        "1  910   portainer  yes      a; b",
+        "2  52    db         no       c",
     ]
     assert list(plan_lines(NodePlan("pve1"))) == ["pve1: nothing to change"]
+
+
+def test_the_results_are_one_line_for_each_container():
+    results = [(change(910, "portainer"), "done"), (change(52, "db"), "not begun")]
+    assert list(result_lines("pve1", results)) == [
+        "pve1: 2 containers:",
+        "CTID  NAME       RESULT",
+        "910   portainer  done",
+        "52    db         not begun",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "succeeded", "result"),
+    [
+        (["ok restarts (16 s)", "done"], True, "done"),
+        (["somebody changed the conf: nothing was changed", "done"], True, "done"),
+        (["somebody changed the conf: nothing was changed"], True, "nothing left to do"),
+        (["refused: another run works"], False, "refused: another run works"),
+        (["somebody changed it: nothing was changed"], False, "refused: somebody changed it: n"),
+        (["puts the old state back", "restored: the old conf"], False, "restored: the old conf"),
+        (["puts the old state back", "not healthy: look"], False, "failed: not healthy: look"),
+        (["ok restarts (16 s)"], False, "not known, the node may still be at it: "),
+        ([], False, "not known, the node may still be at it: "),
+    ],
+)
+def test_what_became_of_a_container_is_what_its_script_said_last(said, succeeded, result):
+    lines = [*(f"CT 910: {line}" for line in said), "CT 9101: done", "  a denial"]
+    assert outcome(910, lines, succeeded).startswith(result)
 
 
 def test_dockers_in_every_state_are_read():
