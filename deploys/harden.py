@@ -2,9 +2,9 @@
 
     pyinfra inventory.py deploys/harden.py [--dry] [-y] [--json] [--data only=910,953]
 
-Tunables and profiles first, then everything staged, then container by container: swap, restart,
-prove, or back. After a failure no node begins another container. A node that is right already
-costs no operation.
+Tunables and profiles first, then what an earlier run was cut short in, then everything staged, then
+container by container: swap, restart, prove, or back. After a failure no node begins another
+container. A node that is right already costs no operation.
 """
 
 from pyinfra import host
@@ -16,6 +16,16 @@ from operations import transaction
 run = survey()
 
 node.prepare(run)
+
+for cut in host.loop(run.plan.unsettled):
+    run.step(
+        transaction.settle,
+        name=f"CT {cut.ctid}: settle run {cut.run}, then go on",
+        undecided=cut.run,
+        run=run.id,
+        ctid=cut.ctid,
+        again=run.replan,
+    )
 
 if run.plan.containers:
     run.step(

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 from weakref import WeakKeyDictionary, WeakSet
 
 from gevent.lock import RLock
 from gevent.pool import Group
 from pyinfra.api import DeployError, Host, State
+from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.operation import OperationMeta
 from pyinfra.api.output import echo
 from pyinfra.context import ctx_host, ctx_state
@@ -25,6 +27,7 @@ from pyinfra.operations import python
 
 from facts.apparmor import AppArmor
 from facts.docker import Dockers
+from facts.journal import Runs
 from facts.pct import Containers
 from facts.storage import Storage
 from phoenix.apparmor import ObservedAppArmor, profile_names
@@ -39,6 +42,8 @@ from phoenix.plan import (
     check_selection,
     plan_node,
     profile_files,
+    selected,
+    set_apart,
     storage_paths,
 )
 from phoenix.report import (
@@ -112,7 +117,7 @@ class Run:
         """
         host = ctx_host.get()
         plan = self.plan_again(host, host.get_fact(Containers))
-        _show(f"{host.print_prefix}{note}" for note in plan.notes if note.startswith(f"CT {ctid} "))
+        show(f"{host.print_prefix}{note}" for note in plan.notes if note.startswith(f"CT {ctid} "))
         return next((change for change in plan.containers if change.ctid == ctid), None)
 
     def verdict(self) -> None:
@@ -123,7 +128,7 @@ class Run:
         here = ctx_host.get()
 
         def tell() -> None:
-            _show(self._results(here))
+            show(self._results(here))
             if not self.is_going_well():
                 self.state.failed_hosts.add(here)
 
@@ -142,7 +147,8 @@ class Run:
         return result_lines(self.plans[host].node, results) if results else ()
 
 
-_lock = RLock()
+#: One host asks for all of them, the others wait for it.
+lock = RLock()
 _runs: WeakKeyDictionary[State, Run] = WeakKeyDictionary()
 _audited: WeakSet[State] = WeakSet()
 
@@ -153,7 +159,7 @@ def survey(containers: bool = True) -> Run:
     Shows the plan, that of the containers only if they are the recipe's business.
     """
     state = ctx_state.get()
-    with _lock:
+    with lock:
         if state not in _runs:
             run = _survey(state)
             if run.problems:
@@ -163,7 +169,7 @@ def survey(containers: bool = True) -> Run:
             state.print_output = True
             for plan in run.plans.values():
                 shown = plan if containers else replace(plan, containers=(), notes=())
-                _show(plan_lines(shown))
+                show(plan_lines(shown))
         return _runs[state]
 
 
@@ -173,7 +179,7 @@ def audit() -> None:
     What would stop a hardening run is shown and does not stop the audit.
     """
     state = ctx_state.get()
-    with _lock:
+    with lock:
         if state in _audited:
             return
         _audited.add(state)
@@ -182,14 +188,14 @@ def audit() -> None:
             host: tuple(ct.ctid for ct in pct.containers.values() if ct.pid)
             for host, pct in run.pct.items()
         }
-        dockers = _ask(state, lambda host: host.get_fact(Dockers, ctids=running[host]))
+        dockers = ask(state, lambda host: host.get_fact(Dockers, ctids=running[host]))
         findings: dict[Host, list[Finding]] = {
             host: audit_node(run.fleet, run.options, pct, dockers[host], run.plans[host])
             for host, pct in run.pct.items()
         }
-        _show(run.problems)
-        _show(line for plan in run.plans.values() for line in tunables_lines(plan))
-        _show(audit_lines([finding for found in findings.values() for finding in found]))
+        show(run.problems)
+        show(line for plan in run.plans.values() for line in tunables_lines(plan))
+        show(audit_lines([finding for found in findings.values() for finding in found]))
         if run.options.strict:
             state.failed_hosts |= {
                 host
@@ -200,7 +206,8 @@ def audit() -> None:
             }
 
 
-def _survey(state: State) -> Run:
+def read_options(state: State) -> Options:
+    """What the operator gave, once every node is in reach. Raises DeployError."""
     if state.failed_hosts:
         names = ", ".join(sorted(host.name for host in state.failed_hosts))
         raise DeployError(
@@ -208,28 +215,39 @@ def _survey(state: State) -> Run:
             "bring it up, or leave it out with pyinfra's --exclude NODE"
         )
     try:
-        options = parse_options(state.inventory.override_data)
+        return parse_options(state.inventory.override_data)
     except OptionsError as error:
         raise DeployError(str(error)) from None
+
+
+def _survey(state: State) -> Run:
+    options = read_options(state)
+    if options.run or options.list:
+        raise DeployError("--data run and list belong to deploys/rollback.py")
     templates = _read_templates(options.profiles)
     fleet = _read_fleet(Path(options.fleet), profile_names(templates))
-    pct = _ask(state, lambda host: host.get_fact(Containers))
+    pct = ask(state, lambda host: host.get_fact(Containers))
     problems = check_selection(fleet, options, list(pct.values()))
     if problems:
         raise DeployError("\n".join(problems))
     if note := absent_note(fleet, options, pct.values()):
-        _show([note])
+        show([note])
     warnings = [*fleet.warnings, *(w for one in fleet.containers.values() for w in one.warnings)]
     if warnings:
-        _show([f"{len(warnings)} warnings about it: phoenix check {options.fleet} shows them"])
+        show([f"{len(warnings)} warnings about it: phoenix check {options.fleet} shows them"])
     files = {host: tuple(profile_files(fleet, options, pct[host])) for host in pct}
-    apparmor = _ask(state, lambda host: host.get_fact(AppArmor, files=files[host]))
-    storage = _ask(state, lambda host: _storage(host, storage_paths(fleet, options, pct[host])))
+    apparmor = ask(state, lambda host: host.get_fact(AppArmor, files=files[host]))
+    storage = ask(state, lambda host: _storage(host, storage_paths(fleet, options, pct[host])))
+
+    runs = ask(state, lambda host: host.get_fact(Runs, unfinished=True))
 
     def plan(host: Host, pct: ObservedPct) -> NodePlan:
         return plan_node(fleet, options, pct, apparmor[host], storage[host], templates)
 
-    plans = {host: plan(host, pct[host]) for host in pct}
+    plans = {}
+    for host, observed in pct.items():
+        wanted = [container.ctid for container in selected(fleet, options, observed)]
+        plans[host] = set_apart(plan(host, observed), runs[host].unsettled, wanted)
     run_id = new_run_id(datetime.now(UTC), secrets.randbits(16))
     return Run(state, run_id, options, fleet, pct, apparmor, plans, plan)
 
@@ -263,21 +281,23 @@ def _read_fleet(path: Path, templates: Iterable[str]) -> Fleet:
         raise DeployError(lines) from None
 
 
-def _ask(state: State, question: Callable[[Host], T]) -> dict[Host, T]:
+def ask(state: State, question: Callable[[Host], T]) -> dict[Host, T]:
     """Ask all nodes side by side, outside pyinfra's own pool: its greenlets wait for us."""
 
-    def ask(host: Host) -> T:
-        with ctx_state.use(state), ctx_host.use(host):
+    def answer(host: Host) -> T | None:
+        with ctx_state.use(state), ctx_host.use(host), suppress(PyinfraError):
             return question(host)
+        return None  # no host is left: that is said below, for all of them
 
     hosts = sorted(state.inventory.get_active_hosts(), key=lambda host: host.name)
-    answers = dict(zip(hosts, Group().map(ask, hosts), strict=True))
+    answers = dict(zip(hosts, Group().map(answer, hosts), strict=True))
     if state.failed_hosts:
         names = ", ".join(sorted(host.name for host in state.failed_hosts))
         raise DeployError(f"{names} did not answer as a Proxmox VE node does; nothing was changed")
-    return answers
+    return cast(dict[Host, T], answers)
 
 
-def _show(lines: Iterable[str]) -> None:
+def show(lines: Iterable[str]) -> None:
+    """Tell the operator; stdout is for `--json`."""
     for line in lines:
         echo(line, err=True)

@@ -7,14 +7,15 @@ from pyinfra.api.output import echo
 from pyinfra.operations.util.files import generate_color_diff
 
 
-def show_diff(path: str, before: str | None, after: str) -> None:
-    """Print how a file changes, as `files.put` does under `--diff`; None: it is new.
+def show_diff(path: str, before: str | None, after: str | None) -> None:
+    """Print how a file changes, as `files.put` does under `--diff`; None: it is not there.
 
     To stderr, and only while changes are detected: `--json` owns stdout, and the operation's
     generator runs once more when it is executed.
     """
     if not state.config.DIFF or state.is_executing:
         return
-    echo(f"{host.print_prefix}{path}{' (new)' if before is None else ''}", err=True)
-    for line in generate_color_diff((before or "").splitlines(), after.splitlines()):
+    note = " (new)" if before is None else " (goes)" if after is None else ""
+    echo(f"{host.print_prefix}{path}{note}", err=True)
+    for line in generate_color_diff((before or "").splitlines(), (after or "").splitlines()):
         echo(f"    {line}", err=True)

@@ -74,16 +74,7 @@ def commit(
     Runs in a transient unit, so that it finishes or restores without the operator. Fails when
     the container was refused or restored; its lines say why.
     """
-    if isinstance(ctid, bool) or not 100 <= ctid <= 999_999_999:
-        raise OperationValueError(f"{ctid!r} is not a CTID")
-    unit = f"phoenix-harden-{check_run_id(run)}-{ctid}"
-    command = (
-        "systemd-run --wait --pipe --collect --quiet",
-        QuoteString(f"--unit={unit}"),
-        QuoteString(f"--description=phoenix-harden: commit CT {ctid}"),
-        QuoteString(f"{RUNS}/{run}/commit"),
-        str(ctid),
-    )
+    command = _unit(run, ctid)
     if again is None:
         yield StringCommand(*command, _timeout=COMMIT_TIMEOUT)
         return
@@ -94,6 +85,48 @@ def commit(
         yield StringCommand("rm -r", QuoteString(folder))
         yield from stage._inner(run=run, changes=(change,))
         yield StringCommand(*command, _timeout=COMMIT_TIMEOUT)
+
+
+@operation()
+def settle(
+    undecided: str,
+    run: str,
+    ctid: int,
+    again: Callable[[int], ContainerChange | None],
+    back_is_fine: bool = False,
+) -> Generator[StringCommand, None, None]:
+    """Bring to an end what an earlier run began for a container, then do what is left to do.
+
+    + undecided: id of that run; if its commit works still, this waits for it
+    + run: id of this run
+    + ctid: the container
+    + again: plans the container, once it is known how it is
+    + back_is_fine: go on although the earlier run's change was taken back
+
+    The journal of the earlier run says how far it came: it is proven, or put back.
+    """
+    codes = [0, 1] if back_is_fine else [0]
+    yield StringCommand(
+        *_unit(undecided, ctid, "settle"), _timeout=COMMIT_TIMEOUT, _success_exit_codes=codes
+    )
+    if change := again(ctid):
+        yield from stage._inner(run=run, changes=(change,))
+        yield StringCommand(*_unit(run, ctid), _timeout=COMMIT_TIMEOUT)
+
+
+def _unit(run: str, ctid: int, *words: str) -> tuple[str | QuoteString, ...]:
+    """The commit of one container as a transient unit. Raises OperationValueError."""
+    if isinstance(ctid, bool) or not 100 <= ctid <= 999_999_999:
+        raise OperationValueError(f"{ctid!r} is not a CTID")
+    name = "-".join(("phoenix-harden", *words, check_run_id(run), str(ctid)))
+    return (
+        "systemd-run --wait --pipe --collect --quiet",
+        QuoteString(f"--unit={name}"),
+        QuoteString(f"--description=phoenix-harden: {' '.join(words) or 'commit'} CT {ctid}"),
+        QuoteString(f"{RUNS}/{run}/commit"),
+        str(ctid),
+        *words,
+    )
 
 
 def _staged(change: ContainerChange) -> Mapping[str, bytes]:

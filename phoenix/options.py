@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool, ValidationError
 
 from phoenix.apparmor import PROFILE_NAME
+from phoenix.journal import check_run_id
 
 #: Keys of pyinfra's own command line (`--user`, `--key`, ...) arrive in the same mapping.
 PYINFRA_KEYS = frozenset({"ssh_user", "ssh_key", "ssh_key_password", "ssh_port", "ssh_password"})
@@ -37,15 +38,19 @@ def _path(value: object) -> str:
     return text
 
 
+def _run(value: object) -> str:
+    return check_run_id(str(value))
+
+
 class Options(BaseModel):
-    """The data keys of harden, host_prep and audit; all of them may be left out.
+    """The data keys of harden, host_prep, audit and rollback; all of them may be left out.
 
     `fleet`: the fleet file on the operator's machine; `profiles`: a folder with templates of
     the operator's own (`lxc-NAME.j2`), beside ours; `only`: these CTIDs and no others;
     `profile`: for the selected Docker containers, instead of what the file says;
     `restart=never`: change the conf, leave the container running as it is;
     `force`: go on where a check stops and says that this helps; `strict`: audit fails on any
-    finding.
+    finding; `run`: what rollback undoes, by default the last one; `list`: show the runs only.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,6 +62,8 @@ class Options(BaseModel):
     restart: Literal["auto", "never"] = "auto"
     force: StrictBool = False
     strict: StrictBool = False
+    run: Annotated[str | None, BeforeValidator(_run)] = None
+    list: StrictBool = False
 
 
 class OptionsError(ValueError):

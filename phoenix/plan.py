@@ -7,7 +7,7 @@ prints it, audit renders it: drift is a plan that is not empty.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from phoenix.apparmor import (
     MARKER,
@@ -65,10 +65,37 @@ class ContainerChange:
 
 
 @dataclass(frozen=True)
+class FileChange:
+    """A file of the node that goes back: its text now and as it shall be, None for none.
+
+    `digest`: SHA-256 of what is there now.
+    """
+
+    path: str
+    before: str | None
+    after: str | None
+    digest: str
+
+
+@dataclass(frozen=True)
+class Unsettled:
+    """A container whose commit in another run was cut short, or works still (`active`)."""
+
+    run: str
+    ctid: int
+    active: bool = False
+
+    def __str__(self) -> str:
+        how = "works on it still" if self.active else "was cut short there"
+        return f"CT {self.ctid}: run {self.run} {how}: that is settled first, then planned anew"
+
+
+@dataclass(frozen=True)
 class NodePlan:
     """Everything that a run does on one node, in its order; `notes` are said and change nothing.
 
-    `problems` stop the run before anything changes.
+    `problems` stop the run before anything changes; `files` go back in a rollback; what is
+    `unsettled` cannot be planned before it has been settled.
     """
 
     node: str
@@ -77,11 +104,15 @@ class NodePlan:
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     tunables: TunablesChange | None = None
+    files: tuple[FileChange, ...] = ()
+    unsettled: tuple[Unsettled, ...] = ()
 
     @property
     def empty(self) -> bool:
         """Nothing to do."""
-        return not (self.tunables or self.profiles or self.containers)
+        return not (
+            self.tunables or self.profiles or self.containers or self.files or self.unsettled
+        )
 
 
 @dataclass
@@ -129,6 +160,23 @@ def selected(fleet: Fleet, options: Options, node: ObservedPct) -> list[Containe
         for ctid, container in fleet.containers.items()
         if ctid in node.containers and (not options.only or ctid in options.only)
     ]
+
+
+def set_apart(plan: NodePlan, unsettled: Iterable[Unsettled], wanted: Iterable[int]) -> NodePlan:
+    """Take what is unsettled out of a plan; `wanted`: the containers that are the run's business.
+
+    Another one stays as it is, with a note.
+    """
+    asked = set(wanted)
+    mine = tuple(one for one in unsettled if one.ctid in asked)
+    others = (
+        f"CT {one.ctid}: run {one.run} was cut short there: a run with only={one.ctid} settles it"
+        for one in unsettled
+        if one.ctid not in asked
+    )
+    apart = {one.ctid for one in mine}
+    containers = tuple(change for change in plan.containers if change.ctid not in apart)
+    return replace(plan, containers=containers, unsettled=mine, notes=(*plan.notes, *others))
 
 
 def wanted_profile(container: Container, options: Options) -> str:
@@ -247,7 +295,7 @@ def _plan_container(
         else:
             note(reason)
 
-    if reason := _left_alone(observed):
+    if reason := left_alone(observed):
         leave(reason)
         return None
     try:
@@ -257,7 +305,7 @@ def _plan_container(
         return None
     for text in plan.notes:
         note(text)
-    waiting = _pending(observed)
+    waiting = waiting_keys(observed)
     if waiting:
         note(f"{waiting} waits in [pve:pending] for the next start")
     changes = plan.after != observed.conf
@@ -289,8 +337,8 @@ def _name(container: Container, observed: ObservedContainer) -> str:
     return observed.conf.hostname or container.name or ""
 
 
-def _left_alone(observed: ObservedContainer) -> str | None:
-    """Why harden does not touch a container at all, or None."""
+def left_alone(observed: ObservedContainer) -> str | None:
+    """Why no run touches a container at all, or None."""
     if observed.conf.template:
         return "a template, left alone"
     if observed.conf.lock:
@@ -304,6 +352,6 @@ def _left_alone(observed: ObservedContainer) -> str | None:
     return None
 
 
-def _pending(observed: ObservedContainer) -> str:
+def waiting_keys(observed: ObservedContainer) -> str:
     """The keys that somebody left waiting for the next start."""
     return ", ".join(observed.conf.pending.keys()) if observed.conf.pending else ""

@@ -36,6 +36,8 @@ def plan_lines(plan: NodePlan) -> Iterator[str]:
         yield f"{plan.node}: {note}"
     if plan.empty:
         yield f"{plan.node}: nothing to change"
+    for unsettled in plan.unsettled:
+        yield f"{plan.node}: {unsettled}"
     yield from tunables_lines(plan)
     for profile in plan.profiles:
         yield f"{plan.node}: profile {profile.name}: {profile.reason}"
@@ -47,6 +49,9 @@ def plan_lines(plan: NodePlan) -> Iterator[str]:
             why = "; ".join(change.reasons)
             rows.append([str(place), str(change.ctid), change.name, restart, why])
         yield from _table(rows)
+    for file in plan.files:
+        how = "is taken away" if file.after is None else "goes back to what it was"
+        yield f"{plan.node}: {file.path} {how}"
 
 
 def tunables_lines(plan: NodePlan) -> Iterator[str]:
@@ -64,6 +69,7 @@ def audit_node(
 ) -> list[Finding]:
     """One finding per container of the node, in the order of CTIDs."""
     changes = {change.ctid: change for change in plan.containers}
+    unsettled = {one.ctid: f"run {one.run} was cut short there" for one in plan.unsettled}
     findings = []
     for ctid, observed in sorted(pct.containers.items()):
         if options.only and ctid not in options.only:
@@ -71,6 +77,8 @@ def audit_node(
         container = fleet.containers.get(ctid)
         docker = dockers.get(ctid)
         drift = changes[ctid].reasons if ctid in changes else ()
+        if ctid in unsettled:
+            drift = (*drift, unsettled[ctid])
         ok, verdict = _verdict(container, options, observed, docker, drift)
         findings.append(
             Finding(

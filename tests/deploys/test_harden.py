@@ -93,7 +93,7 @@ def render():
 
 
 def test_after_a_failed_commit_no_node_begins_another_container_and_the_table_comes_out(pyinfra):
-    failing = {"-910": {"success": False, "stdout": "CT 910: restored: as it was"}}
+    failing = {"commit CT 910": {"success": False, "stdout": "CT 910: restored: as it was"}}
     nodes = [pve(responses=failing), pve("pve2", ctids=(954, 956))]
     done = pyinfra("harden", *nodes, fleet={**FLEET, "954": DOCKER, "956": DOCKER})
     assert done.code == 1
@@ -107,7 +107,7 @@ def test_after_a_failed_commit_no_node_begins_another_container_and_the_table_co
 
 
 def test_json_comes_out_of_a_failed_run_with_the_exit_code_1(pyinfra):
-    failing = {"-910": {"success": False, "stderr": "CT 910: restored"}}
+    failing = {"commit CT 910": {"success": False, "stderr": "CT 910: restored"}}
     done = pyinfra("harden", pve(responses=failing), fleet=FLEET, flags=("-y", "--json"))
     assert done.code == 1
     assert json.loads(done.stdout)["results"]
@@ -134,7 +134,7 @@ def test_containers_of_the_file_that_no_node_has_are_one_line(pyinfra):
 def test_one_command_reads_all_containers_and_one_all_of_apparmor(pyinfra):
     done = pyinfra("harden", pve(), fleet=FLEET, flags=("--dry",))
     loaded = [line.split()[3] for line in done.stderr.splitlines() if "Loaded fact" in line]
-    assert loaded == ["facts.pct.Containers", "facts.apparmor.AppArmor"]
+    assert loaded == ["facts.pct.Containers", "facts.apparmor.AppArmor", "facts.journal.Runs"]
 
 
 @pytest.mark.parametrize(
@@ -186,6 +186,12 @@ def test_a_node_that_does_not_answer_stops_the_run_before_anything_changes(pyinf
     assert done.code == 1
     assert "@fake/pve2 did not answer" in done.stderr
     assert "Starting operation" not in done.stderr
+
+
+def test_the_only_node_not_answering_is_one_line_as_well(pyinfra):
+    done = pyinfra("harden", pve(responses={"# apparmor NAME": {"success": False}}), fleet=FLEET)
+    assert done.code == 1
+    assert "@fake/pve1 did not answer" in done.stderr
 
 
 def test_a_conf_that_somebody_changed_meanwhile_is_planned_anew_once(pyinfra):

@@ -1,0 +1,91 @@
+#!/bin/sh
+# put-back PATH NOW BEFORE FROM RUN - give a file of the node back what a run replaced, or take away
+# what it brought. NOW: the SHA-256 of what is there; BEFORE: that of the kept text in FROM/files, or
+# "none"; FROM: the folder of the run that is undone; RUN: that of this one, for the journal.
+#
+# What a container still needs stays: a profile that a process carries or a conf names (removed from
+# the kernel it would leave its tasks unconfined, for good), a hook that a conf names.
+#
+# Exit: 0 put back, or kept with the reason · 1 as it was
+set -u
+umask 077
+export LC_ALL=C
+# losing the operator must not end this half-way
+trap '' HUP PIPE
+root=${PHOENIX_ROOT:-}
+path=$1
+planned=$2
+before=$3
+from=$4
+run=$5
+file=$root$path
+name=${path##*/}
+
+fail() {
+    echo "$path: $*" >&2
+    exit 1
+}
+journal() {
+    printf '{"time":"%s","file":"%s",%s}\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$path" "$1" \
+        >>"$run/journal.jsonl" && sync "$run/journal.jsonl"
+}
+sha256() { sha256sum | cut -d' ' -f1; }
+digest() { if [ -f "$file" ]; then sha256 <"$file"; else echo none; fi; }
+is_profile() { [ "${path%/*}" = /etc/apparmor.d ]; }
+is_unit() { [ "${path%/*}" = /etc/systemd/system ]; }
+loaded() { grep -qF "$name (" "$root/sys/kernel/security/apparmor/profiles"; }
+
+# who still needs it, in words
+users() {
+    wanted=$path
+    is_profile && wanted="lxc.apparmor.profile[:= ]*$name"
+    grep -lE "$wanted( |/|\$)" "$root"/etc/pve/nodes/*/lxc/*.conf "$root"/etc/pve/lxc/*.conf \
+        2>/dev/null | sed 's|.*/\([0-9]*\).conf|the conf of CT \1 names it|' | sort -u
+    is_profile || return 0
+    # the host's half of a label; a task that has ended meanwhile carries nothing
+    carriers=$(grep -lsE "^$name( |/)" "$root"/proc/[0-9]*/attr/apparmor/current | wc -l)
+    [ "$carriers" = 0 ] || echo "$carriers processes carry it"
+}
+
+remove() {
+    if is_profile && loaded; then
+        apparmor_parser -R "$file" || return
+    elif is_unit; then
+        systemctl -q disable --now "$name" 2>/dev/null
+    fi
+    rm -f "$file" "$file.dpkg-new"
+    # a folder of our own goes with the last file in it
+    case $path in */phoenix-harden/*) rmdir "${file%/*}" 2>/dev/null ;; esac
+    return 0
+}
+# owner and mode stay those of the file that is there; apparmor_parser passes over this name
+restore() {
+    mkdir -p "${file%/*}" || return
+    if [ -f "$file" ]; then cp -p "$file" "$file.dpkg-new"; else install -m 0644 /dev/null "$file.dpkg-new"; fi &&
+        cat "$from/files/$before" >"$file.dpkg-new" && sync "$file.dpkg-new" &&
+        mv -f "$file.dpkg-new" "$file" || return
+    # replaced, never removed and added; a text that did not load before does not stop us
+    if is_profile && ! apparmor_parser -r "$file"; then
+        echo "$path: the old text is back, and does not load: the kernel keeps the newer one"
+    fi
+}
+
+[ "$(digest)" = "$planned" ] || fail 'somebody changed it since this was planned: run it again'
+if [ "$before" = none ] && found=$(users) && [ -n "$found" ]; then
+    echo "$path is kept: $(echo "$found" | paste -sd, | sed 's/,/, /g')"
+    exit 0
+fi
+if [ "$before" != none ] && [ "$(sha256 <"$from/files/$before")" != "$before" ]; then
+    fail "what was there before is not whole in $from/files"
+fi
+mkdir -p "$run/files" || fail "cannot write to $run; nothing was changed"
+if [ "$planned" != none ] && ! { cat "$file" >"$run/files/$planned" && sync "$run/files/$planned"; }; then
+    fail "cannot keep a copy in $run/files; nothing was changed"
+fi
+journal "\"event\":\"intent\",\"before\":\"$planned\",\"after\":\"$before\"" ||
+    fail "cannot write $run/journal.jsonl; nothing was changed"
+
+if [ "$before" = none ]; then remove; else restore; fi || fail 'cannot be put back'
+is_unit && systemctl daemon-reload
+[ "$(digest)" = "$before" ] || fail 'is not what it was before'
+journal "\"event\":\"done\",\"after\":\"$before\""

@@ -1,0 +1,196 @@
+"""put-back.sh on a fake root with a fake apparmor_parser; tests/lab has it on a real kernel."""
+
+import hashlib
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "templates/node/put-back.sh"
+NAME = "lxc-docker-nested"
+PROFILE = f"/etc/apparmor.d/{NAME}"
+HOOK = "/usr/local/lib/phoenix-harden/namespace"
+HOME = "/etc/apparmor.d/tunables/home"
+
+#: The kernel as a file: a name goes with -R, and stays or comes with -r.
+PARSER = """#!/bin/sh
+echo "apparmor_parser $1 ${2##*/}" >>"$FAKE/calls"
+[ ! -e "$FAKE/broken" ] || exit 1
+kernel=$PHOENIX_ROOT/sys/kernel/security/apparmor/profiles
+case $1 in -R) : >"$kernel" ;; -r) echo "${2##*/} (enforce)" >"$kernel" ;; esac
+"""
+
+
+def sha(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Node:
+    def __init__(self, folder):
+        self.root, self.fake = folder / "root", folder / "fake"
+        state = self.root / "var/lib/phoenix-harden/runs"
+        self.undone, self.run = state / "r1", state / "r2"
+        self.kernel = self.root / "sys/kernel/security/apparmor/profiles"
+        self.confs = self.root / "etc/pve/lxc"
+        for path in (self.undone / "files", self.kernel.parent, self.confs, self.fake):
+            path.mkdir(parents=True)
+        self.kernel.write_text(f"{NAME} (enforce)\n")
+        (self.fake / "apparmor_parser").write_text(PARSER)
+        (self.fake / "apparmor_parser").chmod(0o755)
+
+    def has(self, path, text, mode=0o644):
+        file = self.root / path[1:]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(mode)
+        return file
+
+    def put_back(self, path, now, before="none"):
+        if before != "none":
+            (self.undone / "files" / sha(before)).write_text(before)
+            before = sha(before)
+        return subprocess.run(
+            ["sh", SCRIPT, path, sha(now), before, self.undone, self.run],
+            env={
+                **os.environ,
+                "PATH": f"{self.fake}:{os.environ['PATH']}",
+                "PHOENIX_ROOT": str(self.root),
+                "FAKE": str(self.fake),
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    @property
+    def calls(self):
+        calls = self.fake / "calls"
+        return calls.read_text().splitlines() if calls.exists() else []
+
+    @property
+    def events(self):
+        journal = self.run / "journal.jsonl"
+        if not journal.exists():
+            return []
+        return [json.loads(line)["event"] for line in journal.read_text().splitlines()]
+
+
+@pytest.fixture
+def node(tmp_path):
+    return Node(tmp_path)
+
+
+def test_a_profile_that_nobody_needs_leaves_the_kernel_and_the_disk(node):
+    file = node.has(PROFILE, "ours")
+    done = node.put_back(PROFILE, "ours")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not file.exists()
+    assert node.kernel.read_text() == ""
+    assert node.events == ["intent", "done"]
+    assert (node.run / "files" / sha("ours")).read_text() == "ours"
+
+
+@pytest.mark.parametrize(
+    "label", [f"{NAME} (enforce)", f"{NAME}//&:lxc-910_<-x>:unconfined (enforce)"]
+)
+def test_a_profile_that_a_process_carries_is_kept(node, label):
+    file = node.has(PROFILE, "ours")
+    node.has("/proc/4711/attr/apparmor/current", f"{label}\n")
+    done = node.put_back(PROFILE, "ours")
+    assert done.returncode == 0
+    assert done.stdout == f"{PROFILE} is kept: 1 processes carry it\n"
+    assert file.exists()
+    assert (node.calls, node.events) == ([], [])
+
+
+@pytest.mark.parametrize("value", [NAME, f"{NAME}//&:lxc-960_<-x>:unconfined"])
+def test_a_profile_that_a_conf_names_is_kept(node, value):
+    file = node.has(PROFILE, "ours")
+    (node.confs / "960.conf").write_text(f"cores: 1\nlxc.apparmor.profile: {value}\n")
+    done = node.put_back(PROFILE, "ours")
+    assert done.stdout == f"{PROFILE} is kept: the conf of CT 960 names it\n"
+    assert file.exists()
+
+
+def test_a_profile_with_a_longer_name_does_not_keep_it(node):
+    file = node.has(PROFILE, "ours")
+    (node.confs / "960.conf").write_text(f"lxc.apparmor.profile: {NAME}-ns\n")
+    node.has("/proc/4711/attr/apparmor/current", f"{NAME}-ns (enforce)\n")
+    assert node.put_back(PROFILE, "ours").returncode == 0
+    assert not file.exists()
+
+
+def test_a_profile_that_is_not_loaded_is_removed_all_the_same(node):
+    file = node.has(PROFILE, "ours")
+    node.kernel.write_text("")
+    assert node.put_back(PROFILE, "ours").returncode == 0
+    assert (file.exists(), node.calls) == (False, [])
+
+
+def test_a_profile_that_the_kernel_does_not_let_go_stays_on_disk(node):
+    file = node.has(PROFILE, "ours")
+    (node.fake / "broken").touch()
+    assert node.put_back(PROFILE, "ours").returncode == 1
+    assert file.exists()
+    assert node.events == ["intent"]
+
+
+def test_an_old_profile_is_replaced_and_never_removed_first(node):
+    file = node.has(PROFILE, "ours")
+    assert node.put_back(PROFILE, "ours", before="theirs").returncode == 0
+    assert file.read_text() == "theirs"
+    assert node.calls == [f"apparmor_parser -r {NAME}"]
+
+
+def test_an_old_text_that_does_not_load_is_back_and_said(node):
+    file = node.has(PROFILE, "ours")
+    (node.fake / "broken").touch()
+    done = node.put_back(PROFILE, "ours", before="theirs")
+    assert done.returncode == 0
+    assert "the old text is back, and does not load" in done.stdout
+    assert file.read_text() == "theirs"
+
+
+def test_tunables_get_their_old_text_and_keep_their_mode(node):
+    file = node.has(HOME, "repaired", mode=0o640)
+    assert node.put_back(HOME, "repaired", before="@HOMEDIRS=/home/\n").returncode == 0
+    assert file.read_text() == "@HOMEDIRS=/home/\n"
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert node.calls == []
+
+
+def test_a_hook_that_no_conf_names_goes_with_its_folder(node):
+    file = node.has(HOOK, "#!/bin/sh\n", mode=0o755)
+    assert node.put_back(HOOK, "#!/bin/sh\n").returncode == 0
+    assert not file.parent.exists()
+
+
+def test_a_hook_that_a_conf_names_is_kept(node):
+    file = node.has(HOOK, "#!/bin/sh\n", mode=0o755)
+    (node.confs / "910.conf").write_text(f"lxc.hook.pre-start: {HOOK}\n")
+    done = node.put_back(HOOK, "#!/bin/sh\n")
+    assert done.stdout == f"{HOOK} is kept: the conf of CT 910 names it\n"
+    assert file.exists()
+
+
+def test_what_somebody_changed_meanwhile_is_left_alone(node):
+    file = node.has(PROFILE, "edited")
+    done = node.put_back(PROFILE, "ours")
+    assert (done.returncode, file.read_text()) == (1, "edited")
+    assert "somebody changed it since this was planned: run it again" in done.stderr
+
+
+def test_an_image_that_is_not_whole_changes_nothing(node):
+    file = node.has(HOME, "repaired")
+    (node.undone / "files" / sha("old")).write_text("ol")
+    digest = sha("old")
+    done = subprocess.run(
+        ["sh", SCRIPT, HOME, sha("repaired"), digest, node.undone, node.run],
+        env={**os.environ, "PHOENIX_ROOT": str(node.root)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, file.read_text()) == (1, "repaired")
+    assert "is not whole" in done.stderr

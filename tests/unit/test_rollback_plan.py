@@ -1,0 +1,162 @@
+"""What undoing a run changes on a node."""
+
+import hashlib
+import json
+
+import pytest
+
+from phoenix.apparmor import ObservedAppArmor
+from phoenix.journal import NONE, read_journal
+from phoenix.kept import Kept
+from phoenix.observed import ObservedContainer, ObservedPct
+from phoenix.options import Options
+from phoenix.ours import Ours
+from phoenix.pve_conf import PveConf
+from phoenix.rollback import plan_rollback
+
+OLD = "hostname: a\nlxc.apparmor.profile: unconfined\n"
+NEW = "hostname: a\nlxc.apparmor.profile: lxc-docker-nested\n"
+PROFILE = "/etc/apparmor.d/lxc-docker-nested"
+
+
+def sha(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def journal(run="r1", old=OLD, new=NEW, ctid=910, end="done", undoes=None, profile=NONE):
+    conf = {"ctid": ctid, "file": f"/etc/pve/lxc/{ctid}.conf"}
+    lines = [
+        {"event": "intent", "profile": "lxc-docker-nested", "before": profile, "after": sha("p")},
+        {"event": "done", "profile": "lxc-docker-nested", "after": sha("p")},
+        {"event": "intent", **conf, "before": sha(old), "after": sha(new), "ours": NONE},
+        {"event": end, **conf, "after": sha(new if end == "done" else old)},
+    ]
+    begin = [{"event": "begin", "undoes": undoes}] if undoes else []
+    return read_journal(run, [json.dumps(line) for line in (*begin, *lines)])
+
+
+def plan(now=NEW, *, runs=None, run="r1", on_disk="p", loaded=(), ct=None, pct=None, **options):
+    ct = {"running": True, "pid": 1, "label": "x", "ha": None, "node": "pve1", **(ct or {})}
+    observed = ObservedContainer(ctid=910, conf=PveConf(now), **ct)
+    kept = Kept(
+        files={sha(OLD): OLD, sha("old p"): "old p"},
+        staged={910: {"conf": NEW, "docker": ""}},
+        now={PROFILE: on_disk},
+    )
+    return plan_rollback(
+        run,
+        Options(**options),
+        runs or [journal()],
+        kept,
+        pct or ObservedPct("pve1", {910: observed}),
+        ObservedAppArmor(loaded=dict.fromkeys(loaded, "enforce")),
+    )
+
+
+def test_the_conf_goes_back_byte_for_byte_and_the_profile_goes():
+    done = plan()
+    (change,) = done.containers
+    assert (change.before.render(), change.after.render()) == (NEW, OLD)
+    assert (change.restart, change.docker, change.profile) == (True, True, "")
+    assert change.ours == Ours()
+    assert [(file.path, file.after) for file in done.files] == [(PROFILE, None)]
+    assert done.problems == ()
+
+
+def test_undoing_twice_is_nothing():
+    assert plan(now=OLD, on_disk=None).empty
+
+
+def test_a_profile_that_was_there_before_gets_its_old_text():
+    (file,) = plan(runs=[journal(profile=sha("old p"))]).files
+    assert (file.before, file.after, file.digest) == ("p", "old p", sha("p"))
+
+
+def test_the_label_of_an_old_profile_is_proven_where_it_is_enforced():
+    old = "hostname: a\nlxc.apparmor.profile: lxc-container-default-cgns\n"
+    runs = [journal(old=old)]
+    kept = Kept(files={sha(old): old}, now={PROFILE: "p"})
+    observed = ObservedContainer(
+        ctid=910, conf=PveConf(NEW), running=True, pid=1, label="x", ha=None, node="pve1"
+    )
+    pct = ObservedPct("pve1", {910: observed})
+    node = ObservedAppArmor(loaded={"lxc-container-default-cgns": "enforce"})
+    (change,) = plan_rollback("r1", Options(), runs, kept, pct, node).containers
+    assert change.profile == "lxc-container-default-cgns"
+
+
+def test_a_conf_that_somebody_changed_since_loses_only_what_the_run_changed():
+    (change,) = plan(now=f"cores: 4\n{NEW}").containers
+    assert change.after.render() == f"cores: 4\n{OLD}"
+    assert change.reasons == ("changed since: only what the run changed goes back",)
+
+
+def test_a_key_that_both_changed_stops_the_rollback_unless_forced():
+    now = NEW.replace("lxc-docker-nested", "lxc-mine")
+    (problem,) = plan(now=now).problems
+    assert "lxc.apparmor.profile is lxc-mine now" in problem
+    assert problem.startswith("pve1: CT 910 a: ")
+    (change,) = plan(now=now, force=True).containers
+    assert change.after.render() == OLD
+
+
+def test_a_profile_that_somebody_changed_since_stops_the_rollback_unless_forced():
+    done = plan(on_disk="edited")
+    assert done.files == ()
+    assert "profile lxc-docker-nested: somebody changed it since" in done.problems[0]
+    assert plan(on_disk="edited", force=True).files[0].after is None
+
+
+def test_an_earlier_run_is_refused_while_a_later_one_over_the_same_thing_stands():
+    newest = "hostname: a\nlxc.apparmor.profile: lxc-phoenix-v2\n"
+    runs = [journal(), journal("r2", old=NEW, new=newest)]
+    (problem,) = plan(now=newest, runs=runs).problems
+    assert "run r2 changed it later: undo that first, with --data run=r2" in problem
+
+
+def test_an_earlier_run_is_undone_once_the_later_one_was():
+    newest = "hostname: a\nlxc.apparmor.profile: lxc-phoenix-v2\n"
+    undo = journal("r3", old=newest, new=NEW, undoes="r2")
+    runs = [journal(), journal("r2", old=NEW, new=newest), undo]
+    done = plan(now=NEW, runs=runs)
+    assert (done.problems, done.containers[0].after.render()) == ((), OLD)
+
+
+def test_what_the_run_itself_took_back_is_not_undone():
+    assert plan(now=OLD, runs=[journal(end="restored")]).containers == ()
+
+
+def test_a_container_that_moved_away_is_a_note():
+    done = plan(pct=ObservedPct("pve1", {}, {910: "pve2"}))
+    assert (done.containers, done.problems) == ((), ())
+    assert done.notes == ("CT 910: on pve2 now, left alone",)
+
+
+@pytest.mark.parametrize(
+    ("now", "ct", "problem"),
+    [
+        (f"lock: backup\n{NEW}", {}, "locked (backup)"),
+        (NEW, {"ha": "started"}, "managed by HA"),
+        (f"{NEW}\n[pve:pending]\ncores: 2\n", {}, "cores waits in [pve:pending]"),
+    ],
+)
+def test_a_container_that_must_be_left_alone_stops_the_rollback(now, ct, problem):
+    done = plan(now=now, ct=ct)
+    assert done.containers == ()
+    assert problem in done.problems[0]
+
+
+def test_a_stopped_container_stays_stopped():
+    (change,) = plan(ct={"running": False, "pid": None}).containers
+    assert change.restart is False
+
+
+def test_with_only_the_files_of_the_node_stay():
+    done = plan(only="910")
+    assert [change.ctid for change in done.containers] == [910]
+    assert done.files == ()
+
+
+def test_a_before_image_that_is_not_there_is_said_and_nothing_is_planned():
+    (problem,) = plan(now=NEW, runs=[journal(old="lost")]).problems
+    assert "the conf from before run r1 is not kept" in problem
