@@ -12,6 +12,7 @@ from pyinfra import host
 from deploys import node
 from deploys.survey import survey
 from operations import transaction
+from operations.snapshot import snapshot
 
 run = survey()
 
@@ -36,6 +37,14 @@ if run.plan.containers:
     )
 
 for change in host.loop(run.plan.containers):
+    if run.options.snapshot:
+        run.step(
+            snapshot,
+            name=f"Snapshot of CT {change.ctid} {change.name}",
+            run=run.id,
+            ctid=change.ctid,
+            again=run.replan,
+        )
     run.step(
         transaction.commit,
         name=f"CT {change.ctid} {change.name}",

@@ -26,11 +26,13 @@ from pyinfra.context import ctx_host, ctx_state
 from pyinfra.operations import python
 
 from facts.apparmor import AppArmor
+from facts.backups import Backups
 from facts.docker import Dockers
 from facts.journal import Runs
 from facts.pct import Containers
 from facts.storage import Storage
 from phoenix.apparmor import ObservedAppArmor, profile_names
+from phoenix.backups import ObservedBackups, age_text, check_backups, check_snapshots
 from phoenix.config import Fleet, FleetError, parse_fleet
 from phoenix.journal import new_run_id
 from phoenix.observed import ObservedPct
@@ -162,14 +164,15 @@ def survey(containers: bool = True) -> Run:
     with lock:
         if state not in _runs:
             run = _survey(state)
+            ages = _check_fallbacks(run) if containers else {}
             if run.problems:
                 raise DeployError("\n".join(run.problems))
             _runs[state] = run
             # what the gate checks is what an operator watches
             state.print_output = True
-            for plan in run.plans.values():
+            for host, plan in run.plans.items():
                 shown = plan if containers else replace(plan, containers=(), notes=())
-                show(plan_lines(shown))
+                show(plan_lines(shown, ages.get(host)))
         return _runs[state]
 
 
@@ -250,6 +253,33 @@ def _survey(state: State) -> Run:
         plans[host] = set_apart(plan(host, observed), runs[host].unsettled, wanted)
     run_id = new_run_id(datetime.now(UTC), secrets.randbits(16))
     return Run(state, run_id, options, fleet, pct, apparmor, plans, plan)
+
+
+def _check_fallbacks(run: Run) -> dict[Host, dict[int, str]]:
+    """Hold the plans against `require_backup` and `snapshot`; no command where neither is given.
+
+    Gives how old each container's newest backup is, if that was asked.
+    """
+    hours, snapshot = run.options.require_backup, run.options.snapshot
+    if hours is None and not snapshot:
+        return {}
+
+    def backups(host: Host) -> ObservedBackups:
+        if not run.plans[host].containers:
+            return ObservedBackups()
+        return host.get_fact(Backups, backups=hours is not None)
+
+    ages = {}
+    for host, found in ask(run.state, backups).items():
+        plan = run.plans[host]
+        problems = [*plan.problems]
+        if hours is not None:
+            ages[host] = {one.ctid: age_text(found.age(one.ctid)) for one in plan.containers}
+            problems += check_backups(plan, found, hours)
+        if snapshot:
+            problems += check_snapshots(plan, found)
+        run.plans[host] = replace(plan, problems=tuple(problems))
+    return ages
 
 
 def _storage(host: Host, paths: list[str]) -> ObservedStorage:

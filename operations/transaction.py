@@ -23,6 +23,9 @@ RUNS = f"{STATE}/runs"
 #: The exit code of templates/node/commit.sh for a conf that changed since it was staged.
 CHANGED = 4
 
+#: Free space that a run asks for, in KiB: before-images are small, a full disk stops everything.
+ROOM = 64 * 1024
+
 #: Seconds after which a commit that does not end is given up by the operator; the node goes on.
 COMMIT_TIMEOUT = 1800
 
@@ -35,6 +38,7 @@ def stage(run: str, changes: tuple[ContainerChange, ...]) -> Generator[StringCom
     + changes: the containers to change, with their confs before and after
 
     One command: the files travel as a tar on stdin, not through a world-readable temporary file.
+    Fails where less than 64 MiB are free for it.
     """
     folder = f"{RUNS}/{check_run_id(run)}"
     files = {
@@ -52,7 +56,11 @@ def stage(run: str, changes: tuple[ContainerChange, ...]) -> Generator[StringCom
     yield StringCommand(
         "umask 077 && mkdir -p",
         QuoteString(folder),
-        "&& base64 -d | tar -x -C",
+        "&& if [ $(df -Pk",
+        QuoteString(folder),
+        f"| awk 'END {{ print $4 }}') -lt {ROOM} ]; then echo",
+        QuoteString(f"less than 64 MiB are free in {STATE}: make room and run again"),
+        ">&2; exit 1; fi && base64 -d | tar -x -C",
         QuoteString(folder),
         "&& sync -f",
         QuoteString(folder),

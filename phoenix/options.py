@@ -42,6 +42,13 @@ def _run(value: object) -> str:
     return check_run_id(str(value))
 
 
+def _hours(value: object) -> int:
+    text = str(value)
+    if isinstance(value, bool) or not re.fullmatch(r"[1-9][0-9]{0,4}", text):
+        raise ValueError(f"write a number of hours, like 24 (not {value!r})")
+    return int(text)
+
+
 class Options(BaseModel):
     """The data keys of harden, host_prep, audit and rollback; all of them may be left out.
 
@@ -49,6 +56,8 @@ class Options(BaseModel):
     the operator's own (`lxc-NAME.j2`), beside ours; `only`: these CTIDs and no others;
     `profile`: for the selected Docker containers, instead of what the file says;
     `restart=never`: change the conf, leave the container running as it is;
+    `require_backup`: refuse a run that would change a container without a backup of the last so
+    many hours; `snapshot`: have Proxmox take a snapshot of each container before it is changed;
     `force`: go on where a check stops and says that this helps; `strict`: audit fails on any
     finding; `run`: what rollback undoes, by default the last one; `list`: show the runs only.
     """
@@ -60,6 +69,8 @@ class Options(BaseModel):
     only: Annotated[tuple[int, ...], BeforeValidator(_ctids)] = ()
     profile: Annotated[str | None, BeforeValidator(_profile)] = None
     restart: Literal["auto", "never"] = "auto"
+    require_backup: Annotated[int | None, BeforeValidator(_hours)] = None
+    snapshot: StrictBool = False
     force: StrictBool = False
     strict: StrictBool = False
     run: Annotated[str | None, BeforeValidator(_run)] = None

@@ -30,8 +30,11 @@ class Finding:
     verdict: str
 
 
-def plan_lines(plan: NodePlan) -> Iterator[str]:
-    """The plan in words: one line each, and the containers as a table in their order."""
+def plan_lines(plan: NodePlan, backups: Mapping[int, str] | None = None) -> Iterator[str]:
+    """The plan in words: one line each, and the containers as a table in their order.
+
+    `backups`: how old the newest backup of each container is, if somebody asked.
+    """
     for note in plan.notes:
         yield f"{plan.node}: {note}"
     if plan.empty:
@@ -43,11 +46,12 @@ def plan_lines(plan: NodePlan) -> Iterator[str]:
         yield f"{plan.node}: profile {profile.name}: {profile.reason}"
     if plan.containers:
         yield f"{plan.node}: {_count(plan.containers)}, one after another:"
-        rows = [["#", "CTID", "NAME", "RESTART", "WHY"]]
+        rows = [["#", "CTID", "NAME", "RESTART", *(["BACKUP"] if backups else []), "WHY"]]
         for place, change in enumerate(plan.containers, 1):
             restart = "yes" if change.restart else "no"
+            backup = [backups[change.ctid]] if backups else []
             why = "; ".join(change.reasons)
-            rows.append([str(place), str(change.ctid), change.name, restart, why])
+            rows.append([str(place), str(change.ctid), change.name, restart, *backup, why])
         yield from _table(rows)
     for file in plan.files:
         how = "is taken away" if file.after is None else "goes back to what it was"

@@ -1,6 +1,7 @@
 """deploys/harden.py from end to end, on nodes with scripted answers."""
 
 import json
+import re
 from pathlib import Path
 from urllib.parse import quote
 
@@ -208,3 +209,55 @@ def test_a_volume_costs_one_command_and_is_left_out_where_it_is_not(pyinfra):
     loaded = [line.split()[3] for line in done.stderr.splitlines() if "Loaded fact" in line]
     assert loaded.count("facts.storage.Storage") == 1
     assert "CT 910 ct910: volumes: /tank/data is not on this node: left out" in done.stderr
+
+
+def test_a_snapshot_comes_before_each_commit_and_what_is_staged_is_planned_anew(pyinfra):
+    done = pyinfra("harden", pve(), fleet=FLEET, snapshot="true")
+    assert done.code == 0, done.stderr
+    assert done.commands == ["910", "910", "952", "952"]
+    for ctid in ("910", "952"):
+        assert re.search(
+            rf"unit=phoenix-harden-snapshot-{ctid} .*rm -r \S*/runs/(\S+)/{ctid}\b.*"
+            rf"base64 -d \| tar -x -C \S*/runs/\1 .*unit=phoenix-harden-\1-{ctid} ",
+            done.stderr,
+            re.DOTALL,
+        )
+    assert done.stderr.count("base64 -d | tar -x") == 3
+
+
+def test_a_snapshot_that_fails_refuses_its_container_and_stops_the_run(pyinfra):
+    refused = {"success": False, "stdout": "CT 910: refused: no snapshot was taken (why): do this"}
+    node = pve(responses={"--unit=phoenix-harden-snapshot-910": refused})
+    done = pyinfra("harden", node, fleet=FLEET, snapshot="true")
+    assert (done.code, done.commands) == (1, ["910"])
+    assert "910   ct910  refused: no snapshot was taken (why): do this" in done.stderr
+    assert "952   ct952  not begun" in done.stderr
+
+
+BACKUPS = ["now 2026-11-22T02:00:00Z", "storage local dir", "backup 910 2026-11-22T00:00:00Z local"]
+
+
+def test_containers_without_a_new_backup_are_refused_all_at_once_before_anything(pyinfra):
+    node = pve(responses={"# Prints what a node can fall back on": BACKUPS})
+    done = pyinfra("harden", node, fleet=FLEET, require_backup=1)
+    assert done.code == 1
+    assert "pve1: CT 910 ct910: the newest backup is 2 h old, require_backup=1" in done.stderr
+    assert "pve1: CT 952 ct952: no backup, require_backup=1" in done.stderr
+    assert "Starting operation" not in done.stderr
+
+
+def test_the_age_of_the_backup_stands_in_the_table_where_it_was_asked_for(pyinfra):
+    node = pve(ctids=(910,), responses={"# Prints what a node can fall back on": BACKUPS})
+    done = pyinfra("harden", node, fleet=FLEET, require_backup=3, flags=("--dry",))
+    assert done.code == 0, done.stderr
+    assert "#  CTID  NAME   RESTART  BACKUP  WHY" in done.stderr
+    assert "1  910   ct910  yes      2 h     features: keyctl=1" in done.stderr
+
+
+def test_a_snapshot_that_the_storage_cannot_take_is_refused_before_anything(pyinfra):
+    conf = CONF.format(name="ct910") + "rootfs: local:910/disk.raw\n"
+    node = FakeNode("pve1", {910: conf}, responses={"# Prints what a node can fall": BACKUPS})
+    done = pyinfra("harden", node, fleet=FLEET, snapshot="true")
+    assert done.code == 1
+    assert "snapshot=true: rootfs is on local (dir), which has no snapshots" in done.stderr
+    assert "Starting operation" not in done.stderr

@@ -2,6 +2,8 @@
 
 import base64
 import io
+import os
+import subprocess
 import tarfile
 
 import pytest
@@ -53,14 +55,34 @@ def unpack(command):
 def test_everything_is_staged_by_one_command_with_the_files_on_its_stdin(commands):
     (command,) = commands(transaction.stage, run=RUN, changes=(change(), change(ctid=952)))
     folder = f"/var/lib/phoenix-harden/runs/{RUN}"
-    assert command.get_raw_value() == (
-        f"umask 077 && mkdir -p {folder} && base64 -d | tar -x -C {folder} && sync -f {folder}"
-    )
+    said = command.get_raw_value()
+    assert said.startswith(f"umask 077 && mkdir -p {folder} && if [ $(df -Pk {folder} ")
+    assert said.endswith(f" && base64 -d | tar -x -C {folder} && sync -f {folder}")
     files = unpack(command)
     assert files["commit"] == ((transaction.NODE / "commit.sh").read_bytes(), 0o700)
     assert files["910/conf"] == (b"hostname: a\r\n#\xff;$(reboot)\n", 0o600)
     assert files["910/profile"] == (b"lxc-docker-nested", 0o600)
     assert {"910/docker", "910/restart", "910/before", "952/conf"} <= set(files)
+
+
+@pytest.mark.parametrize(("free", "code"), [(65535, 1), (65536, 0)])
+def test_a_node_without_room_is_refused_before_anything_is_staged(commands, tmp_path, free, code):
+    (command,) = commands(transaction.stage, run=RUN, changes=(change(),))
+    df = tmp_path / "df"
+    df.write_text(f"#!/bin/sh\necho 'Filesystem blocks Used Available'\necho '/ 9 9 {free} 9% /'\n")
+    df.chmod(0o755)
+    folder = f"{transaction.RUNS}/{RUN}"
+    done = subprocess.run(
+        ["sh", "-c", command.get_raw_value().replace(folder, f"{tmp_path}/run")],
+        input=command.connector_arguments["_stdin"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code
+    assert (tmp_path / "run/910/conf").exists() == (code == 0)
+    message = "less than 64 MiB are free in /var/lib/phoenix-harden: make room and run again\n"
+    assert done.stderr == (message if code else "")
 
 
 def test_what_is_not_asked_for_has_no_file(commands):

@@ -20,6 +20,11 @@ def test_several_ctids_keep_their_order():
     assert parse_options({"only": "953, 910"}).only == (953, 910)
 
 
+def test_hours_arrive_as_a_number_or_a_text():
+    assert parse_options({"require_backup": 24}) == parse_options({"require_backup": "24"})
+    assert parse_options({}).require_backup is None
+
+
 def test_keys_of_pyinfras_own_command_line_are_not_ours_to_judge():
     assert parse_options({"ssh_user": "root", "ssh_key": "id"}) == Options()
 
@@ -34,6 +39,10 @@ def test_keys_of_pyinfras_own_command_line_are_not_ours_to_judge():
         ({"only": ""}, "--data only=: write CTIDs"),
         ({"force": "no"}, "--data force=no: write true or false"),
         ({"strict": 1}, "--data strict=1: write true or false"),
+        ({"require_backup": 0}, "--data require_backup=0: write a number of hours"),
+        ({"require_backup": True}, "--data require_backup=True: write a number of hours"),
+        ({"require_backup": "2d"}, "--data require_backup=2d: write a number of hours"),
+        ({"snapshot": 1}, "--data snapshot=1: write true or false"),
         ({"restart": "maybe"}, "--data restart=maybe: Input should be 'auto' or 'never'"),
         ({"profile": "lxc_docker_nested"}, "--data profile=lxc_docker_nested: write a profile's"),
         ({"profile": "unconfined"}, "--data profile=unconfined: write a profile's"),

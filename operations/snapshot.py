@@ -1,0 +1,44 @@
+"""A Proxmox snapshot of a container, before anything is done to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+
+from pyinfra.api import OperationValueError, QuoteString, StringCommand, operation
+
+from operations import transaction
+from phoenix.journal import check_run_id
+from phoenix.plan import ContainerChange
+
+SCRIPT = (transaction.NODE / "snapshot.sh").read_text(encoding="utf-8")
+
+
+@operation()
+def snapshot(
+    run: str, ctid: int, again: Callable[[int], ContainerChange | None] | None = None
+) -> Generator[StringCommand, None, None]:
+    """Take a snapshot that is named after the run, and stage what the run has for it anew.
+
+    + run: id of the run
+    + ctid: the container
+    + again: plans the container anew, because a snapshot changes its conf
+
+    Fails where none came to be, whatever `pct` returned; its lines say why.
+    """
+    if isinstance(ctid, bool) or not 100 <= ctid <= 999_999_999:
+        raise OperationValueError(f"{ctid!r} is not a CTID")
+    check_run_id(run)
+    yield StringCommand(
+        "systemd-run --wait --pipe --collect --quiet",
+        QuoteString(f"--unit=phoenix-harden-snapshot-{ctid}"),
+        QuoteString(f"--description=phoenix-harden: snapshot CT {ctid}"),
+        f"sh -s {ctid}",
+        QuoteString(f"phoenix-{run}"),
+        QuoteString(f"before run {run} of phoenix-harden"),
+        _stdin=SCRIPT,
+        _timeout=transaction.COMMIT_TIMEOUT,
+    )
+    # only here at execute time: detecting changes ends at the first command
+    if again is not None and (change := again(ctid)):
+        yield StringCommand("rm -r", QuoteString(f"{transaction.RUNS}/{run}/{ctid}"))
+        yield from transaction.stage._inner(run=run, changes=(change,))

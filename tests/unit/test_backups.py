@@ -1,0 +1,80 @@
+"""Whether there is something to fall back on."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from phoenix.backups import ObservedBackups, age_text, check_backups, check_snapshots
+from phoenix.plan import ContainerChange, NodePlan
+from phoenix.pve_conf import PveConf
+
+NOW = datetime(2026, 11, 22, 2, tzinfo=UTC)
+ROOTFS = "rootfs: fast:subvol-910-disk-0,size=4G\n"
+
+
+def plan(conf=ROOTFS, ctids=(910,)):
+    before = PveConf.parse(conf)
+    changes = [
+        ContainerChange(ctid, f"ct{ctid}", before, before, "lxc-a", True, True, ())
+        for ctid in ctids
+    ]
+    return NodePlan("pve1", containers=tuple(changes))
+
+
+def backups(*problems, **hours):
+    newest = {int(ct[2:]): (NOW - timedelta(hours=ago), "local") for ct, ago in hours.items()}
+    kinds = {"fast": "zfspool", "local": "dir"}
+    return ObservedBackups(NOW, kinds, newest, problems)
+
+
+def test_a_backup_that_is_new_enough_is_no_problem():
+    assert list(check_backups(plan(), backups(ct910=24), 24)) == []
+
+
+def test_every_container_with_an_old_backup_or_none_is_named_with_what_makes_one():
+    found = check_backups(plan(ctids=(910, 952, 953)), backups(ct910=25, ct952=1), 24)
+    assert list(found) == [
+        "pve1: CT 910 ct910: the newest backup is 25 h old, require_backup=24 (hours): "
+        "vzdump 910 makes one",
+        "pve1: CT 953 ct953: no backup, require_backup=24 (hours): vzdump 953 makes one",
+    ]
+
+
+def test_a_storage_that_could_not_be_asked_is_told_beside_it():
+    (problem,) = check_backups(plan(), backups("storage nas: no answer in 60 s"), 24)
+    assert "no backup, require_backup=24 (hours) (storage nas: no answer in 60 s)" in problem
+
+
+def test_containers_that_nothing_happens_to_need_no_backup():
+    assert list(check_backups(plan(ctids=()), backups(), 1)) == []
+
+
+@pytest.mark.parametrize(
+    ("minutes", "text"),
+    [(40, "40 min"), (119, "119 min"), (120, "2 h"), (47 * 60, "47 h"), (72 * 60, "3 d")],
+)
+def test_an_age_is_short_and_rounded_down(minutes, text):
+    assert age_text(timedelta(minutes=minutes)) == text
+
+
+def test_volumes_on_a_storage_with_snapshots_are_no_problem():
+    conf = ROOTFS + "mp0: fast:subvol-910-disk-1,mp=/data,size=4G\nlxc.mount.entry: /srv srv none\n"
+    assert list(check_snapshots(plan(conf), backups())) == []
+
+
+def test_a_storage_that_nobody_knows_is_left_to_the_attempt():
+    assert list(check_snapshots(plan("rootfs: new:910/disk\n"), backups())) == []
+
+
+@pytest.mark.parametrize(
+    ("conf", "why"),
+    [
+        ("rootfs: local:910/vm-910-disk-0.raw\n", "rootfs is on local (dir), which has no snap"),
+        (ROOTFS + "mp3: local:910/disk.raw,mp=/data\n", "mp3 is on local (dir), which has no"),
+        (ROOTFS + "mp0: /srv/data,mp=/data\n", "mp0 is /srv/data of the node, and Proxmox takes"),
+    ],
+)
+def test_a_container_that_surely_cannot_have_one_is_refused_with_the_way_out(conf, why):
+    (problem,) = check_snapshots(plan(conf), backups())
+    assert problem.startswith(f"pve1: CT 910 ct910: snapshot=true: {why}")
+    assert problem.endswith("leave snapshot=true out, and have a backup (vzdump 910)")
