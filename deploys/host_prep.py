@@ -1,8 +1,9 @@
 """Prepare the node: repair its AppArmor tunables, install and load the profiles that are named.
 
-    pyinfra inventory.py deploys/host_prep.py [--dry] [-y] [--data only=910,953]
+    pyinfra inventory.py deploys/host_prep.py [--dry] [-y] [--data only=910,953] [--data watch=true]
 
-Touches no container. harden.py does the same first.
+watch=true: a timer that tells the journal which containers do not carry their label; false removes
+it. Touches no container. harden.py does the same first.
 """
 
 from deploys import node
@@ -12,5 +13,5 @@ run = survey(containers=False)
 
 node.prepare(run)
 
-if run.plan.tunables or run.plan.profiles:
+if run.plan.tunables or run.plan.profiles or run.plan.watch:
     run.verdict()

@@ -6,10 +6,14 @@ from pyinfra import host
 
 from deploys.survey import Run
 from operations import apparmor
+from operations.watch import watch
 
 
 def prepare(run: Run) -> None:
-    """Repair the tunables, then install and load the profiles; nothing where all is right."""
+    """Repair the tunables, then install and load the profiles; then the watch over the labels.
+
+    Nothing where all is right.
+    """
     if run.plan.tunables:
         run.step(
             apparmor.tunables,
@@ -25,4 +29,11 @@ def prepare(run: Run) -> None:
             text=change.after,
             run=run.id,
             observed=run.node_apparmor,
+        )
+    if run.plan.watch:
+        run.step(
+            watch,
+            name="Watch over the containers' labels",
+            run=run.id,
+            change=run.plan.watch,
         )

@@ -31,6 +31,7 @@ from facts.docker import Dockers
 from facts.journal import Runs
 from facts.pct import Containers
 from facts.storage import Storage
+from facts.watch import Watch
 from phoenix.apparmor import ObservedAppArmor, profile_names
 from phoenix.backups import ObservedBackups, age_text, check_backups, check_snapshots
 from phoenix.config import Fleet, FleetError, parse_fleet
@@ -58,8 +59,11 @@ from phoenix.report import (
     tunables_lines,
 )
 from phoenix.storage import ObservedStorage
+from phoenix.watch import SCRIPT, SERVICE, TIMER, ObservedWatch, plan_watch, wanted_text
 
 TEMPLATES = Path(__file__).parents[1] / "templates/apparmor"
+NODE = Path(__file__).parents[1] / "templates/node"
+WATCH = {SCRIPT: "watch.sh", SERVICE: "watch.service", TIMER: "watch.timer"}
 
 T = TypeVar("T")
 
@@ -164,6 +168,7 @@ def survey(containers: bool = True) -> Run:
     with lock:
         if state not in _runs:
             run = _survey(state)
+            _plan_watch(run)
             ages = _check_fallbacks(run) if containers else {}
             if run.problems:
                 raise DeployError("\n".join(run.problems))
@@ -253,6 +258,20 @@ def _survey(state: State) -> Run:
         plans[host] = set_apart(plan(host, observed), runs[host].unsettled, wanted)
     run_id = new_run_id(datetime.now(UTC), secrets.randbits(16))
     return Run(state, run_id, options, fleet, pct, apparmor, plans, plan)
+
+
+def _plan_watch(run: Run) -> None:
+    """Add what changes of the watch to the plans; no command unless `watch` is given."""
+    asked = run.options.watch
+
+    def observed(host: Host) -> ObservedWatch:
+        return ObservedWatch() if asked is None else host.get_fact(Watch)
+
+    texts = {path: (NODE / name).read_text() for path, name in WATCH.items()}
+    for host, found in ask(run.state, observed).items():
+        wanted = wanted_text(run.fleet, run.options, run.pct[host])
+        change = plan_watch(asked, wanted, run.pct[host], found, texts)
+        run.plans[host] = replace(run.plans[host], watch=change)
 
 
 def _check_fallbacks(run: Run) -> dict[Host, dict[int, str]]:

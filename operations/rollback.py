@@ -10,7 +10,7 @@ from pyinfra.api import QuoteString, StringCommand, operation
 from operations.diff import show_diff
 from operations.transaction import RUNS
 from phoenix.journal import check_run_id
-from phoenix.plan import FileChange
+from phoenix.plan import PutBack
 from phoenix.rollback import digest
 
 PUT_BACK = Path(__file__).parents[1] / "templates/node/put-back.sh"
@@ -36,7 +36,7 @@ def begin(run: str, undoes: str) -> Generator[StringCommand, None, None]:
 
 
 @operation()
-def put_back(change: FileChange, run: str, undoes: str) -> Generator[StringCommand, None, None]:
+def put_back(change: PutBack, run: str, undoes: str) -> Generator[StringCommand, None, None]:
     """Give a file of the node back what a run replaced, or take away what it brought.
 
     + change: the file, as it is and as it shall be

@@ -91,12 +91,16 @@ class ObservedContainer:
 
 @dataclass(frozen=True)
 class ObservedPct:
-    """The containers of a node, and on which node of the cluster the others are."""
+    """The containers of a node, and on which node of the cluster the others are.
+
+    `wanted`: the labels that the node's watch looks for, None without one (`phoenix.watch`).
+    """
 
     node: str
     containers: Mapping[int, ObservedContainer] = field(default_factory=dict)
     elsewhere: Mapping[int, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    wanted: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`: plain values; confs as their text."""
@@ -105,6 +109,7 @@ class ObservedPct:
             "containers": {ctid: _plain(ct) for ctid, ct in self.containers.items()},
             "elsewhere": dict(self.elsewhere),
             "problems": list(self.problems),
+            "wanted": self.wanted,
         }
 
 
@@ -122,6 +127,7 @@ def parse_containers(lines: list[str]) -> ObservedPct:
     ours: dict[int, str | None] = {}
     elsewhere: dict[int, str] = {}
     problems: list[str] = []
+    wanted = None
     for line in lines:
         match line.split(" "):
             case ["node", name]:
@@ -136,6 +142,8 @@ def parse_containers(lines: list[str]) -> ObservedPct:
                 ours[int(ctid)] = _text(text)
             case ["elsewhere", ctid, name] if ctid.isdecimal():
                 elsewhere[int(ctid)] = _text(name) or ""
+            case ["wanted", text]:
+                wanted = _text(text)
             case ["problem", text]:
                 problems.append(_text(text) or "")
             case _:
@@ -157,7 +165,7 @@ def parse_containers(lines: list[str]) -> ObservedPct:
             live=lives.get(number),
             ours=ours.get(number),
         )
-    return ObservedPct(node, containers, elsewhere, tuple(problems))
+    return ObservedPct(node, containers, elsewhere, tuple(problems), wanted)
 
 
 def _live(fuse: str, keyctl: str, config: str | None) -> Live:

@@ -58,6 +58,7 @@ class Options(BaseModel):
     `restart=never`: change the conf, leave the container running as it is;
     `require_backup`: refuse a run that would change a container without a backup of the last so
     many hours; `snapshot`: have Proxmox take a snapshot of each container before it is changed;
+    `watch`: install or remove the timer that warns of labels that are not the wanted ones;
     `force`: go on where a check stops and says that this helps; `strict`: audit fails on any
     finding; `run`: what rollback undoes, by default the last one; `list`: show the runs only.
     """
@@ -71,6 +72,7 @@ class Options(BaseModel):
     restart: Literal["auto", "never"] = "auto"
     require_backup: Annotated[int | None, BeforeValidator(_hours)] = None
     snapshot: StrictBool = False
+    watch: StrictBool | None = None
     force: StrictBool = False
     strict: StrictBool = False
     run: Annotated[str | None, BeforeValidator(_run)] = None

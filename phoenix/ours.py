@@ -15,11 +15,15 @@ from phoenix.raw_keys import RawKey
 
 @dataclass(frozen=True)
 class Ours:
-    """Features (name to value), raw lines and devices (values of `devN`) that runs added."""
+    """Features (name to value), raw lines and devices (values of `devN`) that runs added.
+
+    `profile`: the host half of the label under which the last run proved it, "" for none.
+    """
 
     features: Mapping[str, str] = field(default_factory=dict)
     raw: tuple[RawKey, ...] = ()
     devices: tuple[str, ...] = ()
+    profile: str = ""
 
     @classmethod
     def parse(cls, text: str | None) -> Ours:
@@ -28,7 +32,8 @@ class Ours:
             data = json.loads(text or "{}")
             features = {str(name): str(value) for name, value in data["features"].items()}
             raw = tuple(RawKey(str(key), str(value)) for key, value in data["raw"])
-            return cls(features, raw, tuple(str(device) for device in data["devices"]))
+            devices = tuple(str(device) for device in data["devices"])
+            return cls(features, raw, devices, str(data.get("profile", "")))
         except (ValueError, KeyError, TypeError, AttributeError):
             return cls()
 
@@ -38,5 +43,6 @@ class Ours:
             "features": dict(self.features),
             "raw": [[raw.key, raw.value] for raw in self.raw],
             "devices": list(self.devices),
+            "profile": self.profile,
         }
         return json.dumps(data, indent=1) + "\n"

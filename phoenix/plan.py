@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from phoenix.apparmor import (
     MARKER,
@@ -66,6 +67,24 @@ class ContainerChange:
 
 @dataclass(frozen=True)
 class FileChange:
+    """A file to write or remove: its text now and then (None: not there), and its mode."""
+
+    path: str
+    before: str | None
+    after: str | None
+    mode: str
+
+
+@dataclass(frozen=True)
+class WatchChange:
+    """What changes of a node's watch (`phoenix.watch`): files, and what becomes of its timer."""
+
+    timer: Literal["on", "off", "keep"]
+    files: tuple[FileChange, ...] = ()
+
+
+@dataclass(frozen=True)
+class PutBack:
     """A file of the node that goes back: its text now and as it shall be, None for none.
 
     `digest`: SHA-256 of what is there now.
@@ -104,15 +123,15 @@ class NodePlan:
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     tunables: TunablesChange | None = None
-    files: tuple[FileChange, ...] = ()
+    files: tuple[PutBack, ...] = ()
     unsettled: tuple[Unsettled, ...] = ()
+    watch: WatchChange | None = None
 
     @property
     def empty(self) -> bool:
         """Nothing to do."""
-        return not (
-            self.tunables or self.profiles or self.containers or self.files or self.unsettled
-        )
+        changes = (self.tunables, self.profiles, self.containers, self.watch)
+        return not any((*changes, self.files, self.unsettled))
 
 
 @dataclass
@@ -329,7 +348,8 @@ def _plan_container(
         restart,
         container.docker,
         (*plan.reasons, *due),
-        plan.ours,
+        # what only its next start makes true is not proven
+        plan.ours if observed.running and not restart else replace(plan.ours, profile=profile),
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from phoenix.apparmor import Label
+from phoenix.apparmor import Label, generated_profile
+from phoenix.conf_plan import PROFILE
 from phoenix.config import Container, Fleet
 from phoenix.docker import ObservedDocker
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
+from phoenix.ours import Ours
 from phoenix.plan import ContainerChange, NodePlan, host_profile, wanted_profile
 
 HARDEN = "pyinfra inventory.py deploys/harden.py"
@@ -44,6 +46,9 @@ def plan_lines(plan: NodePlan, backups: Mapping[int, str] | None = None) -> Iter
     yield from tunables_lines(plan)
     for profile in plan.profiles:
         yield f"{plan.node}: profile {profile.name}: {profile.reason}"
+    if plan.watch:
+        words = {"on": "installed", "off": "removed", "keep": "other labels are wanted"}
+        yield f"{plan.node}: watch: {words[plan.watch.timer]}"
     if plan.containers:
         yield f"{plan.node}: {_count(plan.containers)}, one after another:"
         rows = [["#", "CTID", "NAME", "RESTART", *(["BACKUP"] if backups else []), "WHY"]]
@@ -114,6 +119,9 @@ def _verdict(
         if label and not label.confined:
             return False, f"not in {options.fleet}: add it there to have it confined"
         return True, f"not in {options.fleet}"
+    if why := _fell_out(host_profile(container, options), observed, label):
+        again = f"{HARDEN} --data only={observed.ctid}"
+        return False, f"fell out of confinement, as after a rollback or restore: {why}: {again}"
     if wanted_profile(container, options) == "unconfined" and not (label and label.confined):
         return False, "unconfined on request: phoenix adopt names a profile in the fleet file"
     if drift:
@@ -126,6 +134,17 @@ def _verdict(
     if docker and docker.state in ("dead", "hung"):
         return False, f"confined, but Docker is {docker.state}: journalctl -u docker in the guest"
     return True, "confined"
+
+
+def _fell_out(wanted: str, observed: ObservedContainer, label: Label | None) -> str | None:
+    """In what a container is no longer what a run of ours has proven, and still shall be."""
+    if not wanted or Ours.parse(observed.ours).profile != wanted:
+        return None
+    (named,) = observed.conf.main.raw(PROFILE)[-1:] or ("generated",)
+    profile = generated_profile(observed.ctid) if named == "generated" else named.split("//&")[0]
+    if profile != wanted:
+        return f"its conf says {named}"
+    return f"PID 1 runs as {label}" if label and label.profile != wanted else None
 
 
 def audit_lines(findings: Sequence[Finding]) -> Iterator[str]:

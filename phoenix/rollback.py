@@ -18,7 +18,7 @@ from phoenix.kept import Kept
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.ours import Ours
-from phoenix.plan import ContainerChange, FileChange, NodePlan, left_alone, waiting_keys
+from phoenix.plan import ContainerChange, NodePlan, PutBack, left_alone, waiting_keys
 from phoenix.pve_conf import PveConf
 from phoenix.take_back import take_back
 
@@ -158,7 +158,7 @@ def _file(
     runs: Sequence[RunRecord],
     kept: Kept,
     findings: _Findings,
-) -> FileChange | None:
+) -> PutBack | None:
     thing = change.thing
     now = kept.now.get(thing.path)
     found = digest(now)
@@ -179,7 +179,7 @@ def _file(
     if change.before != NONE and change.before not in kept.files:
         findings.problems.append(f"{thing}: what was there before run {run} is not kept")
         return None
-    return FileChange(thing.path, now, kept.files.get(change.before), found)
+    return PutBack(thing.path, now, kept.files.get(change.before), found)
 
 
 def digest(text: str | None) -> str:

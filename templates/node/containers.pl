@@ -6,6 +6,7 @@
 #   conf CTID TEXT                the conf, byte for byte
 #   live CTID FUSE KEYCTL TEXT    yes|no|- twice, then the configuration it was started with
 #   ours CTID TEXT                what our runs brought into the conf, see phoenix/ours.py
+#   wanted TEXT                   the labels that the node's watch looks for
 #   elsewhere CTID NODE           a container of another node of the cluster
 #   problem TEXT
 use strict;
@@ -127,6 +128,9 @@ print("node ", encode($node), "\n");
 if (!-d "$pve/lxc") {
     print("problem ", encode("no-pve: $pve/lxc is not there; is this a Proxmox VE node?"), "\n");
 }
+
+my $wanted = slurp("$root/var/lib/phoenix-harden/wanted");
+print("wanted ", encode($wanted), "\n") if defined($wanted);
 
 my $ha = ha_states();
 my %here;

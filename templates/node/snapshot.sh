@@ -24,10 +24,12 @@ main() {
     ct=$1
     name=$2
     conf=$root/etc/pve/lxc/$ct.conf
-    mkdir -p "$root/var/lib/phoenix-harden"
-    exec 9>>"$root/var/lib/phoenix-harden/lock"
+    lock=$root/var/lib/phoenix-harden/lock
+    mkdir -p "${lock%/*}"
+    exec 9>>"$lock"
     flock -w 600 9 ||
-        refuse 'another run works on this node for more than 10 minutes: try again later'
+        refuse "$(cat "$lock") works on this node for more than 10 minutes: try again later"
+    echo "run ${name#phoenix-}, CT $ct" >"$lock"
     # neither our stdin nor our lock is pct's business
     said=$(pct snapshot "$ct" "$name" --description "$3" </dev/null 9>&- 2>&1 | tr '\n' ' ')
     said=${said% }

@@ -23,6 +23,7 @@ class FakeNode:
     label: str = "unconfined"
     apparmor: list[str] = field(default_factory=lambda: list(APPARMOR))
     dockers: list[str] = field(default_factory=list)
+    wanted: str | None = None
     responses: dict[str, object] = field(default_factory=dict)
 
     def host(self) -> tuple[str, dict[str, object]]:
@@ -41,6 +42,8 @@ class FakeNode:
 
     def _containers(self) -> list[str]:
         lines = [f"node {self.name}"]
+        if self.wanted is not None:
+            lines.append(f"wanted {quote(self.wanted)}")
         for ctid, conf in self.confs.items():
             lines.append(f"ct {ctid} running {ctid} 1795308303 {quote(self.label)} -")
             lines.append(f"conf {ctid} {quote(conf)}")

@@ -13,3 +13,36 @@ def test_it_installs_the_profiles_and_speaks_of_no_container(pyinfra):
     assert "Starting operation: AppArmor profile lxc-docker-nested" in done.stderr
     assert "CT 910" not in done.stderr
     assert done.commands == []
+
+
+def test_the_watch_is_installed_only_where_it_is_asked_for(pyinfra):
+    node = FakeNode("pve1", {910: CONF.format(name="portainer")})
+    done = pyinfra("host_prep", node, fleet=FLEET, watch="true")
+    assert done.code == 0, done.stderr
+    assert "pve1: watch: installed" in done.stderr
+    assert "Starting operation: Watch over the containers' labels" in done.stderr
+    assert "pve1: watch" not in pyinfra("host_prep", node, fleet=FLEET).stderr
+
+
+def test_dry_shows_the_files_of_the_watch_as_diffs(pyinfra):
+    node = FakeNode("pve1", {910: CONF.format(name="portainer")})
+    done = pyinfra("host_prep", node, fleet=FLEET, watch="true", flags=("--dry",))
+    assert "/etc/systemd/system/phoenix-harden-watch.service (new)" in done.stderr
+    assert "+ ExecStart=/usr/local/lib/phoenix-harden/watch" in done.stderr
+    assert "+ 910 lxc-docker-nested enforce" in done.stderr
+
+
+def test_a_watch_that_is_there_learns_of_other_labels_by_any_run(pyinfra):
+    node = FakeNode("pve1", {910: CONF.format(name="portainer")}, wanted="910 lxc-old enforce\n")
+    done = pyinfra("host_prep", node, fleet=FLEET, flags=("--dry",))
+    assert done.code == 0, done.stderr
+    assert "pve1: watch: other labels are wanted" in done.stderr
+    assert "- 910 lxc-old enforce" in done.stderr
+    assert "+ 910 lxc-docker-nested enforce" in done.stderr
+
+
+def test_removing_a_watch_that_is_not_there_is_nothing_to_do(pyinfra):
+    done = pyinfra("host_prep", FakeNode("pve1", {}), fleet=FLEET, watch="false")
+    assert done.code == 0, done.stderr
+    assert "pve1: nothing to change" in done.stderr
+    assert "Starting operation" not in done.stderr

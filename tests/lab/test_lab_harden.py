@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 
@@ -30,6 +31,17 @@ def test_every_docker_container_is_confined_and_proven(hardened):
     for ctid in DOCKERS:
         assert f"CT {ctid}: ok PID 1 runs as {ENFORCED}" in done.stderr
         assert f"CT {ctid}: ok a container of our own runs and answers" in done.stderr
+
+
+def test_they_went_one_after_another_what_others_depend_on_first(hardened):
+    _, done, _ = hardened
+    order = ["953", "952", "954", "956", "910", "960"]
+    assert re.findall(r"CT (\d+): done", done.stderr) == order
+    assert re.findall(r"^(\d+) +\S+ +done$", done.stderr, re.MULTILINE) == order
+    places = [f"{place}  {ctid} " for place, ctid in enumerate(order, 1)]
+    table = [line for line in done.stderr.splitlines() if line.startswith(tuple(places))]
+    assert [line[: len(place)] for line, place in zip(table, places, strict=True)] == places
+    assert ["yes" in line for line in table] == [True] * 5 + [False]
 
 
 @pytest.mark.parametrize("ctid", DOCKERS)
@@ -179,6 +191,8 @@ def test_a_container_whose_docker_breaks_gets_its_old_conf_back_and_the_run_stop
     assert "CT 956: FAILED a container of our own runs" in done.stderr
     assert "CT 956: restored: the old conf is back" in done.stderr
     assert "Grand total" in done.stderr
+    assert re.search(r"^956 .* restored: the old conf is back", done.stderr, re.MULTILINE)
+    assert re.search(r"^952 .* not begun$", done.stderr, re.MULTILINE)
     assert {ctid: conf(clean_lab, ctid) for ctid in (956, 952)} == before
     assert clean_lab.label(956) == "unconfined"
     assert hello(clean_lab, 956) == "it works"

@@ -42,6 +42,7 @@ def test_keys_of_pyinfras_own_command_line_are_not_ours_to_judge():
         ({"require_backup": 0}, "--data require_backup=0: write a number of hours"),
         ({"require_backup": True}, "--data require_backup=True: write a number of hours"),
         ({"require_backup": "2d"}, "--data require_backup=2d: write a number of hours"),
+        ({"watch": "on"}, "--data watch=on: write true or false"),
         ({"snapshot": 1}, "--data snapshot=1: write true or false"),
         ({"restart": "maybe"}, "--data restart=maybe: Input should be 'auto' or 'never'"),
         ({"profile": "lxc_docker_nested"}, "--data profile=lxc_docker_nested: write a profile's"),

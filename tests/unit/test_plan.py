@@ -9,6 +9,7 @@ from phoenix.apparmor import MARKER, ObservedAppArmor
 from phoenix.config import parse_fleet
 from phoenix.observed import Live, ObservedContainer, ObservedPct
 from phoenix.options import Options
+from phoenix.ours import Ours
 from phoenix.plan import absent_note, check_selection, plan_node
 from phoenix.pve_conf import PveConf
 from phoenix.storage import ObservedStorage
@@ -157,6 +158,22 @@ def test_a_stopped_container_changes_and_stays_stopped():
     (change,) = plan(node(container(label=None))).containers
     assert change.conf_changes
     assert not change.restart
+
+
+@pytest.mark.parametrize(
+    ("label", "restart", "noted"),
+    [
+        ("unconfined", "auto", "lxc-docker-nested"),
+        (None, "auto", "lxc-docker-nested"),
+        ("unconfined", "never", ""),
+    ],
+    ids=["proven", "stopped", "restart=never"],
+)
+def test_the_note_of_a_run_names_the_profile_unless_the_container_goes_on_without(
+    label, restart, noted
+):
+    (change,) = plan(node(container(label=label)), options=Options(restart=restart)).containers
+    assert Ours.parse(change.ours.render()).profile == noted
 
 
 @pytest.mark.parametrize(

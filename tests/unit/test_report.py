@@ -1,6 +1,7 @@
 """What an operator reads."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,7 @@ from phoenix.config import parse_fleet
 from phoenix.docker import ObservedDocker, parse_dockers
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
+from phoenix.ours import Ours
 from phoenix.plan import ContainerChange, NodePlan
 from phoenix.pve_conf import PveConf
 from phoenix.report import audit_lines, audit_node, outcome, plan_lines, result_lines
@@ -68,6 +70,41 @@ def test_a_confined_container_with_a_living_docker_is_ok():
 def test_each_state_has_a_verdict_that_says_what_to_do(found, ok, verdict):
     assert found.ok == ok
     assert found.verdict.startswith(verdict)
+
+
+NAMED = "hostname: portainer\nlxc.apparmor.profile: lxc-docker-nested\n"
+PROVEN = Ours(profile="lxc-docker-nested").render()
+
+
+@pytest.mark.parametrize(
+    ("label", "conf", "why"),
+    [
+        ("unconfined", "lxc.apparmor.profile: unconfined\n", "its conf says unconfined"),
+        (None, "hostname: portainer\n", "its conf says generated"),
+        ("unconfined", NAMED, "PID 1 runs as unconfined"),
+    ],
+    ids=["rolled back", "restored and stopped", "profile unloaded"],
+)
+def test_what_our_run_has_confined_and_is_not_any_more_is_told_apart_from_drift(label, conf, why):
+    observed = replace(container(label, conf), ours=PROVEN)
+    found = finding(observed, drift=("profile: unconfined becomes lxc-docker-nested",))
+    assert not found.ok
+    assert found.verdict == (
+        f"fell out of confinement, as after a rollback or restore: {why}: "
+        "pyinfra inventory.py deploys/harden.py --data only=910"
+    )
+
+
+def test_a_fleet_file_that_names_another_profile_now_is_drift():
+    observed = replace(container(conf=NAMED), ours=PROVEN)
+    entry = {**DOCKER, "apparmor_profile": "lxc-phoenix-v2"}
+    assert finding(observed, entry, drift=("profile: a becomes b",)).verdict.startswith("drift")
+
+
+def test_a_stacked_container_has_not_fallen_out():
+    label = "lxc-docker-nested//&:lxc-910_<-var-lib-lxc>:unconfined (enforce)"
+    conf = NAMED.replace("nested", "nested//&:lxc-910_<-var-lib-lxc>:unconfined")
+    assert finding(replace(container(label, conf), ours=PROVEN)).ok
 
 
 def test_the_table_has_a_column_of_nodes_only_where_there_are_several():

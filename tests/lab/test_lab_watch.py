@@ -1,0 +1,83 @@
+"""What comes before a run and after it: something to fall back on, and a watch over the labels."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from on_node import conf, pyinfra, state
+
+pytestmark = pytest.mark.lab
+
+LABEL = "lxc-953_</var/lib/lxc> (enforce)"
+
+
+@pytest.fixture(scope="module")
+def watched(lab):
+    """CT 953 with a new backup, hardened; its node with the watch, whose timer stands still."""
+    lab.reset()
+    dump = "/var/lib/vz/dump/vzdump-lxc-953-$(date +%Y_%m_%d-%H_%M_%S).tar.zst"
+    lab.ssh(f"mkdir -p /var/lib/vz/dump && echo all of it >{dump}")
+    done = pyinfra("harden", "-y", only=953, require_backup=24, watch="true")
+    assert done.returncode == 0, done.stderr
+    assert lab.ssh("systemctl is-enabled phoenix-harden-watch.timer").stdout == "enabled\n"
+    # it looks when we do
+    lab.ssh("systemctl stop phoenix-harden-watch.timer")
+    return lab, done
+
+
+def warnings(node):
+    """What one look of the watch writes into the journal, and how urgent it is."""
+    node.ssh("journalctl --rotate -q; journalctl --vacuum-time=1s -q")
+    cursor = node.ssh("journalctl -n 0 --show-cursor | tail -n 1").stdout.split("cursor: ")[1]
+    node.ssh("systemctl start phoenix-harden-watch.service && journalctl --sync")
+    ask = f"journalctl -t phoenix-harden-watch -o json --after-cursor='{cursor.strip()}'"
+    entries = [json.loads(line) for line in node.ssh(ask).stdout.splitlines()]
+    return [(entry["MESSAGE"], entry["PRIORITY"]) for entry in entries]
+
+
+def test_without_a_backup_or_snapshots_nothing_is_begun_and_all_is_said_at_once(clean_lab):
+    before = state(clean_lab)
+    done = pyinfra("harden", "-y", only="953,956", require_backup=24, snapshot="true")
+    assert done.returncode == 1
+    for ctid in (953, 956):
+        assert f"CT {ctid} " in done.stderr
+        assert f"no backup, require_backup=24 (hours): vzdump {ctid} makes one" in done.stderr
+    assert done.stderr.count("snapshot=true: rootfs is on local (dir), which has no snaps") == 2
+    assert state(clean_lab) == before
+
+
+def test_a_new_backup_lets_the_run_begin_and_its_age_is_shown(watched):
+    _, done = watched
+    assert "#  CTID  NAME             RESTART  BACKUP  WHY" in done.stderr
+    assert "1  953   Nginx-VscodeRag  yes      0 min   profile: unconfined" in done.stderr
+    assert "953   Nginx-VscodeRag  done" in done.stderr
+
+
+def test_the_watch_names_each_running_container_that_lacks_its_label_and_no_other(watched):
+    node, _ = watched
+    found = warnings(node)
+    assert [message.split()[1] for message, _ in found] == ["910", "952", "954", "956"]
+    node.ssh("sed -i '/^lxc.apparmor/d;$a lxc.apparmor.profile: unconfined' /etc/pve/lxc/953.conf")
+    node.ssh("pct stop 953 && pct start 953")
+    (new,) = set(warnings(node)) - set(found)
+    assert new == (
+        f"CT 953 runs as unconfined, not as {LABEL}: harden --data only=953 confines it",
+        "4",
+    )
+    audit = pyinfra("audit", "-y", only=953).stderr
+    assert "!!  fell out of confinement, as after a rollback or restore: its conf says" in audit
+
+
+def test_the_watch_is_put_right_where_it_is_not_and_goes_without_a_trace(watched):
+    node, _ = watched
+    again = pyinfra("host_prep", "-y", watch="true", only=953)
+    assert "pve-lab: watch: installed" in again.stderr
+    node.ssh("systemctl is-active phoenix-harden-watch.timer")
+    assert "nothing to change" in pyinfra("host_prep", "-y", watch="true", only=953).stderr
+    done = pyinfra("host_prep", "-y", watch="false", only=953)
+    assert done.returncode == 0, done.stderr
+    look = "find /etc/systemd /usr/local /var/lib/phoenix-harden -name '*watch*' -o -name wanted"
+    left = node.ssh(f"{look} | grep -v /runs/; systemctl list-timers --all | grep phoenix", False)
+    assert left.stdout == ""
+    assert "unconfined" in conf(node, 953)

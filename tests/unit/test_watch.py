@@ -1,0 +1,101 @@
+"""What changes of a node's watch."""
+
+import json
+
+import pytest
+
+from phoenix.config import parse_fleet
+from phoenix.observed import ObservedContainer, ObservedPct
+from phoenix.options import Options
+from phoenix.pve_conf import PveConf
+from phoenix.watch import (
+    SCRIPT,
+    SERVICE,
+    TIMER,
+    WANTED,
+    ObservedWatch,
+    plan_watch,
+    wanted_text,
+)
+
+DOCKER = {"features": ["docker"], "apparmor_profile": "lxc-docker-nested"}
+TEXTS = {SCRIPT: "script", SERVICE: "service", TIMER: "timer"}
+LABELS = "910 lxc-docker-nested enforce\n"
+THERE = {**TEXTS, WANTED: LABELS}
+
+
+def node(*ctids, wanted=None):
+    containers = {
+        ctid: ObservedContainer(ctid, PveConf(""), False, None, None, None, "pve1")
+        for ctid in ctids
+    }
+    return ObservedPct("pve1", containers, wanted=wanted)
+
+
+def wanted(options=None, ctids=(910, 952, 953), **fleet):
+    entries = {ctid.removeprefix("ct"): entry for ctid, entry in fleet.items()}
+    text = json.dumps({"lxc_configs": entries}).encode()
+    return wanted_text(parse_fleet(text), options or Options(), node(*ctids))
+
+
+def plan(asked, observed=None, labels=LABELS, pct=None):
+    return plan_watch(asked, labels, pct or node(), observed or ObservedWatch(), TEXTS)
+
+
+def test_each_container_of_the_file_on_the_node_has_its_label_and_the_unconfined_none():
+    assert wanted(
+        ct953={"apparmor_profile": "generated"},
+        ct910=DOCKER,
+        ct952={"apparmor_profile": "unconfined"},
+        ct999=DOCKER,
+    ) == ("910 lxc-docker-nested enforce\n953 lxc-953_</var/lib/lxc> enforce\n")
+
+
+def test_the_profile_of_the_command_line_counts_for_the_selected_ones_only():
+    options = Options(only=(910,), profile="lxc-mine")
+    assert wanted(options, ct910=DOCKER, ct952=DOCKER) == (
+        "910 lxc-mine enforce\n952 lxc-docker-nested enforce\n"
+    )
+
+
+def test_where_nobody_asks_and_none_is_installed_nothing_happens():
+    assert plan(None) is None
+
+
+def test_an_installed_watch_learns_what_is_wanted_now():
+    change = plan(None, pct=node(wanted="910 lxc-old enforce\n"))
+    assert (change.timer, [file.path for file in change.files]) == ("keep", [WANTED])
+    assert plan(None, pct=node(wanted=LABELS)) is None
+
+
+def test_installing_it_writes_all_files_and_switches_the_timer_on():
+    change = plan(True)
+    assert change.timer == "on"
+    assert {file.path: (file.before, file.after, file.mode) for file in change.files} == {
+        SCRIPT: (None, "script", "755"),
+        SERVICE: (None, "service", "644"),
+        TIMER: (None, "timer", "644"),
+        WANTED: (None, LABELS, "600"),
+    }
+
+
+def test_what_is_installed_and_on_changes_nothing():
+    assert plan(True, ObservedWatch(THERE, timer=True)) is None
+
+
+def test_a_timer_that_somebody_switched_off_is_switched_on():
+    change = plan(True, ObservedWatch(THERE, timer=False))
+    assert (change.timer, change.files) == ("on", ())
+
+
+@pytest.mark.parametrize(("path", "timer"), [(SCRIPT, "keep"), (SERVICE, "on"), (TIMER, "on")])
+def test_another_version_is_replaced_and_systemd_told_of_units_alone(path, timer):
+    change = plan(True, ObservedWatch({**THERE, path: "old"}, timer=True))
+    assert (change.timer, [file.path for file in change.files]) == (timer, [path])
+
+
+def test_removing_it_takes_every_file_and_what_is_not_there_costs_nothing():
+    change = plan(False, ObservedWatch(THERE, timer=True))
+    assert change.timer == "off"
+    assert {file.path: file.after for file in change.files} == dict.fromkeys(THERE)
+    assert plan(False) is None
