@@ -144,12 +144,12 @@ class Run:
         """The table of a node's containers; nothing where none was to change."""
         results = []
         for change in self.plans[host].containers:
-            begun = [s for s in self.containers.get((host, change.ctid), ()) if s.executed]
-            if not begun:
-                results.append((change, "not begun"))
-                continue
-            last = begun[-1]
-            results.append((change, outcome(change.ctid, last.stdout_lines, last.did_succeed())))
+            steps = self.containers.get((host, change.ctid), [])
+            failed = [step for step in steps if step.is_complete() and step.did_error()]
+            # the last one is its commit
+            for step in (failed or steps)[-1:]:
+                said = (change.ctid, step.stdout_lines, not failed) if step.executed else None
+                results.append((change, outcome(*said) if said else "not begun"))
         return result_lines(self.plans[host].node, results) if results else ()
 
 

@@ -181,7 +181,7 @@ def outcome(ctid: int, lines: Sequence[str], succeeded: bool) -> str:
         return f"refused: {last}"
     if "puts the old state back" in mine:
         return f"failed: {last}"
-    return f"not known, the node may still be at it: {AUDIT} tells what came of it"
+    return f"failed or cut off, the node may still be at it: {AUDIT} tells what came of it"
 
 
 def _count(containers: Sequence[object]) -> str:

@@ -16,7 +16,10 @@ APPARMOR = ["enabled Y", "parser 4.1.0", "abi 4.0"]
 
 @dataclass
 class FakeNode:
-    """A node that answers facts; commands that no answer is scripted for succeed silently."""
+    """A node that answers facts; commands that no answer is scripted for succeed silently.
+
+    Each answer takes `delay` seconds.
+    """
 
     name: str
     confs: Mapping[int, str]
@@ -24,6 +27,7 @@ class FakeNode:
     apparmor: list[str] = field(default_factory=lambda: list(APPARMOR))
     dockers: list[str] = field(default_factory=list)
     wanted: str | None = None
+    delay: float = 0
     responses: dict[str, object] = field(default_factory=dict)
 
     def host(self) -> tuple[str, dict[str, object]]:
@@ -36,7 +40,7 @@ class FakeNode:
         return f"@fake/{self.name}", {
             # the first match wins: a case may answer a fact differently
             "fake_responses": {**self.responses, **facts, **self.responses},
-            "fake_delay": 0,
+            "fake_delay": self.delay,
             "fake_delay_jitter": 0,
         }
 

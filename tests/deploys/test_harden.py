@@ -234,6 +234,15 @@ def test_a_snapshot_that_fails_refuses_its_container_and_stops_the_run(pyinfra):
     assert "952   ct952  not begun" in done.stderr
 
 
+def test_a_container_that_came_to_its_snapshot_and_not_to_its_commit_has_not_begun(pyinfra):
+    refused = {"success": False, "stdout": "CT 910: refused: no snapshot was taken (why): do this"}
+    responses = {"--unit=phoenix-harden-snapshot-910": refused}
+    slow = pve(ctids=(910,), responses=responses, delay=0.2)
+    done = pyinfra("harden", slow, pve("pve2", ctids=(952,)), fleet=FLEET, snapshot="true")
+    assert (done.code, sorted(done.commands)) == (1, ["910", "952"])
+    assert "952   ct952  not begun" in done.stderr
+
+
 BACKUPS = ["now 2026-11-22T02:00:00Z", "storage local dir", "backup 910 2026-11-22T00:00:00Z local"]
 
 

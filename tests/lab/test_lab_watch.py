@@ -28,7 +28,6 @@ def watched(lab):
 
 def warnings(node):
     """What one look of the watch writes into the journal, and how urgent it is."""
-    node.ssh("journalctl --rotate -q; journalctl --vacuum-time=1s -q")
     cursor = node.ssh("journalctl -n 0 --show-cursor | tail -n 1").stdout.split("cursor: ")[1]
     node.ssh("systemctl start phoenix-harden-watch.service && journalctl --sync")
     ask = f"journalctl -t phoenix-harden-watch -o json --after-cursor='{cursor.strip()}'"

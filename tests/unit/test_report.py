@@ -153,8 +153,8 @@ def test_the_results_are_one_line_for_each_container():
         (["somebody changed it: nothing was changed"], False, "refused: somebody changed it: n"),
         (["puts the old state back", "restored: the old conf"], False, "restored: the old conf"),
         (["puts the old state back", "not healthy: look"], False, "failed: not healthy: look"),
-        (["ok restarts (16 s)"], False, "not known, the node may still be at it: "),
-        ([], False, "not known, the node may still be at it: "),
+        (["ok restarts (16 s)"], False, "failed or cut off, the node may still be at it: "),
+        ([], False, "failed or cut off, the node may still be at it: "),
     ],
 )
 def test_what_became_of_a_container_is_what_its_script_said_last(said, succeeded, result):
