@@ -26,6 +26,7 @@ from pyinfra.context import ctx_host, ctx_state
 from pyinfra.operations import python
 
 from facts.apparmor import AppArmor
+from facts.audit import Denials
 from facts.backups import Backups
 from facts.docker import Dockers
 from facts.journal import Runs
@@ -35,6 +36,8 @@ from facts.watch import Watch
 from phoenix.apparmor import ObservedAppArmor, profile_names
 from phoenix.backups import ObservedBackups, age_text, check_backups, check_snapshots
 from phoenix.config import Fleet, FleetError, parse_fleet
+from phoenix.denial_lines import denial_lines
+from phoenix.denials import ObservedDenials, denial_starts, group_denials
 from phoenix.journal import new_run_id
 from phoenix.observed import ObservedPct
 from phoenix.options import Options, OptionsError, parse_options
@@ -184,7 +187,8 @@ def survey(containers: bool = True) -> Run:
 def audit() -> None:
     """Show one table for all nodes, and with strict=true fail the nodes that have findings.
 
-    What would stop a hardening run is shown and does not stop the audit.
+    What would stop a hardening run is shown and does not stop the audit; what was denied is shown
+    and is no finding.
     """
     state = ctx_state.get()
     with lock:
@@ -204,6 +208,10 @@ def audit() -> None:
         show(run.problems)
         show(line for plan in run.plans.values() for line in tunables_lines(plan))
         show(audit_lines([finding for found in findings.values() for finding in found]))
+        denials = ask(state, lambda host: _denials(host, run))
+        for host, pct in run.pct.items():
+            groups = group_denials(denials[host], pct.containers, run.options)
+            show(denial_lines(pct.node, denials[host], groups, run.options))
         if run.options.strict:
             state.failed_hosts |= {
                 host
@@ -306,6 +314,15 @@ def _storage(host: Host, paths: list[str]) -> ObservedStorage:
     if not paths:
         return ObservedStorage()
     return host.get_fact(Storage, paths=tuple(paths))
+
+
+def _denials(host: Host, run: Run) -> ObservedDenials:
+    """No command where no container runs and no time is given."""
+    since = run.options.since
+    starts = denial_starts(run.pct[host].containers.values(), run.options.only)
+    if since is None and not starts:
+        return ObservedDenials()
+    return host.get_fact(Denials, since=tuple(starts) if since is None else (since,))
 
 
 def _read_templates(own: str | None) -> dict[str, str]:

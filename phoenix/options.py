@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool, ValidationError
@@ -49,6 +50,24 @@ def _hours(value: object) -> int:
     return int(text)
 
 
+_AGO = re.compile(r"([1-9][0-9]{0,4})([mhdw])")
+_SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
+_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
+
+
+def _since(value: object) -> int:
+    """`2h` is 7200 seconds ago, -7200; a date or time is its seconds since the epoch."""
+    text = str(value)
+    if ago := _AGO.fullmatch(text):
+        return -int(ago[1]) * _SECONDS[ago[2]]
+    try:
+        # a time without a zone is the operator's own
+        return int(datetime.fromisoformat(_DATE.fullmatch(text)[0]).timestamp())  # type: ignore[index]
+    except (TypeError, ValueError, OverflowError, OSError):
+        hint = "write 45m, 2h, 3d or 1w, or a time like 2026-11-22T14:30"
+    raise ValueError(f"{hint} (not {value!r})")
+
+
 class Options(BaseModel):
     """The data keys of harden, host_prep, audit and rollback; all of them may be left out.
 
@@ -60,7 +79,8 @@ class Options(BaseModel):
     many hours; `snapshot`: have Proxmox take a snapshot of each container before it is changed;
     `watch`: install or remove the timer that warns of labels that are not the wanted ones;
     `force`: go on where a check stops and says that this helps; `strict`: audit fails on any
-    finding; `run`: what rollback undoes, by default the last one; `list`: show the runs only.
+    finding; `since`: audit shows what was denied from then on, seconds since the epoch or, below
+    zero, before now; `run`: what rollback undoes, by default the last one; `list`: show the runs.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -77,6 +97,7 @@ class Options(BaseModel):
     strict: StrictBool = False
     run: Annotated[str | None, BeforeValidator(_run)] = None
     list: StrictBool = False
+    since: Annotated[int | None, BeforeValidator(_since)] = None
 
 
 class OptionsError(ValueError):

@@ -28,6 +28,7 @@ class FakeNode:
     dockers: list[str] = field(default_factory=list)
     wanted: str | None = None
     delay: float = 0
+    denials: list[str] = field(default_factory=list)
     responses: dict[str, object] = field(default_factory=dict)
 
     def host(self) -> tuple[str, dict[str, object]]:
@@ -36,6 +37,7 @@ class FakeNode:
             "# Prints what this node knows": self._containers(),
             "# apparmor NAME...": self.apparmor,
             "# docker CTID...": self.dockers,
+            "# denials KINDS": self.denials,
         }
         return f"@fake/{self.name}", {
             # the first match wins: a case may answer a fact differently

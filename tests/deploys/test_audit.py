@@ -54,6 +54,35 @@ def test_what_would_stop_a_hardening_run_is_shown_and_does_not_stop_the_audit(py
     assert "runs as unconfined, not lxc-nobody-wrote-it (enforce)" in row(done)
 
 
+DENIED = (
+    'denial 3 1795308400.5 apparmor="DENIED" operation="create" class="net" '
+    'profile="lxc-docker-nested" comm="perl" family="vsock" sock_type="stream"'
+)
+
+
+def test_what_was_denied_is_shown_below_the_table_and_is_no_finding(pyinfra):
+    node = pve(
+        CONF.replace("unconfined", "lxc-docker-nested"),
+        label="lxc-docker-nested (enforce)",
+        dockers=["910 ok 26.1.5|overlay2"],
+        denials=["source audit.log", DENIED],
+    )
+    done = pyinfra("audit", node, fleet=FLEET, strict="true")
+    assert done.code == 0, done.stderr
+    below = done.stderr.partition("1 container, 0 to look at")[2]
+    assert "pve1: denied since each container's start (audit.log):" in below
+    assert "  CT 910: 3x create vsock stream by perl under lxc-docker-nested" in below
+    assert "`network vsock stream,` in a template of your own" in below
+    # asked from the container's start on
+    assert "denials 500 1795308303" in done.stderr
+
+
+def test_a_time_that_is_given_reaches_the_node(pyinfra):
+    done = pyinfra("audit", pve(denials=["source audit.log"]), fleet=FLEET, since="2h")
+    assert "denials 500 -7200" in done.stderr
+    assert "pve1: nothing was denied since the time given (audit.log)" in done.stderr
+
+
 def test_an_audit_has_no_operation(pyinfra):
     done = pyinfra("audit", pve(), fleet=FLEET)
     assert "Starting operation" not in done.stderr

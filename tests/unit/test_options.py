@@ -1,5 +1,7 @@
 """What `--data` gives."""
 
+from datetime import datetime
+
 import pytest
 
 from phoenix.options import Options, OptionsError, parse_options
@@ -27,6 +29,41 @@ def test_hours_arrive_as_a_number_or_a_text():
 
 def test_keys_of_pyinfras_own_command_line_are_not_ours_to_judge():
     assert parse_options({"ssh_user": "root", "ssh_key": "id"}) == Options()
+
+
+@pytest.mark.parametrize(
+    ("value", "since"),
+    [
+        ("45m", -2700),
+        ("2h", -7200),
+        ("3d", -259200),
+        ("1w", -604800),
+        ("2026-11-22T00:27:42Z", 1795307262),
+        ("2026-11-22 01:27+01:00", 1795307220),
+    ],
+)
+def test_a_time_is_seconds_since_the_epoch_or_before_now(value, since):
+    assert parse_options({"since": value}).since == since
+
+
+def test_a_time_without_a_zone_is_the_operators_own():
+    for value in ("2026-11-22", "2026-11-22T14:30"):
+        local = datetime.fromisoformat(value).timestamp()
+        assert parse_options({"since": value}).since == local
+
+
+@pytest.mark.parametrize(
+    "value", [7200, "2", "0h", "2 h", "-2h", "2y", "99999999w", "yesterday", "", True, ["2h"]]
+)
+def test_a_time_is_not_guessed(value):
+    with pytest.raises(OptionsError, match="write 45m, 2h, 3d or 1w, or a time like"):
+        parse_options({"since": value})
+
+
+@pytest.mark.parametrize("value", ["2026-13-01", "2026-11-22T25:00", "20261122", "2026-W47-1"])
+def test_a_date_that_is_none_is_refused(value):
+    with pytest.raises(OptionsError, match="write 45m"):
+        parse_options({"since": value})
 
 
 @pytest.mark.parametrize(

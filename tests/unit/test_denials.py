@@ -1,0 +1,282 @@
+"""What was denied: read from audit lines, laid at a container's door, grouped, explained."""
+
+from pathlib import Path
+
+import pytest
+
+from phoenix.denial_lines import denial_lines
+from phoenix.denials import (
+    Denial,
+    ObservedDenials,
+    denial_starts,
+    group_denials,
+    parse_denials,
+    read_line,
+)
+from phoenix.observed import ObservedContainer
+from phoenix.options import Options
+from phoenix.pve_conf import PveConf
+
+SAMPLES = Path(__file__).parents[3] / "shared/reference/apparmor/audit-samples.txt"
+NESTED = "lxc-docker-nested"
+FILE = (
+    'apparmor="DENIED" operation="open" class="file" profile="lxc-docker-nested" '
+    'name="/srv/a" comm="dd" requested_mask="r" denied_mask="r" fsuid=100000 ouid=0'
+)
+GENERATED = FILE.replace(NESTED, "lxc-910_</var/lib/lxc>")
+INSIDE = (
+    'apparmor="DENIED" operation="change_profile" class="file" info="label not found" error=-2 '
+    'namespace="root//lxc-910_<-var-lib-lxc>" profile="unconfined" name=":root:unconfined" '
+    'comm="sh"'
+)
+
+
+def container(ctid, label=f"{NESTED} (enforce)", started=1000, conf=""):
+    running = label is not None
+    return ObservedContainer(
+        ctid, PveConf(conf), running, 1 if running else None, label, None, "pve1", started
+    )
+
+
+def containers(*those):
+    return {one.ctid: one for one in those}
+
+
+def denial(line, count=1, last=2000.0):
+    one = read_line(line)
+    return Denial(count, last, one.complain, one.fields)
+
+
+def groups(*denials, here=None, **options):
+    here = here or containers(container(910), container(952))
+    return group_denials(ObservedDenials("audit.log", denials=denials), here, Options(**options))
+
+
+def whose(line, here=None):
+    return [group.ctids for group in groups(denial(line), here=here)]
+
+
+def test_a_line_of_auditd_is_read_up_to_its_enriched_fields():
+    line = (
+        f"type=AVC msg=audit(1795305662.556:4769): {FILE}\x1dFSUID="
+        '"unknown(100000)" OUID="root" comm="another"'
+    )
+    one = read_line(line)
+    assert (one.last, one.complain, one["comm"], one["ouid"]) == (1795305662.556, False, "dd", "0")
+
+
+def test_a_name_in_hex_is_decoded_and_other_values_are_not():
+    one = read_line('apparmor="DENIED" name=2F6120C3A4 comm=FF requested_mask=AB fsuid=10')
+    assert dict(one.fields) == {
+        "name": "/a ä",
+        "comm": "�",
+        "requested_mask": "AB",
+        "fsuid": "10",
+    }
+
+
+@pytest.mark.parametrize("word", ["STATUS", "AUDIT", "denied", ""])
+def test_what_is_no_refusal_is_skipped(word):
+    assert read_line(FILE.replace("DENIED", word)) is None
+    assert read_line("a line of somebody else") is None
+
+
+def test_a_profile_of_one_container_tells_whose_line_it_is():
+    assert whose(GENERATED) == [(910,)]
+    assert whose(GENERATED.replace("lxc/lib>", "lxc/lib>//child")) == [(910,)]
+    assert whose(INSIDE) == [(910,)]
+    nested = INSIDE.replace("-lxc>", "-lxc>//docker")
+    assert whose(nested) == [(910,)]
+
+
+def test_a_profile_that_several_share_names_all_of_them():
+    assert whose(FILE) == [(910, 952)]
+    stacked = f"{NESTED}//&:lxc-952_<-var-lib-lxc>:unconfined (enforce)"
+    here = containers(container(910, "unconfined"), container(952, stacked))
+    assert whose(FILE, here) == [(952,)]
+
+
+def test_lines_of_nobody_here_are_left_out():
+    assert whose(FILE.replace(NESTED, "lxc-other")) == []
+    assert whose(GENERATED.replace("910", "911")) == []
+
+
+def test_what_lxc_start_was_refused_is_laid_at_the_door_of_the_container_that_it_starts():
+    start = 'apparmor="DENIED" operation="change_profile" info="label not found" '
+    start += 'profile="/usr/bin/lxc-start" name="{}" comm="lxc-start"'
+    assert whose(start.format("lxc-gone//&:lxc-952_<-var-lib-lxc>:unconfined")) == [(952,)]
+    here = containers(container(910), container(952, conf="lxc.apparmor.profile: lxc-gone\n"))
+    assert whose(start.format("lxc-gone"), here) == [(952,)]
+
+
+def test_equal_lines_are_one_group_with_their_number_and_the_last_time():
+    layer = FILE.replace("/srv/a", f"/var/lib/docker/{'a1' * 32}/merged")
+    other = layer.replace("a1", "b2")
+    found = groups(denial(layer, 2, 3000.0), denial(other, 3, 2500.0), denial(FILE))
+    assert [(g.denial.count, g.denial.last) for g in found] == [(5, 3000.0), (1, 2000.0)]
+    assert found[0].denial.subject == "r /var/lib/docker/*/merged"
+
+
+def test_only_what_came_after_the_present_start_counts_unless_a_time_is_given():
+    here = containers(container(910, started=1000), container(953, "unconfined", 2500))
+    early = denial(GENERATED, last=999.9)
+    assert groups(early, here=here) == []
+    assert len(groups(early, here=here, since="2h")) == 1
+    # a stopped container has no present start
+    here = containers(container(910, None, None))
+    assert groups(denial(GENERATED), here=here) == []
+    assert len(groups(denial(GENERATED), here=here, since="2h")) == 1
+
+
+def test_only_keeps_to_the_containers_that_are_asked_for():
+    assert groups(denial(GENERATED), only=952) == []
+    assert [g.ctids for g in groups(denial(FILE), only=952)] == [(910, 952)]
+
+
+def test_the_log_is_of_interest_from_each_present_start_on():
+    here = [container(910, started=30), container(952, started=10), container(953, None, None)]
+    here.append(container(954, started=10))
+    assert denial_starts(here, ()) == [10, 30]
+    assert denial_starts(here, (910,)) == [30]
+
+
+MOUNT = (
+    'apparmor="DENIED" operation="mount" class="mount" info="failed flags match" error=-13 '
+    'profile="lxc-a" name="/tmp/pp/" comm="busybox" fstype="proc" srcname="proc" flags="rw, silent"'
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "subject", "rule"),
+    [
+        (FILE, "r /srv/a", "/srv/a r,"),
+        (FILE.replace('="r"', '="wc"'), "wc /srv/a", "/srv/a w,"),
+        (FILE.replace('"/srv/a"', "2F7372762F612062"), "r /srv/a b", '"/srv/a b" r,'),
+        # a profile's own `audit deny` may be the reason: no rule would help
+        (FILE.replace("/srv/a", "/proc/kcore"), "r /proc/kcore", ""),
+        (FILE.replace("/srv/a", "/proc/17/mem"), "r /proc/*/mem", ""),
+        (FILE.replace("/srv/a", "/srv/[a]"), "r /srv/[a]", ""),
+        (FILE.replace('="r"', '="x"'), "x /srv/a", ""),
+        (MOUNT, "fstype=proc (rw, silent) proc -> /tmp/pp/", ""),
+        (
+            'apparmor="DENIED" operation="capable" class="cap" capability=16 capname="sys_module"',
+            "sys_module",
+            "capability sys_module,",
+        ),
+        (
+            'apparmor="DENIED" operation="create" class="net" family="vsock" sock_type="stream" '
+            'requested_mask="create"',
+            "vsock stream",
+            "network vsock stream,",
+        ),
+        (
+            'apparmor="DENIED" operation="signal" class="signal" requested_mask="receive" '
+            'signal=exists peer="lxc-attach"',
+            "exists, peer lxc-attach",
+            "",
+        ),
+        (
+            'apparmor="DENIED" operation="userns_create" class="namespace" '
+            'requested="userns_create"',
+            "",
+            "userns,",
+        ),
+        (INSIDE, ":root:unconfined", ""),
+    ],
+)
+def test_each_kind_is_told_in_few_words_and_with_a_rule_only_where_that_is_certain(
+    line, subject, rule
+):
+    one = read_line(line)
+    assert (one.subject, one.rule) == (subject, rule)
+
+
+def test_a_path_that_could_not_be_resolved_gets_no_rule():
+    one = read_line(FILE.replace("class=", 'info="Failed name lookup" error=-13 class='))
+    assert one.rule == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "step"),
+    [
+        (FILE, "if its software needs that: `/srv/a r,` in a template of your own"),
+        (GENERATED, "if its software needs that: `/srv/a r,` in apparmor_raw of the fleet file"),
+        (MOUNT, "if its software needs that: a rule for it in a template of your own"),
+        (INSIDE, "refused by the container's own policy"),
+        (FILE.replace('"open"', '"change_profile"'), "something tried to leave its profile"),
+        (
+            'apparmor="DENIED" info="label not found" profile="/usr/bin/lxc-start"',
+            "that profile is not loaded: deploys/host_prep.py",
+        ),
+        ('apparmor="DENIED" profile="/usr/bin/lxc-start"', "lxc-start may enter only"),
+    ],
+)
+def test_each_kind_comes_with_what_to_do(line, step):
+    assert read_line(line).next_step.startswith(step)
+
+
+def test_the_answer_of_the_node_is_read_and_noise_is_skipped():
+    seen = parse_denials(
+        ["source kernel log", "begins 17.5", f"denial 3 20.5 {FILE}", "left 4", "denial x", "noise"]
+    )
+    assert (seen.source, seen.begins, seen.left) == ("kernel log", 17.5, 4)
+    (one,) = seen.denials
+    assert (one.count, one.last, one["comm"]) == (3, 20.5, "dd")
+    assert parse_denials([]) == ObservedDenials()
+
+
+def lines(*found, seen=None, **options):
+    options = Options(**options)
+    seen = seen or ObservedDenials("audit.log", denials=found)
+    here = containers(container(910), container(952))
+    return list(denial_lines("pve1", seen, group_denials(seen, here, options), options))
+
+
+def test_the_audit_tells_what_was_denied_and_then_what_would_have_been():
+    allowed = denial(FILE.replace("DENIED", "ALLOWED"), 2, 1795307262.0)
+    assert lines(denial(INSIDE, last=1795307262.0), allowed) == [
+        "pve1: denied since each container's start (audit.log):",
+        "  CT 910: 1x change_profile :root:unconfined by sh under unconfined, last 2026-11-22 "
+        "00:27:42Z: refused by the container's own policy (Docker's): look there, not here",
+        "pve1: would have been denied since each container's start (audit.log):",
+        "  CT 910 or 952: 2x open r /srv/a by dd under lxc-docker-nested, last 2026-11-22 "
+        "00:27:42Z: if its software needs that: `/srv/a r,` in a template of your own, "
+        "--data profiles=DIR",
+    ]
+
+
+def test_nothing_denied_is_said_with_how_far_that_can_be_trusted():
+    assert lines() == ["pve1: nothing was denied since each container's start (audit.log)"]
+    assert lines(seen=ObservedDenials("kernel log"), since="2h") == [
+        "pve1: nothing was denied since the time given "
+        "(kernel log, which misses some: apt install auditd)"
+    ]
+    assert lines(seen=ObservedDenials("audit.log", begins=0.0, left=7)) == [
+        "pve1: nothing was denied since 1970-01-01 00:00:00Z, where the log begins (audit.log)",
+        "pve1: 7 more lines of other kinds are left out: give a later since=",
+    ]
+    assert lines(seen=ObservedDenials()) == []
+
+
+def test_control_characters_of_a_name_do_not_reach_the_terminal():
+    (_, line) = lines(denial(FILE.replace('"/srv/a"', "2F1B5B326A").replace('"dd"', "1B63")))
+    assert line.isprintable()
+
+
+def test_every_recorded_line_is_read_and_none_of_them_is_misunderstood():
+    if not SAMPLES.exists():
+        pytest.skip(f"{SAMPLES}: recorded lines that are not part of this repository")
+    here = containers(
+        container(910, "lxc-docker-nested-ns//&:lxc-910_<-var-lib-lxc>:unconfined (enforce)"),
+        container(952, "lxc-phoenix-v2 (enforce)", conf="lxc.apparmor.profile: lxc_docker_nested"),
+        container(953, conf="lxc.apparmor.profile: lxc-docker-nested"),
+    )
+    text = SAMPLES.read_text(errors="surrogateescape")
+    refused = [line for line in text.splitlines() if 'apparmor="' in line]
+    refused = [line for line in refused if 'apparmor="STATUS"' not in line]
+    assert len(refused) > 15
+    for line in refused:
+        one = read_line(line)
+        assert one["operation"]
+        assert one.subject or one["operation"] == "userns_create"
+        assert len(whose(line, here)) == 1, line
