@@ -25,7 +25,7 @@ from pyinfra.api.output import echo
 from pyinfra.context import ctx_host, ctx_state
 from pyinfra.operations import python
 
-from facts.apparmor import AppArmor
+from facts.apparmor import AppArmor, RawRules
 from facts.audit import Denials
 from facts.backups import Backups
 from facts.docker import Dockers
@@ -48,10 +48,12 @@ from phoenix.plan import (
     check_selection,
     plan_node,
     profile_files,
+    rules_to_compile,
     selected,
     set_apart,
     storage_paths,
 )
+from phoenix.raw_rules import ObservedRules
 from phoenix.report import (
     Finding,
     audit_lines,
@@ -254,11 +256,12 @@ def _survey(state: State) -> Run:
     files = {host: tuple(profile_files(fleet, options, pct[host])) for host in pct}
     apparmor = ask(state, lambda host: host.get_fact(AppArmor, files=files[host]))
     storage = ask(state, lambda host: _storage(host, storage_paths(fleet, options, pct[host])))
-
+    raw = {host: rules_to_compile(fleet, options, pct[host]) for host in pct}
+    rules = ask(state, lambda host: _rules(host, raw[host], apparmor[host]))
     runs = ask(state, lambda host: host.get_fact(Runs, unfinished=True))
 
     def plan(host: Host, pct: ObservedPct) -> NodePlan:
-        return plan_node(fleet, options, pct, apparmor[host], storage[host], templates)
+        return plan_node(fleet, options, pct, apparmor[host], storage[host], templates, rules[host])
 
     plans = {}
     for host, observed in pct.items():
@@ -314,6 +317,17 @@ def _storage(host: Host, paths: list[str]) -> ObservedStorage:
     if not paths:
         return ObservedStorage()
     return host.get_fact(Storage, paths=tuple(paths))
+
+
+def _rules(
+    host: Host, rules: tuple[tuple[int, str], ...], apparmor: ObservedAppArmor
+) -> ObservedRules:
+    """No command where no rule is new."""
+    if not rules or apparmor.problem:
+        return ObservedRules()
+    if apparmor.tunables_error:
+        return ObservedRules(unchecked="with broken tunables nothing compiles")
+    return host.get_fact(RawRules, rules=rules)
 
 
 def _denials(host: Host, run: Run) -> ObservedDenials:

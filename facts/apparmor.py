@@ -8,8 +8,11 @@ from pyinfra.api import FactBase, QuoteString, StringCommand
 from typing_extensions import override
 
 from phoenix.apparmor import ObservedAppArmor, parse_apparmor
+from phoenix.raw_rules import ObservedRules, parse_rules
 
-SCRIPT = Path(__file__).parents[1] / "templates/node/apparmor.sh"
+NODE = Path(__file__).parents[1] / "templates/node"
+SCRIPT = NODE / "apparmor.sh"
+RULES = NODE / "raw-rules.sh"
 
 
 class AppArmor(FactBase[ObservedAppArmor]):
@@ -51,3 +54,30 @@ class AppArmor(FactBase[ObservedAppArmor]):
     @override
     def process(self, output: list[str]) -> ObservedAppArmor:
         return parse_apparmor(output)
+
+
+class RawRules(FactBase[ObservedRules]):
+    """What the node's parser says of rules for generated profiles, all of them in one command.
+
+    ```
+    refused 953 1 AppArmor%20parser%20error%20at%20line%204:%20Invalid%20capability%20foo.
+    ```
+
+    becomes `ObservedRules(refused={(953, 1): "AppArmor parser error at line 4: Invalid capability
+    foo."})`. Rules that it takes print nothing.
+    """
+
+    @override
+    def command(self, rules: tuple[tuple[int, str], ...]) -> StringCommand:
+        """Ask once; `rules`: CTID and rule, those of one container one after the other."""
+        words = [word for ctid, rule in rules for word in (f"{ctid:d}", QuoteString(rule))]
+        return StringCommand("sh", "-c", QuoteString(RULES.read_text()), "raw-rules", *words)
+
+    @staticmethod
+    @override
+    def default() -> ObservedRules:
+        return ObservedRules()
+
+    @override
+    def process(self, output: list[str]) -> ObservedRules:
+        return parse_rules(output)

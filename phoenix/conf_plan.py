@@ -18,6 +18,7 @@ from phoenix.observed import ObservedContainer
 from phoenix.ours import Ours
 from phoenix.pve_conf import PveConf
 from phoenix.raw_keys import REPEATED_KEYS, RawKey
+from phoenix.raw_rules import raw_rules
 from phoenix.storage import ObservedStorage
 
 PROFILE = "lxc.apparmor.profile"
@@ -45,10 +46,11 @@ def plan_conf(
     """
     edit = _Edit(observed.conf, Ours.parse(observed.ours))
     edit.features(container)
-    edit.raw_keys((*container.raw, *_nesting(container, profile)), container.mounts, storage)
+    raw = (*container.raw, *_nesting(container, profile), *raw_rules(container, profile))
+    edit.raw_keys(raw, container.mounts, storage)
     edit.devices(container, storage)
     edit.confine(profile)
-    edit.mind(container)
+    edit.mind(container, profile)
     return ConfPlan(edit.conf, tuple(edit.reasons), tuple(edit.notes), edit.ours)
 
 
@@ -181,15 +183,19 @@ class _Edit:
         else:
             self.conf = self.conf.set_raw(PROFILE, profile)
 
-    def mind(self, container: Container) -> None:
+    def mind(self, container: Container, profile: str) -> None:
         """Say what no edit can put right, and what the file asks for and does not get yet."""
         for key, asked, instead in (
             ("apparmor_stacking", container.stacking, "the plain form of the profile is used"),
             ("mode", container.mode == "complain", "the profile is enforced"),
-            ("apparmor_raw", container.apparmor_raw, "the generated profile stays Proxmox's own"),
         ):
             if asked:
                 self.notes.append(f"{key} is not acted on by this version: {instead}")
+        if container.apparmor_raw and profile != "generated":
+            self.notes.append(
+                f"apparmor_raw has no effect under {profile}: only Proxmox's generated profile "
+                "reads it"
+            )
         privileged = not self.conf.unprivileged
         if container.unprivileged is privileged:
             words = ("privileged", "unprivileged")[container.unprivileged]

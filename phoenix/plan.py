@@ -6,7 +6,7 @@ prints it, audit renders it: drift is a plan that is not empty.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -25,6 +25,7 @@ from phoenix.options import Options
 from phoenix.order import in_order
 from phoenix.ours import Ours
 from phoenix.pve_conf import PveConf
+from phoenix.raw_rules import ObservedRules, new_rules, rule_problems
 from phoenix.storage import ObservedStorage
 from phoenix.tunables_plan import TunablesChange, plan_tunables
 
@@ -222,6 +223,19 @@ def profile_files(fleet: Fleet, options: Options, node: ObservedPct) -> list[str
     return sorted(set(names) - {"generated", "unconfined"})
 
 
+def rules_to_compile(
+    fleet: Fleet, options: Options, node: ObservedPct
+) -> tuple[tuple[int, str], ...]:
+    """The rules for generated profiles that no conf has yet, each with its container."""
+    return tuple(
+        (container.ctid, rule)
+        for container in selected(fleet, options, node)
+        for rule in new_rules(
+            container, wanted_profile(container, options), node.containers[container.ctid]
+        )
+    )
+
+
 def plan_node(
     fleet: Fleet,
     options: Options,
@@ -229,6 +243,7 @@ def plan_node(
     apparmor: ObservedAppArmor,
     storage: ObservedStorage,
     templates: Mapping[str, str],
+    rules: ObservedRules | None = None,
 ) -> NodePlan:
     """Compare the fleet file with one node. Pure; problems are in the result, none is raised."""
     if apparmor.problem:
@@ -236,6 +251,11 @@ def plan_node(
     tunables, in_the_way = plan_tunables(apparmor)
     problems = [f"{pct.node}: {problem}" for problem in (*pct.problems, *in_the_way)]
     findings = _Findings(problems=problems)
+    rules = rules or ObservedRules()
+    findings.problems += _rule_problems(fleet, options, pct, apparmor, rules)
+    if rules.unchecked:
+        said = " ".join(rules.unchecked.split())
+        findings.notes.append(f"apparmor_raw is not compiled beforehand: {said}")
     profiles = [
         _plan_profile(name, pct.node, options, apparmor, templates, findings)
         for name in profile_files(fleet, options, pct)
@@ -252,6 +272,20 @@ def plan_node(
         tuple(findings.problems),
         tunables,
     )
+
+
+def _rule_problems(
+    fleet: Fleet,
+    options: Options,
+    pct: ObservedPct,
+    apparmor: ObservedAppArmor,
+    rules: ObservedRules,
+) -> Iterator[str]:
+    for container in selected(fleet, options, pct):
+        if not _left_alone(pct.containers[container.ctid]):
+            profile = wanted_profile(container, options)
+            for problem in rule_problems(container, profile, apparmor, rules):
+                yield f"{pct.node}: {problem}"
 
 
 def _plan_profile(

@@ -29,6 +29,7 @@ class FakeNode:
     wanted: str | None = None
     delay: float = 0
     denials: list[str] = field(default_factory=list)
+    rules: list[str] = field(default_factory=list)
     responses: dict[str, object] = field(default_factory=dict)
 
     def host(self) -> tuple[str, dict[str, object]]:
@@ -38,6 +39,7 @@ class FakeNode:
             "# apparmor NAME...": self.apparmor,
             "# docker CTID...": self.dockers,
             "# denials KINDS": self.denials,
+            "# raw-rules CTID": self.rules,
         }
         return f"@fake/{self.name}", {
             # the first match wins: a case may answer a fact differently

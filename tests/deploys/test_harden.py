@@ -270,3 +270,15 @@ def test_a_snapshot_that_the_storage_cannot_take_is_refused_before_anything(pyin
     assert done.code == 1
     assert "snapshot=true: rootfs is on local (dir), which has no snapshots" in done.stderr
     assert "Starting operation" not in done.stderr
+
+
+def test_a_rule_that_the_node_does_not_compile_stops_the_run_before_anything_changes(pyinfra):
+    node = FakeNode("pve1", {953: CONF}, rules=["refused 953 1 Invalid%20capability%20foo."])
+    fleet = {"953": {"apparmor_raw": ["deny /a r,", "capability foo,"]}}
+    done = pyinfra("harden", node, fleet=fleet)
+    assert done.code == 1
+    assert (
+        "pve1: lxc_configs.953.apparmor_raw[1]: does not compile on this node: Invalid capability"
+        in done.stderr
+    )
+    assert done.commands == []

@@ -131,12 +131,44 @@ def test_a_privileged_docker_container_is_a_note_with_the_risk():
 
 
 def test_what_the_file_asks_for_and_does_not_get_yet_is_said():
-    result = plan(apparmor_stacking=True, mode="complain", apparmor_raw=["deny /x r,"])
+    result = plan(apparmor_stacking=True, mode="complain")
     assert [note.split(" is not acted on")[0] for note in result.notes] == [
         "apparmor_stacking",
         "mode",
-        "apparmor_raw",
     ]
+
+
+RULES = ["deny /srv/a r,", "deny /srv/b r,"]
+
+
+def test_rules_for_the_generated_profile_join_those_of_the_operator_and_go_with_the_file():
+    theirs = "deny mount fstype=debugfs,"
+    first = plan(f"{CONF}lxc.apparmor.raw: {theirs}\n", profile="generated", apparmor_raw=RULES)
+    assert first.after.main.raw("lxc.apparmor.raw") == (theirs, *RULES)
+    assert first.reasons == tuple(f"lxc.apparmor.raw: {rule}" for rule in RULES)
+    assert again(first, profile="generated", apparmor_raw=RULES).after == first.after
+    second = again(first, profile="generated", apparmor_raw=RULES[1:])
+    assert second.after.main.raw("lxc.apparmor.raw") == (theirs, RULES[1])
+    assert again(second, profile="generated").after.main.raw("lxc.apparmor.raw") == (theirs,)
+
+
+def test_a_rule_that_the_operator_has_already_stays_the_operators():
+    mine = plan(f"{CONF}lxc.apparmor.raw:{RULES[0]}\n", profile="generated", apparmor_raw=RULES[:1])
+    assert mine.reasons == ()
+    assert again(mine, profile="generated").after.main.raw("lxc.apparmor.raw") == (RULES[0],)
+
+
+def test_beside_a_named_profile_the_rules_do_nothing_and_that_is_said():
+    result = plan(apparmor_raw=RULES)
+    assert result.after.main.raw("lxc.apparmor.raw") == ()
+    assert result.notes == (
+        "apparmor_raw has no effect under lxc-a: only Proxmox's generated profile reads it",
+    )
+
+
+def test_rules_of_ours_go_when_the_container_gets_a_named_profile():
+    first = plan(profile="generated", apparmor_raw=RULES)
+    assert again(first, apparmor_raw=RULES).after.main.raw("lxc.apparmor.raw") == ()
 
 
 def test_a_note_about_us_that_nobody_can_read_means_that_nothing_is_ours():

@@ -1,0 +1,68 @@
+"""raw-rules.sh with a parser that takes what has no "bad" in it, and not "one" beside "two"."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from pyinfra.api.command import StringCommand
+
+from facts.apparmor import RawRules
+from phoenix.raw_rules import ObservedRules
+
+pytestmark = pytest.mark.skipif(not shutil.which("perl"), reason="perl is not installed")
+
+PARSER = """\
+#!/bin/sh
+[ "$3 $4 $5" = '-Q -K -T' ] || exit 1
+text=$(cat)
+printf '%s\\n--\\n' "$text" >>"$FAKE/asked"
+[ ! -e "$FAKE/broken" ] || { echo 'tunables: 100% wrong' >&2; exit 1; }
+case $text in
+*bad*) echo 'bad rule' >&2; exit 1 ;;
+*one*two*) echo 'they clash' >&2; exit 1 ;;
+esac
+"""
+
+
+@pytest.fixture
+def ask(tmp_path):
+    (tmp_path / "apparmor_parser").write_text(PARSER)
+    (tmp_path / "apparmor_parser").chmod(0o755)
+
+    def ask(*rules):
+        done = subprocess.run(
+            ["/bin/sh", "-c", StringCommand(RawRules().command(rules)).get_raw_value()],
+            env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "FAKE": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stderr == ""
+        return RawRules().process(done.stdout.splitlines())
+
+    return ask
+
+
+def test_rules_that_compile_are_asked_about_once_for_each_container(ask, tmp_path):
+    odd = """deny "/a'b $(c) \\d `e`" r,"""
+    assert ask((953, "x,"), (953, odd), (954, "z,")) == ObservedRules()
+    first, second, _ = (tmp_path / "asked").read_text().split("--\n")
+    assert first.splitlines()[2:] == ["include <abstractions/lxc/container-base>", "x,", odd, "}"]
+    assert second.splitlines()[3:] == ["z,", "}"]
+
+
+def test_each_rule_that_is_refused_is_told_with_its_number(ask):
+    seen = ask((953, "x,"), (953, "bad,"), (954, "y,"), (955, "bad,"), (955, "bad bad,"))
+    said = "bad rule"
+    assert seen.refused == {(953, 1): said, (955, 0): said, (955, 1): said}
+
+
+def test_rules_that_only_clash_are_told_as_such(ask):
+    assert ask((953, "one,"), (953, "two,")).refused == {(953, None): "they clash"}
+
+
+def test_where_nothing_compiles_no_rule_is_blamed(ask, tmp_path):
+    (tmp_path / "broken").touch()
+    seen = ask((953, "x,"), (954, "y,"))
+    assert seen == ObservedRules(unchecked="tunables: 100% wrong")
