@@ -65,6 +65,7 @@ from phoenix.report import (
 )
 from phoenix.storage import ObservedStorage
 from phoenix.watch import SCRIPT, SERVICE, TIMER, ObservedWatch, plan_watch, wanted_text
+from phoenix.workarounds import workaround_lines
 
 TEMPLATES = Path(__file__).parents[1] / "templates/apparmor"
 NODE = Path(__file__).parents[1] / "templates/node"
@@ -210,6 +211,9 @@ def audit() -> None:
         show(run.problems)
         show(line for plan in run.plans.values() for line in tunables_lines(plan))
         show(audit_lines([finding for found in findings.values() for finding in found]))
+        for pct in run.pct.values():
+            wanted = run.fleet.containers
+            show(workaround_lines(pct.node, pct.containers, wanted, run.options.only))
         denials = ask(state, lambda host: _denials(host, run))
         for host, pct in run.pct.items():
             groups = group_denials(denials[host], pct.containers, run.options)

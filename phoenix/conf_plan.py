@@ -20,6 +20,7 @@ from phoenix.pve_conf import PveConf
 from phoenix.raw_keys import REPEATED_KEYS, RawKey
 from phoenix.raw_rules import raw_rules
 from phoenix.storage import ObservedStorage
+from phoenix.workarounds import asked_for, devices_alone, workarounds
 
 PROFILE = "lxc.apparmor.profile"
 
@@ -38,10 +39,15 @@ class ConfPlan:
 
 
 def plan_conf(
-    container: Container, profile: str, observed: ObservedContainer, storage: ObservedStorage
+    container: Container,
+    profile: str,
+    observed: ObservedContainer,
+    storage: ObservedStorage,
+    reconfine: bool = False,
 ) -> ConfPlan:
     """Plan the conf of one container; `profile`: a name, `generated` or `unconfined`.
 
+    `reconfine`: take the workarounds of others back, too.
     Raises ValueError for a conf that cannot be read (a malformed features line).
     """
     edit = _Edit(observed.conf, Ours.parse(observed.ours))
@@ -49,6 +55,8 @@ def plan_conf(
     raw = (*container.raw, *_nesting(container, profile), *raw_rules(container, profile))
     edit.raw_keys(raw, container.mounts, storage)
     edit.devices(container, storage)
+    if reconfine:
+        edit.reconfine(container)
     edit.confine(profile)
     edit.mind(container, profile)
     return ConfPlan(edit.conf, tuple(edit.reasons), tuple(edit.notes), edit.ours)
@@ -162,6 +170,19 @@ class _Edit:
         still = [device for device in self.ours.devices if device in there]
         added = [value for _, value in plan.new]
         self.ours = replace(self.ours, devices=tuple(dict.fromkeys((*still, *added))))
+
+    def reconfine(self, container: Container) -> None:
+        """Take back what somebody wrote there to do without AppArmor."""
+        for one in workarounds(self.conf):
+            if asked_for(container, one.raw):
+                self.notes.append(f"{one.raw.line} stays: the fleet file asks for it")
+                continue
+            self.conf = self.conf.remove_raw(one.raw.key, one.raw.value)
+            self.reasons.append(f"no {one.raw.line.rstrip()} any more: it {one.opens}")
+            # where there is Docker, the proof after the restart tells
+            lone = one.raw.key == "lxc.cgroup2.devices.allow" and devices_alone(self.conf)
+            if lone and not container.docker:
+                self.notes.append("single devices stay allowed: see that it has /dev/null")
 
     def confine(self, profile: str) -> None:
         """Name the wanted profile.

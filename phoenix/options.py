@@ -78,6 +78,7 @@ class Options(BaseModel):
     `require_backup`: refuse a run that would change a container without a backup of the last so
     many hours; `snapshot`: have Proxmox take a snapshot of each container before it is changed;
     `watch`: install or remove the timer that warns of labels that are not the wanted ones;
+    `reconfine`: take workarounds in a conf back, whoever wrote them;
     `force`: go on where a check stops and says that this helps; `strict`: audit fails on any
     finding; `since`: audit shows what was denied from then on, seconds since the epoch or, below
     zero, before now; `run`: what rollback undoes, by default the last one; `list`: show the runs.
@@ -93,6 +94,7 @@ class Options(BaseModel):
     require_backup: Annotated[int | None, BeforeValidator(_hours)] = None
     snapshot: StrictBool = False
     watch: StrictBool | None = None
+    reconfine: StrictBool = False
     force: StrictBool = False
     strict: StrictBool = False
     run: Annotated[str | None, BeforeValidator(_run)] = None

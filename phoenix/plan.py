@@ -282,7 +282,7 @@ def _rule_problems(
     rules: ObservedRules,
 ) -> Iterator[str]:
     for container in selected(fleet, options, pct):
-        if not _left_alone(pct.containers[container.ctid]):
+        if not left_alone(pct.containers[container.ctid]):
             profile = wanted_profile(container, options)
             for problem in rule_problems(container, profile, apparmor, rules):
                 yield f"{pct.node}: {problem}"
@@ -352,7 +352,8 @@ def _plan_container(
         leave(reason)
         return None
     try:
-        plan = plan_conf(container, wanted_profile(container, options), observed, storage)
+        wanted = wanted_profile(container, options)
+        plan = plan_conf(container, wanted, observed, storage, options.reconfine)
     except ValueError as error:
         findings.problems.append(f"{pct.node}: {title}: {error}")
         return None

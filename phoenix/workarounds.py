@@ -1,0 +1,106 @@
+"""What people write into a conf to make Docker run without AppArmor, and how to be rid of it.
+
+Each of these was met in guides and forums. With a profile that Docker works under none is needed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from phoenix.fleet import Container
+from phoenix.observed import ObservedContainer
+from phoenix.pve_conf import PveConf
+from phoenix.pve_values import same_raw_value
+from phoenix.raw_keys import RawKey
+
+_DEVICES = ("lxc.cgroup2.devices.allow", "lxc.cgroup.devices.allow")
+# the switch itself, or a folder above it; LXC takes a target below the rootfs' own path, too
+_MASKED = re.compile(r"(?:.*/)?sys/module/apparmor(?:/parameters(?:/enabled)?)?/*")
+_HELD = re.compile(r"containerd|containerd\.io|runc|docker\.io|docker-ce(-.+)?|moby-.+")
+
+
+@dataclass(frozen=True)
+class Workaround:
+    """A raw line of a conf, and in a sentence what it opens."""
+
+    raw: RawKey
+    opens: str
+
+
+def workarounds(conf: PveConf) -> tuple[Workaround, ...]:
+    """The workarounds in the main section of a conf, in its order."""
+    found = (
+        Workaround(raw, opens)
+        for raw in dict.fromkeys(RawKey(key, value) for key, value in conf.main.raw_items())
+        if (opens := _opens(raw, conf.unprivileged))
+    )
+    return tuple(found)
+
+
+def asked_for(container: Container | None, raw: RawKey) -> bool:
+    """Whether the fleet file itself asks for this line: then it has the say."""
+    return container is not None and any(
+        one.key == raw.key and same_raw_value(raw.key, one.value, raw.value)
+        for one in container.raw
+    )
+
+
+def devices_alone(conf: PveConf) -> bool:
+    """Whether the devices that a conf names may be the only ones that a container can use.
+
+    LXC's userns.conf empties the list of common.conf (measured with Debian's LXC 6.0.4): an
+    unprivileged container with one device in its conf has no /dev/null then.
+    """
+    raw = any(key.startswith("lxc.cgroup2.devices.") for key, _ in conf.main.raw_items())
+    named = raw or any(re.fullmatch(r"dev[0-9]+", key) for key in conf.main)
+    return conf.unprivileged and named
+
+
+def workaround_lines(
+    node: str,
+    observed: Mapping[int, ObservedContainer],
+    wanted: Mapping[int, Container],
+    only: Collection[int] = (),
+    holds: Mapping[int, Collection[str]] | None = None,
+) -> Iterator[str]:
+    """What the audit says of the workarounds on a node, one line each, and how they go.
+
+    `holds`: the packages of each guest that apt holds back.
+    """
+    ours_to_take = False
+    for ctid, container in sorted(observed.items()):
+        if only and ctid not in only:
+            continue
+        for one in workarounds(container.conf):
+            mine = asked_for(wanted.get(ctid), one.raw)
+            ours_to_take |= not mine and ctid in wanted
+            why = "; the fleet file asks for it: take it out of lxc_options there" if mine else ""
+            line = one.raw.line.rstrip()
+            yield f"{node}: CT {ctid}: workaround {line} {one.opens}{why}"
+        if held := sorted(filter(_HELD.fullmatch, (holds or {}).get(ctid, ()))):
+            yield (
+                f"{node}: CT {ctid}: workaround apt-mark hold {' '.join(held)} keeps security "
+                "fixes away: apt-mark unhold it in the guest once the container is confined"
+            )
+    if ours_to_take:
+        yield f"{node}: deploys/harden.py --data reconfine=true takes these lines back"
+
+
+def _opens(raw: RawKey, unprivileged: bool) -> str:
+    words = raw.value.split()
+    if raw.key == "lxc.mount.entry" and len(words) > 1 and _MASKED.fullmatch(words[1]):
+        return "hides AppArmor from Docker, which then confines nothing inside"
+    if raw.key == "lxc.cap.drop" and not words:
+        # userns.conf of LXC has the same line
+        if unprivileged:
+            return "changes nothing in an unprivileged container"
+        return "lets root in it keep every capability on the node"
+    if raw.key in _DEVICES and words and (words[0] == "a" or words[1:2] == ["*:*"]):
+        if raw.key == _DEVICES[1]:
+            return "does nothing with cgroup v2, and lets it use every device with v1"
+        if unprivileged:
+            return "lets it use whatever device node gets into it"
+        return "lets it use every device of the node, its disks included"
+    return ""

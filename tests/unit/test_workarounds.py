@@ -1,0 +1,152 @@
+"""Workarounds that people write into a conf: recognised, told, taken back when asked to."""
+
+import json
+
+import pytest
+
+from phoenix.conf_plan import plan_conf
+from phoenix.config import parse_fleet
+from phoenix.observed import ObservedContainer
+from phoenix.pve_conf import PveConf
+from phoenix.storage import ObservedStorage
+from phoenix.workarounds import workaround_lines, workarounds
+
+MASK = "lxc.mount.entry: /dev/null sys/module/apparmor/parameters/enabled none bind 0 0"
+DEVICES = "lxc.cgroup2.devices.allow: a"
+CONF = f"""\
+hostname: n8n
+unprivileged: 1
+lxc.cap.drop:
+{DEVICES}
+{MASK}
+
+[before]
+{MASK}
+"""
+
+
+def found(text):
+    return [one.raw.line.rstrip() for one in workarounds(PveConf(text))]
+
+
+def test_those_of_the_main_section_are_found_in_its_order():
+    assert found(CONF) == ["lxc.cap.drop:", DEVICES, MASK]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "lxc.mount.entry = /dev/null sys/module/apparmor/parameters/enabled none bind",
+        "lxc.mount.entry: /dev/null  /sys/module/apparmor/parameters/enabled none bind,ro 0 0",
+        "lxc.mount.entry: /opt/n sys/module/apparmor/parameters/enabled none "
+        "bind,create=file,optional 0 0",
+        "lxc.mount.entry: tmpfs sys/module/apparmor tmpfs ro 0 0",
+        "lxc.mount.entry: /dev/null "
+        "/var/lib/lxc/910/rootfs/sys/module/apparmor/parameters/enabled none bind 0 0",
+        "lxc.cgroup2.devices.allow: a *:* rwm",
+        "lxc.cgroup2.devices.allow: c *:* rwm",
+        "lxc.cgroup.devices.allow: a",
+        "lxc.cap.drop=",
+    ],
+)
+def test_they_are_known_in_other_spellings(line):
+    assert len(found(f"{line}\n")) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "lxc.mount.entry: /dev/fuse dev/fuse none bind,create=file 0 0",
+        "lxc.mount.entry: /srv srv/sys/module/apparmorish none bind 0 0",
+        "lxc.mount.entry: broken",
+        "lxc.cap.drop: sys_rawio",
+        "lxc.cgroup2.devices.allow: c 10:200 rwm",
+        "lxc.cgroup2.devices.deny: a",
+        "#lxc.cap.drop:",
+    ],
+)
+def test_what_is_none_is_left_alone(line):
+    assert found(f"{line}\n") == []
+
+
+def test_what_each_opens_depends_on_who_root_in_it_is():
+    told = {one.raw.key: one.opens for one in workarounds(PveConf(CONF))}
+    privileged = PveConf(CONF.replace("unprivileged: 1\n", ""))
+    worse = {one.raw.key: one.opens for one in workarounds(privileged)}
+    assert told["lxc.cap.drop"] == "changes nothing in an unprivileged container"
+    assert worse["lxc.cap.drop"] == "lets root in it keep every capability on the node"
+    assert worse["lxc.cgroup2.devices.allow"].endswith("its disks included")
+    assert told["lxc.mount.entry"] == worse["lxc.mount.entry"]
+
+
+def plan(conf=CONF, ours=None, reconfine=True, **entry):
+    fleet = parse_fleet(json.dumps({"lxc_configs": {"954": entry}}).encode())
+    observed = ObservedContainer(954, PveConf(conf), False, None, None, None, "pve1", ours=ours)
+    return plan_conf(fleet.containers[954], "lxc-a", observed, ObservedStorage(), reconfine)
+
+
+def test_without_being_asked_nothing_of_others_is_taken_back():
+    assert workarounds(plan(reconfine=False).after) == workarounds(PveConf(CONF))
+
+
+def test_reconfine_takes_them_back_with_what_each_opened_and_nothing_of_a_snapshot():
+    result = plan()
+    main, _, snapshot = result.after.render().partition("\n[")
+    assert main == "hostname: n8n\nunprivileged: 1\nlxc.apparmor.profile: lxc-a\n"
+    assert snapshot == CONF.partition("\n[")[2]
+    assert (
+        "no lxc.cgroup2.devices.allow: a any more: it lets it use whatever device node gets into it"
+        in result.reasons
+    )
+    assert result.notes == ()
+
+
+def test_what_the_fleet_file_asks_for_itself_stays_and_is_said():
+    result = plan(lxc_options=["lxc.cgroup2.devices.allow=a"])
+    assert [one.raw.line for one in workarounds(result.after)] == [DEVICES]
+    assert result.notes == (f"{DEVICES} stays: the fleet file asks for it",)
+
+
+def test_one_that_a_run_of_ours_brought_goes_with_the_file_without_being_asked():
+    first = plan("unprivileged: 1\n", reconfine=False, lxc_options=["lxc.cgroup2.devices.allow=a"])
+    assert DEVICES in first.after.render()
+    second = plan(first.after.render(), first.ours.render(), reconfine=False)
+    assert workarounds(second.after) == ()
+
+
+def test_single_devices_that_stay_are_a_note_where_no_docker_proves_the_rest():
+    conf = f"unprivileged: 1\n{DEVICES}\nlxc.cgroup2.devices.allow: c 10:200 rwm\n"
+    assert plan(conf).notes == ("single devices stay allowed: see that it has /dev/null",)
+    assert plan(conf, features=["docker"]).notes == ()
+    assert plan(conf.replace("unprivileged: 1\n", "")).notes == ()
+    assert "c 10:200 rwm" in plan(conf).after.render()
+
+
+def lines(conf=CONF, holds=None, only=(), **entry):
+    fleet = parse_fleet(json.dumps({"lxc_configs": {"954": entry}}).encode())
+    observed = ObservedContainer(954, PveConf(conf), False, None, None, None, "pve1")
+    return list(workaround_lines("pve1", {954: observed}, fleet.containers, only, holds))
+
+
+def test_the_audit_tells_each_and_how_they_go():
+    *each, how = lines()
+    assert each == [
+        "pve1: CT 954: workaround lxc.cap.drop: changes nothing in an unprivileged container",
+        f"pve1: CT 954: workaround {DEVICES} lets it use whatever device node gets into it",
+        f"pve1: CT 954: workaround {MASK} hides AppArmor from Docker, which then confines "
+        "nothing inside",
+    ]
+    assert how == "pve1: deploys/harden.py --data reconfine=true takes these lines back"
+    assert lines("hostname: a\n") == []
+    assert lines(only=(910,)) == []
+
+
+def test_of_one_that_the_fleet_file_asks_for_the_audit_says_so():
+    (line,) = lines(f"{DEVICES}\n", lxc_options=["lxc.cgroup2.devices.allow=a"])
+    assert line.endswith("; the fleet file asks for it: take it out of lxc_options there")
+
+
+def test_held_packages_of_docker_are_told_and_others_are_not():
+    (line,) = lines("", holds={954: ("vim", "runc", "containerd.io")})
+    assert line.startswith("pve1: CT 954: workaround apt-mark hold containerd.io runc keeps")
+    assert lines("", holds={954: ("vim",)}) == []
