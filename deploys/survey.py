@@ -34,6 +34,7 @@ from facts.pct import Containers
 from facts.storage import Storage
 from facts.watch import Watch
 from phoenix.apparmor import ObservedAppArmor, profile_names
+from phoenix.audit_report import NodeAudit, audit_data, audit_json, audit_page
 from phoenix.backups import ObservedBackups, age_text, check_backups, check_snapshots
 from phoenix.config import Fleet, FleetError, parse_fleet
 from phoenix.denial_lines import denial_lines
@@ -70,6 +71,7 @@ from phoenix.workarounds import workaround_lines
 TEMPLATES = Path(__file__).parents[1] / "templates/apparmor"
 NODE = Path(__file__).parents[1] / "templates/node"
 WATCH = {SCRIPT: "watch.sh", SERVICE: "watch.service", TIMER: "watch.timer"}
+PAGE = Path(__file__).parents[1] / "templates/report/audit.html.j2"
 
 T = TypeVar("T")
 
@@ -211,13 +213,23 @@ def audit() -> None:
         show(run.problems)
         show(line for plan in run.plans.values() for line in tunables_lines(plan))
         show(audit_lines([finding for found in findings.values() for finding in found]))
-        for pct in run.pct.values():
-            wanted = run.fleet.containers
-            show(workaround_lines(pct.node, pct.containers, wanted, run.options.only))
         denials = ask(state, lambda host: _denials(host, run))
-        for host, pct in run.pct.items():
-            groups = group_denials(denials[host], pct.containers, run.options)
-            show(denial_lines(pct.node, denials[host], groups, run.options))
+        audits = [
+            NodeAudit(
+                pct,
+                run.plans[host],
+                findings[host],
+                denials[host],
+                group_denials(denials[host], pct.containers, run.options),
+            )
+            for host, pct in run.pct.items()
+        ]
+        for one in audits:
+            containers, wanted = one.pct.containers, run.fleet.containers
+            show(workaround_lines(one.pct.node, containers, wanted, run.options.only))
+            show(denial_lines(one.pct.node, one.seen, one.denials, run.options))
+        if run.options.report:
+            _write_report(Path(run.options.report), audits, run)
         if run.options.strict:
             state.failed_hosts |= {
                 host
@@ -321,6 +333,19 @@ def _storage(host: Host, paths: list[str]) -> ObservedStorage:
     if not paths:
         return ObservedStorage()
     return host.get_fact(Storage, paths=tuple(paths))
+
+
+def _write_report(folder: Path, audits: list[NodeAudit], run: Run) -> None:
+    now = datetime.now(UTC)
+    data = audit_data(audits, run.fleet.containers, run.options.fleet, now)
+    page = audit_page(data, PAGE.read_text())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "audit.json").write_text(audit_json(data))
+        (folder / "audit.html").write_text(page, "utf-8", "backslashreplace")
+    except OSError as error:
+        raise DeployError(f"cannot write --data report={folder}: {error.strerror}") from None
+    show([f"written: {folder / 'audit.json'}, {folder / 'audit.html'}"])
 
 
 def _rules(

@@ -80,8 +80,9 @@ class Options(BaseModel):
     `watch`: install or remove the timer that warns of labels that are not the wanted ones;
     `reconfine`: take workarounds in a conf back, whoever wrote them;
     `force`: go on where a check stops and says that this helps; `strict`: audit fails on any
-    finding; `since`: audit shows what was denied from then on, seconds since the epoch or, below
-    zero, before now; `run`: what rollback undoes, by default the last one; `list`: show the runs.
+    finding; `report`: a folder for audit's JSON file and HTML page; `since`: audit shows what was
+    denied from then on, seconds since the epoch or, below zero, before now; `run`: what rollback
+    undoes, by default the last one; `list`: show the runs.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -99,6 +100,7 @@ class Options(BaseModel):
     strict: StrictBool = False
     run: Annotated[str | None, BeforeValidator(_run)] = None
     list: StrictBool = False
+    report: Annotated[str | None, BeforeValidator(_path)] = None
     since: Annotated[int | None, BeforeValidator(_since)] = None
 
 

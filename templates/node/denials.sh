@@ -1,6 +1,7 @@
 #!/bin/sh
 # denials KINDS SINCE... - what AppArmor refused to containers, equal refusals as one line; asked
 # for by facts/audit.py. Read and counted here, so that a long log costs no more than its reading.
+# One process is not told from another, nor are their folders in /proc.
 #
 #   KINDS   at most so many kinds are told, the lines of further ones only counted
 #   SINCE   seconds since the epoch, ascending; or one number of seconds before now, as -7200
@@ -57,6 +58,7 @@ lines | awk -v list="$since" -v kinds="$kinds" -v first="$first" '
         sub(/\035.*/, "")
         sub(/.* apparmor=/, "apparmor=")
         sub(/ pid=[0-9]+/, "")
+        gsub(/"\/proc\/[0-9]+/, "\"/proc/*")
         part = 1
         while (part < starts && time + 0 >= start[part + 1] + 0) part++
         key = part " " $0

@@ -1,5 +1,7 @@
 """deploys/audit.py on nodes with scripted answers."""
 
+import json
+
 import pytest
 from fake_node import CONF, FakeNode
 
@@ -81,6 +83,31 @@ def test_a_time_that_is_given_reaches_the_node(pyinfra):
     done = pyinfra("audit", pve(denials=["source audit.log"]), fleet=FLEET, since="2h")
     assert "denials 500 -7200" in done.stderr
     assert "pve1: nothing was denied since the time given (audit.log)" in done.stderr
+
+
+def test_the_same_is_written_as_json_and_as_a_page(pyinfra, tmp_path):
+    node = pve(
+        f"lxc.cap.drop:\n{CONF}".replace("unconfined", "lxc-docker-nested"),
+        label="lxc-docker-nested (enforce)",
+        denials=["source audit.log", DENIED],
+    )
+    folder = tmp_path / "new/report"
+    done = pyinfra("audit", node, fleet=FLEET, report=folder)
+    assert done.code == 0, done.stderr
+    assert f"written: {folder}/audit.json, {folder}/audit.html" in done.stderr
+    data = json.loads((folder / "audit.json").read_text())
+    assert (data["containers"], data["to_look_at"]) == (1, 0)
+    assert data["nodes"][0]["denials"][0]["rule"] == "network vsock stream,"
+    page = (folder / "audit.html").read_text()
+    assert "create vsock stream" in page
+    assert "workaround <code>lxc.cap.drop:</code>" in page
+
+
+def test_a_report_that_cannot_be_written_is_one_line(pyinfra, tmp_path):
+    (tmp_path / "file").touch()
+    done = pyinfra("audit", pve(), fleet=FLEET, report=tmp_path / "file")
+    assert done.code == 1
+    assert f"cannot write --data report={tmp_path}/file: File exists" in done.stderr
 
 
 def test_an_audit_has_no_operation(pyinfra):

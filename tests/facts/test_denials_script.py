@@ -73,6 +73,11 @@ def test_equal_lines_of_different_processes_are_counted_and_the_last_time_told(n
     assert "FSUID" not in seen.denials[0].fields
 
 
+def test_folders_of_processes_are_not_told_apart(node):
+    node.log(line(1795304458, name="/proc/17/mem"), line(1795304459, name="/proc/18/mem"))
+    assert counts(node.see(1795304458)) == [("/proc/*/mem", 2, 1795304459.0)]
+
+
 def test_lines_before_and_after_a_start_are_counted_apart(node):
     node.log(line(1795304458), line(1795304461), line(1795304462))
     assert counts(node.see(1795304450, 1795304460)) == [

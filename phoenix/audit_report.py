@@ -1,0 +1,104 @@
+"""The audit as data: one JSON file for machines, one HTML page for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from phoenix.denials import DenialGroup, ObservedDenials
+from phoenix.fleet import Container
+from phoenix.observed import ObservedPct
+from phoenix.plan import NodePlan
+from phoenix.problems import printable
+from phoenix.report import Finding
+from phoenix.workarounds import asked_for, workarounds
+
+
+@dataclass(frozen=True)
+class NodeAudit:
+    """All that one audit found on one node."""
+
+    pct: ObservedPct
+    plan: NodePlan
+    findings: Sequence[Finding]
+    seen: ObservedDenials
+    denials: Sequence[DenialGroup]
+
+
+def audit_data(
+    nodes: Iterable[NodeAudit], wanted: Mapping[int, Container], fleet: str, now: datetime
+) -> dict[str, Any]:
+    """The audit as plain values; times are UTC, in ISO 8601. `fleet`: the fleet file's path."""
+    nodes = list(nodes)
+    return {
+        "time": _time(now.timestamp()),
+        "fleet": fleet,
+        "containers": sum(len(node.findings) for node in nodes),
+        "to_look_at": sum(not found.ok for node in nodes for found in node.findings),
+        "nodes": [_node(node, wanted) for node in nodes],
+    }
+
+
+def audit_json(data: Mapping[str, Any]) -> str:
+    """The text of the JSON file, ASCII only."""
+    return json.dumps(data, indent=2) + "\n"
+
+
+def audit_page(data: Mapping[str, Any], template: str) -> str:
+    """The HTML page; names and labels come from containers, so everything is escaped."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(template).render(data)
+
+
+def _node(node: NodeAudit, wanted: Mapping[int, Container]) -> dict[str, Any]:
+    seen = node.seen
+    return {
+        "name": node.pct.node,
+        "problems": list(node.plan.problems),
+        "tunables": list(node.plan.tunables.lines()) if node.plan.tunables else [],
+        "containers": [_container(found, node, wanted) for found in node.findings],
+        "log": seen.source,
+        "log_begins": None if seen.begins is None else _time(seen.begins),
+        "lines_left_out": seen.left,
+        "denials": [_denial(group) for group in node.denials],
+    }
+
+
+def _container(found: Finding, node: NodeAudit, wanted: Mapping[int, Container]) -> dict[str, Any]:
+    container = wanted.get(found.ctid)
+    lines = [
+        {
+            "line": one.raw.line.rstrip(),
+            "opens": one.opens,
+            "in_fleet_file": asked_for(container, one.raw),
+        }
+        for one in workarounds(node.pct.containers[found.ctid].conf)
+    ]
+    return {**asdict(found), "workarounds": lines}
+
+
+def _denial(group: DenialGroup) -> dict[str, Any]:
+    one = group.denial
+    return {
+        "ctids": list(group.ctids),
+        "would_have_been": one.complain,
+        "count": one.count,
+        "last": _time(one.last),
+        "operation": one["operation"],
+        "subject": one.subject,
+        "comm": printable(one["comm"]),
+        "profile": printable(one["profile"]),
+        "rule": one.rule,
+        "next_step": one.next_step,
+    }
+
+
+def _time(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,107 @@
+"""The audit as data and as a page."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from phoenix.audit_report import NodeAudit, audit_data, audit_json, audit_page
+from phoenix.config import parse_fleet
+from phoenix.denials import Denial, ObservedDenials, group_denials, read_line
+from phoenix.observed import ObservedContainer, ObservedPct
+from phoenix.options import Options
+from phoenix.plan import NodePlan
+from phoenix.pve_conf import PveConf
+from phoenix.report import audit_node
+
+TEMPLATE = (Path(__file__).parents[2] / "templates/report/audit.html.j2").read_text()
+CONF = "hostname: <b>n8n</b>\nlxc.cgroup2.devices.allow: a\n"
+LINES = (
+    'apparmor="DENIED" operation="open" class="file" profile="lxc-a" name="/srv/<script>" '
+    'comm="dd" requested_mask="r" fsuid=0',
+    'apparmor="ALLOWED" operation="capable" profile="lxc-a" comm=1B5B capname="sys_module"',
+)
+
+
+def data(*lines, seen=None, plan=None):
+    entry = {"apparmor_profile": "lxc-a", "lxc_options": ["lxc.cgroup2.devices.allow=a"]}
+    fleet = parse_fleet(json.dumps({"lxc_configs": {"954": entry}}).encode())
+    label = "lxc-a (enforce)"
+    container = ObservedContainer(954, PveConf(CONF), True, 1, label, None, "pve1", 100)
+    pct = ObservedPct("pve1", {954: container})
+    plan = plan or NodePlan("pve1")
+    found = audit_node(fleet, Options(), pct, {}, plan)
+    read = [read_line(line) for line in lines]
+    denials = tuple(Denial(2, 1795307262.5, one.complain, one.fields) for one in read)
+    seen = seen or ObservedDenials("audit.log", denials=denials)
+    groups = group_denials(seen, pct.containers, Options())
+    audit = NodeAudit(pct, plan, found, seen, groups)
+    now = datetime(2026, 11, 22, 5, 20, tzinfo=UTC)
+    return audit_data([audit], fleet.containers, "fleet.json", now)
+
+
+def test_the_data_hold_all_that_the_table_and_the_lines_below_it_say():
+    found = data(*LINES)
+    assert json.loads(audit_json(found)) == found
+    (node,) = found.pop("nodes")
+    assert found == {
+        "time": "2026-11-22T05:20:00Z",
+        "fleet": "fleet.json",
+        "containers": 1,
+        "to_look_at": 0,
+    }
+    (container,) = node["containers"]
+    assert (container["ctid"], container["verdict"], container["ok"]) == (954, "confined", True)
+    assert container["workarounds"] == [
+        {
+            "line": "lxc.cgroup2.devices.allow: a",
+            "opens": "lets it use every device of the node, its disks included",
+            "in_fleet_file": True,
+        }
+    ]
+    denied, allowed = sorted(node["denials"], key=lambda one: one["would_have_been"])
+    assert denied == {
+        "ctids": [954],
+        "would_have_been": False,
+        "count": 2,
+        "last": "2026-11-22T00:27:42Z",
+        "operation": "open",
+        "subject": "r /srv/<script>",
+        "comm": "dd",
+        "profile": "lxc-a",
+        "rule": "",
+        "next_step": "if its software needs that: a rule for it in a template of your own, "
+        "--data profiles=DIR",
+    }
+    assert allowed["comm"] == "\\x1b["
+
+
+def test_what_comes_from_a_container_is_text_in_the_page_and_no_markup():
+    page = audit_page(data(*LINES), TEMPLATE)
+    assert "&lt;b&gt;n8n&lt;/b&gt;" in page
+    assert "/srv/&lt;script&gt;" in page
+    assert "<script" not in page
+    assert "\x1b" not in page
+
+
+def test_the_page_tells_denied_and_would_have_been_apart():
+    page = audit_page(data(*LINES), TEMPLATE)
+    assert (
+        page.index("<h3>Denied</h3>")
+        < page.index("<code>dd</code>")
+        < page.index("Would have been denied")
+    )
+    assert "Would have been" not in audit_page(data(LINES[0]), TEMPLATE)
+
+
+def test_the_page_says_how_far_nothing_can_be_trusted():
+    page = audit_page(data(seen=ObservedDenials("kernel log", begins=0.0, left=3)), TEMPLATE)
+    assert "Nothing was denied." in page
+    assert "which misses some: apt install auditd" in page
+    assert "It begins only at 1970-01-01T00:00:00Z." in page
+    assert "3 more lines of other kinds are left out." in page
+    assert "Nothing was denied" not in audit_page(data(seen=ObservedDenials()), TEMPLATE)
+
+
+def test_what_stands_against_a_run_is_on_the_page():
+    page = audit_page(data(plan=NodePlan("pve1", problems=("pve1: too bad",))), TEMPLATE)
+    assert '<p class="bad">pve1: too bad</p>' in page
