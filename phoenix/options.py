@@ -52,6 +52,8 @@ def _hours(value: object) -> int:
 
 _AGO = re.compile(r"([1-9][0-9]{0,4})([mhdw])")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
+# before the kernel logged such lines
+_EARLIEST = datetime(2010, 1, 1).timestamp()
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
 
 
@@ -62,10 +64,13 @@ def _since(value: object) -> int:
         return -int(ago[1]) * _SECONDS[ago[2]]
     try:
         # a time without a zone is the operator's own
-        return int(datetime.fromisoformat(_DATE.fullmatch(text)[0]).timestamp())  # type: ignore[index]
-    except (TypeError, ValueError, OverflowError, OSError):
+        time = datetime.fromisoformat(text).timestamp() if _DATE.fullmatch(text) else 0
+    except (ValueError, OverflowError, OSError):
+        time = 0
+    if time < _EARLIEST:
         hint = "write 45m, 2h, 3d or 1w, or a time like 2026-11-22T14:30"
-    raise ValueError(f"{hint} (not {value!r})")
+        raise ValueError(f"{hint} (not {value!r})")
+    return int(time)
 
 
 class Options(BaseModel):

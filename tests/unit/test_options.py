@@ -60,7 +60,7 @@ def test_a_time_is_not_guessed(value):
         parse_options({"since": value})
 
 
-@pytest.mark.parametrize("value", ["2026-13-01", "2026-11-22T25:00", "20261122", "2026-W47-1"])
+@pytest.mark.parametrize("value", ["2026-13-01", "2026-11-22T25:00", "20261122", "1970-01-01"])
 def test_a_date_that_is_none_is_refused(value):
     with pytest.raises(OptionsError, match="write 45m"):
         parse_options({"since": value})
