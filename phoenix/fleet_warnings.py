@@ -9,6 +9,7 @@ from phoenix.fleet import Container
 from phoenix.fleet_file import ContainerEntry
 from phoenix.problems import json_path, shown
 from phoenix.raw_keys import dangers, mount_danger
+from phoenix.raw_rules import flaws
 
 PROFILE_KEY = "lxc.apparmor.profile"
 NESTING_KEY = "lxc.apparmor.allow_nesting"
@@ -55,6 +56,9 @@ def container_warnings(
             yield f"{where}: {raw.key} {danger}"
     if container.apparmor_raw and container.profile != "generated":
         yield f"{at('apparmor_raw')}: has no effect: only Proxmox's generated profile reads it"
+    for index, rule in enumerate(container.apparmor_raw):
+        for flaw in flaws(rule):
+            yield f"{at('apparmor_raw', index)}: {flaw}"
     for index, point in enumerate(entry.mount_points or ()):
         if given_away := mount_danger(point.host_path):
             yield f"{at('mount_points', index)}: {given_away}"

@@ -49,6 +49,19 @@ class ObservedRules:
         return {"refused": refused, "unchecked": self.unchecked}
 
 
+def flaws(rule: str, abis: Collection[str] | None = None) -> Iterator[str]:
+    """What is wrong with one rule, as far as text can tell; `abis`: those of the node, if known."""
+    read = read_profiles(f"profile x {{\n{rule}\n}}\n")
+    if len(read.profiles) != 1 or read.problem:
+        yield "a rule may neither open nor close a profile: write rules only"
+    elif not read.profiles[0].rules and not read.profiles[0].includes:
+        yield 'this is no complete rule: end it with a comma, as in "deny mount fstype=debugfs,"'
+    else:
+        for finding in lint("\n".join((*_BEGIN, rule, "}", "")), abis=abis):
+            if finding.severity == "error" and finding.line == len(_BEGIN) + 1:
+                yield f"{finding.rule}: {finding.message} — {finding.way_out}"
+
+
 def raw_rules(container: Container, profile: str) -> tuple[RawKey, ...]:
     """The lines of the conf that a container's rules become; none beside another profile."""
     if profile != "generated":
@@ -72,7 +85,7 @@ def rule_problems(
     if not raw_rules(container, profile):
         return
     found = {
-        number: [*_incomplete(rule)] or [*_lint(rule, apparmor.abis)]
+        number: list(flaws(rule, apparmor.abis))
         for number, rule in enumerate(container.apparmor_raw)
     }
     for (ctid, number), message in seen.refused.items():
@@ -102,22 +115,6 @@ def parse_rules(lines: list[str]) -> ObservedRules:
             case _:
                 pass
     return ObservedRules(refused, unchecked)
-
-
-def _incomplete(rule: str) -> Iterator[str]:
-    """A rule that is none, or more than rules: it would change what stands around it."""
-    read = read_profiles(f"profile x {{\n{rule}\n}}\n")
-    if len(read.profiles) != 1 or read.problem:
-        yield "a rule may neither open nor close a profile: write rules only"
-    elif not read.profiles[0].rules and not read.profiles[0].includes:
-        yield 'this is no complete rule: end it with a comma, as in "deny mount fstype=debugfs,"'
-
-
-def _lint(rule: str, abis: Collection[str]) -> Iterator[str]:
-    text = "\n".join((*_BEGIN, rule, "}", ""))
-    for finding in lint(text, abis=abis):
-        if finding.severity == "error" and finding.line == len(_BEGIN) + 1:
-            yield f"{finding.rule}: {finding.message} — {finding.way_out}"
 
 
 def _said(message: str) -> str:

@@ -90,6 +90,11 @@ def test_rules_that_only_clash_are_told_together():
     assert message.startswith(f"{PLACE}: these rules do not go together: profile lxc-phoenix")
 
 
+def test_phoenix_check_warns_of_a_rule_that_a_run_would_refuse():
+    (warning,) = fleet("deny /a r,", "deny audit /b r,").containers[953].warnings
+    assert warning.startswith(f"{PLACE}[1]: deny-audit-order")
+
+
 @pytest.mark.parametrize("rule", ["deny /x r,\nmount,", "deny /x\x1b r,", "[pve:pending]", ""])
 def test_a_rule_is_one_line(rule):
     with pytest.raises(FleetError, match=r"apparmor_raw\[0\]"):
