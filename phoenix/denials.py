@@ -81,6 +81,10 @@ class Denial:
         return printable(" ".join(filter(None, (mask, _VARYING.sub("*", text.strip())))))
 
     @property
+    def _generated(self) -> bool:
+        return _GENERATED.fullmatch(self.profile) is not None
+
+    @property
     def _about_file(self) -> bool:
         # kernels before 6.3 say no class
         return self["class"] in ("file", "") and self["name"][:1] == "/" and "fsuid" in self.fields
@@ -90,10 +94,11 @@ class Denial:
         """The rule that would let it pass, "" where that is not certain.
 
         Certain are capabilities, sockets, user namespaces, and files that no profile of ours
-        denies explicitly: a deny beats every allow.
+        denies explicitly: a deny beats every allow. The generated profile allows all of these, so
+        there a deny is the reason.
         """
         operation, mask = self["operation"], self["requested_mask"]
-        if self.inside or self.by_lxc_start:
+        if self.inside or self.by_lxc_start or self._generated:
             return ""
         if operation == "capable" and self["capname"]:
             return f"capability {self['capname']},"
@@ -122,9 +127,11 @@ class Denial:
             return "refused by the container's own policy (Docker's): look there, not here"
         if self["operation"] == "change_profile":
             return "something tried to leave its profile: find out who ran that"
+        if self._generated:
+            if self._about_file or self["capname"] or self["family"]:
+                return "an `audit deny` rule says so: look at lxc.apparmor.raw in its conf"
+            return "if its software needs that: a rule for it in apparmor_raw of the fleet file"
         rule = f"`{self.rule}`" if self.rule else "a rule for it"
-        if _GENERATED.fullmatch(self.profile):
-            return f"if its software needs that: {rule} in apparmor_raw of the fleet file"
         return f"if its software needs that: {rule} in a template of your own, --data profiles=DIR"
 
 

@@ -200,7 +200,12 @@ def test_a_path_that_could_not_be_resolved_gets_no_rule():
     ("line", "step"),
     [
         (FILE, "if its software needs that: `/srv/a r,` in a template of your own"),
-        (GENERATED, "if its software needs that: `/srv/a r,` in apparmor_raw of the fleet file"),
+        # it allows every file by itself
+        (GENERATED, "an `audit deny` rule says so: look at lxc.apparmor.raw in its conf"),
+        (
+            MOUNT.replace("lxc-a", "lxc-910_</var/lib/lxc>"),
+            "if its software needs that: a rule for it in apparmor_raw of the fleet file",
+        ),
         (MOUNT, "if its software needs that: a rule for it in a template of your own"),
         (INSIDE, "refused by the container's own policy"),
         (FILE.replace('"open"', '"change_profile"'), "something tried to leave its profile"),
