@@ -94,6 +94,8 @@ def test_the_same_is_written_as_json_and_as_a_page(pyinfra, tmp_path):
     folder = tmp_path / "new/report"
     done = pyinfra("audit", node, fleet=FLEET, report=folder)
     assert done.code == 0, done.stderr
+    assert "pve1: CT 910: workaround lxc.cap.drop: changes nothing" in done.stderr
+    assert "pve1: deploys/harden.py --data reconfine=true takes these lines back" in done.stderr
     assert f"written: {folder}/audit.json, {folder}/audit.html" in done.stderr
     data = json.loads((folder / "audit.json").read_text())
     assert (data["containers"], data["to_look_at"]) == (1, 0)

@@ -301,3 +301,11 @@ def test_what_the_file_has_and_no_node_is_one_line():
         "in phoenix_lxc_configs.json but on no node of this inventory: 955, 956"
     )
     assert absent_note(both, Options(only=(910,)), [node()]) is None
+
+
+def test_workarounds_go_only_when_the_operator_says_so():
+    conf = CONF.replace("unprivileged: 1\n", "unprivileged: 1\nlxc.cap.drop:\n")
+    pct = node(container(conf=conf))
+    for reconfine in (False, True):
+        (change,) = plan(pct, options=Options(reconfine=reconfine)).containers
+        assert ("lxc.cap.drop" in change.after.text) != reconfine
