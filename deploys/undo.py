@@ -52,7 +52,8 @@ def _undo(state: State) -> Undo:
     runs = ask(state, lambda host: host.get_fact(Runs))
     undoes = "" if options.list else _chosen(options, runs)
     if not undoes:
-        show(run_lines({host.name: seen.runs for host, seen in runs.items()}))
+        working = {run for seen in runs.values() for run, _ in seen.active}
+        show(run_lines({host.name: seen.runs for host, seen in runs.items()}, working))
         return _run(state, options, {host: NodePlan(host.name) for host in runs})
     pct = ask(state, lambda host: host.get_fact(Containers))
     apparmor = ask(state, lambda host: host.get_fact(AppArmor))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -164,15 +164,18 @@ def in_the_way(runs: Sequence[RunRecord], run: str, thing: Thing) -> str | None:
     )
 
 
-def run_lines(nodes: Mapping[str, Sequence[RunRecord]]) -> list[str]:
-    """The runs of all nodes as a table, the newest first: what `--data list=true` shows."""
+def run_lines(nodes: Mapping[str, Sequence[RunRecord]], working: Container[str] = ()) -> list[str]:
+    """The runs of all nodes as a table, the newest first: what `--data list=true` shows.
+
+    `working`: ids of the runs that are at work at this moment.
+    """
     undone = {(node, run.undoes) for node, runs in nodes.items() for run in runs if run.undoes}
     rows = [["RUN", "NODE", "STATE", "CHANGED"]]
     every = [(run, node) for node, runs in nodes.items() for run in runs]
     for run, node in sorted(every, key=lambda one: (one[0].id, one[1]), reverse=True):
         stand = [str(change.thing) for change in run.changes if change.stands]
         if run.open_containers:
-            state = "interrupted"
+            state = "at work" if run.id in working else "interrupted"
         elif (node, run.id) in undone:
             state = "rolled back"
         elif run.undoes:

@@ -38,7 +38,9 @@ class Ours:
             return cls()
 
     def render(self) -> str:
-        """The text of the file."""
+        """The text of the file; empty where nothing is ours, and then there is no file."""
+        if self == Ours():
+            return ""
         data = {
             "features": dict(self.features),
             "raw": [[raw.key, raw.value] for raw in self.raw],

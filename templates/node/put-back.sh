@@ -6,7 +6,7 @@
 # What a container still needs stays: a profile that a process carries or a conf names (removed from
 # the kernel it would leave its tasks unconfined, for good), a hook that a conf names.
 #
-# Exit: 0 put back, or kept with the reason · 1 as it was
+# Exit: 0 put back, or so already, or kept with the reason · 1 as it was
 set -u
 umask 077
 export LC_ALL=C
@@ -70,6 +70,7 @@ restore() {
     fi
 }
 
+[ "$(digest)" != "$before" ] || exit 0
 [ "$(digest)" = "$planned" ] || fail 'somebody changed it since this was planned: run it again'
 if [ "$before" = none ] && found=$(users) && [ -n "$found" ]; then
     echo "$path is kept: $(echo "$found" | paste -sd, | sed 's/,/, /g')"

@@ -133,6 +133,11 @@ def test_the_list_shows_the_newest_first_and_what_became_of_each():
     ]
 
 
+def test_a_run_at_work_is_not_interrupted():
+    cut = read_journal("r4", [of_conf("intent", before="a", after="b")])
+    assert run_lines({"pve1": [cut]}, {"r4"})[1] == "r4   pve1  at work  CT 910"
+
+
 def test_a_node_without_runs_says_so():
     assert run_lines({"pve1": []}) == ["no run has left a journal on these nodes"]
 

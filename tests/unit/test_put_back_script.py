@@ -182,6 +182,11 @@ def test_what_somebody_changed_meanwhile_is_left_alone(node):
     assert "somebody changed it since this was planned: run it again" in done.stderr
 
 
+def test_what_another_rollback_has_put_back_already_is_nothing_to_do(node):
+    done = node.put_back(PROFILE, "ours")
+    assert (done.returncode, done.stdout, node.events) == (0, "", [])
+
+
 def test_an_image_that_is_not_whole_changes_nothing(node):
     file = node.has(HOME, "repaired")
     (node.undone / "files" / sha("old")).write_text("ol")
