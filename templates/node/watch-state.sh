@@ -8,7 +8,8 @@ root=${PHOENIX_ROOT:-}
 encode() { perl -0777 -pe 's/([^!-\$&-~])/sprintf "%%%02X", ord $1/ge'; }
 
 for path; do
-    [ -f "$root$path" ] && echo "file $path $(encode <"$root$path")"
+    # echo would read the backslashes
+    [ -f "$root$path" ] && printf 'file %s %s\n' "$path" "$(encode <"$root$path")"
 done
 unit=phoenix-harden-watch.timer
 systemctl is-enabled -q "$unit" 2>/dev/null && systemctl is-active -q "$unit" && echo 'timer on'
