@@ -47,7 +47,7 @@ def plan_lines(plan: NodePlan, backups: Mapping[int, str] | None = None) -> Iter
     for profile in plan.profiles:
         yield f"{plan.node}: profile {profile.name}: {profile.reason}"
     if plan.watch:
-        words = {"on": "installed", "off": "removed", "keep": "other labels are wanted"}
+        words = {"on": "installed", "off": "removed", "keep": "updated"}
         yield f"{plan.node}: watch: {words[plan.watch.timer]}"
     if plan.containers:
         yield f"{plan.node}: {_count(plan.containers)}, one after another:"
@@ -173,8 +173,8 @@ def outcome(ctid: int, lines: Sequence[str], succeeded: bool) -> str:
     mine = [line.removeprefix(f"CT {ctid}: ") for line in lines if line.startswith(f"CT {ctid}: ")]
     last = mine[-1] if mine else ""
     if succeeded:
-        # somebody else may have done it meanwhile
-        return last if last == "done" else "nothing left to do"
+        # planned anew, because somebody changed it, and nothing was to do: the notes say why
+        return last if last == "done" else "left as it was found"
     if last.startswith(("refused:", "restored:")):
         return last
     if last.endswith("nothing was changed"):

@@ -36,7 +36,7 @@ def test_a_watch_that_is_there_learns_of_other_labels_by_any_run(pyinfra):
     node = FakeNode("pve1", {910: CONF.format(name="portainer")}, wanted="910 lxc-old enforce\n")
     done = pyinfra("host_prep", node, fleet=FLEET, flags=("--dry",))
     assert done.code == 0, done.stderr
-    assert "pve1: watch: other labels are wanted" in done.stderr
+    assert "pve1: watch: updated" in done.stderr
     assert "- 910 lxc-old enforce" in done.stderr
     assert "+ 910 lxc-docker-nested enforce" in done.stderr
 

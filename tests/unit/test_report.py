@@ -148,7 +148,7 @@ def test_the_results_are_one_line_for_each_container():
     [
         (["ok restarts (16 s)", "done"], True, "done"),
         (["somebody changed the conf: nothing was changed", "done"], True, "done"),
-        (["somebody changed the conf: nothing was changed"], True, "nothing left to do"),
+        (["somebody changed the conf: nothing was changed"], True, "left as it was found"),
         (["refused: another run works"], False, "refused: another run works"),
         (["somebody changed it: nothing was changed"], False, "refused: somebody changed it: n"),
         (["puts the old state back", "restored: the old conf"], False, "restored: the old conf"),
