@@ -121,6 +121,11 @@ class Machine:
             qemu.human(f"loadvm {tag}")
             qemu.command("cont")
 
+    def forget(self, tag: str) -> None:
+        """Remove a saved state."""
+        with monitor(self.folder / "qmp.sock", timeout=120) as qemu:
+            qemu.human(f"delvm {tag}")
+
     def wait_off(self, timeout: float) -> None:
         """Wait for the guest to power off by itself; after the time, end QEMU."""
         end = time.monotonic() + timeout

@@ -51,16 +51,31 @@ class Lab:
 
     def reset(self) -> SshTarget:
         """Put the running node back into the state ``clean`` and set its clock."""
-        with cache.locked(self.folder / "lock", "another command on this lab"):
-            state, target = self.instance.read(), self.target()
-            if state is None or not state.clean:
-                raise LabError("no clean state is saved: run 'phoenix lab up'")
-            machine = Machine(self.folder, Path())
-            began = time.monotonic()
-            machine.load(state.tag)
-            self._set_clock(machine, target)
-            say(f"reset in {time.monotonic() - began:.0f} s")
+        state = self.instance.read()
+        if state is None or not state.clean:
+            raise LabError("no clean state is saved: run 'phoenix lab up'")
+        began = time.monotonic()
+        target = self.load(state.tag)
+        say(f"reset in {time.monotonic() - began:.0f} s")
         return target
+
+    def save(self, tag: str) -> None:
+        """Save the running node, all that happens in it included, under a name of its own."""
+        with cache.locked(self.folder / "lock", "another command on this lab"):
+            Machine(self.folder, Path()).save(tag)
+
+    def load(self, tag: str) -> SshTarget:
+        """Put the running node back into a saved state and set its clock."""
+        with cache.locked(self.folder / "lock", "another command on this lab"):
+            machine, target = Machine(self.folder, Path()), self.target()
+            machine.load(tag)
+            self._set_clock(machine, target)
+        return target
+
+    def forget(self, tag: str) -> None:
+        """Remove a saved state, to have its space back."""
+        with cache.locked(self.folder / "lock", "another command on this lab"):
+            Machine(self.folder, Path()).forget(tag)
 
     def down(self, *, purge: bool = False) -> None:
         """End the VM; disk and saved state stay, unless *purge* removes them and the images."""

@@ -50,6 +50,25 @@ def state(node):
     ).stdout
 
 
+def standing(node):
+    """What an operator has of the node, our own state left out; no process ids."""
+    return node.ssh(
+        """
+        find /etc/apparmor.d /usr/local/lib /etc/systemd/system -type f -exec sha256sum {} + | sort
+        sha256sum /etc/pve/lxc/* 2>/dev/null
+        ls -A /etc/pve/lxc/ /etc/apparmor.d
+        sort /sys/kernel/security/apparmor/profiles
+        pct list
+        for ct in $(lxc-ls --running -1); do
+            pid=$(lxc-info -n $ct -pH)
+            echo $ct $(cat /proc/$pid/attr/apparmor/current)
+            look='dpkg-query -W; sha256sum /etc/docker/* 2>/dev/null'
+            lxc-attach -n $ct -- sh -c "$look" </dev/null
+        done
+        """
+    ).stdout
+
+
 def hello(node, ctid):
     run = f"lxc-attach -n {ctid} -- docker run --rm --pull never hello:lab echo it works"
     return node.ssh(f"{run} </dev/null").stdout.strip()

@@ -1,0 +1,95 @@
+"""The moments of one run on the lab's node, each kept as a saved state of the whole VM.
+
+A run calls sync(1) whenever something must be on disk: before-images, every line of a journal,
+what is staged. A wrapper in front of it stops the run right after each of those calls, so that the
+VM can be saved there; and a saved state can be gone on from in two ways: the operator is gone and
+the node finishes what it does, or everything that the run does on the node dies as well.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from on_node import REPO, command
+
+from lab.vm import Lab
+
+WRAPPER = r"""#!/bin/sh
+/bin/sync "$@" || exit
+[ -p /run/lab/at ] || exit 0
+echo "$PPID $*" >/run/lab/at
+cat /run/lab/go
+"""
+
+#: Ends the run's processes as a power cut does: no trap runs, nothing is tidied up.
+KILL = """
+    rm -f /run/lab/at
+    systemctl kill -s KILL 'phoenix-harden-*' 2>/dev/null
+    kill -KILL $(cat /run/lab/parent) 2>/dev/null
+    echo >/run/lab/go &
+    while systemctl list-units --plain --no-legend --state=active,deactivating 'phoenix-harden-*' |
+        grep -q .; do sleep 0.2; done
+"""
+
+#: The operator is gone; what works on the node goes on by itself and ends.
+LEAVE = """
+    rm -f /run/lab/at
+    echo >/run/lab/go
+    while systemctl list-units --plain --no-legend --state=active,deactivating 'phoenix-harden-*' |
+        grep -q .; do sleep 0.2; done
+    while pgrep -f 'install-profile|put-back|repair-tunables' >/dev/null; do sleep 0.2; done
+"""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A saved state: its name in the VM's disk, and what was just put on disk then."""
+
+    tag: str
+    synced: str
+
+
+def moments(node, deploy="harden", **data):
+    """Run a deploy to its end and give the moments of it, in order."""
+    node.ssh(
+        "mkdir -p /run/lab && mkfifo /run/lab/at /run/lab/go && "
+        "cat >/usr/local/bin/sync && chmod 755 /usr/local/bin/sync",
+        input=WRAPPER,
+    )
+    found = []
+    with subprocess.Popen(
+        command(deploy, "-y", **data),
+        cwd=REPO,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        said = []
+        reader = threading.Thread(target=lambda: _read_to_the_end(run, said, node))
+        reader.start()
+        while (line := node.ssh("tee /run/lab/parent </run/lab/at", timeout=600).stdout) != "end\n":
+            parent, _, synced = line.strip().partition(" ")
+            node.ssh(f"echo {parent} >/run/lab/parent")
+            found.append(Moment(f"moment{len(found)}", synced))
+            Lab(REPO).save(found[-1].tag)
+            node.ssh("echo >/run/lab/go")
+        reader.join()
+    assert run.returncode == 0, "".join(said)
+    return found
+
+
+@contextmanager
+def at(node, moment, *, node_dies):
+    """Be back in that moment with the operator gone; afterwards the run is over in one way."""
+    Lab(REPO).load(moment.tag)
+    node.ssh(KILL if node_dies else LEAVE, check=False, timeout=600)
+    yield node
+
+
+def _read_to_the_end(run, said, node):
+    said.extend(run.stderr)
+    node.ssh("[ ! -p /run/lab/at ] || echo end >/run/lab/at")

@@ -1,0 +1,93 @@
+"""A run that is cut short at any moment: settled, then hardened or rolled back, without force."""
+
+from __future__ import annotations
+
+import pytest
+from moments import at, moments
+from on_node import ENFORCED, REPO, conf, hello, pyinfra, standing
+
+from lab.vm import Lab
+
+pytestmark = pytest.mark.lab
+CTID = 910
+
+
+@pytest.fixture(scope="module")
+def run(lab):
+    """The node, how it stood before, the hardened conf, and the moments of that run."""
+    lab.reset()
+    before = standing(lab)
+    found = moments(lab, only=CTID)
+    assert lab.label(CTID) == ENFORCED
+    yield lab, before, conf(lab, CTID), found
+    for moment in found:
+        Lab(REPO).forget(moment.tag)
+
+
+def named(found, part, number=0):
+    """The moment right after something with that in its name was put on disk."""
+    return [moment for moment in found if part in moment.synced][number]
+
+
+def hardened(node, wanted):
+    done = pyinfra("harden", "-y", only=CTID)
+    assert done.returncode == 0, done.stderr
+    assert node.label(CTID) == ENFORCED
+    assert conf(node, CTID) == wanted
+    assert hello(node, CTID) == "it works"
+    again = pyinfra("harden", "-y", only=CTID)
+    assert "pve-lab: nothing to change" in again.stderr
+
+
+def rolled_back(node, before):
+    done = pyinfra("rollback", "-y")
+    assert done.returncode == 0, done.stderr
+    assert standing(node) == before
+    assert hello(node, CTID) == "it works"
+
+
+def test_a_run_comes_by_every_place_at_which_something_must_be_on_disk(run):
+    _, _, _, found = run
+    synced = [moment.synced for moment in found]
+    assert (
+        sum("journal.jsonl" in one for one in synced) == 5
+    )  # 2 of the profile, 3 of the container
+    assert any("/files/" in one for one in synced)
+    assert any(one.startswith("-f ") for one in synced)
+
+
+def test_a_node_that_died_before_the_swap_is_hardened_by_the_next_run(run):
+    node, _, wanted, found = run
+    with at(node, named(found, "journal.jsonl", 2), node_dies=True):
+        hardened(node, wanted)
+
+
+def test_a_node_that_died_before_the_proof_is_rolled_back(run):
+    node, before, _, found = run
+    with at(node, named(found, "journal.jsonl", 3), node_dies=True):
+        rolled_back(node, before)
+
+
+def test_a_profile_whose_installation_was_cut_short_is_rolled_back(run):
+    node, before, _, found = run
+    with at(node, named(found, "journal.jsonl", 0), node_dies=True):
+        rolled_back(node, before)
+
+
+def test_a_commit_that_outlived_its_operator_is_rolled_back(run):
+    node, before, _, found = run
+    with at(node, named(found, "journal.jsonl", 2), node_dies=False):
+        rolled_back(node, before)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("node_dies", [True, False], ids=["node-dies", "operator-is-gone"])
+@pytest.mark.parametrize("end", ["harden", "rollback"])
+def test_from_every_moment_one_of_the_two_ends_is_reached(run, end, node_dies):
+    node, before, wanted, found = run
+    for moment in found:
+        with at(node, moment, node_dies=node_dies):
+            if end == "harden":
+                hardened(node, wanted)
+            else:
+                rolled_back(node, before)

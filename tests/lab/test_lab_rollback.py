@@ -1,0 +1,153 @@
+"""rollback on a real kernel: what harden changed is undone, and what others changed since stays."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from on_node import ENFORCED, REPO, command, conf, hello, pyinfra, standing, state
+
+pytestmark = pytest.mark.lab
+
+PROFILE = "/etc/apparmor.d/lxc-docker-nested"
+
+
+def run_ids(node):
+    return node.ssh("ls /var/lib/phoenix-harden/runs").stdout.split()
+
+
+def test_a_node_is_after_a_rollback_what_it_was_before(clean_lab):
+    only = "953,954,960"  # the generated profile, Docker with a daemon.json, a stopped one
+    before = standing(clean_lab)
+    assert pyinfra("harden", "-y", only=only).returncode == 0
+    assert clean_lab.label(954) == ENFORCED
+    hardened = state(clean_lab)
+
+    dry = pyinfra("rollback", "--dry")
+    assert dry.returncode == 0, dry.stderr
+    assert "- lxc.apparmor.profile: lxc-docker-nested" in dry.stderr
+    assert "+ lxc.apparmor.profile: unconfined" in dry.stderr
+    assert f"{PROFILE} (goes)" in dry.stderr
+    assert state(clean_lab) == hardened
+
+    done = pyinfra("rollback", "-y")
+    assert done.returncode == 0, done.stderr
+    assert standing(clean_lab) == before
+    assert hello(clean_lab, 954) == "it works"
+    assert clean_lab.ssh("ls /var/lib/phoenix-harden/containers").stdout == ""
+
+    again = pyinfra("rollback", "-y")
+    assert again.returncode == 0, again.stderr
+    assert "pve-lab: nothing to change" in again.stderr
+    listed = pyinfra("rollback", "-y", list="true").stderr
+    assert f"{run_ids(clean_lab)[0]}  pve-lab  rolled back" in listed
+
+
+def test_an_edit_made_after_a_run_outlives_its_rollback(clean_lab):
+    before = conf(clean_lab, 960)
+    assert pyinfra("harden", "-y", only=960).returncode == 0
+    clean_lab.ssh("pct set 960 --cores 2 --description 'changed by hand'")
+    edited = conf(clean_lab, 960)
+    done = pyinfra("rollback", "-y")
+    assert done.returncode == 0, done.stderr
+    assert "changed since: only what the run changed goes back" in done.stderr
+    now = conf(clean_lab, 960)
+    assert {"cores: 2", "#changed by hand"} <= set(now.splitlines())
+    assert "lxc.apparmor.profile: unconfined" in now
+    assert set(edited.splitlines()) - set(now.splitlines()) == set(edited.splitlines()) - {
+        *before.splitlines(),
+        "cores: 2",
+        "#changed by hand",
+    }
+    # somebody's profile by now: shown, and left
+    assert pyinfra("harden", "-y", only=960).returncode == 0
+    clean_lab.ssh(f"echo '# mine' >>{PROFILE}")
+    done = pyinfra("rollback", "-y")
+    assert done.returncode == 1
+    assert "profile lxc-docker-nested: somebody changed it since" in done.stderr
+    assert "lxc.apparmor.profile: lxc-docker-nested" in conf(clean_lab, 960)
+
+
+def test_an_earlier_run_is_refused_until_the_later_one_is_undone(clean_lab):
+    before = standing(clean_lab)
+    for profile in ("lxc-docker-nested", "lxc-phoenix-v2"):
+        assert pyinfra("harden", "-y", only=960, profile=profile).returncode == 0
+    first, second = run_ids(clean_lab)
+    done = pyinfra("rollback", "-y", run=first)
+    assert done.returncode == 1
+    assert (
+        f"run {second} changed it later: undo that first, with --data run={second}" in done.stderr
+    )
+    assert "lxc.apparmor.profile: lxc-phoenix-v2" in conf(clean_lab, 960)
+    for run in (second, first):
+        done = pyinfra("rollback", "-y", run=run)
+        assert done.returncode == 0, done.stderr
+    assert standing(clean_lab) == before
+
+
+def test_a_full_disk_refuses_before_the_first_change(clean_lab):
+    clean_lab.ssh(
+        "mkdir /var/lib/phoenix-harden && "
+        "mount -t tmpfs -o size=64k,mode=700 tmpfs /var/lib/phoenix-harden && "
+        "head -c 60k /dev/zero >/var/lib/phoenix-harden/full"
+    )
+    before = standing(clean_lab)
+    done = pyinfra("harden", "-y", only=960)
+    assert done.returncode == 1, done.stderr
+    assert standing(clean_lab) == before
+
+
+def test_two_runs_at_once_harden_a_container_once(clean_lab):
+    runs = [
+        subprocess.Popen(
+            command("harden", "-y", only=956),
+            cwd=REPO,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    said = [run.communicate(timeout=900)[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    assert clean_lab.label(956) == ENFORCED
+    assert hello(clean_lab, 956) == "it works"
+    started = 'grep -ho \'"event":"started"\' /var/lib/phoenix-harden/runs/*/journal.jsonl'
+    assert len(clean_lab.ssh(started).stdout.splitlines()) == 1
+
+
+BROKEN = """\
+{% extends "base.j2" %}
+{% block purpose %}what Docker needs is denied{% endblock %}
+{% block promises %}
+  audit deny mount fstype=proc -> @{dkr_root}/proc/,
+{% endblock %}
+"""
+
+
+def test_a_profile_that_denies_what_docker_needs_changes_nothing_for_good(clean_lab, tmp_path):
+    (tmp_path / "lxc-broken.j2").write_text(BROKEN)
+    before = conf(clean_lab, 956), conf(clean_lab, 960), standing(clean_lab)
+    done = pyinfra("harden", "-y", only="956,960", profile="lxc-broken", profiles=tmp_path)
+    assert done.returncode == 1
+    assert "CT 956: FAILED a container of our own runs" in done.stderr
+    assert 'apparmor="DENIED" operation="mount"' in done.stderr
+    assert "CT 956: restored: the old conf is back" in done.stderr
+    assert "not begun" in done.stderr
+    assert (conf(clean_lab, 956), conf(clean_lab, 960)) == before[:2]
+    assert clean_lab.label(956) == "unconfined"
+    assert hello(clean_lab, 956) == "it works"
+    # what is left is the profile that nobody wears: the rollback takes it away
+    done = pyinfra("rollback", "-y")
+    assert done.returncode == 0, done.stderr
+    assert standing(clean_lab) == before[2]
+
+
+@pytest.mark.long
+def test_the_whole_node_is_after_a_rollback_what_it_was_before(clean_lab):
+    before = standing(clean_lab)
+    assert pyinfra("harden", "-y").returncode == 0
+    done = pyinfra("rollback", "-y")
+    assert done.returncode == 0, done.stderr
+    assert standing(clean_lab) == before
