@@ -53,5 +53,7 @@ for change in host.loop(run.plan.containers):
         again=run.replan,
     )
 
+node.keep_watch(run)
+
 if not run.plan.empty:
     run.verdict()

@@ -3,7 +3,7 @@
     pyinfra inventory.py deploys/host_prep.py [--dry] [-y] [--data only=910,953] [--data watch=true]
 
 watch=true: a timer that tells the journal which containers do not carry their label; false removes
-it. Touches no container. harden.py does the same first.
+it. Touches no container. harden.py does the same, the watch last.
 """
 
 from deploys import node
@@ -12,6 +12,7 @@ from deploys.survey import survey
 run = survey(containers=False)
 
 node.prepare(run)
+node.keep_watch(run)
 
 if run.plan.tunables or run.plan.profiles or run.plan.watch:
     run.verdict()

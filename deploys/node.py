@@ -10,10 +10,7 @@ from operations.watch import watch
 
 
 def prepare(run: Run) -> None:
-    """Repair the tunables, then install and load the profiles; then the watch over the labels.
-
-    Nothing where all is right.
-    """
+    """Repair the tunables, then install and load the profiles; nothing where all is right."""
     if run.plan.tunables:
         run.step(
             apparmor.tunables,
@@ -30,6 +27,10 @@ def prepare(run: Run) -> None:
             run=run.id,
             observed=run.node_apparmor,
         )
+
+
+def keep_watch(run: Run) -> None:
+    """Install, update or remove the watch over the labels; last, so that it finds them right."""
     if run.plan.watch:
         run.step(
             watch,
