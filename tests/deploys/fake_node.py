@@ -1,5 +1,6 @@
 """A node with scripted answers, for pyinfra's `@fake` connector."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -10,6 +11,14 @@ hostname: {name}
 unprivileged: 1
 lxc.apparmor.profile: unconfined
 """
+
+
+def docker(ctid, *lines, **info):
+    """What the node says of a guest whose Docker answers."""
+    answer = {"ServerVersion": "26.1.5", "Driver": "overlay2", "Images": 1, **info}
+    text = "\n".join(["guest 1", f"info {json.dumps(answer)}", *lines])
+    return f"{ctid} ok {quote(text)}"
+
 
 APPARMOR = ["enabled Y", "parser 4.1.0", "abi 4.0"]
 
@@ -37,9 +46,9 @@ class FakeNode:
         facts = {
             "# Prints what this node knows": self._containers(),
             "# apparmor NAME...": self.apparmor,
-            "# docker CTID...": self.dockers,
             "# denials KINDS": self.denials,
             "# raw-rules CTID": self.rules,
+            "# docker GUEST-SCRIPT": self.dockers,
         }
         return f"@fake/{self.name}", {
             # the first match wins: a case may answer a fact differently

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from fake_node import CONF, FakeNode
+from fake_node import CONF, FakeNode, docker
 
 FLEET = {"910": {"features": ["docker"], "apparmor_profile": "lxc-docker-nested"}}
 
@@ -17,7 +17,7 @@ def row(done):
 
 
 def test_an_unconfined_container_is_named_with_what_to_do(pyinfra):
-    done = pyinfra("audit", pve(dockers=["910 ok 26.1.5|overlay2"]), fleet=FLEET)
+    done = pyinfra("audit", pve(dockers=[docker(910)]), fleet=FLEET)
     assert done.code == 0
     assert "unconfined  26.1.5 overlay2  !!  drift: profile: unconfined becomes" in row(done)
     assert "drift is put right by pyinfra inventory.py deploys/harden.py" in done.stderr
@@ -27,7 +27,7 @@ def test_a_confined_container_is_ok_and_strict_agrees(pyinfra):
     node = pve(
         CONF.replace("unconfined", "lxc-docker-nested"),
         label="lxc-docker-nested (enforce)",
-        dockers=["910 ok 26.1.5|overlay2"],
+        dockers=[docker(910)],
     )
     done = pyinfra("audit", node, fleet=FLEET, strict="true")
     assert done.code == 0, done.stderr

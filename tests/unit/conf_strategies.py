@@ -1,5 +1,7 @@
 """Confs for property tests: what Proxmox writes, what people write, and what nobody should."""
 
+import json
+
 from hypothesis import strategies as st
 
 MAIN_LINES = [
@@ -54,3 +56,31 @@ def confs(draw: st.DrawFn) -> str:
         text += draw(st.sampled_from(["", "\n", "\r\n\r\n"])) + header
         text += draw(st.sampled_from(ENDINGS)) + draw(_section(MAIN_LINES))
     return text[:-1] if text and draw(st.booleans()) else text
+
+
+@st.composite
+def daemon_jsons(draw: st.DrawFn) -> str:
+    """A daemon.json: any keys, the managed ones among them, in any layout."""
+    inner = st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda deeper: (
+            st.lists(deeper, max_size=3) | st.dictionaries(st.text(max_size=3), deeper, max_size=3)
+        ),
+        max_leaves=5,
+    )
+    document = draw(st.dictionaries(st.text(max_size=5), inner, max_size=4))
+    document.pop("features", None)
+    document.pop("storage-driver", None)
+    pairs = list(document.items())
+    if draw(st.booleans()):
+        pairs.append(("storage-driver", draw(st.sampled_from(["overlay2", "vfs"]))))
+    if draw(st.booleans()):
+        value = draw(st.sampled_from([{}, {"buildkit": 1}, {"containerd-snapshotter": True}]))
+        pairs.append(("features", value))
+    pairs = draw(st.permutations(pairs))
+    indent = draw(st.sampled_from([None, None, 1, 2, 4, "\t"]))
+    separators = draw(st.sampled_from([(",", ":"), (", ", ": "), (" ,", " : ")]))
+    ascii_only = draw(st.booleans())
+    text = json.dumps(dict(pairs), indent=indent, separators=separators, ensure_ascii=ascii_only)
+    end = draw(st.sampled_from(["", "\n", " \r\n\n"]))
+    return text + end

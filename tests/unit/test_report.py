@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from phoenix.config import parse_fleet
-from phoenix.docker import ObservedDocker, parse_dockers
+from phoenix.docker import ObservedDocker
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.ours import Ours
@@ -160,20 +160,3 @@ def test_the_results_are_one_line_for_each_container():
 def test_what_became_of_a_container_is_what_its_script_said_last(said, succeeded, result):
     lines = [*(f"CT 910: {line}" for line in said), "CT 9101: done", "  a denial"]
     assert outcome(910, lines, succeeded).startswith(result)
-
-
-def test_dockers_in_every_state_are_read():
-    assert parse_dockers(
-        [
-            "910 ok 26.1.5%2Bdfsg1|fuse-overlayfs",
-            "953 none ",
-            "954 dead Cannot%20connect%0Ato%20the%20daemon",
-            "956 hung ",
-            "noise",
-        ]
-    ) == {
-        910: ObservedDocker("ok", "26.1.5+dfsg1", "fuse-overlayfs"),
-        953: ObservedDocker("none"),
-        954: ObservedDocker("dead", error="to the daemon"),
-        956: ObservedDocker("hung"),
-    }
