@@ -20,6 +20,15 @@ home: |                 /etc/apparmor.d/tunables/home
 parser: text            what the node's parser says of it, if it refuses it
 site: |                 /etc/apparmor.d/tunables/home.d/site.local
 repaired: |             the text that is written; or noop, or refused, as above
+
+Of docker operations:
+
+docker: {driver: vfs}   how the guest's Docker differs from Debian's on overlay2 without data
+daemon_json: text       its daemon.json, if there is one
+installs: [names]       the packages that apt is asked for; or
+apk: [names]            apk; or
+writes: |               the daemon.json that is written; or
+restarts: true          Docker; or noop, or refused, as above
 """
 
 import hashlib
@@ -31,12 +40,14 @@ import pyinfra_testing.operations
 import pytest
 from pyinfra_testing.operations import make_operation_tests, parse_commands
 
-from operations import apparmor, pct
+from operations import apparmor, docker, pct
 from phoenix.apparmor import ObservedAppArmor
+from phoenix.docker import DaemonFile, ObservedDocker
 from phoenix.observed import parse_containers
 
 STOPPED = {"ctid": 910, "running": False, "pid": None, "label": None, "ha": None, "node": "pve1"}
 RUN = "r20261122T013000Z-beef"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 UNIT = (
     "systemd-run --wait --pipe --collect --quiet --unit=phoenix-harden-restart-910 "
     "'--description=phoenix-harden: restart CT 910'"
@@ -86,6 +97,35 @@ def translate_tunables(case):
     }
 
 
+def translate_docker(case):
+    """A case of a docker operation as pyinfra-testing reads it."""
+    debian = {"state": "ok", "version": "26.1.5", "driver": "overlay2", "manager": "apt"}
+    file = DaemonFile(case["daemon_json"]) if "daemon_json" in case else None
+    observed = ObservedDocker(**{**debian, **case.get("docker", {})}, file=file)
+    guest = f"base64 -d | timeout -k 5 600 lxc-attach -n 910 --clear-env --set-var PATH={PATH} --"
+    commands = ["never reached"] if "refused" in case else []
+    for key, manager in (("installs", "apt"), ("apk", "apk")):
+        if key in case:
+            unit = UNIT.replace("restart-910", "docker-910-packages")
+            unit = unit.replace("restart CT 910", "packages of CT 910")
+            line = f"{unit} sh -s 910 - {manager} {' '.join(case[key])}"
+            commands = [{"command": line, "_stdin": "PACKAGES.SH"}]
+    if "writes" in case:
+        before = sha256(case["daemon_json"]) if "daemon_json" in case else "none"
+        line = f"sh -c DAEMON-JSON.SH daemon-json put {before} {sha256(case['writes'])}"
+        commands = [{"command": f"{guest} {line}", "_stdin": case["writes"]}]
+    if "restarts" in case:
+        line = f"{guest} sh -c DAEMON-JSON.SH daemon-json restart"
+        commands = [{"command": line, "_stdin": ""}]
+    return {
+        "kwargs": {"ctid": 910, **case.get("kwargs", {})},
+        "facts": {"docker.Dockers": {"ctids=(910,), probe=()": {910: observed}}},
+        "commands": commands,
+        "noop_description": case.get("noop"),
+        "exception": {"name": "OperationValueError", "message": case.get("refused")},
+    }
+
+
 def sha256(text):
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -99,7 +139,10 @@ def readable(commands):
         command.pop("_timeout", None)
         text = command["command"].replace(shlex.quote(pct.WRITE_CONF), "WRITE-CONF.SH")
         text = text.replace(shlex.quote(apparmor.REPAIR.read_text()), "REPAIR-TUNABLES.SH")
-        if "WRITE-CONF.SH" in text or "REPAIR-TUNABLES.SH" in text:
+        text = text.replace(shlex.quote(docker.DAEMON_JSON), "DAEMON-JSON.SH")
+        if command["_stdin"] == docker.PACKAGES:
+            command["_stdin"] = "PACKAGES.SH"
+        elif any(name in text for name in ("WRITE-CONF.SH", "REPAIR-TUN", "DAEMON-JSON.SH")):
             command["_stdin"] = b64decode(command["_stdin"]).decode("utf-8", "surrogateescape")
         elif command["_stdin"] == pct.RESTART:
             command["_stdin"] = "RESTART.SH"
@@ -115,7 +158,8 @@ def _readable(monkeypatch):
 def cases(folder):
     tests = make_operation_tests("operations", folder.name, folder)
     run = tests._test
-    read = translate_tunables if folder.name == "apparmor.tunables" else translate
+    module = folder.name.partition(".")[0]
+    read = {"apparmor": translate_tunables, "docker": translate_docker}.get(module, translate)
     tests._test = lambda self, name, case: run(self, name, read(case))
     return tests
 

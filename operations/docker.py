@@ -1,0 +1,202 @@
+"""Docker in the containers of a Proxmox VE node: packages, daemon.json, the daemon.
+
+Everything is done by `lxc-attach` from the node. Arguments that all of them have:
+
++ ctid: the container's number; it must be running
++ observed: its Docker as `facts.docker.Dockers` saw it, if already asked
+
+All raise OperationValueError for what cannot be done; pyinfra asks only when it executes if it
+runs with `-y`: then the operation fails with the same sentence instead.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import encodebytes
+from collections.abc import Collection, Generator
+
+from pyinfra import host, state
+from pyinfra.api import OperationValueError, QuoteString, StringCommand, operation
+
+from facts.docker import Dockers
+from operations import transaction
+from operations.diff import show_diff
+from phoenix.daemon_json import FILE, DaemonJsonError, digest, encode, merge
+from phoenix.docker import ObservedDocker
+from phoenix.journal import check_run_id
+from phoenix.storage_driver import plan_driver
+
+PACKAGES = (transaction.NODE / "packages.sh").read_text(encoding="utf-8")
+DAEMON_JSON = (transaction.NODE / "daemon-json.sh").read_text(encoding="utf-8")
+
+#: Seconds for what a guest does: Docker stops its containers one after another.
+_PATIENCE = 600
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# deb-control(5), and apk's are no wider
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+._-]*")
+
+Commands = Generator[StringCommand, None, None]
+
+
+@operation()
+def packages(
+    ctid: int,
+    packages: Collection[str],
+    observed: ObservedDocker | None = None,
+    run: str | None = None,
+) -> Commands:
+    """Have packages installed in the guest; what is there is not upgraded.
+
+    + packages: names, as the guest's apt or apk knows them
+    + run: id of a run, for its journal
+    + ctid, observed: see the module
+
+    Debian and Ubuntu by apt, Alpine by apk; other guests are refused. No question is asked, the
+    guest's own version of a changed conffile stays. Done is what the guest's database then says.
+
+    **Example:**
+
+    .. code:: python
+
+        docker.packages(name="fuse-overlayfs", ctid=910, packages=["fuse-overlayfs"])
+    """
+    try:
+        docker = _docker(ctid, observed)
+        names = _names(packages)
+        if docker.manager not in ("apt", "apk"):
+            raise ValueError(
+                f"its guest ({docker.os or 'of an unknown kind'}) has neither apt nor apk: "
+                f"install {', '.join(names)} there by hand"
+            )
+        journal = check_run_id(run) if run else "-"
+    except ValueError as error:
+        yield from _refuse(f"CT {ctid}: {error}")
+        return
+    missing = [name for name in names if docker.packages.get(name) != "ii"]
+    if not missing:
+        host.noop(f"CT {ctid}: {', '.join(names)} installed")
+        return
+    yield StringCommand(
+        "systemd-run --wait --pipe --collect --quiet",
+        QuoteString(f"--unit=phoenix-harden-{run or 'docker'}-{ctid}-packages"),
+        QuoteString(f"--description=phoenix-harden: packages of CT {ctid}"),
+        f"sh -s {ctid} {journal} {docker.manager}",
+        *(QuoteString(name) for name in missing),
+        _stdin=PACKAGES,
+        _timeout=transaction.COMMIT_TIMEOUT,
+    )
+
+
+@operation()
+def daemon_json(
+    ctid: int,
+    storage_driver: str,
+    force: bool = False,
+    observed: ObservedDocker | None = None,
+) -> Commands:
+    """Have Docker's storage driver in the guest's daemon.json; every other key stays.
+
+    + storage_driver: `fuse-overlayfs`, `overlay2`, or `auto` where the fact was asked to probe
+    + force: also where it hides images, containers or volumes; the old ones stay on disk
+    + ctid, observed: see the module
+
+    Replaced only if it is still the file that was read; dockerd checks the new one before, where
+    it can. Docker reads it when it restarts.
+
+    **Example:**
+
+    .. code:: python
+
+        edit = docker.daemon_json(name="Driver", ctid=910, storage_driver="fuse-overlayfs")
+        docker.restart(name="Restart Docker", ctid=910, _if=edit.did_change)
+    """
+    try:
+        docker = _docker(ctid, observed)
+        if storage_driver not in ("fuse-overlayfs", "overlay2", "auto"):
+            raise ValueError(f"storage_driver={storage_driver!r} is not known")
+        if docker.state != "ok":
+            raise ValueError(f"its Docker does not answer: {docker.error or docker.state}")
+        plan = plan_driver(storage_driver, docker, force)
+        if plan.problems:
+            raise ValueError("; ".join(plan.problems))
+        before = docker.file.text if docker.file else None
+        after = merge(before, plan.settings, {}).text
+    except DaemonJsonError as error:
+        yield from _refuse(f"CT {ctid}: {FILE}: {error}: correct it in the guest")
+        return
+    except ValueError as error:
+        yield from _refuse(f"CT {ctid}: {error}")
+        return
+    if after is None or after == before:
+        host.noop(f"CT {ctid}: {FILE} is as it should be")
+        return
+    show_diff(f"CT {ctid}: {FILE}", before, after)
+    new = encodebytes(encode(after)).decode()
+    yield _in_guest(ctid, "put", digest(before), digest(after), stdin=new)
+
+
+@operation(is_idempotent=False)
+def restart(ctid: int, observed: ObservedDocker | None = None) -> Commands:
+    """Restart Docker in the guest, by systemd, OpenRC or `service`.
+
+    + ctid, observed: see the module
+
+    It restarts every time: bind it to an edit with `_if`. Containers without a restart policy
+    stay stopped.
+    """
+    try:
+        _docker(ctid, observed)
+    except ValueError as error:
+        yield from _refuse(f"CT {ctid}: {error}")
+        return
+    yield _in_guest(ctid, "restart")
+
+
+def _docker(ctid: int, observed: ObservedDocker | None) -> ObservedDocker:
+    """The Docker of a guest, if it can be worked on. Raises ValueError with the reason."""
+    if not isinstance(ctid, int) or isinstance(ctid, bool) or not 100 <= ctid <= 999_999_999:
+        raise ValueError(f"{ctid!r} is not a CTID")
+    docker = observed or host.get_fact(Dockers, ctids=(ctid,)).get(ctid)
+    if docker is None:
+        raise ValueError("the node said nothing about it: does it exist?")
+    words = {
+        "none": "there is no Docker in it",
+        "hung": "its guest gave no answer in time",
+        "stopped": "it does not run",
+        "noshell": "its guest has no shell",
+        "failed": f"its guest cannot be entered: {docker.error}",
+    }
+    if docker.state in words:
+        raise ValueError(words[docker.state])
+    return docker
+
+
+def _names(packages: Collection[str]) -> list[str]:
+    if isinstance(packages, str) or not packages:
+        raise ValueError(f"packages={packages!r}: write a list of names")
+    for name in packages:
+        if not isinstance(name, str) or not _PACKAGE.fullmatch(name):
+            raise ValueError(f"{name!r} is no package's name")
+    return list(packages)
+
+
+def _in_guest(ctid: int, *arguments: str, stdin: str = "") -> StringCommand:
+    """templates/node/daemon-json.sh in the guest; `stdin`: base64 of what it reads."""
+    return StringCommand(
+        "base64 -d |",
+        f"timeout -k 5 {_PATIENCE} lxc-attach -n {ctid} --clear-env --set-var PATH={_PATH} --",
+        "sh -c",
+        QuoteString(DAEMON_JSON),
+        "daemon-json",
+        *arguments,
+        _stdin=stdin,
+        _timeout=2 * _PATIENCE,
+    )
+
+
+def _refuse(problem: str) -> Commands:
+    """Raise while changes are detected, fail through a command at execute time."""
+    # an exception would end the run on every host then, with no result table
+    if not state.is_executing:
+        raise OperationValueError(problem)
+    yield StringCommand("printf '%s\\n'", QuoteString(problem), ">&2; exit 2")

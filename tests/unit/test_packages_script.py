@@ -1,0 +1,114 @@
+"""The packages script against a guest with a dpkg database in a file, and a fake apt."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "templates/node/packages.sh"
+
+LXC_ATTACH = """
+while [ "$1" != -- ]; do shift; done
+shift
+echo "$*" >>"$FAKE/calls"
+case $1 in
+dpkg-query) cat "$FAKE/dpkg" ;;
+apk) [ "$2" = add ] && echo fuse-overlayfs >>"$FAKE/apk" || cat "$FAKE/apk" ;;
+apt-get)
+    case "$*" in
+    *install*)
+        [ -e "$FAKE/locked" ] && rm "$FAKE/locked" && echo 'E: Could not get lock' && exit 100
+        [ -e "$FAKE/unknown" ] && echo 'E: Unable to locate package' && exit 100
+        printf 'ii  fuse-overlayfs\\nii  libfuse3-4:amd64\\n' >>"$FAKE/dpkg"
+        sed -i '/^rc /d' "$FAKE/dpkg"
+        ;;
+    *update*) exit 100 ;;
+    esac
+    ;;
+esac
+"""
+
+
+class Guest:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "lxc-attach").write_text(f"#!/bin/sh\n{LXC_ATTACH}")
+        (folder / "lxc-attach").chmod(0o755)
+        (folder / "dpkg").write_text("ii  docker.io\nrc  fuse-overlayfs\nii  libc6:amd64\n")
+        (folder / "apk").write_text("docker\n")
+
+    def install(self, *packages: str, run: str = "r1", manager: str = "apt"):
+        tools = {"PHOENIX_ROOT": str(self.folder), "PHOENIX_PATH": str(self.folder)}
+        return subprocess.run(
+            ["sh", "-s", "910", run, manager, *packages],
+            input=SCRIPT.read_text(),
+            env={**os.environ, **tools, "FAKE": str(self.folder), "PHOENIX_PATIENCE": "0"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    @property
+    def calls(self) -> str:
+        return (self.folder / "calls").read_text()
+
+    @property
+    def journal(self) -> list[tuple[str, str]]:
+        path = self.folder / "var/lib/phoenix-harden/runs/r1/journal.jsonl"
+        entries = [json.loads(line) for line in path.read_text().splitlines()]
+        assert all(entry["ctid"] == 910 for entry in entries)
+        return [(entry["event"], entry["packages"]) for entry in entries]
+
+
+@pytest.fixture
+def guest(tmp_path):
+    return Guest(tmp_path)
+
+
+def test_what_is_missing_comes_in_and_the_journal_names_its_dependencies_too(guest):
+    done = guest.install("docker.io", "libc6", "fuse-overlayfs")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert guest.journal == [
+        ("intent", "fuse-overlayfs"),
+        ("done", "fuse-overlayfs libfuse3-4:amd64"),
+    ]
+    assert "install --no-upgrade fuse-overlayfs\n" in guest.calls
+    assert "DPkg::Lock::Timeout=300" in guest.calls
+
+
+def test_what_is_there_costs_no_installation_and_no_line_in_the_journal(guest):
+    assert guest.install("docker.io", "libc6").returncode == 0
+    assert "apt-get" not in guest.calls
+    assert not (guest.folder / "var/lib/phoenix-harden/runs").exists()
+
+
+def test_removed_with_its_configuration_left_is_not_installed(guest):
+    assert guest.install("fuse-overlayfs").returncode == 0
+    assert "install --no-upgrade fuse-overlayfs" in guest.calls
+
+
+def test_a_lock_that_is_held_is_waited_for(guest):
+    (guest.folder / "locked").touch()
+    assert guest.install("fuse-overlayfs").returncode == 0
+
+
+def test_what_the_guest_does_not_have_afterwards_is_a_failure_whatever_apt_returned(guest):
+    (guest.folder / "unknown").touch()
+    done = guest.install("fuse-overlayfs")
+    assert done.returncode == 1
+    assert "E: Unable to locate package" in done.stdout
+    assert done.stdout.endswith("CT 910: not installed: fuse-overlayfs\n")
+    assert guest.journal == [("intent", "fuse-overlayfs"), ("failed", "")]
+
+
+def test_alpine_has_apk(guest):
+    assert guest.install("fuse-overlayfs", manager="apk").returncode == 0
+    assert "apk add --no-cache fuse-overlayfs\n" in guest.calls
+    assert guest.journal[-1] == ("done", "fuse-overlayfs")
+
+
+def test_without_a_run_nothing_is_written_down(guest):
+    assert guest.install("fuse-overlayfs", run="-").returncode == 0
+    assert not (guest.folder / "var/lib/phoenix-harden/runs").exists()
