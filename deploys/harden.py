@@ -2,16 +2,16 @@
 
     pyinfra inventory.py deploys/harden.py [--dry] [-y] [--json] [--data only=910,953]
 
-Tunables and profiles first, then what an earlier run was cut short in, then everything staged, then
-container by container: swap, restart, prove, or back. After a failure no node begins another
-container. A node that is right already costs no operation.
+Tunables and profiles first, then what an earlier run was cut short in, then missing packages in the
+guests, then everything staged, then container by container: swap, restart, prove, or back. After
+a failure no node begins another container. A node that is right already costs no operation.
 """
 
 from pyinfra import host
 
 from deploys import node
 from deploys.survey import survey
-from operations import transaction
+from operations import docker, transaction
 from operations.snapshot import snapshot
 
 run = survey()
@@ -26,6 +26,16 @@ for cut in host.loop(run.plan.unsettled):
         run=run.id,
         ctid=cut.ctid,
         again=run.replan,
+    )
+
+for change in host.loop(run.plan.packages):
+    run.step(
+        docker.packages,
+        name=f"CT {change.ctid} {change.name}: packages",
+        ctid=change.ctid,
+        packages=change.guest.packages,
+        observed=run.node_dockers[change.ctid],
+        run=run.id,
     )
 
 if run.plan.containers:

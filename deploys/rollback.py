@@ -9,7 +9,7 @@ swapped, restarted, proven, or left as it is now. Undoing a run twice changes no
 from pyinfra import host
 
 from deploys.undo import undo
-from operations import rollback, transaction
+from operations import docker, rollback, transaction
 
 run = undo()
 
@@ -42,6 +42,16 @@ for change in host.loop(run.plan.containers):
         run=run.id,
         ctid=change.ctid,
         again=run.replan,
+    )
+
+for removal in host.loop(run.plan.removals):
+    run.step(
+        docker.no_packages,
+        name=f"CT {removal.ctid}: remove packages",
+        ctid=removal.ctid,
+        packages=removal.packages,
+        manager=removal.manager,
+        run=run.id,
     )
 
 for file in host.loop(run.plan.files):

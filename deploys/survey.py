@@ -8,7 +8,7 @@ take the same answer.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -39,6 +39,7 @@ from phoenix.backups import ObservedBackups, age_text, check_backups, check_snap
 from phoenix.config import Fleet, FleetError, parse_fleet
 from phoenix.denial_lines import denial_lines
 from phoenix.denials import ObservedDenials, denial_starts, group_denials
+from phoenix.docker import ObservedDocker
 from phoenix.journal import new_run_id
 from phoenix.observed import ObservedPct
 from phoenix.options import Options, OptionsError, parse_options
@@ -47,6 +48,7 @@ from phoenix.plan import (
     NodePlan,
     absent_note,
     check_selection,
+    docker_ctids,
     plan_node,
     profile_files,
     rules_to_compile,
@@ -89,8 +91,9 @@ class Run:
     fleet: Fleet
     pct: dict[Host, ObservedPct]
     apparmor: dict[Host, ObservedAppArmor]
+    dockers: dict[Host, Mapping[int, ObservedDocker]]
     plans: dict[Host, NodePlan]
-    plan_again: Callable[[Host, ObservedPct], NodePlan]
+    plan_again: Callable[[Host, ObservedPct, Mapping[int, ObservedDocker]], NodePlan]
     steps: list[OperationMeta] = field(default_factory=list)
     containers: dict[tuple[Host, int], list[OperationMeta]] = field(default_factory=dict)
 
@@ -108,6 +111,11 @@ class Run:
     def node_apparmor(self) -> ObservedAppArmor:
         """What the node at hand said of its AppArmor."""
         return self.apparmor[ctx_host.get()]
+
+    @property
+    def node_dockers(self) -> Mapping[int, ObservedDocker]:
+        """What the guests of the node at hand said of their Docker."""
+        return self.dockers[ctx_host.get()]
 
     def step(self, operation: Callable[..., OperationMeta], **arguments: object) -> None:
         """Add an operation that is left out, on every node, once one step has failed anywhere.
@@ -130,7 +138,10 @@ class Run:
         None: there is nothing left to do for it.
         """
         host = ctx_host.get()
-        plan = self.plan_again(host, host.get_fact(Containers))
+        pct = host.get_fact(Containers)
+        asked = {*docker_ctids(self.fleet, self.options, pct)} & {ctid}
+        dockers = _dockers(host, self.fleet, self.options, pct, tuple(asked))
+        plan = self.plan_again(host, pct, dockers)
         show(f"{host.print_prefix}{note}" for note in plan.notes if note.startswith(f"CT {ctid} "))
         return next((change for change in plan.containers if change.ctid == ctid), None)
 
@@ -175,7 +186,7 @@ def survey(containers: bool = True) -> Run:
     state = ctx_state.get()
     with lock:
         if state not in _runs:
-            run = _survey(state)
+            run = _survey(state, _whom_to_ask if containers else _nobody)
             _plan_watch(run)
             ages = _check_fallbacks(run) if containers else {}
             if run.problems:
@@ -200,14 +211,9 @@ def audit() -> None:
         if state in _audited:
             return
         _audited.add(state)
-        run = _runs[state] = _runs.get(state) or _survey(state)
-        running = {
-            host: tuple(ct.ctid for ct in pct.containers.values() if ct.pid)
-            for host, pct in run.pct.items()
-        }
-        dockers = ask(state, lambda host: host.get_fact(Dockers, ctids=running[host]))
+        run = _runs[state] = _runs.get(state) or _survey(state, _everybody)
         findings: dict[Host, list[Finding]] = {
-            host: audit_node(run.fleet, run.options, pct, dockers[host], run.plans[host])
+            host: audit_node(run.fleet, run.options, pct, run.dockers[host], run.plans[host])
             for host, pct in run.pct.items()
         }
         show(run.problems)
@@ -254,7 +260,11 @@ def read_options(state: State) -> Options:
         raise DeployError(str(error)) from None
 
 
-def _survey(state: State) -> Run:
+WhomToAsk = Callable[[Fleet, Options, ObservedPct], Sequence[int]]
+
+
+def _survey(state: State, whom: WhomToAsk) -> Run:
+    """Ask all nodes, and in the guests of `whom` for their Docker."""
     options = read_options(state)
     if options.run or options.list:
         raise DeployError("--data run and list belong to deploys/rollback.py")
@@ -272,19 +282,54 @@ def _survey(state: State) -> Run:
     files = {host: tuple(profile_files(fleet, options, pct[host])) for host in pct}
     apparmor = ask(state, lambda host: host.get_fact(AppArmor, files=files[host]))
     storage = ask(state, lambda host: _storage(host, storage_paths(fleet, options, pct[host])))
+    asked = {host: tuple(whom(fleet, options, pct[host])) for host in pct}
+    dockers = ask(state, lambda host: _dockers(host, fleet, options, pct[host], asked[host]))
+
     raw = {host: rules_to_compile(fleet, options, pct[host]) for host in pct}
     rules = ask(state, lambda host: _rules(host, raw[host], apparmor[host]))
     runs = ask(state, lambda host: host.get_fact(Runs, unfinished=True))
 
-    def plan(host: Host, pct: ObservedPct) -> NodePlan:
-        return plan_node(fleet, options, pct, apparmor[host], storage[host], templates, rules[host])
+    def plan(host: Host, pct: ObservedPct, dockers: Mapping[int, ObservedDocker]) -> NodePlan:
+        seen = (pct, apparmor[host], storage[host], templates, rules[host], dockers)
+        return plan_node(fleet, options, *seen)
 
     plans = {}
     for host, observed in pct.items():
         wanted = [container.ctid for container in selected(fleet, options, observed)]
-        plans[host] = set_apart(plan(host, observed), runs[host].unsettled, wanted)
+        planned = plan(host, observed, dockers[host])
+        plans[host] = set_apart(planned, runs[host].unsettled, wanted)
     run_id = new_run_id(datetime.now(UTC), secrets.randbits(16))
-    return Run(state, run_id, options, fleet, pct, apparmor, plans, plan)
+    return Run(state, run_id, options, fleet, pct, apparmor, dockers, plans, plan)
+
+
+def _whom_to_ask(fleet: Fleet, options: Options, node: ObservedPct) -> Sequence[int]:
+    return docker_ctids(fleet, options, node)
+
+
+def _nobody(fleet: Fleet, options: Options, node: ObservedPct) -> Sequence[int]:
+    return ()
+
+
+def _everybody(fleet: Fleet, options: Options, node: ObservedPct) -> Sequence[int]:
+    return [
+        ct.ctid
+        for ct in node.containers.values()
+        if ct.pid and (not options.only or ct.ctid in options.only)
+    ]
+
+
+def _dockers(
+    host: Host, fleet: Fleet, options: Options, pct: ObservedPct, ctids: tuple[int, ...]
+) -> Mapping[int, ObservedDocker]:
+    """No command where nobody is to be asked; an overlay is tried where the file says auto."""
+    if not ctids:
+        return {}
+    auto = tuple(
+        one.ctid
+        for one in selected(fleet, options, pct)
+        if one.docker and one.storage_driver == "auto"
+    )
+    return host.get_fact(Dockers, ctids=ctids, probe=auto)
 
 
 def _plan_watch(run: Run) -> None:

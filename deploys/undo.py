@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from weakref import WeakKeyDictionary
 
 from pyinfra.api import DeployError, Host, State
-from pyinfra.context import ctx_state
+from pyinfra.context import ctx_host, ctx_state
 
 from deploys.survey import Run, ask, lock, read_options, show
 from facts.apparmor import AppArmor
+from facts.docker import Dockers
 from facts.journal import KeptFiles, Runs
 from facts.pct import Containers
 from phoenix.fleet import Fleet
-from phoenix.journal import last_run, new_run_id, run_lines
+from phoenix.journal import DAEMON_JSON, Change, last_run, new_run_id, run_lines
 from phoenix.kept import Kept, ObservedRuns
-from phoenix.observed import ObservedPct
 from phoenix.options import Options
-from phoenix.plan import NodePlan, set_apart
+from phoenix.plan import ContainerChange, NodePlan, set_apart
 from phoenix.report import plan_lines
-from phoenix.rollback import plan_rollback
+from phoenix.rollback import Node, plan_rollback
+
+Plan = Callable[[Host], NodePlan]
 
 
 @dataclass
@@ -29,6 +32,13 @@ class Undo(Run):
     """A run that undoes another; `undoes`: the id of that one, "" where there is nothing to do."""
 
     undoes: str = ""
+    plan_now: Plan = lambda host: NodePlan(host.name)
+
+    def replan(self, ctid: int) -> ContainerChange | None:
+        """Ask the node again and plan one container anew; None: nothing is left to do for it."""
+        plan = self.plan_now(ctx_host.get())
+        show(plan.problems)
+        return next((change for change in plan.containers if change.ctid == ctid), None)
 
 
 _undos: WeakKeyDictionary[State, Undo] = WeakKeyDictionary()
@@ -55,37 +65,41 @@ def _undo(state: State) -> Undo:
         working = {run for seen in runs.values() for run, _ in seen.active}
         show(run_lines({host.name: seen.runs for host, seen in runs.items()}, working))
         return _run(state, options, {host: NodePlan(host.name) for host in runs})
-    pct = ask(state, lambda host: host.get_fact(Containers))
-    apparmor = ask(state, lambda host: host.get_fact(AppArmor))
 
-    def kept(host: Host, seen: ObservedRuns) -> Kept:
-        record = next((one for one in seen.runs if one.id == undoes), None)
-        if record is None:
-            return Kept()
-        paths = (c.thing.path for c in record.changes if c.thing.ctid is None)
-        return host.get_fact(KeptFiles, run=undoes, paths=tuple(sorted(set(paths))))
+    def plan(host: Host) -> NodePlan:
+        """Asked anew each time: what is settled in between changes the journals."""
+        return plan_rollback(undoes, options, _look(host, undoes))
 
-    def plan(host: Host, seen: ObservedRuns, observed: ObservedPct) -> NodePlan:
-        return plan_rollback(undoes, options, seen.runs, kept(host, seen), observed, apparmor[host])
-
-    def plan_again(host: Host, observed: ObservedPct) -> NodePlan:
-        return plan(host, host.get_fact(Runs), observed)
-
-    plans = ask(state, lambda host: plan(host, runs[host], pct[host]))
+    run = _run(state, options, ask(state, plan))
+    run.undoes, run.plan_now = undoes, plan
     for host, seen in runs.items():
-        wanted = {
-            change.thing.ctid
-            for one in seen.runs
-            if one.id == undoes
-            for change in one.changes
-            if change.thing.ctid and (not options.only or change.thing.ctid in options.only)
-        }
-        plans[host] = set_apart(plans[host], seen.unsettled, wanted)
+        wanted = {one.thing.ctid for one in _changes(seen, undoes) if one.thing.ctid}
+        mine = wanted & {*options.only} if options.only else wanted
+        run.plans[host] = set_apart(run.plans[host], seen.unsettled, mine)
     show([f"undoing run {undoes}"])
-    show(line for one in plans.values() for line in plan_lines(one))
-    run = _run(state, options, plans)
-    run.undoes, run.plan_again = undoes, plan_again
+    show(line for one in run.plans.values() for line in plan_lines(one))
     return run
+
+
+def _look(host: Host, run: str) -> Node:
+    """What a node knows of that run, and how everything that it changed is now."""
+    runs = host.get_fact(Runs)
+    changes = _changes(runs, run)
+    pct = host.get_fact(Containers)
+    paths = {one.thing.path for one in changes if one.thing.ctid is None}
+    guests = {one.thing.ctid for one in changes if one.thing.path in ("", DAEMON_JSON)}
+    ctids = tuple(ct.ctid for ct in pct.containers.values() if ct.pid and ct.ctid in guests)
+    return Node(
+        runs.runs,
+        host.get_fact(KeptFiles, run=run, paths=tuple(sorted(paths))) if changes else Kept(),
+        pct,
+        host.get_fact(AppArmor),
+        host.get_fact(Dockers, ctids=ctids) if ctids else {},
+    )
+
+
+def _changes(seen: ObservedRuns, run: str) -> tuple[Change, ...]:
+    return next((one.changes for one in seen.runs if one.id == run), ())
 
 
 def _chosen(options: Options, runs: dict[Host, ObservedRuns]) -> str:
@@ -101,5 +115,4 @@ def _chosen(options: Options, runs: dict[Host, ObservedRuns]) -> str:
 
 def _run(state: State, options: Options, plans: dict[Host, NodePlan]) -> Undo:
     run_id = new_run_id(datetime.now(UTC), secrets.randbits(16))
-    nothing = NodePlan("")
-    return Undo(state, run_id, options, Fleet({}), {}, {}, plans, lambda *_: nothing)
+    return Undo(state, run_id, options, Fleet({}), {}, {}, {}, plans, lambda host, *_: plans[host])

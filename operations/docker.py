@@ -27,6 +27,7 @@ from phoenix.journal import check_run_id
 from phoenix.storage_driver import plan_driver
 
 PACKAGES = (transaction.NODE / "packages.sh").read_text(encoding="utf-8")
+REMOVE = (transaction.NODE / "remove-packages.sh").read_text(encoding="utf-8")
 DAEMON_JSON = (transaction.NODE / "daemon-json.sh").read_text(encoding="utf-8")
 
 #: Seconds for what a guest does: Docker stops its containers one after another.
@@ -83,6 +84,31 @@ def packages(
         f"sh -s {ctid} {journal} {docker.manager}",
         *(QuoteString(name) for name in missing),
         _stdin=PACKAGES,
+        _timeout=transaction.COMMIT_TIMEOUT,
+    )
+
+
+@operation()
+def no_packages(ctid: int, packages: Collection[str], manager: str, run: str) -> Commands:
+    """Take out of the guest what a run brought there, unless something needs it.
+
+    + packages: names, as the guest's apt or apk knows them
+    + manager: apt or apk
+    + run: id of the run that undoes it, for its journal
+    + ctid: see the module
+
+    They stay while another package needs them, and fuse-overlayfs as long as Docker runs on it or
+    it holds data.
+    """
+    if manager not in ("apt", "apk"):
+        raise OperationValueError(f"CT {ctid}: {manager!r} is neither apt nor apk")
+    yield StringCommand(
+        "systemd-run --wait --pipe --collect --quiet",
+        QuoteString(f"--unit=phoenix-harden-{check_run_id(run)}-{ctid}-packages"),
+        QuoteString(f"--description=phoenix-harden: packages of CT {ctid}"),
+        f"sh -s {ctid:d} {run} {manager}",
+        *(QuoteString(name) for name in _names(packages)),
+        _stdin=REMOVE,
         _timeout=transaction.COMMIT_TIMEOUT,
     )
 

@@ -13,6 +13,7 @@ from pyinfra.api import OperationValueError, QuoteString, StringCommand, operati
 
 from facts.staged import Changed
 from operations.diff import show_diff
+from phoenix import daemon_json
 from phoenix.journal import check_run_id
 from phoenix.plan import ContainerChange
 
@@ -44,12 +45,15 @@ def stage(run: str, changes: tuple[ContainerChange, ...]) -> Generator[StringCom
     files = {
         **{
             name: ((NODE / f"{name}.sh").read_bytes(), 0o700)
-            for name in ("commit", "write-conf", "restart")
+            for name in ("commit", "write-conf", "restart", "daemon-json")
         },
         "probe.tar": (_tar({"probe": ((NODE / "probe").read_bytes(), 0o755)}), 0o600),
     }
     for change in changes:
         show_diff(f"/etc/pve/lxc/{change.ctid}.conf", change.before.render(), change.after.render())
+        if change.guest and change.guest.file_changes:
+            name = f"CT {change.ctid}: {daemon_json.FILE}"
+            show_diff(name, change.guest.before, change.guest.after or "")
         files.update(
             (f"{change.ctid}/{name}", (data, 0o600)) for name, data in _staged(change).items()
         )
@@ -148,6 +152,14 @@ def _staged(change: ContainerChange) -> Mapping[str, bytes]:
         files["restart"] = b""
     if change.ours is not None:
         files["ours"] = change.ours.render().encode()
+    if change.driver:
+        files["driver"] = change.driver.encode()
+    if change.driver_before:
+        files["driver-before"] = change.driver_before.encode()
+    if change.guest:
+        if change.guest.after is not None:
+            files["daemon.json"] = daemon_json.encode(change.guest.after)
+        files["daemon-before"] = change.guest.digest_before.encode()
     # the last one: commit refuses what arrived cut short
     return {**files, "before": change.before.sha256.encode()}
 

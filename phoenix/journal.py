@@ -78,6 +78,7 @@ class Change:
     `before`, `after`: SHA-256 or `NONE`; `after` is the planned one until `outcome` is `done`,
     then the one that was found. `packages`: what was newly installed, or shall be while `open`.
     `ours`: digest of the note of what was ours in that conf before, `NONE` without one.
+    `driver_before`, `driver`: Docker's storage driver before and after a change of daemon.json.
     """
 
     thing: Thing
@@ -86,6 +87,8 @@ class Change:
     outcome: Outcome = "open"
     packages: tuple[str, ...] = ()
     ours: str = NONE
+    driver_before: str = ""
+    driver: str = ""
 
     @property
     def stands(self) -> bool:
@@ -211,10 +214,13 @@ def _intended(thing: Thing, entry: Mapping[str, Any], earlier: Change | None) ->
         str(entry.get("after", NONE)),
         packages=tuple(str(entry.get("packages", "")).split()),
         ours=str(entry.get("ours", NONE)),
+        driver_before=str(entry.get("driver_before", "")),
+        driver=str(entry.get("driver", "")),
     )
     # twice in one run (planned anew): what was there before the first counts
     if earlier and earlier.stands:
-        return replace(change, before=earlier.before, ours=earlier.ours)
+        was = earlier.driver_before
+        return replace(change, before=earlier.before, ours=earlier.ours, driver_before=was)
     return change
 
 

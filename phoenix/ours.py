@@ -1,4 +1,4 @@
-"""What our own runs brought into a container's conf, so that they can take it back.
+"""What our own runs brought into a container's conf and its daemon.json, to take it back.
 
 Only what a run *added* is ours: a value that was there before stays the operator's, even if a
 run changed it. The node keeps the answer beside the runs, one small JSON file per container.
@@ -15,14 +15,17 @@ from phoenix.raw_keys import RawKey
 
 @dataclass(frozen=True)
 class Ours:
-    """Features (name to value), raw lines and devices (values of `devN`) that runs added.
+    """What runs added.
 
-    `profile`: the host half of the label under which the last run proved it, "" for none.
+    Features (name to value), raw lines, devices (values of `devN`), and `daemon`: managed keys
+    of the guest's daemon.json (`phoenix.daemon_json`). `profile`: the host half of the label under
+    which the last run proved it, "" for none.
     """
 
     features: Mapping[str, str] = field(default_factory=dict)
     raw: tuple[RawKey, ...] = ()
     devices: tuple[str, ...] = ()
+    daemon: Mapping[str, str | bool] = field(default_factory=dict)
     profile: str = ""
 
     @classmethod
@@ -33,7 +36,9 @@ class Ours:
             features = {str(name): str(value) for name, value in data["features"].items()}
             raw = tuple(RawKey(str(key), str(value)) for key, value in data["raw"])
             devices = tuple(str(device) for device in data["devices"])
-            return cls(features, raw, devices, str(data.get("profile", "")))
+            # an older run wrote none
+            daemon = {str(key): value for key, value in data.get("daemon", {}).items()}
+            return cls(features, raw, devices, daemon, str(data.get("profile", "")))
         except (ValueError, KeyError, TypeError, AttributeError):
             return cls()
 
@@ -46,5 +51,6 @@ class Ours:
             "raw": [[raw.key, raw.value] for raw in self.raw],
             "devices": list(self.devices),
             "profile": self.profile,
+            "daemon": dict(self.daemon),
         }
         return json.dumps(data, indent=1) + "\n"

@@ -18,7 +18,10 @@ from phoenix.apparmor import (
     render_profile,
 )
 from phoenix.conf_plan import plan_conf, restart_reasons
+from phoenix.docker import ObservedDocker
+from phoenix.features import Features
 from phoenix.fleet import Container, Fleet
+from phoenix.guest_plan import GuestChange, GuestPlan, plan_guest
 from phoenix.lint import lint
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
@@ -47,7 +50,9 @@ class ContainerChange:
     `before`, `after`: its conf; `profile`: the host half of the label that PID 1 shall carry in
     enforce mode, "" where none is asked for; `restart`: restart it to make the change real;
     `docker`: prove its Docker afterwards; `reasons`: one line each; `ours`: what our runs have
-    brought into the conf once this is done, None to leave that as it is noted.
+    brought into the conf once this is done, None to leave that as it is noted; `guest`: what
+    changes in the guest, None for nothing; `driver`, `driver_before`: the storage drivers that
+    Docker shall say afterwards and says now, "" where that is not known.
     """
 
     ctid: int
@@ -59,6 +64,9 @@ class ContainerChange:
     docker: bool
     reasons: tuple[str, ...]
     ours: Ours | None = None
+    guest: GuestChange | None = None
+    driver: str = ""
+    driver_before: str = ""
 
     @property
     def conf_changes(self) -> bool:
@@ -98,6 +106,15 @@ class PutBack:
 
 
 @dataclass(frozen=True)
+class Removal:
+    """Packages to take out of a guest again, by `manager` (apt or apk)."""
+
+    ctid: int
+    packages: tuple[str, ...]
+    manager: str
+
+
+@dataclass(frozen=True)
 class Unsettled:
     """A container whose commit in another run was cut short, or works still (`active`)."""
 
@@ -114,8 +131,8 @@ class Unsettled:
 class NodePlan:
     """Everything that a run does on one node, in its order; `notes` are said and change nothing.
 
-    `problems` stop the run before anything changes; `files` go back in a rollback; what is
-    `unsettled` cannot be planned before it has been settled.
+    `problems` stop the run before anything changes; `files` and `removals` belong to a rollback;
+    what is `unsettled` cannot be planned before it has been settled.
     """
 
     node: str
@@ -125,14 +142,20 @@ class NodePlan:
     problems: tuple[str, ...] = ()
     tunables: TunablesChange | None = None
     files: tuple[PutBack, ...] = ()
+    removals: tuple[Removal, ...] = ()
     unsettled: tuple[Unsettled, ...] = ()
     watch: WatchChange | None = None
+
+    @property
+    def packages(self) -> tuple[ContainerChange, ...]:
+        """The containers whose guests need packages first."""
+        return tuple(one for one in self.containers if one.guest and one.guest.packages)
 
     @property
     def empty(self) -> bool:
         """Nothing to do."""
         changes = (self.tunables, self.profiles, self.containers, self.watch)
-        return not any((*changes, self.files, self.unsettled))
+        return not any((*changes, self.files, self.removals, self.unsettled))
 
 
 @dataclass
@@ -210,6 +233,15 @@ def host_profile(container: Container, options: Options) -> str:
     return {"generated": generated_profile(container.ctid), "unconfined": ""}.get(wanted, wanted)
 
 
+def docker_ctids(fleet: Fleet, options: Options, node: ObservedPct) -> list[int]:
+    """The running containers among the selected ones that shall have Docker: whom to ask."""
+    return [
+        container.ctid
+        for container in selected(fleet, options, node)
+        if container.docker and node.containers[container.ctid].pid
+    ]
+
+
 def storage_paths(fleet: Fleet, options: Options, node: ObservedPct) -> list[str]:
     """The host paths that the selected containers want: what to look for on the node."""
     wanted = selected(fleet, options, node)
@@ -244,6 +276,7 @@ def plan_node(
     storage: ObservedStorage,
     templates: Mapping[str, str],
     rules: ObservedRules | None = None,
+    dockers: Mapping[int, ObservedDocker] | None = None,
 ) -> NodePlan:
     """Compare the fleet file with one node. Pure; problems are in the result, none is raised."""
     if apparmor.problem:
@@ -261,7 +294,7 @@ def plan_node(
         for name in profile_files(fleet, options, pct)
     ]
     containers = [
-        _plan_container(container, options, pct, storage, findings)
+        _plan_container(container, options, pct, storage, dockers or {}, findings)
         for container in in_order(selected(fleet, options, pct))
     ]
     return NodePlan(
@@ -333,6 +366,7 @@ def _plan_container(
     options: Options,
     pct: ObservedPct,
     storage: ObservedStorage,
+    dockers: Mapping[int, ObservedDocker],
     findings: _Findings,
 ) -> ContainerChange | None:
     observed = pct.containers[container.ctid]
@@ -353,12 +387,22 @@ def _plan_container(
         return None
     try:
         wanted = wanted_profile(container, options)
-        plan = plan_conf(container, wanted, observed, storage, options.reconfine)
+        guest = _guest(container, options, observed, dockers)
+        asked = _with_fuse(container, guest)
+        plan = plan_conf(asked, wanted, observed, storage, options.reconfine)
     except ValueError as error:
         findings.problems.append(f"{pct.node}: {title}: {error}")
         return None
-    for text in plan.notes:
+    if guest.alone:
+        leave(guest.alone)
+        return None
+    for text in (*plan.notes, *guest.notes):
         note(text)
+    if container.docker and not observed.running:
+        note("does not run: its Docker is not looked at")
+    if guest.problems:
+        findings.problems += [f"{pct.node}: {title}: {problem}" for problem in guest.problems]
+        return None
     waiting = waiting_keys(observed)
     if waiting:
         note(f"{waiting} waits in [pve:pending] for the next start")
@@ -366,14 +410,18 @@ def _plan_container(
     profile = host_profile(container, options)
     due = restart_reasons(profile, observed) if observed.running and not changes else ()
     restart = observed.running and bool(changes or due)
+    if guest.change and options.restart == "never":
+        note(f"{guest.reasons[0]}: waits for a run that may restart (restart=never)")
+        guest = replace(guest, change=None, reasons=(), ours=_ours(observed).daemon)
     if restart and options.restart == "never":
         note("a restart is due (restart=never)")
         restart = False
     elif restart and waiting and not options.force:
         leave("left alone: a restart would apply it: settle it with pct, or --data force=true")
         return None
-    if not changes and not restart:
+    if not changes and not restart and not guest.change:
         return None
+    ours = replace(plan.ours, daemon=guest.ours)
     return ContainerChange(
         container.ctid,
         _name(container, observed),
@@ -381,11 +429,47 @@ def _plan_container(
         plan.after,
         profile,
         restart,
-        container.docker,
-        (*plan.reasons, *due),
+        container.docker and guest.provable,
+        (*plan.reasons, *due, *guest.reasons),
         # what only its next start makes true is not proven
-        plan.ours if observed.running and not restart else replace(plan.ours, profile=profile),
+        ours if observed.running and not restart else replace(ours, profile=profile),
+        guest.change,
+        guest.driver,
+        guest.driver_now,
     )
+
+
+def _ours(observed: ObservedContainer) -> Ours:
+    return Ours.parse(observed.ours)
+
+
+def _guest(
+    container: Container,
+    options: Options,
+    observed: ObservedContainer,
+    dockers: Mapping[int, ObservedDocker],
+) -> GuestPlan:
+    if not container.docker:
+        return GuestPlan()
+    has_fuse = Features.parse(observed.conf.main["features"]).on("fuse")
+    return plan_guest(
+        container.storage_driver,
+        dockers.get(container.ctid),
+        _ours(observed).daemon,
+        has_fuse,
+        options.force,
+    )
+
+
+def _with_fuse(container: Container, guest: GuestPlan) -> Container:
+    """What the fleet file asks for, and fuse=1 where Docker needs it."""
+    if not guest.fuse:
+        return container
+    # what the file says wins: it may switch it off where nothing is known of Docker
+    asked = {"fuse": "1", **container.features}
+    if asked["fuse"] != "1" and guest.driver:
+        raise ValueError("fuse-overlayfs needs fuse=1, and pct_options says fuse=0")
+    return replace(container, features=asked)
 
 
 def _name(container: Container, observed: ObservedContainer) -> str:

@@ -53,11 +53,13 @@ def plan_lines(plan: NodePlan, backups: Mapping[int, str] | None = None) -> Iter
         yield f"{plan.node}: {_count(plan.containers)}, one after another:"
         rows = [["#", "CTID", "NAME", "RESTART", *(["BACKUP"] if backups else []), "WHY"]]
         for place, change in enumerate(plan.containers, 1):
-            restart = "yes" if change.restart else "no"
+            restart = "yes" if change.restart else "Docker" if change.guest else "no"
             backup = [backups[change.ctid]] if backups else []
             why = "; ".join(change.reasons)
             rows.append([str(place), str(change.ctid), change.name, restart, *backup, why])
         yield from _table(rows)
+    for one in plan.removals:
+        yield f"{plan.node}: CT {one.ctid}: packages to remove: {', '.join(one.packages)}"
     for file in plan.files:
         how = "is taken away" if file.after is None else "goes back to what it was"
         yield f"{plan.node}: {file.path} {how}"
@@ -131,7 +133,7 @@ def _verdict(
     expected = host_profile(container, options)
     if expected and (label.profile != expected or not label.confined):
         return False, f"runs as {label}, not {expected} (enforce)"
-    if docker and docker.state in ("dead", "hung"):
+    if docker and docker.state in ("dead", "hung", "noshell", "failed"):
         return False, f"confined, but Docker is {docker.state}: journalctl -u docker in the guest"
     return True, "confined"
 

@@ -7,18 +7,20 @@ else that somebody changed is shown and left, unless force=true.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from phoenix.apparmor import ObservedAppArmor, generated_profile
 from phoenix.conf_plan import PROFILE
-from phoenix.journal import NONE, Change, RunRecord, in_the_way
+from phoenix.daemon_json import digest
+from phoenix.docker import ObservedDocker
+from phoenix.guest_plan import GuestChange
+from phoenix.journal import DAEMON_JSON, NONE, Change, RunRecord, Thing, in_the_way
 from phoenix.kept import Kept
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.ours import Ours
-from phoenix.plan import ContainerChange, NodePlan, PutBack, left_alone, waiting_keys
+from phoenix.plan import ContainerChange, NodePlan, PutBack, Removal, left_alone, waiting_keys
 from phoenix.pve_conf import PveConf
 from phoenix.take_back import take_back
 
@@ -29,109 +31,115 @@ class _Findings:
     problems: list[str] = field(default_factory=list)
 
 
-def plan_rollback(
-    run: str,
-    options: Options,
-    runs: Sequence[RunRecord],
-    kept: Kept,
-    pct: ObservedPct,
-    apparmor: ObservedAppArmor,
-) -> NodePlan:
+@dataclass(frozen=True)
+class Node:
+    """What was seen of a node: its runs, what the one to undo kept, and how everything is now."""
+
+    runs: Sequence[RunRecord]
+    kept: Kept
+    pct: ObservedPct
+    apparmor: ObservedAppArmor
+    dockers: Mapping[int, ObservedDocker] = field(default_factory=dict)
+
+
+def plan_rollback(run: str, options: Options, node: Node) -> NodePlan:
     """Compare what a run left with what is there. Pure; problems are in the result."""
-    record = next((one for one in runs if one.id == run), RunRecord(run))
+    record = next((one for one in node.runs if one.id == run), RunRecord(run))
     findings = _Findings()
-    containers, files = [], []
-    for change in reversed(record.changes):
-        if not change.stands or not _asked_for(change, options):
-            continue
-        if change.thing.is_conf:
-            containers.append(
-                _container(change, record, options, runs, kept, pct, apparmor, findings)
-            )
-        elif change.thing.ctid is None:
-            files.append(_file(change, run, options, runs, kept, findings))
+    # with only=, what belongs to no container stays: others may need it
+    wanted = [
+        change
+        for change in reversed(record.changes)
+        if change.stands and (not options.only or change.thing.ctid in options.only)
+    ]
+    ctids = dict.fromkeys(one.thing.ctid for one in wanted if one.thing.ctid and one.thing.path)
+    containers = [_container(ctid, record, options, node, findings) for ctid in ctids]
+    files = [_file(one, run, options, node, findings) for one in wanted if not one.thing.ctid]
+    removals = [_removal(one, node, findings) for one in wanted if one.packages]
     return NodePlan(
-        pct.node,
+        node.pct.node,
         containers=tuple(one for one in containers if one),
         notes=tuple(findings.notes),
-        problems=tuple(f"{pct.node}: {problem}" for problem in findings.problems),
+        problems=tuple(f"{node.pct.node}: {problem}" for problem in findings.problems),
         files=tuple(one for one in files if one),
+        removals=tuple(one for one in removals if one),
     )
 
 
-def _asked_for(change: Change, options: Options) -> bool:
-    """With only=, what belongs to no container stays: others may need it."""
-    return not options.only or change.thing.ctid in options.only
-
-
 def _container(
-    change: Change,
-    record: RunRecord,
-    options: Options,
-    runs: Sequence[RunRecord],
-    kept: Kept,
-    pct: ObservedPct,
-    apparmor: ObservedAppArmor,
-    findings: _Findings,
+    ctid: int, record: RunRecord, options: Options, node: Node, findings: _Findings
 ) -> ContainerChange | None:
-    ctid = change.thing.ctid or 0
-    observed = pct.containers.get(ctid)
+    observed = node.pct.containers.get(ctid)
     if observed is None:
-        where = pct.elsewhere.get(ctid)
-        findings.notes.append(
-            f"CT {ctid}: on {where} now, left alone" if where else f"CT {ctid}: gone, left alone"
-        )
+        where = node.pct.elsewhere.get(ctid)
+        findings.notes.append(f"CT {ctid}: {f'on {where} now' if where else 'gone'}, left alone")
         return None
     now = observed.conf
-    if now.sha256 == change.before:
-        return None
     title = f"CT {ctid} {now.hostname or ''}".rstrip()
-    before = kept.files.get(change.before)
-    if before is None:
-        findings.problems.append(f"{title}: the conf from before run {record.id} is not kept")
+    conf, daemon = (
+        next((one for one in record.changes if one.thing == thing), Change(thing))
+        for thing in (Thing(f"/etc/pve/lxc/{ctid}.conf", ctid), Thing(DAEMON_JSON, ctid))
+    )
+    staged = node.kept.staged.get(ctid, {})
+    try:
+        after, why = _old_conf(conf, record.id, staged.get("conf"), now, options.force, node)
+        guest = _old_daemon(daemon, record.id, observed, options.force, node)
+    except ValueError as error:
+        findings.problems.append(f"{title}: {error}")
         return None
-    later = in_the_way(runs, record.id, change.thing)
-    if later and now.sha256 != change.after:
-        findings.problems.append(
-            f"{title}: run {later} changed it later: undo that first, with --data run={later}"
+    if daemon.stands and not observed.running:
+        findings.notes.append(
+            f"{title}: does not run: its {DAEMON_JSON} stays; start it and undo the run once more"
         )
+    if after == now and not guest:
         return None
     if reason := left_alone(observed):
         findings.problems.append(f"{title}: {reason}")
         return None
-    staged = kept.staged.get(ctid, {})
-    try:
-        after, reasons = _old_conf(change, before, staged.get("conf"), now, options.force)
-    except ValueError as error:
-        findings.problems.append(f"{title}: {error}")
-        return None
-    if after == now:
-        return None
-    restart = observed.running and options.restart != "never"
+    restart = observed.running and options.restart != "never" and after != now
     if restart and (waiting := waiting_keys(observed)) and not options.force:
         findings.problems.append(
             f"{title}: {waiting} waits in [pve:pending] and a restart would apply it: "
             "settle it with pct, or --data force=true"
         )
         return None
+    if guest:
+        why = (*why, f"{DAEMON_JSON} {'goes' if guest.after is None else 'goes back'}")
     return ContainerChange(
         ctid,
         now.hostname or "",
         now,
         after,
-        _expected(after, observed, apparmor),
+        _expected(after, observed, node.apparmor),
         restart,
         "docker" in staged,
-        reasons,
-        Ours.parse(kept.files.get(change.ours)),
+        why,
+        Ours.parse(node.kept.files.get(conf.ours)),
+        guest,
+        daemon.driver_before if guest else "",
+        daemon.driver if guest else "",
     )
 
 
+def _in_the_way(change: Change, run: str, found: str, node: Node) -> str | None:
+    """Why an earlier run cannot be undone yet, or None."""
+    later = in_the_way(node.runs, run, change.thing)
+    if later is None or found == change.after:
+        return None
+    return f"run {later} changed it later: undo that first, with --data run={later}"
+
+
 def _old_conf(
-    change: Change, before: str, planned: str | None, now: PveConf, force: bool
+    change: Change, run: str, planned: str | None, now: PveConf, force: bool, node: Node
 ) -> tuple[PveConf, tuple[str, ...]]:
     """The conf to go back to, and why. Raises ValueError where that cannot be told."""
-    old = PveConf.parse(before)
+    if not change.stands or now.sha256 == change.before:
+        return now, ()
+    if change.before not in node.kept.files:
+        raise ValueError(f"the conf from before run {run} is not kept")
+    if problem := _in_the_way(change, run, now.sha256, node):
+        raise ValueError(problem)
+    old = PveConf.parse(node.kept.files[change.before])
     if now.sha256 == change.after or planned is None or now == PveConf.parse(planned):
         return old, ("the conf from before goes back",)
     conf, conflicts = take_back(old, PveConf.parse(planned), now, force)
@@ -143,6 +151,46 @@ def _old_conf(
     return conf, ("changed since: only what the run changed goes back",)
 
 
+def _old_daemon(
+    change: Change, run: str, observed: ObservedContainer, force: bool, node: Node
+) -> GuestChange | None:
+    """daemon.json as it goes back, None for as it is. Raises ValueError."""
+    if not change.stands or not observed.running:
+        return None
+    docker = node.dockers.get(observed.ctid)
+    if docker is None or docker.state not in ("ok", "dead"):
+        raise ValueError(f"its {DAEMON_JSON} cannot be read: Docker is {docker or 'not asked'}")
+    now = docker.file.text if docker.file else None
+    found = digest(now)
+    if found == change.before:
+        return None
+    if problem := _in_the_way(change, run, found, node):
+        raise ValueError(f"{DAEMON_JSON}: {problem}")
+    if found != change.after and not force:
+        raise ValueError(
+            f"{DAEMON_JSON}: somebody changed it since: put it right by hand, or --data force=true"
+        )
+    if change.before != NONE and change.before not in node.kept.files:
+        raise ValueError(f"{DAEMON_JSON}: what was there before run {run} is not kept")
+    return GuestChange(now, node.kept.files.get(change.before))
+
+
+def _removal(change: Change, node: Node, findings: _Findings) -> Removal | None:
+    """The packages that a run brought and that are there still."""
+    ctid = change.thing.ctid or 0
+    observed, docker = node.pct.containers.get(ctid), node.dockers.get(ctid)
+    if observed is None:
+        return None
+    if not observed.running or docker is None or docker.manager not in ("apt", "apk"):
+        names = ", ".join(change.packages)
+        findings.notes.append(f"CT {ctid}: cannot be asked now, keeps its packages: {names}")
+        return None
+    known = {docker.packages.get(name.partition(":")[0]) for name in change.packages} - {None}
+    if known and "ii" not in known:
+        return None
+    return Removal(ctid, change.packages, docker.manager)
+
+
 def _expected(conf: PveConf, observed: ObservedContainer, apparmor: ObservedAppArmor) -> str:
     """The host half of the label that the old conf brings, "" where none is enforced."""
     profile = (*conf.main.raw(PROFILE)[-1:], "generated")[0].partition("//&")[0]
@@ -152,38 +200,22 @@ def _expected(conf: PveConf, observed: ObservedContainer, apparmor: ObservedAppA
 
 
 def _file(
-    change: Change,
-    run: str,
-    options: Options,
-    runs: Sequence[RunRecord],
-    kept: Kept,
-    findings: _Findings,
+    change: Change, run: str, options: Options, node: Node, findings: _Findings
 ) -> PutBack | None:
     thing = change.thing
-    now = kept.now.get(thing.path)
+    now = node.kept.now.get(thing.path)
     found = digest(now)
     if found == change.before:
         return None
-    later = in_the_way(runs, run, thing)
-    if later and found != change.after:
-        findings.problems.append(
-            f"{thing}: run {later} changed it later: undo that first, with --data run={later}"
+    problem = _in_the_way(change, run, found, node)
+    if problem is None and found != change.after and not options.force:
+        problem = (
+            f"somebody changed it since ({found[:12]}, the run left {change.after[:12]}): "
+            "put it right by hand, or --data force=true"
         )
+    if problem is None and change.before != NONE and change.before not in node.kept.files:
+        problem = f"what was there before run {run} is not kept"
+    if problem:
+        findings.problems.append(f"{thing}: {problem}")
         return None
-    if found != change.after and not options.force:
-        findings.problems.append(
-            f"{thing}: somebody changed it since ({found[:12]}, the run left "
-            f"{change.after[:12]}): put it right by hand, or --data force=true"
-        )
-        return None
-    if change.before != NONE and change.before not in kept.files:
-        findings.problems.append(f"{thing}: what was there before run {run} is not kept")
-        return None
-    return PutBack(thing.path, now, kept.files.get(change.before), found)
-
-
-def digest(text: str | None) -> str:
-    """SHA-256 of a file's text, `NONE` for no file."""
-    if text is None:
-        return NONE
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    return PutBack(thing.path, now, node.kept.files.get(change.before), found)

@@ -3,7 +3,7 @@
 #
 # Swaps in what was staged in RUN/CTID, restarts the container and proves it; or puts the old
 # state back, restarts and proves that. Runs in a transient unit, so that losing the operator
-# does not stop it. RUN is the folder that this file lies in, beside `write-conf` and `restart`.
+# does not stop it. RUN is the folder that this file lies in, beside the scripts that it calls.
 # With `settle` it takes up a commit of this run that was cut short (a kill, a reboot) where the
 # journal says that it was; one that has ended costs nothing. Staged, each value a file:
 #
@@ -14,13 +14,22 @@
 #   RUN/CTID/ours      if there: what our runs have brought into the conf after this one; empty:
 #                      nothing
 #   RUN/CTID/restart   if there: restart it (a stopped container stays stopped)
+#   RUN/CTID/daemon-before   if there: the guest's /etc/docker/daemon.json changes; sha256 of the
+#                      one that this was planned on, or `none`
+#   RUN/CTID/daemon.json     the new one; without it, the file shall go
+#   RUN/CTID/driver, RUN/CTID/driver-before   if there: the storage driver that Docker must say
+#                      afterwards, and the one that it says with the old daemon.json
+#
+# daemon.json takes effect with the container's restart, or else with one of Docker. In a stopped
+# container it is not touched.
 #
 # The journal: intent · started (restarted on the new conf) · done; or back · restored or failed.
+# daemon.json has lines of its own, each before that of the conf but for the intent.
 #
 # Exit: 0 done · 1 failed, the old state is back · 2 refused, nothing was changed
 #       3 failed, and the old state could not be proven: look at it by hand
-#       4 the conf is not the one that this was planned on, nothing was changed; RUN/CTID/changed
-#         is left for the operator's side, which may plan anew
+#       4 the conf or daemon.json is not the one that this was planned on, nothing was changed;
+#         RUN/CTID/changed is left for the operator's side, which may plan anew
 # shellcheck disable=SC2317,SC2329 # the checks of the gate are called by name
 set -u
 standard=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -53,9 +62,9 @@ refuse() {
     say "refused: $*"
     exit 2
 }
-changed() {
+changed() { # FILE
     touch "$staged/changed"
-    say "somebody changed $name since this run was planned: nothing was changed"
+    say "somebody changed $1 since this run was planned: nothing was changed"
     exit 4
 }
 
@@ -92,6 +101,59 @@ label_is_right() {
     esac
 }
 
+# --- the guest's daemon.json -----------------------------------------------------------------
+
+in_guest() ( # daemon-json ACTION... in the guest; without our lock and umask
+    umask 022
+    exec 9>&-
+    guest 600 sh -c "$(cat "$run/daemon-json")" daemon-json "$@"
+)
+names_driver() { # FILE, or none
+    [ "$1" != none ] && grep -q '"storage-driver"' "$1"
+}
+put_daemon() { # FILE|none EXPECTED LEFT [trust]: LEFT is the driver that is left with this file
+    if [ "$1" = none ]; then
+        in_guest remove "$2"
+    else
+        in_guest put "$2" "$(sha256 <"$1")" "${4:-}" <"$1"
+    fi || return
+    docker_due=yes
+    leaving=
+    names_driver "$1" || [ "$driver" = "$driver_before" ] || leaving=$3
+}
+daemon_back() { # the old one, if it is not there; never over somebody else's
+    found=$(in_guest digest) || return
+    [ "$found" != "$daemon_before" ] || return 0
+    if [ "$found" != "$daemon_after" ]; then
+        say "$daemon_name was changed meanwhile and is left as it is"
+        return 1
+    fi
+    put_daemon "$daemon_image" "$daemon_after" "$driver" trust
+}
+clear_driver() { # before dockerd starts with a file that names none
+    [ -n "$leaving" ] || return 0
+    in_guest leave "$leaving"
+    leaving=
+}
+keep_daemon() { # its before-image
+    if [ "$daemon_before" = none ]; then
+        [ "$(in_guest digest)" = none ] || changed "$daemon_name"
+        return
+    fi
+    if ! in_guest read >"$daemon_image" || ! sync "$daemon_image"; then
+        refuse "cannot keep a copy of $daemon_name in $run/files"
+    fi
+    [ "$(sha256 <"$daemon_image")" = "$daemon_before" ] && return
+    rm -f "$daemon_image"
+    changed "$daemon_name"
+}
+journal_daemon() { # EVENT [KEY VALUE]...
+    [ -n "$daemon" ] || return 0
+    event=$1
+    shift
+    journal "$event" file "$daemon_name" "$@"
+}
+
 docker_answers() { # the socket answers once dockerd is ready; before it exists, ask again
     guest 180 sh -c 'until docker info >/dev/null 2>&1; do
         systemctl is-failed -q docker.service 2>/dev/null && exit 1
@@ -102,7 +164,9 @@ docker_answers() { # the socket answers once dockerd is ready; before it exists,
 # Our own image, never a user's: one static program that answers on port 8080.
 docker_runs() {
     image=$(guest 60 docker import -c 'CMD ["/probe"]' - <"$run/probe.tar") || return
-    container=$(guest 60 docker create --pull never -p 127.0.0.1::8080 "$image") &&
+    # the sysctl that runc cannot set where a profile denies what it does since CVE-2025-52881
+    container=$(guest 60 docker create --pull never -p 127.0.0.1::8080 \
+        --sysctl net.ipv4.ip_unprivileged_port_start=0 "$image") &&
         guest 120 docker start "$container" >/dev/null && answers_on_its_port
     code=$?
     # by id, whatever happened above
@@ -119,6 +183,14 @@ answers_on_its_port() {
     [ "$answer" = phoenix-harden ]
 }
 
+docker_says() { # DRIVER
+    said=$(guest 60 docker info --format '{{.Driver}}')
+    [ "$said" = "$1" ] || {
+        say "docker info says '$said'"
+        return 1
+    }
+}
+
 check() { # TEXT COMMAND...: one line with its verdict and how long it took
     text=$1
     shift
@@ -129,20 +201,33 @@ check() { # TEXT COMMAND...: one line with its verdict and how long it took
 }
 gate() { # with-label|without-label
     if [ -f "$staged/restart" ] && [ "$restarted" = no ]; then
+        ! running || clear_driver
         found=$(digest)
         check 'restarts' restart
         up=$?
+        docker_due=no
         # what Proxmox makes of our conf at the start; any other change is somebody else's
         [ "$found" = "$left" ] && left=$(digest)
         [ "$1" = without-label ] || journal started file "$name" after "$left"
         [ "$up" = 0 ] || return
     fi
     running || return 0
+    if [ -n "$daemon" ]; then
+        # a container that had not come up has its new one still
+        [ "$1" = with-label ] || daemon_back || return
+        if [ "$docker_due" = yes ]; then
+            clear_driver
+            docker_due=no
+            check 'restarts Docker' in_guest restart || return
+        fi
+    fi
     if [ "$1" = with-label ] && [ -n "$profile" ] && [ -f "$staged/restart" ]; then
         check "PID 1 runs as $profile (enforce)" label_is_right || return
     fi
-    if [ -f "$staged/docker" ] && [ -f "$staged/restart" ]; then
+    if [ -f "$staged/docker" ] && { [ -f "$staged/restart" ] || [ -n "$daemon" ]; }; then
+        if [ "$1" = with-label ]; then says=$driver; else says=$driver_before; fi
         check 'dockerd answers' docker_answers &&
+            { [ -z "$says" ] || check "docker info says $says" docker_says "$says"; } &&
             check 'a container of our own runs and answers on a published port' docker_runs
     fi
 }
@@ -182,6 +267,11 @@ begin() { # the swap, with everything on disk before it
     rm -f "$staged/changed"
     # only running containers are restarted
     running || rm -f "$staged/restart"
+    if [ -n "$daemon" ] && ! running; then
+        say "does not run: its $daemon_name stays as it is"
+        rm -f "$staged/daemon-before"
+        daemon=
+    fi
     ours=none
     mkdir -p "$run/files"
     if [ -f "$note" ]; then
@@ -193,13 +283,31 @@ begin() { # the swap, with everything on disk before it
     fi
     if [ "$(sha256 <"$run/files/$before")" != "$before" ]; then
         rm -f "$run/files/$before"
-        changed
+        changed "$name"
     fi
+    [ -z "$daemon" ] || keep_daemon
     journal intent file "$name" before "$before" after "$after" ours "$ours" ||
         refuse "cannot write $run/journal.jsonl"
+    if [ -n "$daemon" ]; then
+        journal intent file "$daemon_name" before "$daemon_before" after "$daemon_after" \
+            driver_before "$driver_before" driver "$driver" ||
+            refuse "cannot write $run/journal.jsonl"
+        put_daemon "$daemon_new" "$daemon_before" "$driver_before"
+        code=$?
+        if [ "$code" != 0 ]; then
+            # cut short it may have come through all the same
+            daemon_back
+            journal_daemon refused
+            journal refused file "$name"
+            [ "$code" != 4 ] || changed "$daemon_name"
+            refuse "$daemon_name cannot be replaced, see above: nothing was changed"
+        fi
+    fi
     swap "$staged/conf" "$before" && return
+    [ -z "$daemon" ] || daemon_back
+    journal_daemon refused
     journal refused file "$name"
-    [ "$(digest)" = "$before" ] || changed
+    [ "$(digest)" = "$before" ] || changed "$name"
     refuse 'nothing was changed'
 }
 
@@ -219,17 +327,29 @@ settle() { # take up what was cut short, with what that may have left: a line, a
     esac
     [ "$last" != back ] || back
     if [ "$(digest)" = "$before" ]; then
-        # it never came to the swap
+        # it never came to the swap, or to one that changes the conf
         if [ -f "$staged/restart" ] && ! running; then restart; fi
+        if [ -n "$daemon" ]; then undo_daemon; fi
         journal restored file "$name" after "$before"
         say 'settled: nothing had been changed'
         exit 0
     fi
     if [ "$last" = started ] && running; then restarted=yes; fi
+    if [ -n "$daemon" ] && [ "$restarted" = no ]; then docker_due=yes; fi
+}
+undo_daemon() { # and have Docker read the old one, in case it has read the new one
+    docker_due=no
+    if daemon_back; then
+        [ "$docker_due" = no ] || { clear_driver && in_guest restart; }
+        journal_daemon restored after "$daemon_before"
+    else
+        journal_daemon failed
+    fi
 }
 
 finish() { # prove what is there now
     gate with-label && keep_ours || return
+    [ -z "$daemon" ] || journal_daemon 'done' after "$(in_guest digest)"
     journal 'done' file "$name" after "$(digest)"
     say 'done'
     exit 0
@@ -239,16 +359,21 @@ back() { # the old state, and the proof of it
     say 'puts the old state back'
     journal back file "$name"
     restarted=no
+    # where it runs now the restart brings it; where it does not, the gate puts it back
+    if [ -n "$daemon" ] && running; then daemon_back; fi
     if [ "$(digest)" != "$before" ] && ! swap "$run/files/$before" "$left"; then
+        journal_daemon failed
         journal failed file "$name"
         say "$name is left as it is: rollback with run=${run##*/} takes back what this run changed"
         exit 3
     fi
     if gate without-label; then
+        journal_daemon restored after "$daemon_before"
         journal restored file "$name" after "$before"
         say 'restored: the old conf is back and the container runs with it'
         exit 1
     fi
+    journal_daemon failed
     journal failed file "$name" after "$before"
     say "the old conf is back, but the container is not healthy: pct status $ct; journalctl -e"
     exit 3
@@ -267,6 +392,26 @@ before=$(cat "$staged/before")
 after=$(sha256 <"$staged/conf")
 left=$after
 restarted=no
+
+daemon_name=/etc/docker/daemon.json
+daemon=
+driver=$(cat "$staged/driver" 2>/dev/null)
+driver_before=$(cat "$staged/driver-before" 2>/dev/null)
+docker_due=no
+leaving=
+daemon_before=none
+daemon_image=none
+daemon_after=none
+daemon_new=none
+if [ -f "$staged/daemon-before" ]; then
+    daemon=yes
+    daemon_before=$(cat "$staged/daemon-before")
+    [ "$daemon_before" = none ] || daemon_image=$run/files/$daemon_before
+    if [ -f "$staged/daemon.json" ]; then
+        daemon_new=$staged/daemon.json
+        daemon_after=$(sha256 <"$daemon_new")
+    fi
+fi
 if [ "${2:-}" = settle ]; then settle; else begin; fi
 finish
 found=$(denials)

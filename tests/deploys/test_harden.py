@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from fake_node import APPARMOR, CONF, FakeNode
+from fake_node import APPARMOR, CONF, FakeNode, docker
 
 from phoenix.apparmor import parse_apparmor, render_profile
 
@@ -132,10 +132,15 @@ def test_containers_of_the_file_that_no_node_has_are_one_line(pyinfra):
     assert len(lines) == 1
 
 
-def test_one_command_reads_all_containers_and_one_all_of_apparmor(pyinfra):
+def test_one_command_reads_all_containers_one_all_of_apparmor_and_one_all_guests(pyinfra):
     done = pyinfra("harden", pve(), fleet=FLEET, flags=("--dry",))
     loaded = [line.split()[3] for line in done.stderr.splitlines() if "Loaded fact" in line]
-    assert loaded == ["facts.pct.Containers", "facts.apparmor.AppArmor", "facts.journal.Runs"]
+    assert loaded == [
+        "facts.pct.Containers",
+        "facts.apparmor.AppArmor",
+        "facts.docker.Dockers",
+        "facts.journal.Runs",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -282,3 +287,44 @@ def test_a_rule_that_the_node_does_not_compile_stops_the_run_before_anything_cha
         in done.stderr
     )
     assert done.commands == []
+
+
+def test_missing_packages_come_before_anything_is_staged(pyinfra):
+    node = pve(ctids=(910,), dockers=[docker(910, "manager apt", Images=0)])
+    done = pyinfra("harden", node, fleet=FLEET)
+    assert done.code == 0, done.stderr
+    names = ("CT 910 ct910: packages ", "Stage the containers' changes ", "CT 910 ct910 ")
+    order = [done.stderr.index(f"Starting operation: {name}") for name in names]
+    assert order == sorted(order)
+    assert done.commands == ["packages", "910"]
+
+
+def test_dry_shows_the_driver_the_package_and_daemon_json_as_a_diff(pyinfra):
+    node = pve(ctids=(910,), dockers=[docker(910, "manager apt", Images=0)])
+    done = pyinfra("harden", node, fleet=FLEET, flags=("--dry",))
+    assert done.code == 0, done.stderr
+    for line in (
+        "storage driver: overlay2 becomes fuse-overlayfs; package fuse-overlayfs",
+        "CT 910: /etc/docker/daemon.json (new)",
+        '+     "storage-driver": "fuse-overlayfs"',
+        "+ features: nesting=1,fuse=1,keyctl=1",
+    ):
+        assert line in done.stderr
+
+
+def test_packages_that_do_not_come_stop_the_run_before_any_container(pyinfra):
+    failing = {"-910-packages": {"success": False, "stderr": "CT 910: not installed"}}
+    node = pve(dockers=[docker(910, "manager apt", Images=0)], responses=failing)
+    done = pyinfra("harden", node, fleet=FLEET)
+    assert done.code == 1
+    assert done.commands == ["packages"]
+
+
+def test_every_refusal_is_told_before_anything_changes(pyinfra):
+    bad = docker(952, "daemon-file 0 0 644", "{", "  // mine", "}")
+    fleet = {**FLEET, "910": {**DOCKER, "storage_driver": "fuse-overlayfs"}}
+    done = pyinfra("harden", pve(dockers=[docker(910), bad]), fleet=fleet)
+    assert done.code == 1
+    assert "CT 910 ct910: storage_driver fuse-overlayfs: Docker runs on overlay2" in done.stderr
+    assert "CT 952 ct952: /etc/docker/daemon.json: line 2, column 3: JSON has no" in done.stderr
+    assert "Starting operation" not in done.stderr

@@ -58,7 +58,7 @@ def test_the_new_conf_is_staged_with_the_digest_of_the_live_one(staged):
 def test_the_run_gets_all_that_its_commit_needs(staged):
     files = staged(pct.features, features="keyctl=1")
     assert set(files) == {
-        *("commit", "write-conf", "restart", "probe.tar"),
+        *("commit", "write-conf", "restart", "daemon-json", "probe.tar"),
         *("910/conf", "910/before"),
     }
 

@@ -155,7 +155,8 @@ def test_our_container_and_its_image_are_removed_by_id(node):
     guest = [call for call in node.calls if call.startswith("guest docker")]
     assert guest == [
         'guest docker import -c CMD ["/probe"] -',
-        "guest docker create --pull never -p 127.0.0.1::8080 sha256:image",
+        "guest docker create --pull never -p 127.0.0.1::8080 "
+        "--sysctl net.ipv4.ip_unprivileged_port_start=0 sha256:image",
         "guest docker start container",
         "guest docker port container 8080/tcp",
         "guest docker rm -f container",

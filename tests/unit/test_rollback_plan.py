@@ -6,16 +6,19 @@ import json
 import pytest
 
 from phoenix.apparmor import ObservedAppArmor
+from phoenix.docker import DaemonFile, ObservedDocker
 from phoenix.journal import NONE, read_journal
 from phoenix.kept import Kept
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.ours import Ours
 from phoenix.pve_conf import PveConf
-from phoenix.rollback import plan_rollback
+from phoenix.rollback import Node, plan_rollback
 
 OLD = "hostname: a\nlxc.apparmor.profile: unconfined\n"
 NEW = "hostname: a\nlxc.apparmor.profile: lxc-docker-nested\n"
+THEIRS = '{"log-opts": {}}\n'
+MERGED = '{"log-opts": {}, "storage-driver": "fuse-overlayfs"}\n'
 PROFILE = "/etc/apparmor.d/lxc-docker-nested"
 
 
@@ -35,22 +38,33 @@ def journal(run="r1", old=OLD, new=NEW, ctid=910, end="done", undoes=None, profi
     return read_journal(run, [json.dumps(line) for line in (*begin, *lines)])
 
 
-def plan(now=NEW, *, runs=None, run="r1", on_disk="p", loaded=(), ct=None, pct=None, **options):
+def plan(
+    now=NEW,
+    *,
+    runs=None,
+    run="r1",
+    on_disk="p",
+    loaded=(),
+    ct=None,
+    pct=None,
+    dockers=None,
+    **options,
+):
     ct = {"running": True, "pid": 1, "label": "x", "ha": None, "node": "pve1", **(ct or {})}
     observed = ObservedContainer(ctid=910, conf=PveConf(now), **ct)
     kept = Kept(
-        files={sha(OLD): OLD, sha("old p"): "old p"},
+        files={sha(OLD): OLD, sha("old p"): "old p", sha(THEIRS): THEIRS},
         staged={910: {"conf": NEW, "docker": ""}},
         now={PROFILE: on_disk},
     )
-    return plan_rollback(
-        run,
-        Options(**options),
+    node = Node(
         runs or [journal()],
         kept,
         pct or ObservedPct("pve1", {910: observed}),
         ObservedAppArmor(loaded=dict.fromkeys(loaded, "enforce")),
+        dockers or {},
     )
+    return plan_rollback(run, Options(**options), node)
 
 
 def test_the_conf_goes_back_byte_for_byte_and_the_profile_goes():
@@ -81,7 +95,7 @@ def test_the_label_of_an_old_profile_is_proven_where_it_is_enforced():
     )
     pct = ObservedPct("pve1", {910: observed})
     node = ObservedAppArmor(loaded={"lxc-container-default-cgns": "enforce"})
-    (change,) = plan_rollback("r1", Options(), runs, kept, pct, node).containers
+    (change,) = plan_rollback("r1", Options(), Node(runs, kept, pct, node)).containers
     assert change.profile == "lxc-container-default-cgns"
 
 
@@ -160,3 +174,68 @@ def test_with_only_the_files_of_the_node_stay():
 def test_a_before_image_that_is_not_there_is_said_and_nothing_is_planned():
     (problem,) = plan(now=NEW, runs=[journal(old="lost")]).problems
     assert "the conf from before run r1 is not kept" in problem
+
+
+# --- in the guest -------------------------------------------------------------------------------
+
+
+def guest_journal(before=None):
+    drivers = {"driver_before": "overlay2", "driver": "fuse-overlayfs"}
+    file = {"ctid": 910, "file": "/etc/docker/daemon.json"}
+    lines = [
+        {"ctid": 910, "event": "intent", "packages": "fuse-overlayfs"},
+        {"ctid": 910, "event": "done", "packages": "fuse-overlayfs libfuse3-4:amd64"},
+        {
+            "event": "intent",
+            **file,
+            "before": before or sha(THEIRS),
+            "after": sha(MERGED),
+            **drivers,
+        },
+        {"event": "done", **file, "after": sha(MERGED)},
+    ]
+    return read_journal("r1", [json.dumps(line) for line in lines])
+
+
+def docker(text, **more):
+    given = {"manager": "apt", "packages": {"fuse-overlayfs": "ii"}, **more}
+    return {910: ObservedDocker("ok", file=DaemonFile(text) if text else None, **given)}
+
+
+def test_daemon_json_goes_back_with_the_driver_and_the_packages():
+    done = plan(runs=[guest_journal()], dockers=docker(MERGED))
+    (change,) = done.containers
+    assert (change.guest.before, change.guest.after) == (MERGED, THEIRS)
+    assert (change.driver, change.driver_before) == ("overlay2", "fuse-overlayfs")
+    assert not change.restart
+    (removal,) = done.removals
+    assert removal.packages == ("fuse-overlayfs", "libfuse3-4:amd64")
+
+
+def test_a_daemon_json_that_the_run_brought_goes():
+    (change,) = plan(runs=[guest_journal(NONE)], dockers=docker(MERGED)).containers
+    assert change.guest.after is None
+
+
+def test_a_guest_that_is_as_it_was_is_left_alone():
+    there = docker(THEIRS, packages={"fuse-overlayfs": "un"})
+    assert plan(runs=[guest_journal()], dockers=there).empty
+
+
+def test_a_daemon_json_that_somebody_changed_since_stops_the_rollback_unless_forced():
+    (problem,) = plan(runs=[guest_journal()], dockers=docker("{}\n")).problems
+    assert "/etc/docker/daemon.json: somebody changed it since" in problem
+    forced = plan(runs=[guest_journal()], dockers=docker("{}\n"), force=True)
+    assert forced.containers[0].guest.after == THEIRS
+
+
+def test_a_guest_that_does_not_run_keeps_its_daemon_json_and_its_packages_with_a_note():
+    done = plan(runs=[guest_journal()], ct={"running": False, "pid": None})
+    assert done.empty
+    assert any("its /etc/docker/daemon.json stays" in note for note in done.notes)
+    assert any("keeps its packages: fuse-overlayfs" in note for note in done.notes)
+
+
+def test_a_guest_that_hangs_stops_the_rollback():
+    (problem,) = plan(runs=[guest_journal()], dockers={910: ObservedDocker("hung")}).problems
+    assert "/etc/docker/daemon.json cannot be read: Docker is hung" in problem

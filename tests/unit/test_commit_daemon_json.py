@@ -1,0 +1,258 @@
+"""commit.sh with a guest's daemon.json: the real script in the guest, which is a folder here."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from test_commit_script import FAKES, NEW, OLD, SCRIPTS, Node, sha256
+
+BEFORE = '{"log-opts": {}}\n'
+AFTER = '{"log-opts": {}, "storage-driver": "fuse-overlayfs"}\n'
+DAEMON = "/etc/docker/daemon.json"
+
+#: dockerd reads its file when the container or the service starts, and only then
+STARTS_DOCKER = """
+    cat "$PHOENIX_ROOT/etc/docker/daemon.json" >"$FAKE/dockerd-read" 2>/dev/null ||
+        : >"$FAKE/dockerd-read"
+"""
+GUEST = (
+    """
+    while [ "$1" != -- ]; do shift; done
+    shift
+    case "$*" in
+    *daemon-json*)
+        eval "last=\\${$#}"
+        case "$*" in
+        *"daemon-json restart") echo 'restart docker' >>"$FAKE/calls" """
+    + STARTS_DOCKER
+    + """ ;;
+        *"daemon-json leave "*) echo "leave $last" >>"$FAKE/calls" ;;
+        *) exec "$@" ;;
+        esac
+        ;;
+    *'{{.Driver}}'*)
+        grep -q fuse-overlayfs "$FAKE/dockerd-read" && echo fuse-overlayfs || echo overlay2
+        ;;
+    *'docker info'*) [ ! -e "$FAKE/breaks" ] || ! grep -q fuse-overlayfs "$FAKE/dockerd-read" ;;
+    *'docker import'*) echo sha256:image ;;
+    *'docker create'*) echo container ;;
+    *'docker port'*) echo 127.0.0.1:32768 ;;
+    esac
+"""
+)
+PCT = FAKES["pct"].replace(
+    'echo running >"$FAKE/state"', f'echo running >"$FAKE/state"\n{STARTS_DOCKER}'
+)
+
+
+@pytest.fixture
+def node(tmp_path):
+    node = Node(tmp_path)
+    (node.run / "daemon-json").write_text((SCRIPTS / "daemon-json.sh").read_text())
+    for name, text in (("lxc-attach", GUEST), ("pct", PCT)):
+        (node.fake / name).write_text(f"#!/bin/sh\n{text}")
+    node.daemon = node.root / DAEMON.strip("/")
+    node.daemon.parent.mkdir()
+    node.daemon.write_text(BEFORE)
+    node.daemon.chmod(0o600)
+    (node.fake / "dockerd-read").write_text(BEFORE)
+    node.stage(**{"daemon.json": AFTER, "daemon-before": sha256(BEFORE)})
+    node.stage(driver="fuse-overlayfs", **{"driver-before": "overlay2"})
+    return node
+
+
+def events(node, file=DAEMON):
+    return [one["event"] for one in node.journal if one.get("file") == file]
+
+
+def test_one_restart_of_the_container_brings_both_files(node):
+    done = node.commit()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (node.conf.read_text(), node.daemon.read_text()) == (NEW, AFTER)
+    assert (node.restarts, "restart docker" in node.calls) == (1, False)
+    assert "CT 910: ok docker info says fuse-overlayfs" in done.stdout
+
+
+def test_its_mode_stays(node):
+    node.commit()
+    assert node.daemon.stat().st_mode & 0o777 == 0o600
+
+
+def test_both_files_are_in_the_journal_and_the_last_line_is_the_confs(node):
+    node.commit()
+    assert events(node) == ["intent", "done"]
+    intent = next(one for one in node.journal if one.get("file") == DAEMON)
+    expected = {
+        "before": sha256(BEFORE),
+        "after": sha256(AFTER),
+        "driver_before": "overlay2",
+        "driver": "fuse-overlayfs",
+    }
+    assert expected.items() <= intent.items()
+    assert (node.run / "files" / sha256(BEFORE)).read_text() == BEFORE
+    assert node.journal[-1]["file"] == "/etc/pve/lxc/910.conf"
+
+
+def test_without_a_restart_of_the_container_docker_alone_restarts(node):
+    node.stage(conf=OLD)
+    (node.run / "910/restart").unlink()
+    done = node.commit()
+    assert done.returncode == 0, done.stdout
+    assert (node.restarts, node.calls.count("restart docker")) == (0, 1)
+    assert node.daemon.read_text() == AFTER
+    assert "CT 910: ok docker info says fuse-overlayfs" in done.stdout
+    assert "PID 1 runs" not in done.stdout
+
+
+@pytest.mark.parametrize("restart", [True, False], ids=["container", "docker"])
+def test_a_dockerd_that_does_not_start_brings_both_files_back(node, restart):
+    (node.fake / "breaks").touch()
+    if not restart:
+        (node.run / "910/restart").unlink()
+    done = node.commit()
+    assert done.returncode == 1, done.stdout
+    assert (node.conf.read_text(), node.daemon.read_text()) == (OLD, BEFORE)
+    assert events(node) == ["intent", "restored"]
+    assert (node.restarts, node.calls.count("restart docker")) == ((2, 0) if restart else (0, 2))
+    assert "CT 910: ok docker info says overlay2" in done.stdout
+    # the old file names no driver: the other one's folder would keep dockerd from starting
+    assert node.calls.count("leave fuse-overlayfs") == 1
+
+
+def test_a_container_that_does_not_start_gets_its_daemon_json_back_when_it_runs_again(node):
+    node.stage(conf=NEW + "tags: boots-not\n")
+    done = node.commit()
+    assert done.returncode == 1, done.stdout
+    assert (node.conf.read_text(), node.daemon.read_text()) == (OLD, BEFORE)
+    assert (node.fake / "dockerd-read").read_text() == BEFORE
+
+
+def test_a_file_that_was_not_there_goes_away_again(node):
+    node.daemon.unlink()
+    node.stage(**{"daemon-before": "none"})
+    (node.fake / "breaks").touch()
+    assert node.commit().returncode == 1
+    assert not node.daemon.exists()
+
+
+def test_a_new_file_is_readable_for_all(node):
+    node.daemon.unlink()
+    node.stage(**{"daemon-before": "none"})
+    assert node.commit().returncode == 0
+    assert node.daemon.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_rollback_stages_the_old_file_or_none_and_clears_the_driver_it_leaves(node):
+    node.daemon.write_text(AFTER)
+    (node.fake / "dockerd-read").write_text(AFTER)
+    node.stage(**{"daemon-before": sha256(AFTER)})
+    (node.run / "910/daemon.json").unlink()
+    node.stage(driver="overlay2", **{"driver-before": "fuse-overlayfs"})
+    done = node.commit()
+    assert done.returncode == 0, done.stdout
+    assert not node.daemon.exists()
+    assert "leave fuse-overlayfs" in node.calls
+    assert "CT 910: ok docker info says overlay2" in done.stdout
+    assert events(node) == ["intent", "done"]
+
+
+def test_a_daemon_json_that_somebody_changed_since_is_left_and_so_is_the_conf(node):
+    node.daemon.write_text("{}")
+    done = node.commit()
+    assert done.returncode == 4
+    assert (node.conf.read_text(), node.daemon.read_text()) == (OLD, "{}")
+    assert (node.run / "910/changed").exists()
+    assert f"somebody changed {DAEMON}" in done.stdout
+    assert node.restarts == 0
+
+
+def test_one_that_dockerd_refuses_changes_nothing(node):
+    dockerd = node.fake / "dockerd"
+    dockerd.write_text("#!/bin/sh\necho 'unknown directive: nope'; exit 1\n")
+    dockerd.chmod(0o755)
+    done = node.commit()
+    assert done.returncode == 2
+    assert (node.conf.read_text(), node.daemon.read_text()) == (OLD, BEFORE)
+    assert "dockerd refuses the new one: unknown directive: nope" in done.stdout
+    assert events(node) == ["intent", "refused"]
+    assert [path.name for path in node.daemon.parent.iterdir()] == ["daemon.json"]
+
+
+def test_a_dockerd_too_old_to_check_it_is_no_obstacle(node):
+    dockerd = node.fake / "dockerd"
+    dockerd.write_text("#!/bin/sh\necho 'unknown flag: --validate'; exit 125\n")
+    dockerd.chmod(0o755)
+    assert node.commit().returncode == 0
+
+
+def test_a_conf_that_cannot_be_swapped_takes_daemon_json_back(node):
+    (node.run / "write-conf").write_text("exit 2\n")
+    assert node.commit().returncode == 2
+    assert (node.conf.read_text(), node.daemon.read_text()) == (OLD, BEFORE)
+    assert events(node) == ["intent", "refused"]
+
+
+def test_in_a_container_that_was_stopped_meanwhile_it_stays_as_it_is(node):
+    (node.fake / "state").write_text("stopped\n")
+    done = node.commit()
+    assert done.returncode == 0
+    assert (node.conf.read_text(), node.daemon.read_text()) == (NEW, BEFORE)
+    assert f"does not run: its {DAEMON} stays as it is" in done.stdout
+    assert events(node) == []
+
+
+def test_what_somebody_writes_during_the_proof_is_not_overwritten(node):
+    attach = node.fake / "lxc-attach"
+    fails = "*'docker create'*)"
+    edit = f'{fails} echo \'{{"mine": 1}}\' >"$PHOENIX_ROOT{DAEMON}"; false ;;'
+    attach.write_text(attach.read_text().replace(fails, f"{edit}\n    {fails}"))
+    done = node.commit()
+    assert done.returncode == 3
+    assert node.daemon.read_text() == '{"mine": 1}\n'
+    assert "was changed meanwhile and is left as it is" in done.stdout
+
+
+def test_a_link_of_the_users_stays_one(node):
+    real = node.root / "etc/docker/real.json"
+    node.daemon.rename(real)
+    node.daemon.symlink_to("real.json")
+    assert node.commit().returncode == 0
+    assert node.daemon.is_symlink()
+    assert real.read_text() == AFTER
+
+
+# --- settling what was cut short ----------------------------------------------------------------
+
+
+def cut_short(node, *conf_events, conf, daemon):
+    node.was_cut_short(*conf_events, conf=conf)
+    node.daemon.write_text(daemon)
+    (node.run / "files" / sha256(BEFORE)).write_text(BEFORE)
+    with (node.run / "journal.jsonl").open("a") as journal:
+        entry = {"ctid": 910, "event": "intent", "file": DAEMON}
+        journal.write(json.dumps(entry, separators=(",", ":")) + "\n")
+
+
+@pytest.mark.parametrize("daemon", [BEFORE, AFTER], ids=["not yet", "already"])
+def test_before_the_swap_of_the_conf_daemon_json_goes_back(node, daemon):
+    cut_short(node, "intent", conf=OLD, daemon=daemon)
+    assert node.commit("settle").returncode == 0
+    assert (node.conf.read_text(), node.daemon.read_text()) == (OLD, BEFORE)
+    assert node.calls.count("restart docker") == (daemon == AFTER)
+    assert events(node)[-1] == "restored"
+
+
+def test_after_the_swap_both_are_proven(node):
+    cut_short(node, "intent", conf=NEW, daemon=AFTER)
+    done = node.commit("settle")
+    assert done.returncode == 0, done.stdout
+    assert (node.conf.read_text(), node.daemon.read_text()) == (NEW, AFTER)
+    assert node.restarts == 1
+    assert events(node)[-1] == "done"
+
+
+def test_a_restoration_that_was_cut_short_restores_both(node):
+    cut_short(node, "intent", "started", "back", conf=OLD, daemon=AFTER)
+    assert node.commit("settle").returncode == 1
+    assert (node.conf.read_text(), node.daemon.read_text()) == (OLD, BEFORE)

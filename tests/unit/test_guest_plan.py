@@ -1,0 +1,169 @@
+"""What changes inside a container, and what that means for its conf."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from test_plan import DOCKER, container, hardened, installed, node
+
+from phoenix.config import parse_fleet
+from phoenix.docker import DaemonFile, ObservedDocker
+from phoenix.options import Options
+from phoenix.ours import Ours
+from phoenix.plan import docker_ctids, plan_node
+from phoenix.report import plan_lines
+from phoenix.storage import ObservedStorage
+
+TEMPLATES = {"lxc-docker-nested.j2": "{{ marker }}\nprofile {{ name }} {}\n"}
+FRESH = ObservedDocker("ok", "26.1.5", "overlay2", manager="apt")
+USED = replace(FRESH, images=1)
+RIGHT = container(conf=hardened(), label="lxc-docker-nested (enforce)")
+
+
+def plan(docker=FRESH, observed=RIGHT, options=None, **entry):
+    configs = {"910": {**DOCKER, **entry}}
+    return plan_node(
+        parse_fleet(json.dumps({"lxc_configs": configs}).encode()),
+        options or Options(),
+        node(observed),
+        installed(),
+        ObservedStorage(),
+        TEMPLATES,
+        {910: docker} if docker else {},
+    )
+
+
+def test_a_switch_brings_the_file_the_package_and_the_feature_with_one_restart():
+    (change,) = plan().containers
+    assert change.guest.before is None
+    assert change.guest.after == '{\n    "storage-driver": "fuse-overlayfs"\n}\n'
+    assert (change.guest.packages, change.guest.manager) == (("fuse-overlayfs",), "apt")
+    assert (change.driver, change.driver_before) == ("fuse-overlayfs", "overlay2")
+    assert change.after.main["features"] == "nesting=1,keyctl=1,fuse=1"
+    assert change.restart
+    assert change.reasons == (
+        "features: fuse=1",
+        "storage driver: overlay2 becomes fuse-overlayfs",
+        "package fuse-overlayfs",
+    )
+    assert change.ours.daemon == {"storage-driver": "fuse-overlayfs"}
+
+
+def test_where_the_conf_is_right_only_docker_restarts():
+    observed = replace(RIGHT, conf=replace(RIGHT.conf).set_key("features", "nesting=1,fuse=1"))
+    docker = replace(FRESH, dev_fuse=True, fuse_overlayfs=True)
+    result = plan(docker, observed, pct_options=["nesting=1", "fuse=1"])
+    (change,) = result.containers
+    assert (change.conf_changes, change.restart) == (False, False)
+    assert list(plan_lines(result))[-1].split()[3] == "Docker"
+
+
+def test_the_second_plan_is_empty_and_keeps_the_feature():
+    (change,) = plan().containers
+    after = replace(RIGHT, conf=change.after, ours=change.ours.render())
+    docker = replace(
+        FRESH, driver="fuse-overlayfs", dev_fuse=True, file=DaemonFile(change.guest.after)
+    )
+    assert plan(docker, after).empty
+    # nor is it taken away while nothing is known of its Docker
+    assert plan(None, after).empty
+
+
+def test_a_feature_of_ours_goes_when_docker_needs_it_no_longer():
+    ours = Ours(features={"fuse": "1"}).render()
+    observed = replace(RIGHT, conf=RIGHT.conf.set_key("features", "nesting=1,keyctl=1,fuse=1"))
+    (change,) = plan(USED, replace(observed, ours=ours)).containers
+    assert change.reasons[0].startswith("features: no fuse any more")
+
+
+def test_a_driver_that_runs_without_dev_fuse_gets_the_feature():
+    (change,) = plan(replace(USED, driver="fuse-overlayfs")).containers
+    assert change.guest is None
+    assert change.after.main["features"] == "nesting=1,keyctl=1,fuse=1"
+
+
+def test_a_fleet_file_that_switches_fuse_off_contradicts_fuse_overlayfs():
+    (problem,) = plan(storage_driver="fuse-overlayfs", pct_options=["nesting=1", "fuse=0"]).problems
+    assert "fuse-overlayfs needs fuse=1, and pct_options says fuse=0" in problem
+
+
+def test_every_restart_is_proven_with_the_driver_that_runs():
+    (change,) = plan(USED, container()).containers
+    assert (change.guest, change.driver, change.driver_before) == (None, "overlay2", "overlay2")
+
+
+def test_a_refusal_stops_everything_and_names_the_container():
+    result = plan(USED, container(), storage_driver="fuse-overlayfs")
+    assert not result.containers
+    assert result.problems[0].startswith(
+        "pve1: CT 910 portainer: storage_driver fuse-overlayfs: Docker runs on overlay2"
+    )
+
+
+@pytest.mark.parametrize("state", ["ok", "dead"])
+def test_a_daemon_json_that_is_none_is_a_problem_even_where_nothing_changes(state):
+    docker = replace(USED, state=state, file=DaemonFile('{\n  // mine\n  "debug": true\n}\n'))
+    (problem,) = plan(docker).problems
+    assert problem == (
+        "pve1: CT 910 portainer: /etc/docker/daemon.json: line 2, column 3: JSON has no comments: "
+        "dockerd will not start with it: correct it in the guest"
+    )
+
+
+def test_restart_never_leaves_the_driver_for_a_run_that_may_restart():
+    result = plan(options=Options(restart="never"))
+    assert [change.guest for change in result.containers] == [None]
+    assert (
+        "CT 910 portainer: storage driver: overlay2 becomes fuse-overlayfs: waits for a run that "
+        "may restart (restart=never)" in result.notes
+    )
+
+
+@pytest.mark.parametrize(
+    ("docker", "note"),
+    [
+        (ObservedDocker("hung"), "its guest gave no answer in time, left alone"),
+        (ObservedDocker("noshell"), "its guest has no shell to ask Docker with, left alone"),
+        (ObservedDocker("failed", error="no"), "its guest cannot be entered (no), left alone"),
+    ],
+)
+def test_a_guest_that_cannot_be_asked_is_left_alone(docker, note):
+    result = plan(docker, container())
+    assert result.empty
+    assert note in result.notes[-1]
+    assert note in plan(docker, container(), options=Options(only=(910,))).problems[-1]
+
+
+def test_a_guest_without_docker_is_confined_and_nothing_is_proven():
+    result = plan(ObservedDocker("none"), container())
+    (change,) = result.containers
+    assert (change.docker, change.driver) == (False, "")
+    assert "says docker and there is none in it" in result.notes[-1]
+
+
+def test_a_dead_docker_is_said_and_the_container_confined():
+    result = plan(ObservedDocker("dead", error="no socket"), container())
+    assert result.containers[0].docker
+    assert "its Docker does not answer (no socket)" in result.notes[-1]
+
+
+def test_a_stopped_container_keeps_its_docker_with_a_note():
+    result = plan(None, container(label=None))
+    assert result.containers[0].guest is None
+    assert result.notes == ("CT 910 portainer: does not run: its Docker is not looked at",)
+
+
+def test_only_running_selected_docker_containers_are_asked():
+    entries = {"910": DOCKER, "952": DOCKER, "953": {}, "954": DOCKER}
+    fleet = parse_fleet(json.dumps({"lxc_configs": entries}).encode())
+    here = node(container(910), container(952, label=None), container(953), container(954))
+    assert docker_ctids(fleet, Options(), here) == [910, 954]
+    assert docker_ctids(fleet, Options(only=(954,)), here) == [954]
+
+
+def test_what_is_ours_is_read_from_older_notes_too():
+    assert Ours.parse('{"features": {"fuse": "1"}, "raw": [], "devices": []}') == Ours(
+        features={"fuse": "1"}
+    )
+    both = Ours(daemon={"storage-driver": "overlay2", "features.containerd-snapshotter": False})
+    assert Ours.parse(both.render()) == both
