@@ -230,9 +230,10 @@ def audit() -> None:
             )
             for host, pct in run.pct.items()
         ]
-        for one in audits:
+        for host, one in zip(run.pct, audits, strict=True):
             containers, wanted = one.pct.containers, run.fleet.containers
-            show(workaround_lines(one.pct.node, containers, wanted, run.options.only))
+            holds = {ctid: docker.holds for ctid, docker in run.dockers[host].items()}
+            show(workaround_lines(one.pct.node, containers, wanted, run.options.only, holds))
             show(denial_lines(one.pct.node, one.seen, one.denials, run.options))
         if run.options.report:
             _write_report(Path(run.options.report), audits, run)

@@ -1,0 +1,159 @@
+"""harden and Docker in the guests: what is there comes through, what is asked for is proven."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from on_node import ENFORCED, REPO, conf, pyinfra, state
+
+from phoenix.docker import parse_dockers
+
+pytestmark = pytest.mark.lab
+
+DOCKER = {
+    "features": ["docker"],
+    "pct_options": ["nesting=1", "keyctl=1"],
+    "apparmor_profile": "lxc-docker-nested",
+}
+FUSE = {**DOCKER, "pct_options": ["nesting=1", "keyctl=1", "fuse=1"]}
+KEEPS = {**FUSE, "storage_driver": "keep"}
+MINE = '{ "log-opts" : {"max-size": "10m"},\n\t"debug":false }'
+MERGED = (
+    '{ "log-opts" : {"max-size": "10m"},\n\t"debug":false,\n\t"storage-driver":"fuse-overlayfs" }'
+)
+#: How `templates/node/docker.sh` is asked, as facts/docker.py does.
+ASK = 'PHOENIX_GUEST_TIMEOUT=5 sh /root/docker "$(cat /root/guest)"'
+
+
+def guest(node, ctid, script):
+    return node.ssh(f"lxc-attach -n {ctid} -- sh -eu", input=script).stdout
+
+
+def write(node, ctid, text):
+    path = "/etc/docker/daemon.json"
+    guest(node, ctid, f"mkdir -p /etc/docker\ncat >{path} <<'EOF'\n{text}\nEOF\nchmod 600 {path}")
+
+
+def daemon_json(node, ctid):
+    read = "ls -l /etc/docker; [ ! -e /etc/docker/daemon.json ] || cat /etc/docker/daemon.json"
+    listing, _, text = guest(node, ctid, read).partition("daemon.json\n")
+    assert "phoenix" not in listing
+    return listing.splitlines()[-1][:10], text
+
+
+def sees(node, ctid):
+    """What the user sees of their Docker."""
+    ps = "docker ps -a --format '{{.Names}} {{.Image}} {{.State}}'"
+    return guest(node, ctid, f"{ps}\ndocker images -aq --no-trunc\ndocker volume ls -q\n")
+
+
+def driver(node, ctid):
+    return guest(node, ctid, "docker info --format '{{.Driver}}'").strip()
+
+
+def harden(tmp_path, *flags, **entries):
+    fleet = tmp_path / "fleet.json"
+    configs = {ctid.removeprefix("ct"): entry for ctid, entry in entries.items()}
+    fleet.write_text(json.dumps({"lxc_configs": configs}))
+    return pyinfra("harden", "-y", *flags, fleet=fleet)
+
+
+@pytest.fixture(scope="module")
+def hardened(lab, tmp_path_factory):
+    """952, emptied, gets fuse-overlayfs; 956 keeps what is in it. Both daemon.jsons are users'."""
+    lab.reset()
+    run = "docker run -d --pull never --name web --restart always hello:lab httpd -f -p 80"
+    guest(lab, 952, "docker system prune -af --volumes")
+    guest(lab, 956, run)
+    for ctid in (952, 956):
+        write(lab, ctid, MINE)
+    before = sees(lab, 956)
+    folder = tmp_path_factory.mktemp("hardened")
+    done = harden(folder, ct952=DOCKER, ct956=KEEPS)
+    assert done.returncode == 0, done.stderr
+    return lab, done, before, folder
+
+
+def test_images_containers_and_the_users_daemon_json_come_through(hardened):
+    node, _, before, _ = hardened
+    assert node.label(956) == ENFORCED
+    assert sees(node, 956) == before
+    assert "web hello:lab running" in before
+    assert daemon_json(node, 956) == ("-rw-------", f"{MINE}\n")
+
+
+def test_without_data_the_driver_is_switched_with_its_package_and_proven(hardened):
+    node, done, _, _ = hardened
+    assert driver(node, 952) == "fuse-overlayfs"
+    assert "CT 952: ok docker info says fuse-overlayfs" in done.stderr
+    assert "fuse=1" in conf(node, 952).partition("\n[")[0]
+    assert daemon_json(node, 952) == ("-rw-------", f"{MERGED}\n")
+    status = guest(node, 952, "dpkg-query -W -f '${db:Status-Abbrev}' fuse-overlayfs")
+    assert status.strip() == "ii"
+
+
+def test_the_journal_names_the_packages_and_both_files(hardened):
+    node, _, _, _ = hardened
+    lines = node.ssh("cat /var/lib/phoenix-harden/runs/*/journal.jsonl").stdout.splitlines()
+    entries = [json.loads(line) for line in lines]
+    intent, done = (entry for entry in entries if "packages" in entry)
+    assert (intent["event"], intent["packages"]) == ("intent", "fuse-overlayfs")
+    assert (done["event"], done["ctid"]) == ("done", 952)
+    assert "fuse-overlayfs" in done["packages"].split()
+    mine = [one for one in entries if one.get("file") == "/etc/docker/daemon.json"]
+    assert [(one["ctid"], one["event"]) for one in mine] == [(952, "intent"), (952, "done")]
+    kept = node.ssh(f"cat /var/lib/phoenix-harden/runs/*/files/{mine[0]['before']}").stdout
+    assert kept == f"{MINE}\n"
+
+
+def test_a_second_run_changes_nothing(hardened):
+    node, _, _, folder = hardened
+    before = state(node)
+    done = harden(folder, ct952=DOCKER, ct956=KEEPS)
+    assert done.returncode == 0, done.stderr
+    assert "pve-lab: nothing to change" in done.stderr
+    assert state(node) == before
+
+
+def test_a_dockerd_that_does_not_start_gets_both_files_back(hardened, tmp_path):
+    node, _, _, _ = hardened
+    # the package is there, as dpkg says, and its program cannot be run
+    guest(node, 956, "docker rm -f web; docker system prune -af; chmod -x /usr/bin/fuse-overlayfs")
+    before = (conf(node, 956), daemon_json(node, 956), node.ssh("lxc-info -n 956 -pH").stdout)
+    done = harden(tmp_path, ct956={**FUSE, "storage_driver": "fuse-overlayfs"})
+    assert done.returncode == 1
+    # the conf was right: only Docker restarts
+    assert "CT 956: ok restarts (" not in done.stderr
+    assert "CT 956: restored: the old conf is back" in done.stderr
+    after = (conf(node, 956), daemon_json(node, 956), node.ssh("lxc-info -n 956 -pH").stdout)
+    assert after == before
+    assert driver(node, 956) == "overlay2"
+
+
+def test_what_cannot_be_is_refused_all_at_once_before_anything_changes(clean_lab, tmp_path):
+    write(clean_lab, 956, '{\n    // mine\n    "debug": false\n}')
+    before = state(clean_lab)
+    wants = {**DOCKER, "storage_driver": "fuse-overlayfs"}
+    done = harden(tmp_path, ct910=wants, ct952=DOCKER, ct956=DOCKER)
+    assert done.returncode == 1
+    assert "CT 956 openWebUI-phoenix: /etc/docker/daemon.json: line 2, column 5" in done.stderr
+    assert (
+        "CT 910 Portainer: storage_driver fuse-overlayfs: Docker runs on overlay2, which holds "
+        "1 image, 1 container, 1 volume: fuse-overlayfs would hide them" in done.stderr
+    )
+    assert "Starting operation" not in done.stderr
+    assert state(clean_lab) == before
+
+
+def test_a_hung_guest_costs_its_time_out_and_the_others_answer(lab):
+    for name, script in (("docker", "docker.sh"), ("guest", "docker-guest.sh")):
+        text = (REPO / "templates/node" / script).read_text()
+        lab.ssh(f"cat >/root/{name}", input=text)
+    lab.ssh("lxc-freeze -n 954")
+    try:
+        lines = lab.ssh(f"{ASK} 953 954 960").stdout.splitlines()
+    finally:
+        lab.ssh("lxc-unfreeze -n 954")
+    states = {ctid: docker.state for ctid, docker in parse_dockers(lines).items()}
+    assert states == {953: "none", 954: "hung", 960: "stopped"}
