@@ -42,18 +42,18 @@ def plan_driver(wanted: str | None, docker: ObservedDocker, force: bool = False)
     Raises DaemonJsonError for a daemon.json that is none.
     """
     now = docker.driver
-    said = DaemonJson.parse(docker.file.text if docker.file else "")[DRIVER]
-    waiting = said if said is not None and not _same(said, docker) else None
+    waiting = _waiting(docker)
     target, note = _target(wanted, docker)
     notes = (note,) if note else ()
     asked = wanted == target
-    if target == now and waiting is None:
+    if target == now and not waiting:
         return DriverPlan(now, notes=notes)
     if target == now and not asked:
         # the file was changed and dockerd not restarted since
         if docker.held:
             return DriverPlan(problems=(_contradiction(docker, waiting),))
-        return DriverPlan(str(waiting), notes=notes)
+        key, _, value = waiting.partition(" ")
+        return DriverPlan(value if key == DRIVER else "", notes=notes)
     hidden = ""
     if target != now and docker.held:
         if not force:
@@ -124,11 +124,12 @@ def _way(target: str) -> str:
     )
 
 
-def _contradiction(docker: ObservedDocker, waiting: object) -> str:
+def _contradiction(docker: ObservedDocker, waiting: str) -> str:
+    keep = f', or write "storage_driver": "{docker.driver}"'
     return (
-        f"daemon.json says storage-driver {waiting}, and {docker.driver} runs and holds "
-        f"{docker.held}: dockerd's next start would hide them: take the line out of daemon.json, "
-        f'or write "storage_driver": "{docker.driver}"'
+        f"daemon.json says {waiting}, and {docker.driver} runs and holds {docker.held}: dockerd's "
+        "next start would hide them: take the line out of daemon.json"
+        f"{keep if docker.driver in ('overlay2', FUSE_OVERLAYFS) else ''}"
     )
 
 
@@ -136,12 +137,21 @@ def _place(docker: ObservedDocker) -> str:
     return "/var/lib/containerd" if docker.snapshotter else f"{docker.data_root}/{docker.driver}"
 
 
-def _same(said: object, docker: ObservedDocker) -> bool:
-    """Whether the file's driver is the one that runs."""
+def _document(docker: ObservedDocker) -> DaemonJson:
+    return DaemonJson.parse(docker.file.text if docker.file else "")
+
+
+def _waiting(docker: ObservedDocker) -> str:
+    """What the file says and dockerd has not read yet, "" for nothing."""
+    document = _document(docker)
+    said, store = document[DRIVER], document[SNAPSHOTTER]
     # containerd's image store calls it overlayfs (moby, daemon/daemon.go)
-    return said == docker.driver or (
-        docker.snapshotter and (said, docker.driver) == ("overlay2", "overlayfs")
-    )
+    same = docker.snapshotter and (said, docker.driver) == ("overlay2", "overlayfs")
+    if said is not None and said != docker.driver and not same:
+        return f"{DRIVER} {said}"
+    if isinstance(store, bool) and store != docker.snapshotter:
+        return f"{SNAPSHOTTER} {str(store).lower()}"
+    return ""
 
 
 def _flag(docker: ObservedDocker) -> str | None:
@@ -160,5 +170,4 @@ def _packages(target: str, docker: ObservedDocker) -> tuple[str, ...]:
 
 def _has_image_store(docker: ObservedDocker) -> bool:
     """Whether containerd's image store would be taken unless it is switched off."""
-    file = DaemonJson.parse(docker.file.text if docker.file else "")
-    return docker.major >= 29 or docker.snapshotter or SNAPSHOTTER in file
+    return docker.major >= 29 or docker.snapshotter or SNAPSHOTTER in _document(docker)

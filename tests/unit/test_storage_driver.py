@@ -184,7 +184,17 @@ def test_a_driver_that_waits_in_the_file_would_hide_data_at_the_next_start(wante
 def test_what_the_fleet_file_says_goes_into_the_file():
     plan = plan_driver("overlay2", says("fuse-overlayfs", USED))
     assert plan.settings == {DRIVER: "overlay2"}
-    assert plan.reasons == ("storage driver: daemon.json says fuse-overlayfs, stays overlay2",)
+    assert plan.reasons == (
+        "storage driver: daemon.json says storage-driver fuse-overlayfs, stays overlay2",
+    )
+
+
+def test_an_image_store_that_waits_in_the_file_would_hide_data_too():
+    docker = replace(USED, file=DaemonFile('{"features": {"containerd-snapshotter": true}}'))
+    (problem,) = plan_driver("keep", docker).problems
+    assert "daemon.json says features.containerd-snapshotter true, and overlay2 runs" in problem
+    plan = plan_driver("overlay2", docker)
+    assert plan.settings == {DRIVER: "overlay2", SNAPSHOTTER: False}
 
 
 def test_where_nothing_is_hidden_the_file_may_have_its_way():
