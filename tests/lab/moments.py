@@ -20,16 +20,15 @@ from lab.vm import Lab
 WRAPPER = r"""#!/bin/sh
 /bin/sync "$@" || exit
 [ -p /run/lab/at ] || exit 0
-echo "$PPID $*" >/run/lab/at
-cat /run/lab/go
+echo "$PPID $$ $*" >/run/lab/at
+read -r _ </run/lab/go
 """
 
 #: Ends the run's processes as a power cut does: no trap runs, nothing is tidied up.
 KILL = """
     rm -f /run/lab/at
     systemctl kill -s KILL 'phoenix-harden-*' 2>/dev/null
-    kill -KILL $(cat /run/lab/parent) 2>/dev/null
-    echo >/run/lab/go &
+    kill -KILL $(cat /run/lab/waiting) 2>/dev/null
     while systemctl list-units --plain --no-legend --state=active,deactivating 'phoenix-harden-*' |
         grep -q .; do sleep 0.2; done
 """
@@ -71,9 +70,9 @@ def moments(node, deploy="harden", **data):
         said = []
         reader = threading.Thread(target=lambda: _read_to_the_end(run, said, node))
         reader.start()
-        while (line := node.ssh("tee /run/lab/parent </run/lab/at", timeout=600).stdout) != "end\n":
-            parent, _, synced = line.strip().partition(" ")
-            node.ssh(f"echo {parent} >/run/lab/parent")
+        while (line := node.ssh("cat /run/lab/at", timeout=600).stdout) != "end\n":
+            parent, wrapper, synced = line.strip().split(" ", 2)
+            node.ssh(f"echo {parent} {wrapper} >/run/lab/waiting")
             found.append(Moment(f"moment{len(found)}", synced))
             Lab(REPO).save(found[-1].tag)
             node.ssh("echo >/run/lab/go")
