@@ -161,15 +161,19 @@ class Run:
 
     def _results(self, host: Host) -> Iterable[str]:
         """The table of a node's containers; nothing where none was to change."""
+        plan, confs = self.plans[host], self.pct[host].containers
+        cut = [(one.ctid, confs[one.ctid].conf) for one in plan.unsettled if one.ctid in confs]
+        names = {ctid: conf.hostname or "" for ctid, conf in cut}
+        names |= {change.ctid: change.name for change in plan.containers}
         results = []
-        for change in self.plans[host].containers:
-            steps = self.containers.get((host, change.ctid), [])
+        for ctid, name in names.items():
+            steps = self.containers.get((host, ctid), [])
             failed = [step for step in steps if step.is_complete() and step.did_error()]
             # the last one is its commit
             for step in (failed or steps)[-1:]:
-                said = (change.ctid, step.stdout_lines, not failed) if step.executed else None
-                results.append((change, outcome(*said) if said else "not begun"))
-        return result_lines(self.plans[host].node, results) if results else ()
+                said = (ctid, step.stdout_lines, not failed) if step.executed else None
+                results.append((ctid, name, outcome(*said) if said else "not begun"))
+        return result_lines(plan.node, results) if results else ()
 
 
 #: One host asks for all of them, the others wait for it.

@@ -12,7 +12,7 @@ from phoenix.docker import ObservedDocker
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.ours import Ours
-from phoenix.plan import ContainerChange, NodePlan, host_profile, wanted_profile
+from phoenix.plan import NodePlan, host_profile, wanted_profile
 
 HARDEN = "pyinfra inventory.py deploys/harden.py"
 AUDIT = "deploys/audit.py"
@@ -163,11 +163,11 @@ def audit_lines(findings: Sequence[Finding]) -> Iterator[str]:
         yield f"drift is put right by {HARDEN}; with --dry it shows what that changes"
 
 
-def result_lines(node: str, results: Sequence[tuple[ContainerChange, str]]) -> Iterator[str]:
-    """What became of each container of a node: changes in their order, each with its outcome."""
+def result_lines(node: str, results: Sequence[tuple[int, str, str]]) -> Iterator[str]:
+    """What became of each container of a node: CTID, name and outcome, in their order."""
     yield f"{node}: {_count(results)}:"
     rows = [["CTID", "NAME", "RESULT"]]
-    yield from _table([*rows, *([str(one.ctid), one.name, outcome] for one, outcome in results)])
+    yield from _table([*rows, *([str(ctid), name, result] for ctid, name, result in results)])
 
 
 def outcome(ctid: int, lines: Sequence[str], succeeded: bool) -> str:

@@ -3,7 +3,7 @@
 # by facts/apparmor.py. NAME: the files in /etc/apparmor.d whose text is wanted; tunables/home is
 # always told, and whether the tunables compile: with one broken line in them nothing else does.
 root=${PHOENIX_ROOT:-}
-encode() { perl -0777 -pe 's/([^!-\$&-~])/sprintf "%%%02X", ord $1/ge'; }
+encode() { perl -0777 -pe 's/([^!-\$&-\[\]-~])/sprintf "%%%02X", ord $1/ge'; }
 
 read -r enabled 2>/dev/null <"$root/sys/module/apparmor/parameters/enabled" || enabled=N
 # enabled in the kernel but not there to be asked: as good as absent

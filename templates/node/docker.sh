@@ -5,7 +5,7 @@
 #
 #   910 ok guest%201%0Aos%20debian%2013%0A...
 #   952 hung
-encode() { perl -0777 -pe 's/([^!-\$&-~])/sprintf "%%%02X", ord $1/ge'; }
+encode() { perl -0777 -pe 's/([^!-\$&-\[\]-~])/sprintf "%%%02X", ord $1/ge'; }
 # PHOENIX_PATH: fake tools, for the tests
 export LC_ALL=C \
     PATH="${PHOENIX_PATH:+$PHOENIX_PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

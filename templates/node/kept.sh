@@ -8,7 +8,7 @@
 root=${PHOENIX_ROOT:-}
 run=$root/var/lib/phoenix-harden/runs/$1
 shift
-encode() { perl -0777 -pe 's/([^!-\$&-~])/sprintf "%%%02X", ord $1/ge'; }
+encode() { perl -0777 -pe 's/([^!-\$&-\[\]-~])/sprintf "%%%02X", ord $1/ge'; }
 
 for file in "$run"/files/*; do
     [ -f "$file" ] && echo "kept ${file##*/} $(encode <"$file")"

@@ -6,7 +6,7 @@
 #   refused CTID NUMBER MESSAGE   NUMBER: of the rule, from 0; "-": only all of them together
 #   unchecked MESSAGE             a profile without any of them does not compile here either
 root=${PHOENIX_ROOT:-}
-encode() { perl -0777 -pe 's/([^!-\$&-~])/sprintf "%%%02X", ord $1/ge'; }
+encode() { perl -0777 -pe 's/([^!-\$&-\[\]-~])/sprintf "%%%02X", ord $1/ge'; }
 
 compile() { # RULES
     printf '%s\n' 'include <tunables/global>' \

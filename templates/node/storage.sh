@@ -5,7 +5,7 @@
 #   exists /tank/portainer%20data
 #   dataset tank/portainer_data /srv/portainer
 root=${PHOENIX_ROOT:-}
-encode() { printf %s "$1" | perl -0777 -pe 's/([^!-\$&-~])/sprintf "%%%02X", ord $1/ge'; }
+encode() { printf %s "$1" | perl -0777 -pe 's/([^!-\$&-\[\]-~])/sprintf "%%%02X", ord $1/ge'; }
 
 for path; do
     [ -e "$root$path" ] && echo "exists $(encode "$path")"

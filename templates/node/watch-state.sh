@@ -5,7 +5,7 @@
 #   file /var/lib/phoenix-harden/wanted 910%20lxc-docker-nested%20enforce%0A
 #   timer on
 root=${PHOENIX_ROOT:-}
-encode() { perl -0777 -pe 's/([^!-\$&-~])/sprintf "%%%02X", ord $1/ge'; }
+encode() { perl -0777 -pe 's/([^!-\$&-\[\]-~])/sprintf "%%%02X", ord $1/ge'; }
 
 for path; do
     # echo would read the backslashes

@@ -66,7 +66,7 @@ def test_what_was_denied_is_shown_below_the_table_and_is_no_finding(pyinfra):
     node = pve(
         CONF.replace("unconfined", "lxc-docker-nested"),
         label="lxc-docker-nested (enforce)",
-        dockers=["910 ok 26.1.5|overlay2"],
+        dockers=[docker(910)],
         denials=["source audit.log", DENIED],
     )
     done = pyinfra("audit", node, fleet=FLEET, strict="true")

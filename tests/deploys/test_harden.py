@@ -328,3 +328,19 @@ def test_every_refusal_is_told_before_anything_changes(pyinfra):
     assert "CT 910 ct910: storage_driver fuse-overlayfs: Docker runs on overlay2" in done.stderr
     assert "CT 952 ct952: /etc/docker/daemon.json: line 2, column 3: JSON has no" in done.stderr
     assert "Starting operation" not in done.stderr
+
+
+def test_what_an_earlier_run_was_cut_short_in_has_its_line_among_the_results(pyinfra):
+    earlier = "r20261122T013000Z-beef"
+    intent = {"ctid": 952, "event": "intent", "file": "/etc/pve/lxc/952.conf", "before": "a"}
+    settled = {"stdout": "CT 952: restored: as it was", "success": False}
+    node = pve(
+        responses={
+            "# runs ": [f"run {earlier}", f"entry {json.dumps({**intent, 'after': 'b'})}"],
+            f"--unit=phoenix-harden-settle-{earlier}-952": settled,
+        }
+    )
+    done = pyinfra("harden", node, fleet=FLEET)
+    assert (done.code, done.commands) == (1, ["952"])
+    assert "952   ct952  restored: as it was" in done.stderr
+    assert "910   ct910  not begun" in done.stderr

@@ -29,7 +29,7 @@ def plan(docker=FRESH, observed=RIGHT, options=None, **entry):
         installed(),
         ObservedStorage(),
         TEMPLATES,
-        {910: docker} if docker else {},
+        dockers={910: docker} if docker else {},
     )
 
 

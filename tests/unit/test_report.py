@@ -134,7 +134,7 @@ def test_a_plan_is_a_table_of_what_restarts_and_why_in_its_order():
 
 
 def test_the_results_are_one_line_for_each_container():
-    results = [(change(910, "portainer"), "done"), (change(52, "db"), "not begun")]
+    results = [(910, "portainer", "done"), (52, "db", "not begun")]
     assert list(result_lines("pve1", results)) == [
         "pve1: 2 containers:",
         "CTID  NAME       RESULT",
