@@ -14,5 +14,5 @@ run = survey(containers=False)
 node.prepare(run)
 node.keep_watch(run)
 
-if run.plan.tunables or run.plan.profiles or run.plan.watch:
+if run.plan.prepares or run.plan.watch:
     run.verdict()

@@ -10,11 +10,21 @@ from operations.watch import watch
 
 
 def prepare(run: Run) -> None:
-    """Repair the tunables, then install and load the profiles; nothing where all is right."""
+    """Repair the tunables, install the script for namespaces, install and load the profiles.
+
+    Nothing where all is right.
+    """
     if run.plan.tunables:
         run.step(
             apparmor.tunables,
             name="AppArmor tunables",
+            run=run.id,
+            observed=run.node_apparmor,
+        )
+    if run.plan.hook:
+        run.step(
+            apparmor.namespaces,
+            name="Script for policy namespaces",
             run=run.id,
             observed=run.node_apparmor,
         )
@@ -24,6 +34,7 @@ def prepare(run: Run) -> None:
             name=f"AppArmor profile {change.name}",
             profile=change.name,
             text=change.after,
+            mode=change.mode,
             run=run.id,
             observed=run.node_apparmor,
         )

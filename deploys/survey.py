@@ -33,7 +33,7 @@ from facts.journal import Runs
 from facts.pct import Containers
 from facts.storage import Storage
 from facts.watch import Watch
-from phoenix.apparmor import ObservedAppArmor, profile_names
+from phoenix.apparmor import ObservedAppArmor
 from phoenix.audit_report import NodeAudit, audit_data, audit_json, audit_page
 from phoenix.backups import ObservedBackups, age_text, check_backups, check_snapshots
 from phoenix.config import Fleet, FleetError, parse_fleet
@@ -56,15 +56,17 @@ from phoenix.plan import (
     set_apart,
     storage_paths,
 )
+from phoenix.profile_plan import HOOK_TEMPLATE
 from phoenix.raw_rules import ObservedRules
+from phoenix.render import profile_names
 from phoenix.report import (
     Finding,
     audit_lines,
     audit_node,
+    node_lines,
     outcome,
     plan_lines,
     result_lines,
-    tunables_lines,
 )
 from phoenix.storage import ObservedStorage
 from phoenix.watch import SCRIPT, SERVICE, TIMER, ObservedWatch, plan_watch, wanted_text
@@ -221,7 +223,7 @@ def audit() -> None:
             for host, pct in run.pct.items()
         }
         show(run.problems)
-        show(line for plan in run.plans.values() for line in tunables_lines(plan))
+        show(line for plan in run.plans.values() for line in node_lines(plan))
         show(audit_lines([finding for found in findings.values() for finding in found]))
         denials = ask(state, lambda host: _denials(host, run))
         audits = [
@@ -246,6 +248,7 @@ def audit() -> None:
                 host
                 for host, found in findings.items()
                 if run.plans[host].tunables
+                or run.plans[host].hook
                 or run.plans[host].problems
                 or not all(f.ok for f in found)
             }
@@ -425,7 +428,8 @@ def _read_templates(own: str | None) -> dict[str, str]:
         folders.append(Path(own))
         if not profile_names([path.name for path in folders[-1].glob("*.j2")]):
             raise DeployError(f"--data profiles={own}: no template in it: write {own}/lxc-NAME.j2")
-    return {path.name: path.read_text() for folder in folders for path in folder.glob("*.j2")}
+    files = [path for folder in folders for path in folder.glob("*.j2")]
+    return {path.name: path.read_text() for path in (*files, NODE / HOOK_TEMPLATE)}
 
 
 def _read_fleet(path: Path, templates: Iterable[str]) -> Fleet:

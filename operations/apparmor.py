@@ -1,4 +1,4 @@
-"""AppArmor profiles: installed, loaded, read back; and the tunables that all of them need."""
+"""AppArmor profiles: installed, loaded, read back; and what they need of a node."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from operations.diff import show_diff
 from operations.transaction import RUNS
 from phoenix.apparmor import PROFILE_NAME, ObservedAppArmor
 from phoenix.journal import check_run_id
+from phoenix.profile_plan import HOOK_TEMPLATE
 from phoenix.tunables_plan import plan_tunables
+from phoenix.wish import HOOK
 
 NODE = Path(__file__).parents[1] / "templates/node"
 SCRIPT = NODE / "install-profile.sh"
 REPAIR = NODE / "repair-tunables.sh"
+INSTALL = NODE / "install-hook.sh"
+HOOK_SCRIPT = NODE / HOOK_TEMPLATE
 
 #: Seconds for compiling a node's hundred profile files twice.
 REPAIR_TIMEOUT = 900
@@ -61,28 +65,67 @@ def tunables(
 
 
 @operation()
-def profile(
-    profile: str, text: str, run: str, observed: ObservedAppArmor | None = None
+def namespaces(
+    run: str, observed: ObservedAppArmor | None = None
 ) -> Generator[StringCommand, None, None]:
-    """Install `text` as `/etc/apparmor.d/PROFILE` and have the kernel enforce it.
+    """Install the script that gives each stacked container its policy namespace.
+
+    + run: id of the run that keeps the before-image
+    + observed: what the node has, if already asked
+
+    Confs name it as `lxc.hook.pre-start` and `lxc.hook.post-stop`. One that is there as it shall
+    be costs no command.
+    """
+    check_run_id(run)
+    if observed is None:
+        observed = host.get_fact(AppArmor)
+    text = HOOK_SCRIPT.read_text()
+    if observed.hook == text:
+        host.noop(f"{HOOK} is installed")
+        return
+    show_diff(HOOK, observed.hook, text)
+    yield StringCommand(
+        "sh",
+        "-c",
+        QuoteString(INSTALL.read_text()),
+        "install-hook",
+        HOOK,
+        QuoteString(f"{RUNS}/{run}"),
+        hashlib.sha256(_bytes(text)).hexdigest(),
+        _stdin=encodebytes(_bytes(text)).decode(),
+    )
+
+
+@operation()
+def profile(
+    profile: str,
+    text: str,
+    run: str,
+    observed: ObservedAppArmor | None = None,
+    mode: str = "enforce",
+) -> Generator[StringCommand, None, None]:
+    """Install `text` as `/etc/apparmor.d/PROFILE` and have the kernel load it.
 
     + profile: the name that the text declares, `lxc-...`
     + text: the whole file
     + run: id of the run that keeps the before-image
     + observed: what the node has, if already asked
+    + mode: that in which the kernel shall have it, `enforce` or `complain`; the text says the same
 
     Compiled with the node's own parser before anything is written; a profile that is installed
-    and enforced costs no command. Raises OperationValueError for a name that lxc-start may not
-    enter.
+    and loaded so costs no command. Raises OperationValueError for a name that lxc-start may not
+    enter, and for another mode.
     """
     if not PROFILE_NAME.fullmatch(profile):
         raise OperationValueError(f"{profile!r}: lxc-start may enter only profiles named lxc-...")
+    if mode not in ("enforce", "complain"):
+        raise OperationValueError(f"mode={mode!r}: write enforce or complain")
     check_run_id(run)
     if observed is None:
         observed = host.get_fact(AppArmor, files=(profile,))
     before = observed.files.get(profile)
-    if before == text and observed.loaded.get(profile) == "enforce":
-        host.noop(f"profile {profile} is installed and enforced")
+    if before == text and observed.loaded.get(profile) == mode:
+        host.noop(f"profile {profile} is installed and loaded ({mode})")
         return
     show_diff(f"/etc/apparmor.d/{profile}", before, text)
     yield StringCommand(
@@ -92,6 +135,7 @@ def profile(
         "install-profile",
         QuoteString(profile),
         QuoteString(f"{RUNS}/{run}"),
+        mode,
         _stdin=encodebytes(text.encode()).decode(),
     )
 

@@ -335,7 +335,7 @@ def _stage(
         name=container.conf.hostname or "",
         before=container.conf,
         after=after,
-        profile="",
+        label=None,
         restart=restart,
         docker=False,
         reasons=(),

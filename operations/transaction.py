@@ -144,8 +144,8 @@ def _unit(run: str, ctid: int, *words: str) -> tuple[str | QuoteString, ...]:
 def _staged(change: ContainerChange) -> Mapping[str, bytes]:
     """The files of one container, as `templates/node/commit.sh` reads them."""
     files = {"conf": change.after.to_bytes()}
-    if change.profile:
-        files["profile"] = change.profile.encode()
+    if change.label:
+        files["label"] = str(change.label).encode()
     if change.docker:
         files["docker"] = b""
     if change.restart:

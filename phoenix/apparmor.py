@@ -1,14 +1,12 @@
-"""AppArmor as the product sees it: labels, what a node can do, and the profiles rendered for it."""
+"""AppArmor as the product sees it: labels, and what a node can do."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
-
-from jinja2 import DictLoader, Environment, StrictUndefined
 
 #: lxc-start may enter only these (AppArmor's own `usr.bin.lxc-start`: `change_profile -> lxc-*`).
 PROFILE_NAME = re.compile(r"lxc-[A-Za-z0-9][A-Za-z0-9._-]{0,58}")
@@ -52,9 +50,26 @@ class Label:
         """Whether the host's policy is enforced on the task."""
         return self.profile != "unconfined" and self.mode == "enforce"
 
+    @property
+    def stack(self) -> str:
+        """Both halves, without the mode."""
+        return f"{self.profile}//&{self.inner}" if self.inner else self.profile
+
+    @property
+    def namespace(self) -> str:
+        """The policy namespace of the inner half, "" without one."""
+        return self.inner[1:].partition(":")[0] if self.inner.startswith(":") else ""
+
+    def wears(self, wanted: Label) -> bool:
+        """Whether the profile is that of a wanted label, and stacked if that is.
+
+        The mode is not compared; nor is what the guest makes of its own half.
+        """
+        inside = not wanted.inner or self.namespace == wanted.namespace
+        return self.profile == wanted.profile and inside
+
     def __str__(self) -> str:
-        stack = f"{self.profile}//&{self.inner}" if self.inner else self.profile
-        return f"{stack} ({self.mode})" if self.mode else stack
+        return f"{self.stack} ({self.mode})" if self.mode else self.stack
 
 
 def generated_profile(ctid: int) -> str:
@@ -70,7 +85,8 @@ class ObservedAppArmor:
     `abis`: files in `/etc/apparmor.d/abi`; `loaded`: profile name to mode; `files`: text of the
     asked-for files in `/etc/apparmor.d`, without those that are missing; `tunables/home` is always
     asked for. `tunables_error`: what the parser says of `include <tunables/global>`, "" if it
-    takes it; `files` then has the files of `tunables/home.d`, too.
+    takes it; `files` then has the files of `tunables/home.d`, too. `hook`: the text of the script
+    for policy namespaces (`phoenix.wish.HOOK`), None unless it is there and executable.
     """
 
     enabled: bool = False
@@ -79,6 +95,7 @@ class ObservedAppArmor:
     loaded: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     tunables_error: str = ""
+    hook: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
@@ -99,7 +116,7 @@ class ObservedAppArmor:
 
 def parse_apparmor(lines: list[str]) -> ObservedAppArmor:
     """Read the answer of `templates/node/apparmor.sh`, one record a line, unknown ones skipped."""
-    enabled, parser, tunables_error = False, None, ""
+    enabled, parser, tunables_error, hook = False, None, "", None
     abis: list[str] = []
     loaded: dict[str, str] = {}
     files: dict[str, str] = {}
@@ -119,57 +136,10 @@ def parse_apparmor(lines: list[str]) -> ObservedAppArmor:
             files[name] = _decoded(text)
         elif word == "tunables":
             tunables_error = _decoded(rest.removeprefix("broken "))
-    return ObservedAppArmor(enabled, parser, tuple(abis), loaded, files, tunables_error)
+        elif word == "hook":
+            hook = _decoded(rest)
+    return ObservedAppArmor(enabled, parser, tuple(abis), loaded, files, tunables_error, hook)
 
 
 def _decoded(text: str) -> str:
     return unquote_to_bytes(text).decode("utf-8", "surrogateescape")
-
-
-class ProfileError(ValueError):
-    """A profile cannot be rendered: nobody wrote its template, or the template is broken."""
-
-
-def render_profile(name: str, sources: Mapping[str, str], node: ObservedAppArmor) -> str:
-    """Render the template `NAME.j2` for a node's parser and abstractions.
-
-    `sources`: file name to template text. Raises `ProfileError`.
-    """
-    if f"{name}.j2" not in sources:
-        known = ", ".join(profile_names(sources))
-        raise ProfileError(f"no template {name}.j2; there are: {known}")
-    # AppArmor profiles are no HTML: nothing to escape
-    environment = Environment(
-        loader=DictLoader(dict(sources)),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701
-    )
-    modern = node.parser is not None and node.parser >= (4, 0)
-    values = {
-        "marker": MARKER,
-        "name": name,
-        "abi": next((abi for abi in ("4.0", "3.0") if abi in node.abis), None),
-        # rule classes and a mount flag that parsers before 4.0 do not know
-        "has_userns": modern,
-        "has_mqueue": modern,
-        "nosymfollow": "nosymfollow," if modern else "",
-    }
-    try:
-        return environment.get_template(f"{name}.j2").render(values)
-    except Exception as error:  # what a template says runs, and may fail in any way
-        line = getattr(error, "lineno", None)
-        file = getattr(error, "name", None) or f"{name}.j2"
-        where = f" (line {line} of {file})" if line else ""
-        raise ProfileError(f"{name}.j2 does not render{where}: {error}") from None
-
-
-def profile_names(sources: Iterable[str]) -> list[str]:
-    """The profiles that files of templates declare: `lxc-*.j2`; the rest is shared text."""
-    return sorted(
-        stem
-        for file in sources
-        if PROFILE_NAME.fullmatch(stem := file.removesuffix(".j2")) and file.endswith(".j2")
-    )

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from phoenix.adopt import Adoption, adopt
-from phoenix.apparmor import PROFILE_NAME, profile_names
+from phoenix.apparmor import PROFILE_NAME
 from phoenix.cli_lint import add_lint
 from phoenix.config import Container, Fleet, FleetError, Problem, parse_fleet
 from phoenix.fleet_text import MAX_BYTES
 from phoenix.fleet_values import ctid
+from phoenix.render import profile_names
 from phoenix.schema import schema_text
 
 OK, FAILED, INVALID, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141

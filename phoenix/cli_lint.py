@@ -18,14 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from phoenix.apparmor import (
-    PROFILE_NAME,
-    ObservedAppArmor,
-    ProfileError,
-    profile_names,
-    render_profile,
-)
+from phoenix.apparmor import PROFILE_NAME, ObservedAppArmor
 from phoenix.lint import Finding, lint
+from phoenix.render import ProfileError, profile_names, render_profile
+from phoenix.wish import Wish
 
 CLEAN, FINDINGS, INVALID = 0, 1, 2
 _BASE = Path("/etc/apparmor.d")
@@ -198,7 +194,7 @@ def _rendered(template: Path, node: ObservedAppArmor) -> str:
         }
         if template.stem not in profile_names(sources):
             raise _SharedTextError("no profile, those are called lxc-….j2: lint what uses it")
-        return render_profile(template.stem, sources, node)
+        return render_profile(Wish(template.stem), sources, node)
     except (OSError, UnicodeError, ProfileError) as error:
         raise _UnusableError(str(error)) from None
 

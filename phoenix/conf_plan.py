@@ -20,9 +20,8 @@ from phoenix.pve_conf import PveConf
 from phoenix.raw_keys import REPEATED_KEYS, RawKey
 from phoenix.raw_rules import raw_rules
 from phoenix.storage import ObservedStorage
+from phoenix.wish import HOOK, PROFILE_KEY, STACKED, Wish
 from phoenix.workarounds import asked_for, devices_alone, workarounds
-
-PROFILE = "lxc.apparmor.profile"
 
 
 @dataclass(frozen=True)
@@ -40,37 +39,43 @@ class ConfPlan:
 
 def plan_conf(
     container: Container,
-    profile: str,
+    wish: Wish,
     observed: ObservedContainer,
     storage: ObservedStorage,
     reconfine: bool = False,
 ) -> ConfPlan:
-    """Plan the conf of one container; `profile`: a name, `generated` or `unconfined`.
+    """Plan the conf of one container that shall be confined as `wish` says.
 
     `reconfine`: take the workarounds of others back, too.
     Raises ValueError for a conf that cannot be read (a malformed features line).
     """
-    edit = _Edit(observed.conf, Ours.parse(observed.ours))
+    edit = _Edit(observed.conf, _with_stacked_lines(Ours.parse(observed.ours), observed.conf))
     edit.features(container)
-    raw = (*container.raw, *_nesting(container, profile), *raw_rules(container, profile))
+    raw = (
+        *container.raw,
+        *_nesting(container, wish),
+        *raw_rules(container, wish.profile),
+        *wish.raw,
+    )
     edit.raw_keys(raw, container.mounts, storage)
     edit.devices(container, storage)
     if reconfine:
         edit.reconfine(container)
-    edit.confine(profile)
-    edit.mind(container, profile)
+    edit.confine(container.ctid, wish)
+    edit.mind(container, wish)
     return ConfPlan(edit.conf, tuple(edit.reasons), tuple(edit.notes), edit.ours)
 
 
-def restart_reasons(profile: str, observed: ObservedContainer) -> tuple[str, ...]:
-    """In what the running container is not what its conf says; `profile`: the label's host half.
+def restart_reasons(wanted: Label | None, observed: ObservedContainer) -> tuple[str, ...]:
+    """In what the running container is not what its conf says; `wanted`: PID 1's label.
 
-    A named profile hides nesting and mount in the running container: those are not judged.
+    Its mode is the profile's, which no restart changes. A named profile hides nesting and mount in
+    the running container: those are not judged.
     """
     reasons = []
     label = Label.parse(observed.label or "")
-    if profile and label.profile != profile:
-        reasons.append(f"restart due: PID 1 runs as {observed.label}, not {profile}")
+    if wanted and not label.wears(wanted):
+        reasons.append(f"restart due: PID 1 runs as {observed.label}, not {wanted.stack}")
     for name, value in Features.parse(observed.conf.main["features"]).items():
         live = observed.live.feature(name) if observed.live else None
         if live in ("0", "1") and live != value:
@@ -78,9 +83,21 @@ def restart_reasons(profile: str, observed: ObservedContainer) -> tuple[str, ...
     return tuple(reasons)
 
 
-def _nesting(container: Container, profile: str) -> Iterator[RawKey]:
-    if container.allow_nesting and profile not in ("generated", "unconfined"):
+def _nesting(container: Container, wish: Wish) -> Iterator[RawKey]:
+    if container.allow_nesting and wish.named:
         yield RawKey("lxc.apparmor.allow_nesting", "1")
+
+
+def _with_stacked_lines(ours: Ours, conf: PveConf) -> Ours:
+    """Ours, and the lines of the stacked form wherever a conf names our script.
+
+    The node's note of what is ours stays behind when a container migrates; with these lines left
+    over Docker would go on looking for a policy namespace that the plain form does not give.
+    """
+    if not any(raw.value == HOOK and HOOK in conf.main.raw(raw.key) for raw in STACKED):
+        return ours
+    there = (raw for raw in STACKED if raw.value in conf.main.raw(raw.key))
+    return replace(ours, raw=tuple(dict.fromkeys((*ours.raw, *there))))
 
 
 @dataclass
@@ -184,38 +201,41 @@ class _Edit:
             if lone and not container.docker:
                 self.notes.append("single devices stay allowed: see that it has /dev/null")
 
-    def confine(self, profile: str) -> None:
+    def confine(self, ctid: int, wish: Wish) -> None:
         """Name the wanted profile.
 
         pve-container LXC.pm make_apparmor_config: without `lxc.apparmor.profile` the profile is
         generated, with it everything that the generated one would grant is gone.
         """
-        current = self.conf.main.raw(PROFILE)
+        current = self.conf.main.raw(PROFILE_KEY)
         is_now = (*current[-1:], "generated")[0]
-        if profile == "unconfined":
+        if wish.template == "unconfined":
             if is_now != "unconfined":
                 # never take confinement away because an old file says so
                 self.notes.append(f"the fleet file says unconfined, the conf {is_now}: kept")
             return
-        if is_now != profile:
-            self.reasons.append(f"profile: {is_now} becomes {profile}")
-        if profile == "generated":
-            self.conf = self.conf.drop_raw(PROFILE)
+        value = wish.conf_value(ctid)
+        if is_now != value:
+            old, new = _shown(is_now), _shown(value)
+            if old == new:
+                old, new = is_now, value
+            self.reasons.append(f"profile: {old} becomes {new}")
+        if wish.named:
+            self.conf = self.conf.set_raw(PROFILE_KEY, value)
         else:
-            self.conf = self.conf.set_raw(PROFILE, profile)
+            self.conf = self.conf.drop_raw(PROFILE_KEY)
 
-    def mind(self, container: Container, profile: str) -> None:
-        """Say what no edit can put right, and what the file asks for and does not get yet."""
-        for key, asked, instead in (
-            ("apparmor_stacking", container.stacking, "the plain form of the profile is used"),
-            ("mode", container.mode == "complain", "the profile is enforced"),
-        ):
-            if asked:
-                self.notes.append(f"{key} is not acted on by this version: {instead}")
-        if container.apparmor_raw and profile != "generated":
+    def mind(self, container: Container, wish: Wish) -> None:
+        """Say what no edit can put right."""
+        if container.apparmor_raw and wish.template != "generated":
             self.notes.append(
-                f"apparmor_raw has no effect under {profile}: only Proxmox's generated profile "
-                "reads it"
+                f"apparmor_raw has no effect under {wish.profile}: only Proxmox's generated "
+                "profile reads it"
+            )
+        if wish.learning:
+            self.notes.append(
+                "learning: in complain mode AppArmor logs and hardly refuses anything: this is "
+                "not confinement; harden without it when done"
             )
         privileged = not self.conf.unprivileged
         if container.unprivileged is privileged:
@@ -228,6 +248,12 @@ class _Edit:
             self.notes.append(
                 "privileged: root in it is root of the node, AppArmor is all that holds it"
             )
+
+
+def _shown(value: str) -> str:
+    """A profile as people read it: in a stacked one the word "unconfined" would mislead."""
+    label = Label.parse(value)
+    return f"{label.profile} (stacked)" if label.namespace else value
 
 
 def _holder(conf: PveConf, target: str) -> str | None:

@@ -92,7 +92,8 @@ def _profile_warnings(
     if not container.named and container.stacking:
         yield f"{where}: {container.profile}, so apparmor_stacking has no effect"
     if not container.named and container.mode == "complain":
-        yield f"{where}: {container.profile} has no complain mode: mode has no effect"
+        then = "mode has no effect" if container.profile == "unconfined" else "harden refuses it"
+        yield f"{where}: {container.profile} has no complain mode: {then}"
 
 
 def _docker_warnings(

@@ -78,7 +78,8 @@ class Options(BaseModel):
 
     `fleet`: the fleet file on the operator's machine; `profiles`: a folder with templates of
     the operator's own (`lxc-NAME.j2`), beside ours; `only`: these CTIDs and no others;
-    `profile`: for the selected Docker containers, instead of what the file says;
+    `profile`, `stacking`, `mode`: for the selected Docker containers, instead of what the file
+    says, the latter two where a profile is named;
     `restart=never`: change the conf, leave the container running as it is;
     `require_backup`: refuse a run that would change a container without a backup of the last so
     many hours; `snapshot`: have Proxmox take a snapshot of each container before it is changed;
@@ -96,6 +97,8 @@ class Options(BaseModel):
     profiles: Annotated[str | None, BeforeValidator(_path)] = None
     only: Annotated[tuple[int, ...], BeforeValidator(_ctids)] = ()
     profile: Annotated[str | None, BeforeValidator(_profile)] = None
+    stacking: StrictBool | None = None
+    mode: Literal["enforce", "complain"] | None = None
     restart: Literal["auto", "never"] = "auto"
     require_backup: Annotated[int | None, BeforeValidator(_hours)] = None
     snapshot: StrictBool = False

@@ -10,45 +10,30 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from phoenix.apparmor import (
-    MARKER,
-    ObservedAppArmor,
-    ProfileError,
-    generated_profile,
-    render_profile,
-)
+from phoenix.apparmor import Label, ObservedAppArmor
 from phoenix.conf_plan import plan_conf, restart_reasons
 from phoenix.docker import ObservedDocker
 from phoenix.features import Features
 from phoenix.fleet import Container, Fleet
 from phoenix.guest_plan import GuestChange, GuestPlan, plan_guest
-from phoenix.lint import lint
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.order import in_order
 from phoenix.ours import Ours
+from phoenix.profile_plan import HookChange, ProfileChange, Wearers, plan_hook, plan_profile
 from phoenix.pve_conf import PveConf
 from phoenix.raw_rules import ObservedRules, new_rules, rule_problems
 from phoenix.storage import ObservedStorage
 from phoenix.tunables_plan import TunablesChange, plan_tunables
-
-
-@dataclass(frozen=True)
-class ProfileChange:
-    """A profile to install and load: its text now (None: not there) and as it shall be."""
-
-    name: str
-    before: str | None
-    after: str
-    reason: str
+from phoenix.wish import wanted
 
 
 @dataclass(frozen=True)
 class ContainerChange:
     """One container to change.
 
-    `before`, `after`: its conf; `profile`: the host half of the label that PID 1 shall carry in
-    enforce mode, "" where none is asked for; `restart`: restart it to make the change real;
+    `before`, `after`: its conf; `label`: what PID 1 shall carry, None where nothing is asked for;
+    `restart`: restart it to make the change real;
     `docker`: prove its Docker afterwards; `reasons`: one line each; `ours`: what our runs have
     brought into the conf once this is done, None to leave that as it is noted; `guest`: what
     changes in the guest, None for nothing; `driver`, `driver_before`: the storage drivers that
@@ -59,7 +44,7 @@ class ContainerChange:
     name: str
     before: PveConf
     after: PveConf
-    profile: str
+    label: Label | None
     restart: bool
     docker: bool
     reasons: tuple[str, ...]
@@ -145,6 +130,7 @@ class NodePlan:
     removals: tuple[Removal, ...] = ()
     unsettled: tuple[Unsettled, ...] = ()
     watch: WatchChange | None = None
+    hook: HookChange | None = None
 
     @property
     def packages(self) -> tuple[ContainerChange, ...]:
@@ -154,8 +140,13 @@ class NodePlan:
     @property
     def empty(self) -> bool:
         """Nothing to do."""
-        changes = (self.tunables, self.profiles, self.containers, self.watch)
-        return not any((*changes, self.files, self.removals, self.unsettled))
+        changes = (self.containers, self.watch, self.files, self.removals, self.unsettled)
+        return not (self.prepares or any(changes))
+
+    @property
+    def prepares(self) -> bool:
+        """Whether the node itself needs something before its containers."""
+        return bool(self.tunables or self.hook or self.profiles)
 
 
 @dataclass
@@ -222,17 +213,6 @@ def set_apart(plan: NodePlan, unsettled: Iterable[Unsettled], wanted: Iterable[i
     return replace(plan, containers=containers, unsettled=mine, notes=(*plan.notes, *others))
 
 
-def wanted_profile(container: Container, options: Options) -> str:
-    """The profile a container shall have: a name, `generated` or `unconfined`."""
-    return options.profile if options.profile and container.docker else container.profile
-
-
-def host_profile(container: Container, options: Options) -> str:
-    """The host half of the label that goes with the wanted profile, "" where none is asked for."""
-    wanted = wanted_profile(container, options)
-    return {"generated": generated_profile(container.ctid), "unconfined": ""}.get(wanted, wanted)
-
-
 def docker_ctids(fleet: Fleet, options: Options, node: ObservedPct) -> list[int]:
     """The running containers among the selected ones that shall have Docker: whom to ask."""
     return [
@@ -244,15 +224,14 @@ def docker_ctids(fleet: Fleet, options: Options, node: ObservedPct) -> list[int]
 
 def storage_paths(fleet: Fleet, options: Options, node: ObservedPct) -> list[str]:
     """The host paths that the selected containers want: what to look for on the node."""
-    wanted = selected(fleet, options, node)
-    mounts = {mount.source for container in wanted for mount in container.mounts}
-    return sorted(mounts | {device for container in wanted for device in container.devices})
+    chosen = selected(fleet, options, node)
+    mounts = {mount.source for container in chosen for mount in container.mounts}
+    return sorted(mounts | {device for container in chosen for device in container.devices})
 
 
 def profile_files(fleet: Fleet, options: Options, node: ObservedPct) -> list[str]:
     """The profiles that the selected containers name: the files to look at on the node."""
-    names = (wanted_profile(container, options) for container in selected(fleet, options, node))
-    return sorted(set(names) - {"generated", "unconfined"})
+    return [wish.profile for wish in _wearers(fleet, options, node).wishes]
 
 
 def rules_to_compile(
@@ -263,7 +242,7 @@ def rules_to_compile(
         (container.ctid, rule)
         for container in selected(fleet, options, node)
         for rule in new_rules(
-            container, wanted_profile(container, options), node.containers[container.ctid]
+            container, wanted(container, options).profile, node.containers[container.ctid]
         )
     )
 
@@ -278,7 +257,11 @@ def plan_node(
     rules: ObservedRules | None = None,
     dockers: Mapping[int, ObservedDocker] | None = None,
 ) -> NodePlan:
-    """Compare the fleet file with one node. Pure; problems are in the result, none is raised."""
+    """Compare the fleet file with one node. Pure; problems are in the result, none is raised.
+
+    `templates`: file name to text, those of the profiles and of `HOOK_TEMPLATE`; `dockers`: of the
+    guests that were asked; where Docker keeps its data in another one is taken for the default.
+    """
     if apparmor.problem:
         return NodePlan(pct.node, problems=(f"{pct.node}: {apparmor.problem}",))
     tunables, in_the_way = plan_tunables(apparmor)
@@ -289,9 +272,11 @@ def plan_node(
     if rules.unchecked:
         said = " ".join(rules.unchecked.split())
         findings.notes.append(f"apparmor_raw is not compiled beforehand: {said}")
+    data_roots = {ctid: docker.data_root for ctid, docker in (dockers or {}).items()}
+    wearers = _wearers(fleet, options, pct, data_roots)
     profiles = [
-        _plan_profile(name, pct.node, options, apparmor, templates, findings)
-        for name in profile_files(fleet, options, pct)
+        plan_profile(wish, wearers, apparmor, templates, findings.problems)
+        for wish in wearers.wishes
     ]
     containers = [
         _plan_container(container, options, pct, storage, dockers or {}, findings)
@@ -304,6 +289,7 @@ def plan_node(
         tuple(findings.notes),
         tuple(findings.problems),
         tunables,
+        hook=plan_hook(wearers.wishes, apparmor, templates),
     )
 
 
@@ -316,49 +302,19 @@ def _rule_problems(
 ) -> Iterator[str]:
     for container in selected(fleet, options, pct):
         if not left_alone(pct.containers[container.ctid]):
-            profile = wanted_profile(container, options)
+            profile = wanted(container, options).profile
             for problem in rule_problems(container, profile, apparmor, rules):
                 yield f"{pct.node}: {problem}"
 
 
-def _plan_profile(
-    name: str,
-    node: str,
+def _wearers(
+    fleet: Fleet,
     options: Options,
-    apparmor: ObservedAppArmor,
-    templates: Mapping[str, str],
-    findings: _Findings,
-) -> ProfileChange | None:
-    try:
-        after = render_profile(name, templates, apparmor)
-    except ProfileError as error:
-        findings.problems.append(f"{node}: apparmor_profile {name}: {error}")
-        return None
-    errors = [
-        f"{node}: profile {name}: line {finding}"
-        for finding in lint(after, expected=name, abis=apparmor.abis, docker=True)
-        if finding.severity == "error"
-    ]
-    if errors:
-        findings.problems += errors
-        return None
-    before = apparmor.files.get(name)
-    if before is not None and not before.startswith(MARKER) and not options.force:
-        findings.problems.append(
-            f"{node}: /etc/apparmor.d/{name} is there and not ours: move it away, "
-            "or replace it with --data force=true"
-        )
-        return None
-    mode = apparmor.loaded.get(name)
-    if before != after:
-        reason = "new" if before is None else "changed"
-    elif mode is None:
-        reason = "installed but not loaded"
-    elif mode != "enforce":
-        reason = f"loaded in {mode} mode"
-    else:
-        return None
-    return ProfileChange(name, before, after, reason)
+    pct: ObservedPct,
+    data_roots: Mapping[int, str] | None = None,
+) -> Wearers:
+    chosen = tuple(container.ctid for container in selected(fleet, options, pct))
+    return Wearers(fleet, options, pct, chosen, data_roots or {})
 
 
 def _plan_container(
@@ -385,11 +341,18 @@ def _plan_container(
     if reason := left_alone(observed):
         leave(reason)
         return None
+    wish = wanted(container, options)
+    if wish.mode == "complain" and wish.template == "generated":
+        findings.problems.append(
+            f"{pct.node}: {title}: mode=complain is for profiles with a name, and Proxmox "
+            "generates this one: name one (apparmor_profile, or --data profile=NAME), or leave "
+            "mode out"
+        )
+        return None
     try:
-        wanted = wanted_profile(container, options)
         guest = _guest(container, options, observed, dockers)
         asked = _with_fuse(container, guest)
-        plan = plan_conf(asked, wanted, observed, storage, options.reconfine)
+        plan = plan_conf(asked, wish, observed, storage, options.reconfine)
     except ValueError as error:
         findings.problems.append(f"{pct.node}: {title}: {error}")
         return None
@@ -407,8 +370,8 @@ def _plan_container(
     if waiting:
         note(f"{waiting} waits in [pve:pending] for the next start")
     changes = plan.after != observed.conf
-    profile = host_profile(container, options)
-    due = restart_reasons(profile, observed) if observed.running and not changes else ()
+    label = wish.label(container.ctid)
+    due = restart_reasons(label, observed) if observed.running and not changes else ()
     restart = observed.running and bool(changes or due)
     if guest.change and options.restart == "never":
         note(f"{guest.reasons[0]}: waits for a run that may restart (restart=never)")
@@ -422,17 +385,18 @@ def _plan_container(
     if not changes and not restart and not guest.change:
         return None
     ours = replace(plan.ours, daemon=guest.ours)
+    proven = label.profile if label else ""
     return ContainerChange(
         container.ctid,
         _name(container, observed),
         observed.conf,
         plan.after,
-        profile,
+        label,
         restart,
         container.docker and guest.provable,
         (*plan.reasons, *due, *guest.reasons),
         # what only its next start makes true is not proven
-        ours if observed.running and not restart else replace(ours, profile=profile),
+        ours if observed.running and not restart else replace(ours, profile=proven),
         guest.change,
         guest.driver,
         guest.driver_now,

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from phoenix.apparmor import Label, generated_profile
-from phoenix.conf_plan import PROFILE
 from phoenix.config import Container, Fleet
 from phoenix.docker import ObservedDocker
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.ours import Ours
-from phoenix.plan import NodePlan, host_profile, wanted_profile
+from phoenix.plan import NodePlan
+from phoenix.wish import PROFILE_KEY, is_learning, wanted
 
 HARDEN = "pyinfra inventory.py deploys/harden.py"
 AUDIT = "deploys/audit.py"
@@ -43,7 +43,7 @@ def plan_lines(plan: NodePlan, backups: Mapping[int, str] | None = None) -> Iter
         yield f"{plan.node}: nothing to change"
     for unsettled in plan.unsettled:
         yield f"{plan.node}: {unsettled}"
-    yield from tunables_lines(plan)
+    yield from node_lines(plan)
     for profile in plan.profiles:
         yield f"{plan.node}: profile {profile.name}: {profile.reason}"
     if plan.watch:
@@ -65,10 +65,12 @@ def plan_lines(plan: NodePlan, backups: Mapping[int, str] | None = None) -> Iter
         yield f"{plan.node}: {file.path} {how}"
 
 
-def tunables_lines(plan: NodePlan) -> Iterator[str]:
-    """What is wrong with the node's tunables and shall be repaired, one line each."""
+def node_lines(plan: NodePlan) -> Iterator[str]:
+    """What of the node is wrong and shall be put right, its profiles aside; one line each."""
     for line in plan.tunables.lines() if plan.tunables else ():
         yield f"{plan.node}: {line}"
+    if plan.hook:
+        yield f"{plan.node}: {plan.hook.line}"
 
 
 def audit_node(
@@ -96,7 +98,7 @@ def audit_node(
                 pct.node,
                 ctid,
                 observed.conf.hostname or "",
-                wanted_profile(container, options) if container else "-",
+                wanted(container, options).profile if container else "-",
                 observed.label or "-",
                 str(docker) if docker else "-",
                 ok,
@@ -121,18 +123,22 @@ def _verdict(
         if label and not label.confined:
             return False, f"not in {options.fleet}: add it there to have it confined"
         return True, f"not in {options.fleet}"
-    if why := _fell_out(host_profile(container, options), observed, label):
+    wish = wanted(container, options)
+    expected = wish.label(container.ctid)
+    if why := _fell_out(expected.profile if expected else "", observed, label):
         again = f"{HARDEN} --data only={observed.ctid}"
         return False, f"fell out of confinement, as after a rollback or restore: {why}: {again}"
-    if wanted_profile(container, options) == "unconfined" and not (label and label.confined):
+    if wish.template == "unconfined" and not (label and label.confined):
         return False, "unconfined on request: phoenix adopt names a profile in the fleet file"
+    learns = is_learning(label) if label else wish.learning and not drift
+    if learns:
+        return False, "learning: complain mode; harden without it when done"
     if drift:
         return False, f"drift: {'; '.join(drift)}"
     if label is None:
         return True, "stopped; its conf is right"
-    expected = host_profile(container, options)
-    if expected and (label.profile != expected or not label.confined):
-        return False, f"runs as {label}, not {expected} (enforce)"
+    if expected and not (label.wears(expected) and label.mode == expected.mode):
+        return False, f"runs as {label}, not {expected}"
     if docker and docker.state in ("dead", "hung", "noshell", "failed"):
         return False, f"confined, but Docker is {docker.state}: journalctl -u docker in the guest"
     return True, "confined"
@@ -142,7 +148,7 @@ def _fell_out(wanted: str, observed: ObservedContainer, label: Label | None) -> 
     """In what a container is no longer what a run of ours has proven, and still shall be."""
     if not wanted or Ours.parse(observed.ours).profile != wanted:
         return None
-    (named,) = observed.conf.main.raw(PROFILE)[-1:] or ("generated",)
+    (named,) = observed.conf.main.raw(PROFILE_KEY)[-1:] or ("generated",)
     profile = generated_profile(observed.ctid) if named == "generated" else named.split("//&")[0]
     if profile != wanted:
         return f"its conf says {named}"

@@ -8,10 +8,9 @@ else that somebody changed is shown and left, unless force=true.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from phoenix.apparmor import ObservedAppArmor, generated_profile
-from phoenix.conf_plan import PROFILE
+from phoenix.apparmor import Label, ObservedAppArmor, generated_profile
 from phoenix.daemon_json import digest
 from phoenix.docker import ObservedDocker
 from phoenix.guest_plan import GuestChange
@@ -23,6 +22,7 @@ from phoenix.ours import Ours
 from phoenix.plan import ContainerChange, NodePlan, PutBack, Removal, left_alone, waiting_keys
 from phoenix.pve_conf import PveConf
 from phoenix.take_back import take_back
+from phoenix.wish import PROFILE_KEY
 
 
 @dataclass
@@ -191,12 +191,15 @@ def _removal(change: Change, node: Node, findings: _Findings) -> Removal | None:
     return Removal(ctid, change.packages, docker.manager)
 
 
-def _expected(conf: PveConf, observed: ObservedContainer, apparmor: ObservedAppArmor) -> str:
-    """The host half of the label that the old conf brings, "" where none is enforced."""
-    profile = (*conf.main.raw(PROFILE)[-1:], "generated")[0].partition("//&")[0]
-    if profile == "generated":
-        return generated_profile(observed.ctid)
-    return profile if apparmor.loaded.get(profile) == "enforce" else ""
+def _expected(
+    conf: PveConf, observed: ObservedContainer, apparmor: ObservedAppArmor
+) -> Label | None:
+    """What PID 1 shall carry under the old conf, None where nothing is enforced."""
+    named = Label.parse((*conf.main.raw(PROFILE_KEY)[-1:], "generated")[0])
+    if named.profile == "generated":
+        return Label(generated_profile(observed.ctid), "enforce")
+    mode = apparmor.loaded.get(named.profile)
+    return replace(named, mode=mode) if mode == "enforce" else None
 
 
 def _file(

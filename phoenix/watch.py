@@ -10,7 +10,8 @@ from urllib.parse import unquote_to_bytes
 from phoenix.fleet import Fleet
 from phoenix.observed import ObservedPct
 from phoenix.options import Options
-from phoenix.plan import FileChange, WatchChange, host_profile
+from phoenix.plan import FileChange, WatchChange
+from phoenix.wish import wanted
 
 SCRIPT = "/usr/local/lib/phoenix-harden/watch"
 SERVICE = "/etc/systemd/system/phoenix-harden-watch.service"
@@ -50,18 +51,19 @@ def parse_watch(lines: list[str]) -> ObservedWatch:
 def wanted_text(fleet: Fleet, options: Options, pct: ObservedPct) -> str:
     """The wanted labels of all containers of the file that are on this node, one a line.
 
-    `profile=` counts for those that the run selects. Who is left unconfined has no line.
+    `profile=`, `stacking=` and `mode=` count for those that the run selects. Who is left unconfined
+    has no line.
     """
     return "".join(_wanted_lines(fleet, options, pct))
 
 
 def _wanted_lines(fleet: Fleet, options: Options, pct: ObservedPct) -> Iterator[str]:
-    others = options.model_copy(update={"profile": None})
+    others = options.model_copy(update={"profile": None, "stacking": None, "mode": None})
     for ctid in sorted(set(fleet.containers) & set(pct.containers)):
         selected = not options.only or ctid in options.only
-        profile = host_profile(fleet.containers[ctid], options if selected else others)
-        if profile:
-            yield f"{ctid} {profile} enforce\n"
+        wish = wanted(fleet.containers[ctid], options if selected else others)
+        if label := wish.label(ctid):
+            yield f"{ctid} {label.profile} {label.mode}\n"
 
 
 def plan_watch(

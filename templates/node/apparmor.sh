@@ -1,7 +1,8 @@
 #!/bin/sh
 # apparmor NAME... - what this node's AppArmor is and has, one record a line; asked for in one go
-# by facts/apparmor.py. NAME: the files in /etc/apparmor.d whose text is wanted; tunables/home is
-# always told, and whether the tunables compile: with one broken line in them nothing else does.
+# by facts/apparmor.py. NAME: the files in /etc/apparmor.d whose text is wanted. Always told:
+# tunables/home, and whether the tunables compile (with one broken line in them nothing else does),
+# and our script for policy namespaces.
 root=${PHOENIX_ROOT:-}
 encode() { perl -0777 -pe 's/([^!-\$&-\[\]-~])/sprintf "%%%02X", ord $1/ge'; }
 
@@ -38,4 +39,6 @@ for name; do
     [ -f "$root/etc/apparmor.d/$name" ] || continue
     echo "file $name $(encode <"$root/etc/apparmor.d/$name")"
 done
+hook=$root/usr/local/lib/phoenix-harden/namespace
+if [ -f "$hook" ] && [ -x "$hook" ]; then echo "hook $(encode <"$hook")"; fi
 exit 0

@@ -9,7 +9,7 @@
 #
 #   RUN/CTID/conf      the new /etc/pve/lxc/CTID.conf
 #   RUN/CTID/before    sha256 of the conf that it was planned on
-#   RUN/CTID/profile   if there: host half of the label that PID 1 must carry, in enforce mode
+#   RUN/CTID/label     if there: what PID 1 must carry, PROFILE[//&:NAMESPACE:PROFILE] (MODE)
 #   RUN/CTID/docker    if there: Docker must work in it
 #   RUN/CTID/ours      if there: what our runs have brought into the conf after this one; empty:
 #                      nothing
@@ -42,7 +42,9 @@ staged=$run/$ct
 name=/etc/pve/lxc/$ct.conf
 conf=$root$name
 state=$root/var/lib/phoenix-harden
-profile=$(cat "$staged/profile" 2>/dev/null)
+label=$(cat "$staged/label" 2>/dev/null)
+stack=${label% (*}
+profile=${stack%%//&*}
 began=$(date +%s)
 umask 077
 exec </dev/null
@@ -90,15 +92,15 @@ guest() { # SECONDS COMMAND...
 init_pid() { lxc-info -n "$ct" -p -H; }
 
 label_is_right() {
-    label=$(tr -d '\0' <"$root/proc/$(init_pid)/attr/apparmor/current") || return
-    case $label in
-    # stacked: the first part is the host's
-    "$profile (enforce)" | "$profile//&"*' (enforce)') ;;
-    *)
-        say "PID 1 carries '$label'"
-        return 1
-        ;;
+    carried=$(tr -d '\0' <"$root/proc/$(init_pid)/attr/apparmor/current") || return
+    mode=${label##*" ("}
+    case $stack in
+    # the first part is the host's; of the other only the namespace, the rest is the guest's own
+    *//\&:*) case $carried in "${stack%:*}:"*" ($mode") return ;; esac ;;
+    *) case $carried in "$profile ($mode" | "$profile//&"*" ($mode") return ;; esac ;;
     esac
+    say "PID 1 carries '$carried'"
+    return 1
 }
 
 # --- the guest's daemon.json -----------------------------------------------------------------
@@ -190,6 +192,7 @@ docker_says() { # DRIVER
         return 1
     }
 }
+docker_finds_apparmor() { guest 30 docker info -f '{{.SecurityOptions}}' | grep -q name=apparmor; }
 
 check() { # TEXT COMMAND...: one line with its verdict and how long it took
     text=$1
@@ -221,14 +224,21 @@ gate() { # with-label|without-label
             check 'restarts Docker' in_guest restart || return
         fi
     fi
-    if [ "$1" = with-label ] && [ -n "$profile" ] && [ -f "$staged/restart" ]; then
-        check "PID 1 runs as $profile (enforce)" label_is_right || return
+    if [ "$1" = with-label ] && [ -n "$label" ] && [ -f "$staged/restart" ]; then
+        check "PID 1 runs as $label" label_is_right || return
     fi
     if [ -f "$staged/docker" ] && { [ -f "$staged/restart" ] || [ -n "$daemon" ]; }; then
         if [ "$1" = with-label ]; then says=$driver; else says=$driver_before; fi
         check 'dockerd answers' docker_answers &&
             { [ -z "$says" ] || check "docker info says $says" docker_says "$says"; } &&
-            check 'a container of our own runs and answers on a published port' docker_runs
+            check 'a container of our own runs and answers on a published port' docker_runs ||
+            return
+        case $1$stack in
+        with-label*//\&:*)
+            docker_finds_apparmor ||
+                say 'note: Docker finds no AppArmor in it and confines nothing inside: apt install apparmor there'
+            ;;
+        esac
     fi
 }
 

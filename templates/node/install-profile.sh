@@ -1,16 +1,18 @@
 #!/bin/sh
-# install-profile NAME RUN - install and load one AppArmor profile; its text comes on stdin in
-# base64. RUN: the run's folder, for the before-image and the journal.
+# install-profile NAME RUN MODE - install and load one AppArmor profile; its text comes on stdin in
+# base64. RUN: the run's folder, for the before-image and the journal. MODE: enforce or complain,
+# as the text says and the kernel must have it then.
 #
 # Compiled before anything is written; replaced, never removed and added (that would turn every
 # running task of the profile unconfined, for good); read back from the kernel.
 #
-# Exit: 0 loaded and enforcing · 1 nothing changed
+# Exit: 0 loaded in that mode · 1 nothing changed
 set -u
 umask 077
 root=${PHOENIX_ROOT:-}
 name=$1
 run=$2
+mode=$3
 file=$root/etc/apparmor.d/$name
 new=$run/profiles/$name
 
@@ -42,7 +44,7 @@ if ! install -m 0644 "$new" "$file.dpkg-new" || ! mv -f "$file.dpkg-new" "$file"
     fail "cannot write $file"
 fi
 if apparmor_parser -r "$file" &&
-    grep -qxF "$name (enforce)" "$root/sys/kernel/security/apparmor/profiles"; then
+    grep -qxF "$name ($mode)" "$root/sys/kernel/security/apparmor/profiles"; then
     journal "\"event\":\"done\",\"after\":\"$(sha256 <"$file")\""
     exit 0
 fi

@@ -34,6 +34,19 @@ def test_a_confined_container_is_ok_and_strict_agrees(pyinfra):
     assert "ok  confined" in row(done)
 
 
+def test_a_container_that_learns_is_a_finding_with_the_way_out(pyinfra):
+    node = pve(
+        CONF.replace("unconfined", "lxc-docker-nested-complain"),
+        label="lxc-docker-nested-complain (complain)",
+        dockers=["910 ok 26.1.5|overlay2"],
+    )
+    learning = {"910": {**FLEET["910"], "mode": "complain"}}
+    for fleet in (FLEET, learning):
+        done = pyinfra("audit", node, fleet=fleet, strict="true")
+        assert done.code == 1
+        assert "!!  learning: complain mode; harden without it when done" in row(done)
+
+
 @pytest.mark.parametrize("flags", [("-y",), ("--dry",), ("-y", "--json")])
 def test_strict_exits_1_on_any_finding(pyinfra, flags):
     done = pyinfra("audit", pve(), fleet=FLEET, flags=flags, strict="true")

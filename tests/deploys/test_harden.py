@@ -8,7 +8,9 @@ from urllib.parse import quote
 import pytest
 from fake_node import APPARMOR, CONF, FakeNode, docker
 
-from phoenix.apparmor import parse_apparmor, render_profile
+from phoenix.apparmor import parse_apparmor
+from phoenix.render import render_profile
+from phoenix.wish import Wish
 
 DOCKER = {
     "features": ["docker"],
@@ -90,7 +92,7 @@ def test_a_node_that_is_right_gets_no_operation_at_all(pyinfra):
 def render():
     folder = Path(__file__).parents[2] / "templates/apparmor"
     sources = {path.name: path.read_text() for path in folder.glob("*.j2")}
-    return quote(render_profile("lxc-docker-nested", sources, parse_apparmor(APPARMOR)))
+    return quote(render_profile(Wish("lxc-docker-nested"), sources, parse_apparmor(APPARMOR)))
 
 
 def test_after_a_failed_commit_no_node_begins_another_container_and_the_table_comes_out(pyinfra):
@@ -152,6 +154,12 @@ def test_one_command_reads_all_containers_one_all_of_apparmor_and_one_all_guests
         (FLEET, {"profiles": "/no/such"}, "--data profiles=/no/such: no template in it"),
         (FLEET, {"onyl": 910}, "--data onyl: unknown key"),
         (FLEET, {"restart": "later"}, "--data restart=later: "),
+        (FLEET, {"mode": "learn"}, "--data mode=learn: "),
+        (
+            {"910": {**DOCKER, "apparmor_profile": "generated"}},
+            {"mode": "complain"},
+            "CT 910 ct910: mode=complain is for profiles with a name",
+        ),
         (FLEET, {"profile": "lxc-nosuch"}, "apparmor_profile lxc-nosuch: no template lxc-nosuch"),
         ({"910": {"apparmor_profile": "lxc_docker_nested"}}, {}, "lxc_configs.910"),
     ],
@@ -175,6 +183,45 @@ def test_a_template_of_the_operators_own_extends_ours(pyinfra, tmp_path):
     assert "+ profile lxc-mine flags=(attach_disconnected,mediate_deleted) {" in done.stderr
     assert "+   mount options=(rw,bind) /dev/net/tun -> /srv/tun," in done.stderr
     assert "profile: unconfined becomes lxc-mine" in done.stderr
+
+
+def test_stacking_and_learning_are_tried_on_the_command_line(pyinfra):
+    done = pyinfra("harden", pve(ctids=(910,)), fleet=FLEET, stacking="true", mode="complain")
+    assert done.code == 0, done.stderr
+    name = "lxc-docker-nested-ns-complain"
+    order = [
+        done.stderr.index(f"Starting operation: {operation}")
+        for operation in (
+            "Script for policy namespaces",
+            f"AppArmor profile {name}",
+            "Stage the containers' changes",
+            "CT 910 ct910",
+        )
+    ]
+    assert order == sorted(order)
+    dry = pyinfra(
+        *("harden", pve(ctids=(910,))),
+        fleet=FLEET,
+        stacking="true",
+        mode="complain",
+        flags=("--dry",),
+    )
+    for line in (
+        "/usr/local/lib/phoenix-harden/namespace (new)",
+        f"+ profile {name} flags=(attach_disconnected,mediate_deleted,complain) {{",
+        "+   capability mac_admin,",
+        f"+ lxc.apparmor.profile: {name}//&:lxc-910_<-var-lib-lxc>:unconfined",
+        "+ lxc.hook.pre-start: /usr/local/lib/phoenix-harden/namespace",
+        "+ lxc.hook.post-stop: /usr/local/lib/phoenix-harden/namespace",
+        "CT 910 ct910: learning: in complain mode AppArmor logs",
+    ):
+        assert line in dry.stderr
+
+
+def test_a_script_for_namespaces_that_does_not_install_stops_the_run(pyinfra):
+    failing = {"install-hook": {"success": False, "stderr": "cannot be written"}}
+    done = pyinfra("harden", pve(responses=failing), fleet=FLEET, stacking="true")
+    assert (done.code, done.commands) == (1, [])
 
 
 def test_a_file_that_is_no_json_says_where(pyinfra, tmp_path):

@@ -46,3 +46,13 @@ def test_removing_a_watch_that_is_not_there_is_nothing_to_do(pyinfra):
     assert done.code == 0, done.stderr
     assert "pve1: nothing to change" in done.stderr
     assert "Starting operation" not in done.stderr
+
+
+def test_it_installs_the_script_for_namespaces_where_a_container_is_stacked(pyinfra):
+    stacked = {"910": {**FLEET["910"], "apparmor_stacking": True}}
+    node = FakeNode("pve1", {910: CONF.format(name="portainer")})
+    done = pyinfra("host_prep", node, fleet=stacked)
+    assert done.code == 0, done.stderr
+    assert "pve1: /usr/local/lib/phoenix-harden/namespace: missing" in done.stderr
+    assert "Starting operation: Script for policy namespaces" in done.stderr
+    assert done.commands == []

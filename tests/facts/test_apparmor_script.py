@@ -85,6 +85,14 @@ def test_it_is_tried_with_a_profile_that_uses_both_variables_and_nothing_is_load
     assert "@{HOMEDIRS}/" in profile
 
 
+def test_the_script_for_namespaces_is_told_where_it_can_run(node):
+    assert node.see().hook is None
+    node.write("usr/local/lib/phoenix-harden/namespace", "#!/bin/sh\n# 100%\n")
+    assert node.see().hook is None
+    (node.root / "usr/local/lib/phoenix-harden/namespace").chmod(0o755)
+    assert node.see().hook == "#!/bin/sh\n# 100%\n"
+
+
 def test_a_node_without_a_parser_says_nothing_of_its_tunables(node):
     (node.fake / "apparmor_parser").unlink()
     for tool in ("sed", "perl", "cat", "sh"):

@@ -12,7 +12,10 @@ from pathlib import Path
 
 from on_node import REPO
 
-from phoenix.apparmor import parse_apparmor, profile_names, render_profile
+from phoenix.apparmor import parse_apparmor
+from phoenix.guest_paths import DEFAULT_PATHS
+from phoenix.render import profile_names, render_profile
+from phoenix.wish import HOOK, Wish
 
 SOURCES = {path.name: path.read_text() for path in (REPO / "templates/apparmor").glob("*.j2")}
 PROFILES = profile_names(SOURCES)
@@ -21,27 +24,31 @@ REFERENCE = REPO.parent / "shared/reference/apparmor"
 GPU_NODES = {"/dev/nvidia0": (195, 0), "/dev/nvidiactl": (195, 255)}
 
 
-def load(node, names):
-    """Render, install and load profiles of the checkout for the node as it is."""
+def load(node, wishes, paths=DEFAULT_PATHS):
+    """Render, install and load forms of the checkout's profiles for the node as it is."""
     facts = node.ssh("sh -s", input=(REPO / "templates/node/apparmor.sh").read_text()).stdout
     about = parse_apparmor(facts.splitlines())
-    for name in names:
-        text = render_profile(name, SOURCES, about)
-        file = f"/etc/apparmor.d/{name}"
+    for wish in wishes:
+        text = render_profile(wish, SOURCES, about, paths)
+        file = f"/etc/apparmor.d/{wish.profile}"
         node.ssh(f"cat >{file} && apparmor_parser -r {file}", input=text)
+    if any(wish.stacked for wish in wishes):
+        hook = (REPO / "templates/node/namespace.sh").read_text()
+        node.ssh(f"install -D -m 755 /dev/stdin {HOOK}", input=hook)
 
 
-def wear(node, wanted, devices=()):
+def wear(node, wanted, devices=(), paths=DEFAULT_PATHS):
     """Restart each container, side by side, under a profile, "generated" or "unconfined".
 
-    `devices`: nodes that become dev0, dev1 … of each.
+    `wanted`: CTID to name, or to a `Wish` for another form than the plain one; `devices`: nodes
+    that become dev0, dev1 … of each; `paths`: what the profiles know of all of them.
     """
-    load(node, {name for name in wanted.values() if name in PROFILES})
-    for ctid, name in wanted.items():
-        node.ssh(
-            f"cat >/etc/pve/lxc/{ctid}.conf",
-            input=_with_profile(node.ssh(f"cat /etc/pve/lxc/{ctid}.conf").stdout, name, devices),
-        )
+    wanted = {ctid: one if isinstance(one, Wish) else Wish(one) for ctid, one in wanted.items()}
+    load(node, {wish for wish in wanted.values() if wish.named}, paths)
+    for ctid, wish in wanted.items():
+        before = node.ssh(f"cat /etc/pve/lxc/{ctid}.conf").stdout
+        after = _with_profile(before, ctid, wish, devices)
+        node.ssh(f"cat >/etc/pve/lxc/{ctid}.conf", input=after)
     restart = "pct stop {0}; pct start {0}"
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda ctid: node.ssh(restart.format(ctid)), wanted))
@@ -85,13 +92,14 @@ def text(name):
     return (Path(__file__).parent / "guest" / name).read_text()
 
 
-def _with_profile(conf, name, devices):
+def _with_profile(conf, ctid, wish, devices):
     main, *snapshots = conf.partition("\n[")
     lines = [line for line in main.splitlines() if not line.startswith(("lxc.", "dev", "features"))]
     lines += ["features: nesting=1,keyctl=1,fuse=1"]
     lines += [f"dev{number}: {path}" for number, path in enumerate(devices)]
-    if name != "generated":
-        lines.append(f"lxc.apparmor.profile: {name}")
+    if wish.template != "generated":
+        lines.append(f"lxc.apparmor.profile: {wish.conf_value(ctid)}")
+    lines += [raw.line for raw in wish.raw]
     return "\n".join(lines) + "\n" + "".join(snapshots)
 
 

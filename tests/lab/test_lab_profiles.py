@@ -106,7 +106,7 @@ def test_root_cannot_leave_the_profile_in_any_known_way(worked, ctid):
         if line.startswith(f"sleep 98{ctid}")
     )
     assert seen == dict.fromkeys(
-        (f"98{ctid}{way}" for way in range(1, 7)), f"{WORN[ctid]} (enforce)"
+        (f"98{ctid}{way}" for way in range(1, 8)), f"{WORN[ctid]} (enforce)"
     )
     # every way was tried, and the log shows what is denied: no line above means no denial
     assert len(denied(node, WORN[ctid])) >= before + 6

@@ -29,6 +29,14 @@ installs: [names]       the packages that apt is asked for; or
 apk: [names]            apk; or
 writes: |               the daemon.json that is written; or
 restarts: true          Docker; or noop, or refused, as above
+Of apparmor.profile and apparmor.namespaces, on the profile lxc-a and on our script:
+
+installed: |            the profile's file
+script: |               the script that is there; "ours" for that of this checkout
+loaded: enforce         the mode in which the kernel has it
+kwargs:
+  text: ...
+installs: true          the script that installs it runs; or noop, or refused, as above
 """
 
 import hashlib
@@ -126,6 +134,33 @@ def translate_docker(case):
     }
 
 
+def translate_install(case):
+    """A case of apparmor.profile or apparmor.namespaces as pyinfra-testing reads it."""
+    loaded = {"lxc-a": case["loaded"]} if "loaded" in case else {}
+    files = {"lxc-a": case["installed"]} if "installed" in case else {}
+    script = apparmor.HOOK_SCRIPT.read_text()
+    there = script if case.get("script") == "ours" else case.get("script")
+    observed = ObservedAppArmor(True, (4, 1, 0), (), loaded, files, "", there)
+    kwargs = {"run": RUN, **case.get("kwargs", {})}
+    commands = ["never reached"] if "refused" in case else []
+    folder = f"/var/lib/phoenix-harden/runs/{RUN}"
+    if "installs" in case and "profile" in kwargs:
+        line = f"install-profile lxc-a {folder} {kwargs.get('mode', 'enforce')}"
+        commands = [{"command": f"sh -c INSTALL-PROFILE.SH {line}", "_stdin": kwargs["text"]}]
+    elif "installs" in case:
+        line = f"install-hook {apparmor.HOOK} {folder} {sha256(script)}"
+        commands = [{"command": f"sh -c INSTALL-HOOK.SH {line}", "_stdin": script}]
+    return {
+        "kwargs": kwargs,
+        "facts": {"apparmor.AppArmor": {"files=('lxc-a',)": observed}}
+        if "profile" in kwargs
+        else {"apparmor.AppArmor": observed},
+        "commands": commands,
+        "noop_description": case.get("noop"),
+        "exception": {"name": "OperationValueError", "message": case.get("refused")},
+    }
+
+
 def sha256(text):
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -138,11 +173,12 @@ def readable(commands):
             continue
         command.pop("_timeout", None)
         text = command["command"].replace(shlex.quote(pct.WRITE_CONF), "WRITE-CONF.SH")
-        text = text.replace(shlex.quote(apparmor.REPAIR.read_text()), "REPAIR-TUNABLES.SH")
         text = text.replace(shlex.quote(docker.DAEMON_JSON), "DAEMON-JSON.SH")
+        for script in (apparmor.REPAIR, apparmor.SCRIPT, apparmor.INSTALL):
+            text = text.replace(shlex.quote(script.read_text()), script.name.upper())
         if command["_stdin"] == docker.PACKAGES:
             command["_stdin"] = "PACKAGES.SH"
-        elif any(name in text for name in ("WRITE-CONF.SH", "REPAIR-TUN", "DAEMON-JSON.SH")):
+        elif text.startswith("sh -c ") or "base64 -d |" in text:
             command["_stdin"] = b64decode(command["_stdin"]).decode("utf-8", "surrogateescape")
         elif command["_stdin"] == pct.RESTART:
             command["_stdin"] = "RESTART.SH"
@@ -155,11 +191,20 @@ def _readable(monkeypatch):
     monkeypatch.setattr(pyinfra_testing.operations, "parse_commands", readable)
 
 
+TRANSLATE = {
+    "apparmor.tunables": translate_tunables,
+    "apparmor.profile": translate_install,
+    "apparmor.namespaces": translate_install,
+    "docker.packages": translate_docker,
+    "docker.daemon_json": translate_docker,
+    "docker.restart": translate_docker,
+}
+
+
 def cases(folder):
     tests = make_operation_tests("operations", folder.name, folder)
     run = tests._test
-    module = folder.name.partition(".")[0]
-    read = {"apparmor": translate_tunables, "docker": translate_docker}.get(module, translate)
+    read = TRANSLATE.get(folder.name, translate)
     tests._test = lambda self, name, case: run(self, name, read(case))
     return tests
 

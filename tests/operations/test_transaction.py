@@ -12,6 +12,7 @@ from pyinfra.context import ctx_host, ctx_state
 from pyinfra_testing.util import FakeState, create_host
 
 from operations import transaction
+from phoenix.apparmor import Label
 from phoenix.plan import ContainerChange
 from phoenix.pve_conf import PveConf
 
@@ -24,7 +25,7 @@ def change(**changes):
         "name": "portainer",
         "before": PveConf("hostname: a\n"),
         "after": PveConf("hostname: a\r\n#\udcff;$(reboot)\n"),
-        "profile": "lxc-docker-nested",
+        "label": Label("lxc-docker-nested", "enforce"),
         "restart": True,
         "docker": True,
         "reasons": (),
@@ -61,7 +62,7 @@ def test_everything_is_staged_by_one_command_with_the_files_on_its_stdin(command
     files = unpack(command)
     assert files["commit"] == ((transaction.NODE / "commit.sh").read_bytes(), 0o700)
     assert files["910/conf"] == (b"hostname: a\r\n#\xff;$(reboot)\n", 0o600)
-    assert files["910/profile"] == (b"lxc-docker-nested", 0o600)
+    assert files["910/label"] == (b"lxc-docker-nested (enforce)", 0o600)
     assert {"910/docker", "910/restart", "910/before", "952/conf"} <= set(files)
 
 
@@ -86,7 +87,7 @@ def test_a_node_without_room_is_refused_before_anything_is_staged(commands, tmp_
 
 
 def test_what_is_not_asked_for_has_no_file(commands):
-    asked = change(restart=False, docker=False, profile="")
+    asked = change(restart=False, docker=False, label=None)
     (command,) = commands(transaction.stage, run=RUN, changes=(asked,))
     assert {name for name in unpack(command) if name.startswith("910/")} == {
         "910/conf",

@@ -10,17 +10,18 @@ from phoenix.apparmor import (
     MARKER,
     Label,
     ObservedAppArmor,
-    ProfileError,
     generated_profile,
     parse_apparmor,
-    profile_names,
-    render_profile,
 )
+from phoenix.guest_paths import GuestPaths
+from phoenix.render import ProfileError, profile_names, render_profile
+from phoenix.wish import Wish
 
 TEMPLATES = {
     path.name: path.read_text()
     for path in (Path(__file__).parents[2] / "templates/apparmor").glob("*.j2")
 }
+PATHS = GuestPaths()
 OLD = ObservedAppArmor(enabled=True, parser=(3, 0, 8), abis=("3.0",))
 NEW = ObservedAppArmor(
     enabled=True,
@@ -92,7 +93,7 @@ def test_shared_text_is_no_profile():
 
 def test_an_unknown_profile_names_those_that_there_are():
     with pytest.raises(ProfileError, match=r"no template lxc-none\.j2; there are: lxc-"):
-        render_profile("lxc-none", TEMPLATES, NEW)
+        render_profile(Wish("lxc-none"), TEMPLATES, NEW)
 
 
 @pytest.mark.parametrize(
@@ -105,13 +106,13 @@ def test_an_unknown_profile_names_those_that_there_are():
 )
 def test_a_broken_template_is_one_line_that_says_where(text, message):
     with pytest.raises(ProfileError, match=message):
-        render_profile("lxc-a", {"lxc-a.j2": text}, NEW)
+        render_profile(Wish("lxc-a"), {"lxc-a.j2": text}, NEW)
 
 
 @pytest.mark.parametrize("name", profile_names(TEMPLATES))
 @pytest.mark.parametrize("node", [OLD, NEW], ids=["3.0", "4.1"])
 def test_a_rendered_profile_declares_its_own_name_and_lets_nobody_out(name, node):
-    text = render_profile(name, TEMPLATES, node)
+    text = render_profile(Wish(name), TEMPLATES, node)
     rules = [line.split("#")[0] for line in text.splitlines()]
     assert text.startswith(MARKER)
     assert f"profile {name} flags=(attach_disconnected,mediate_deleted) {{" in rules
@@ -119,7 +120,7 @@ def test_a_rendered_profile_declares_its_own_name_and_lets_nobody_out(name, node
 
 
 def test_rule_classes_that_an_old_parser_does_not_know_are_left_out():
-    old, new = (render_profile("lxc-docker-nested", TEMPLATES, node) for node in (OLD, NEW))
+    old, new = (render_profile(Wish("lxc-docker-nested"), TEMPLATES, node) for node in (OLD, NEW))
     assert "abi <abi/3.0>,\n" in old
     assert "abi <abi/4.0>,\n" in new
     for rule in ("deny userns,", "  mqueue,", "nosymfollow"):
@@ -127,8 +128,13 @@ def test_rule_classes_that_an_old_parser_does_not_know_are_left_out():
         assert rule in new
 
 
+ELSEWHERE = GuestPaths(("/srv/docker", "/var/lib/docker"), ("/projects",))
+
+
+@pytest.mark.parametrize("paths", [GuestPaths(), ELSEWHERE], ids=["default", "elsewhere"])
+@pytest.mark.parametrize("form", [{}, {"stacked": True, "mode": "complain"}], ids=["plain", "ns"])
 @pytest.mark.parametrize("name", profile_names(TEMPLATES))
-def test_a_rendered_profile_compiles_with_the_parser_of_this_machine(name, tmp_path):
+def test_a_rendered_profile_compiles_with_the_parser_of_this_machine(name, form, paths, tmp_path):
     parser = shutil.which("apparmor_parser", path="/sbin:/usr/sbin")
     if parser is None:
         pytest.skip("no apparmor_parser on this machine: apt install apparmor")
@@ -137,14 +143,16 @@ def test_a_rendered_profile_compiles_with_the_parser_of_this_machine(name, tmp_p
     node = parse_apparmor([f"parser {version.stdout.split('version')[1].split()[0]}"])
     file = tmp_path / name
     file.write_text(
-        render_profile(name, TEMPLATES, ObservedAppArmor(parser=node.parser, abis=abis))
+        render_profile(
+            Wish(name, **form), TEMPLATES, ObservedAppArmor(parser=node.parser, abis=abis), paths
+        )
     )
     compiled = subprocess.run([parser, "-Q", "-K", "-T", file], capture_output=True, text=True)
     assert compiled.returncode == 0, compiled.stderr
 
 
-def rules(name, node=NEW):
-    text = render_profile(name, TEMPLATES, node).split("{\n", 1)[1]
+def rules(name, node=NEW, paths=PATHS, **form):
+    text = render_profile(Wish(name, **form), TEMPLATES, node, paths).split("{\n", 1)[1]
     stripped = (line.split("#")[0].strip() for line in text.splitlines())
     return {line for line in stripped if line}
 
@@ -161,3 +169,56 @@ def test_each_profile_adds_only_what_its_name_promises():
         " -> @{dkr_root}/proc/driver/nvidia/**,",
         "mount options=(rw,remount) -> /dev/,",
     ]
+
+
+@pytest.mark.parametrize("name", profile_names(TEMPLATES))
+def test_the_stacked_form_may_load_policy_and_is_the_plain_one_else(name):
+    plain, stacked = rules(name), rules(name, stacked=True)
+    assert stacked - plain == {
+        "capability mac_admin,",
+        "audit deny @{any_sys}/kernel/{debug,mm,slab,software_nodes,sched_ext}/** wkl,",
+    }
+    assert plain - stacked == {
+        "audit deny @{any_sys}/kernel/{debug,mm,security,slab,software_nodes,sched_ext}/** wkl,"
+    }
+
+
+@pytest.mark.parametrize("name", profile_names(TEMPLATES))
+def test_the_complain_form_has_the_same_rules_and_only_logs(name):
+    assert rules(name, mode="complain") == rules(name)
+    text = render_profile(Wish(name, mode="complain"), TEMPLATES, NEW)
+    flags = "attach_disconnected,mediate_deleted,complain"
+    assert f"profile {name}-complain flags=({flags}) {{" in text
+
+
+def test_docker_data_elsewhere_is_named_once_and_its_volumes_are_reached():
+    text = render_profile(Wish("lxc-docker-nested"), TEMPLATES, NEW, ELSEWHERE)
+    assert "@{dkr_data} = /srv/docker /var/lib/docker\n" in text
+    assert text.count("/var/lib/docker") == 1
+    assert rules("lxc-docker-nested", paths=ELSEWHERE) - rules("lxc-docker-nested") == {
+        "mount options in (rw,bind,rbind) /projects{,/**} -> @{dkr_root}/**,"
+    }
+
+
+def test_docker_data_elsewhere_means_the_same_as_the_default_there(tmp_path):
+    parser = shutil.which("apparmor_parser", path="/sbin:/usr/sbin")
+    if parser is None:
+        pytest.skip("no apparmor_parser on this machine: apt install apparmor")
+    # else the parser leaves out what the kernel at hand cannot mediate
+    kernel = Path("/etc/apparmor.d/abi/3.0")
+    if not kernel.exists():
+        pytest.skip(f"no {kernel} on this machine: apt install apparmor")
+    node = ObservedAppArmor(parser=(3, 0, 8), abis=("3.0",))
+    here = render_profile(Wish("lxc-docker-nested"), TEMPLATES, node)
+    there = render_profile(Wish("lxc-docker-nested"), TEMPLATES, node, GuestPaths(("/srv/docker",)))
+    texts = {
+        "replaced": here.replace("/var/lib/docker", "/srv/docker"),
+        "rendered": there,
+        "default": here,
+    }
+    compiled = {}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+        call = [parser, "-Q", "-K", "-T", "-S", "--kernel-features", kernel, tmp_path / name]
+        compiled[name] = subprocess.run(call, capture_output=True, check=True).stdout
+    assert compiled["replaced"] == compiled["rendered"] != compiled["default"]

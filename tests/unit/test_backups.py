@@ -15,8 +15,7 @@ ROOTFS = "rootfs: fast:subvol-910-disk-0,size=4G\n"
 def plan(conf=ROOTFS, ctids=(910,)):
     before = PveConf.parse(conf)
     changes = [
-        ContainerChange(ctid, f"ct{ctid}", before, before, "lxc-a", True, True, ())
-        for ctid in ctids
+        ContainerChange(ctid, f"ct{ctid}", before, before, None, True, True, ()) for ctid in ctids
     ]
     return NodePlan("pve1", containers=tuple(changes))
 

@@ -39,6 +39,7 @@ FAKES = {
             ! grep -q lxc- "$PHOENIX_ROOT/etc/pve/lxc/910.conf" || [ ! -e "$FAKE/docker-denied" ]
             ;;
         *'docker port'*) echo 127.0.0.1:32768 ;;
+        *'docker info -f'*) echo "[name=seccomp$(cat "$FAKE/options" 2>/dev/null)]" ;;
         esac
     """,
     "nsenter": "echo phoenix-harden",
@@ -73,7 +74,7 @@ class Node:
             (self.fake / name).write_text(f"#!/bin/sh\n{text}")
             (self.fake / name).chmod(0o755)
         self.stage(conf=NEW, before=sha256(OLD))
-        self.stage(profile="lxc-docker-nested", docker="", restart="")
+        self.stage(label="lxc-docker-nested (enforce)", docker="", restart="")
 
     def stage(self, **files: str) -> None:
         for name, text in files.items():
@@ -198,6 +199,51 @@ def test_complain_mode_is_not_confined(node):
 def test_a_stacked_label_counts_by_its_host_half(node):
     node.label.write_text("lxc-docker-nested//&:lxc-910_<-var-lib-lxc>:unconfined (enforce)\n")
     assert node.commit().returncode == 0
+
+
+STACKED = "lxc-a-ns//&:lxc-910_<-var-lib-lxc>:unconfined"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "carried", "code"),
+    [
+        (f"{STACKED} (enforce)", f"{STACKED} (enforce)", 0),
+        # what the guest loaded into its namespace is its own affair
+        (f"{STACKED} (enforce)", f"{STACKED.replace('unconfined', 'a')} (enforce)", 0),
+        (f"{STACKED} (enforce)", "lxc-a-ns (enforce)", 1),
+        (f"{STACKED} (enforce)", f"{STACKED.replace('910', '952')} (enforce)", 1),
+        (f"{STACKED} (enforce)", f"{STACKED} (complain)", 1),
+        ("lxc-a-complain (complain)", "lxc-a-complain (complain)", 0),
+        ("lxc-a-complain (complain)", "lxc-a-complain (enforce)", 1),
+        ("lxc-a-complain (complain)", "unconfined", 1),
+        (
+            "lxc-910_</var/lib/lxc> (enforce)",
+            "lxc-910_</var/lib/lxc>//&:lxc-910_<-var-lib-lxc>:unconfined (enforce)",
+            0,
+        ),
+        ("lxc-910_</var/lib/lxc> (enforce)", "lxc-910_</var/lib/lxc>x (enforce)", 1),
+    ],
+)
+def test_the_label_must_be_that_of_the_wished_form(node, wanted, carried, code):
+    node.stage(label=wanted)
+    node.label.write_text(f"{carried}\n")
+    done = node.commit()
+    assert done.returncode == code
+    assert f"{'ok' if code == 0 else 'FAILED'} PID 1 runs as {wanted}" in done.stdout
+
+
+def test_a_stacked_container_whose_docker_finds_no_apparmor_is_a_note(node):
+    node.stage(label=f"{STACKED} (enforce)")
+    node.label.write_text(f"{STACKED} (enforce)\n")
+    assert "note: Docker finds no AppArmor" in node.commit().stdout
+
+
+def test_a_stacked_container_whose_docker_finds_it_is_none(node):
+    (node.fake / "options").write_text(" name=apparmor")
+    node.stage(label=f"{STACKED} (enforce)")
+    node.label.write_text(f"{STACKED} (enforce)\n")
+    done = node.commit()
+    assert (done.returncode, "note:" in done.stdout) == (0, False)
 
 
 def test_a_container_that_does_not_start_gets_its_old_conf_and_starts_again(node):

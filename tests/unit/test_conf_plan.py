@@ -11,14 +11,18 @@ from phoenix.ours import Ours
 from phoenix.pve_conf import PveConf
 from phoenix.raw_keys import RawKey
 from phoenix.storage import ObservedStorage
+from phoenix.wish import HOOK, Wish
 
 CONF = "features: nesting=1\nunprivileged: 1\n"
+PLAIN = Wish("lxc-a")
+GENERATED = Wish("generated")
+STACKED = Wish("lxc-a", stacked=True)
 
 
-def plan(conf=CONF, ours=None, storage=None, profile="lxc-a", **entry):
+def plan(conf=CONF, ours=None, storage=None, wish=PLAIN, **entry):
     fleet = parse_fleet(json.dumps({"lxc_configs": {"910": entry}}).encode())
     observed = ObservedContainer(910, PveConf(conf), False, None, None, None, "pve1", ours=ours)
-    return plan_conf(fleet.containers[910], profile, observed, storage or ObservedStorage())
+    return plan_conf(fleet.containers[910], wish, observed, storage or ObservedStorage())
 
 
 def again(result, **entry):
@@ -68,7 +72,7 @@ def test_nesting_stands_beside_a_named_profile_only():
     asked = {"apparmor_manages_nesting": True}
     key = "lxc.apparmor.allow_nesting"
     assert plan(**asked).after.main.raw(key) == ("1",)
-    assert plan(profile="generated", **asked).after.main.raw(key) == ()
+    assert plan(wish=GENERATED, **asked).after.main.raw(key) == ()
 
 
 VOLUME = {"volumes": [{"name": "data", "pool": "tank", "size_gb": 1, "mount_point": "/data"}]}
@@ -130,12 +134,51 @@ def test_a_privileged_docker_container_is_a_note_with_the_risk():
     assert "root in it is root of the node" in result.notes[1]
 
 
-def test_what_the_file_asks_for_and_does_not_get_yet_is_said():
-    result = plan(apparmor_stacking=True, mode="complain")
-    assert [note.split(" is not acted on")[0] for note in result.notes] == [
-        "apparmor_stacking",
-        "mode",
-    ]
+def test_the_stacked_form_brings_its_lines_and_takes_them_away_again():
+    theirs = "/srv/b srv/b none bind 0 0"
+    first = plan(f"{CONF}lxc.mount.entry: {theirs}\n", wish=STACKED)
+    main = first.after.main
+    assert main.raw("lxc.apparmor.profile") == ("lxc-a-ns//&:lxc-910_<-var-lib-lxc>:unconfined",)
+    assert main.raw("lxc.mount.entry") == (
+        theirs,
+        "/sys/kernel/security sys/kernel/security none bind,optional 0 0",
+    )
+    assert main.raw("lxc.hook.pre-start") == main.raw("lxc.hook.post-stop") == (HOOK,)
+    assert first.reasons[-1] == "profile: generated becomes lxc-a-ns (stacked)"
+    same = again(first, wish=STACKED)
+    assert (same.after, same.reasons, same.ours) == (first.after, (), first.ours)
+    plain = again(first)
+    assert plain.after.main.raw("lxc.mount.entry") == (theirs,)
+    assert plain.after.main.raw("lxc.apparmor.profile") == ("lxc-a",)
+    assert HOOK not in plain.after.text
+    assert plain.ours == Ours()
+
+
+def test_the_lines_of_the_stacked_form_go_even_where_nobody_noted_that_they_are_ours():
+    stacked = plan(wish=STACKED).after.render()
+    for wish in (PLAIN, GENERATED):
+        plain = plan(stacked, ours=None, wish=wish).after
+        assert plain == plan(wish=wish).after
+
+
+def test_a_stack_with_the_wrong_namespace_is_put_right_and_shown_in_full():
+    wrong = "lxc-a-ns//&:lxc-952_<-var-lib-lxc>:unconfined"
+    result = plan(f"{CONF}lxc.apparmor.profile: {wrong}\n", wish=STACKED)
+    assert result.reasons[-1] == f"profile: {wrong} becomes {wrong.replace('952', '910')}"
+
+
+def test_a_hook_of_the_operator_stays():
+    conf = f"{CONF}lxc.hook.pre-start: /root/mine\n"
+    first = plan(conf, wish=STACKED)
+    assert first.after.main.raw("lxc.hook.pre-start") == ("/root/mine", HOOK)
+    assert again(first).after.main.raw("lxc.hook.pre-start") == ("/root/mine",)
+
+
+def test_learning_is_said_not_to_be_confinement():
+    result = plan(wish=Wish("lxc-a", mode="complain"))
+    assert result.after.main.raw("lxc.apparmor.profile") == ("lxc-a-complain",)
+    assert "learning: " in result.notes[0]
+    assert "not confinement" in result.notes[0]
 
 
 RULES = ["deny /srv/a r,", "deny /srv/b r,"]
@@ -143,19 +186,19 @@ RULES = ["deny /srv/a r,", "deny /srv/b r,"]
 
 def test_rules_for_the_generated_profile_join_those_of_the_operator_and_go_with_the_file():
     theirs = "deny mount fstype=debugfs,"
-    first = plan(f"{CONF}lxc.apparmor.raw: {theirs}\n", profile="generated", apparmor_raw=RULES)
+    first = plan(f"{CONF}lxc.apparmor.raw: {theirs}\n", wish=GENERATED, apparmor_raw=RULES)
     assert first.after.main.raw("lxc.apparmor.raw") == (theirs, *RULES)
     assert first.reasons == tuple(f"lxc.apparmor.raw: {rule}" for rule in RULES)
-    assert again(first, profile="generated", apparmor_raw=RULES).after == first.after
-    second = again(first, profile="generated", apparmor_raw=RULES[1:])
+    assert again(first, wish=GENERATED, apparmor_raw=RULES).after == first.after
+    second = again(first, wish=GENERATED, apparmor_raw=RULES[1:])
     assert second.after.main.raw("lxc.apparmor.raw") == (theirs, RULES[1])
-    assert again(second, profile="generated").after.main.raw("lxc.apparmor.raw") == (theirs,)
+    assert again(second, wish=GENERATED).after.main.raw("lxc.apparmor.raw") == (theirs,)
 
 
 def test_a_rule_that_the_operator_has_already_stays_the_operators():
-    mine = plan(f"{CONF}lxc.apparmor.raw:{RULES[0]}\n", profile="generated", apparmor_raw=RULES[:1])
+    mine = plan(f"{CONF}lxc.apparmor.raw:{RULES[0]}\n", wish=GENERATED, apparmor_raw=RULES[:1])
     assert mine.reasons == ()
-    assert again(mine, profile="generated").after.main.raw("lxc.apparmor.raw") == (RULES[0],)
+    assert again(mine, wish=GENERATED).after.main.raw("lxc.apparmor.raw") == (RULES[0],)
 
 
 def test_beside_a_named_profile_the_rules_do_nothing_and_that_is_said():
@@ -167,7 +210,7 @@ def test_beside_a_named_profile_the_rules_do_nothing_and_that_is_said():
 
 
 def test_rules_of_ours_go_when_the_container_gets_a_named_profile():
-    first = plan(profile="generated", apparmor_raw=RULES)
+    first = plan(wish=GENERATED, apparmor_raw=RULES)
     assert again(first, apparmor_raw=RULES).after.main.raw("lxc.apparmor.raw") == ()
 
 

@@ -239,6 +239,13 @@ def test_the_mode_has_two_names_that_must_agree():
     assert problem(mode="learn").hint == "one of 'enforce' or 'complain' is expected"
 
 
+def test_learning_without_a_profile_of_a_name_is_warned_of():
+    asked = {"mode": "complain", "apparmor_profile": "generated"}
+    assert "no complain mode: harden refuses it" in "".join(container(**asked).warnings)
+    asked = {"mode": "complain", "apparmor_profile": "unconfined"}
+    assert "no complain mode: mode has no effect" in "".join(container(**asked).warnings)
+
+
 def test_rules_for_the_generated_profile_are_taken_without_their_key():
     assert container(apparmor_raw=["deny mount, "]).apparmor_raw == ("deny mount,",)
     assert "the rule alone" in problem(apparmor_raw=["lxc.apparmor.raw=deny mount,"]).hint

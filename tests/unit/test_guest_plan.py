@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from test_plan import DOCKER, container, hardened, installed, node
+from test_plan import DOCKER, TEMPLATES, container, hardened, installed, node
 
 from phoenix.config import parse_fleet
 from phoenix.docker import DaemonFile, ObservedDocker
@@ -14,7 +14,6 @@ from phoenix.plan import docker_ctids, plan_node
 from phoenix.report import plan_lines
 from phoenix.storage import ObservedStorage
 
-TEMPLATES = {"lxc-docker-nested.j2": "{{ marker }}\nprofile {{ name }} {}\n"}
 FRESH = ObservedDocker("ok", "26.1.5", "overlay2", manager="apt")
 USED = replace(FRESH, images=1)
 RIGHT = container(conf=hardened(), label="lxc-docker-nested (enforce)")

@@ -19,7 +19,9 @@ echo "$*" >>"$FAKE/calls"
 ! grep -q broken "$file" || exit 1
 [ "$1" = -Q ] && exit 0
 ! grep -q refused "$file" || exit 1
-echo 'lxc-a (enforce)' >"$PHOENIX_ROOT/sys/kernel/security/apparmor/profiles"
+mode=enforce
+! grep -q complain "$file" || mode=complain
+echo "lxc-a ($mode)" >"$PHOENIX_ROOT/sys/kernel/security/apparmor/profiles"
 """
 
 
@@ -35,9 +37,9 @@ class Node:
         (self.fake / "apparmor_parser").write_text(PARSER)
         (self.fake / "apparmor_parser").chmod(0o755)
 
-    def install(self, text=NEW):
+    def install(self, text=NEW, mode="enforce"):
         return subprocess.run(
-            ["sh", "-c", SCRIPT.read_text(), "install-profile", "lxc-a", self.run],
+            ["sh", "-c", SCRIPT.read_text(), "install-profile", "lxc-a", self.run, mode],
             input=base64.encodebytes(text.encode()),
             env={
                 "PATH": f"{self.fake}:{os.environ['PATH']}",
@@ -88,6 +90,13 @@ def test_a_profile_that_the_kernel_refuses_leaves_the_old_state(node, old):
     assert b"the old state is back" in done.stderr
     assert (node.file.read_text() if node.file.exists() else None) == old
     assert node.events == ["intent", "restored"]
+
+
+def test_a_profile_for_learning_is_read_back_in_complain_mode(node):
+    learning = "profile lxc-a flags=(complain) { file, }\n"
+    assert node.install(learning, "complain").returncode == 0
+    assert node.file.read_text() == learning
+    assert node.install(learning, "enforce").returncode == 1
 
 
 def test_the_before_image_of_a_profile_is_kept_under_its_hash(node):

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from phoenix.apparmor import ObservedAppArmor, profile_names, render_profile
+from phoenix.apparmor import ObservedAppArmor
 from phoenix.lint import lint
+from phoenix.render import profile_names, render_profile
+from phoenix.wish import Wish
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = Path(__file__).parents[3] / "shared/reference/apparmor"
@@ -46,7 +48,7 @@ def of(*rules):
     ids=lambda value: str(value)[-40:],
 )
 def test_our_own_profiles_are_clean(name, node):
-    text = render_profile(name, TEMPLATES, node)
+    text = render_profile(Wish(name), TEMPLATES, node)
     assert lint(text, expected=name, abis=node.abis, docker=True) == ()
 
 

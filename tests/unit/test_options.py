@@ -11,6 +11,7 @@ def test_nothing_given_is_the_labs_own_fleet_and_every_container():
     options = parse_options({})
     assert (options.fleet, options.only) == ("phoenix_lxc_configs.json", ())
     assert (options.profile, options.restart, options.force) == (None, "auto", False)
+    assert (options.stacking, options.mode) == (None, None)
 
 
 @pytest.mark.parametrize("value", [910, "910", [910], "910,910"])
@@ -84,6 +85,8 @@ def test_a_date_that_is_none_is_refused(value):
         ({"restart": "maybe"}, "--data restart=maybe: Input should be 'auto' or 'never'"),
         ({"profile": "lxc_docker_nested"}, "--data profile=lxc_docker_nested: write a profile's"),
         ({"profile": "unconfined"}, "--data profile=unconfined: write a profile's"),
+        ({"stacking": "yes"}, "--data stacking=yes: write true or false"),
+        ({"mode": "learn"}, "--data mode=learn: Input should be 'enforce' or 'complain'"),
         ({"profile": "--help"}, "--data profile=--help: write a profile's"),
         ({"fleet": True}, "--data fleet=True: write a path"),
     ],

@@ -11,10 +11,21 @@ from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.ours import Ours
 from phoenix.plan import ContainerChange, NodePlan
+from phoenix.profile_plan import HookChange
 from phoenix.pve_conf import PveConf
-from phoenix.report import audit_lines, audit_node, outcome, plan_lines, result_lines
+from phoenix.report import (
+    audit_lines,
+    audit_node,
+    node_lines,
+    outcome,
+    plan_lines,
+    result_lines,
+)
 
 DOCKER = {"features": ["docker"], "apparmor_profile": "lxc-docker-nested"}
+LEARN = "complain"
+STACKED = {**DOCKER, "apparmor_stacking": True}
+NS = "lxc-docker-nested-ns//&:lxc-910_<-var-lib-lxc>:unconfined"
 OK = ObservedDocker("ok", "26.1.5", "overlay2")
 
 
@@ -26,7 +37,7 @@ def finding(observed, entry=DOCKER, docker=OK, drift=()):
     configs = {"910": entry} if entry else {}
     fleet = parse_fleet(json.dumps({"lxc_configs": configs}).encode())
     conf = observed.conf
-    change = ContainerChange(910, "portainer", conf, conf, "lxc-docker-nested", True, True, drift)
+    change = ContainerChange(910, "portainer", conf, conf, None, True, True, drift)
     plan = NodePlan("pve1", containers=(change,) if drift else ())
     pct = ObservedPct("pve1", {910: observed})
     (found,) = audit_node(fleet, Options(), pct, {910: docker} if docker else {}, plan)
@@ -58,6 +69,29 @@ def test_a_confined_container_with_a_living_docker_is_ok():
             "not in phoenix_lxc_configs.json: add",
         ),
         (finding(container(), entry=None), True, "not in phoenix_lxc_configs.json"),
+        (
+            finding(container("lxc-docker-nested-complain (complain)"), {**DOCKER, "mode": LEARN}),
+            False,
+            "learning: complain mode; harden without it when done",
+        ),
+        (
+            finding(container(None), {**DOCKER, "mode": LEARN}, docker=None),
+            False,
+            "learning: complain mode",
+        ),
+        # also where this audit was not told of --data mode=complain
+        (
+            finding(container("lxc-docker-nested-complain (complain)"), drift=("profile: a",)),
+            False,
+            "learning: complain mode",
+        ),
+        (finding(container(f"{NS} (enforce)"), STACKED), True, "confined"),
+        (
+            finding(container("lxc-docker-nested-ns (enforce)"), STACKED),
+            False,
+            f"runs as lxc-docker-nested-ns (enforce), not {NS} (enforce)",
+        ),
+        (finding(container(f"{NS} (complain)"), STACKED), False, f"runs as {NS} (complain), not"),
         (finding(container(None), docker=None), True, "stopped; its conf is right"),
         (finding(container(None, "template: 1\n"), docker=None), True, "template"),
         (
@@ -117,7 +151,7 @@ def test_the_table_has_a_column_of_nodes_only_where_there_are_several():
 
 def change(ctid, name, restart=True, reasons=("a", "b")):
     conf = PveConf("")
-    return ContainerChange(ctid, name, conf, conf, "", restart, True, reasons)
+    return ContainerChange(ctid, name, conf, conf, None, restart, True, reasons)
 
 
 def test_a_plan_is_a_table_of_what_restarts_and_why_in_its_order():
@@ -160,3 +194,11 @@ def test_the_results_are_one_line_for_each_container():
 def test_what_became_of_a_container_is_what_its_script_said_last(said, succeeded, result):
     lines = [*(f"CT 910: {line}" for line in said), "CT 9101: done", "  a denial"]
     assert outcome(910, lines, succeeded).startswith(result)
+
+
+def test_a_missing_script_for_namespaces_is_a_line_of_the_plan_and_of_the_audit():
+    plan = NodePlan("pve1", hook=HookChange(None, "new"))
+    assert list(plan_lines(plan)) == list(node_lines(plan))
+    assert list(node_lines(plan)) == [
+        "pve1: /usr/local/lib/phoenix-harden/namespace: missing: stacked containers start by it"
+    ]

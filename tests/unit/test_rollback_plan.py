@@ -71,7 +71,7 @@ def test_the_conf_goes_back_byte_for_byte_and_the_profile_goes():
     done = plan()
     (change,) = done.containers
     assert (change.before.render(), change.after.render()) == (NEW, OLD)
-    assert (change.restart, change.docker, change.profile) == (True, True, "")
+    assert (change.restart, change.docker, change.label) == (True, True, None)
     assert change.ours == Ours()
     assert [(file.path, file.after) for file in done.files] == [(PROFILE, None)]
     assert done.problems == ()
@@ -96,7 +96,7 @@ def test_the_label_of_an_old_profile_is_proven_where_it_is_enforced():
     pct = ObservedPct("pve1", {910: observed})
     node = ObservedAppArmor(loaded={"lxc-container-default-cgns": "enforce"})
     (change,) = plan_rollback("r1", Options(), Node(runs, kept, pct, node)).containers
-    assert change.profile == "lxc-container-default-cgns"
+    assert str(change.label) == "lxc-container-default-cgns (enforce)"
 
 
 def test_a_conf_that_somebody_changed_since_loses_only_what_the_run_changed():

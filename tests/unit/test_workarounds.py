@@ -9,6 +9,7 @@ from phoenix.config import parse_fleet
 from phoenix.observed import ObservedContainer
 from phoenix.pve_conf import PveConf
 from phoenix.storage import ObservedStorage
+from phoenix.wish import Wish
 from phoenix.workarounds import workaround_lines, workarounds
 
 MASK = "lxc.mount.entry: /dev/null sys/module/apparmor/parameters/enabled none bind 0 0"
@@ -82,7 +83,7 @@ def test_what_each_opens_depends_on_who_root_in_it_is():
 def plan(conf=CONF, ours=None, reconfine=True, **entry):
     fleet = parse_fleet(json.dumps({"lxc_configs": {"954": entry}}).encode())
     observed = ObservedContainer(954, PveConf(conf), False, None, None, None, "pve1", ours=ours)
-    return plan_conf(fleet.containers[954], "lxc-a", observed, ObservedStorage(), reconfine)
+    return plan_conf(fleet.containers[954], Wish("lxc-a"), observed, ObservedStorage(), reconfine)
 
 
 def test_without_being_asked_nothing_of_others_is_taken_back():

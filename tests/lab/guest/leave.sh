@@ -9,6 +9,7 @@ way 1 "echo 'changeprofile unconfined' >/proc/self/attr/current;"
 way 2 "echo 'changeprofile unconfined' >/proc/self/attr/apparmor/current;"
 way 3 "echo 'exec unconfined' >/proc/self/attr/exec;"
 way 4 "aa-exec -p unconfined -- sleep ${n}4 ||"
+way 7 "echo 'changeprofile :root:unconfined' >/proc/self/attr/current;"
 if command -v docker >/dev/null; then
     docker run -d --rm --pull never hello:lab \
         sh -c "echo 'changeprofile unconfined' >/proc/self/attr/current; exec sleep ${n}5"

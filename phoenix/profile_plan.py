@@ -1,0 +1,150 @@
+"""What a node needs before its containers can wear their profiles: the profiles, and a script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from phoenix.apparmor import MARKER, Label, ObservedAppArmor
+from phoenix.fleet import Fleet
+from phoenix.guest_paths import (
+    DATA_ROOT,
+    GuestPathError,
+    GuestPaths,
+    guest_paths,
+    written_data_roots,
+)
+from phoenix.lint import lint
+from phoenix.observed import ObservedPct
+from phoenix.options import Options
+from phoenix.render import ProfileError, render_profile
+from phoenix.wish import HOOK, PROFILE_KEY, Wish, wanted
+
+#: The name under which the templates hold the script for policy namespaces.
+HOOK_TEMPLATE = "namespace.sh"
+
+
+@dataclass(frozen=True)
+class ProfileChange:
+    """A profile to install and load: its text now (None: not there) and as it shall be.
+
+    `mode`: that in which the kernel shall have it.
+    """
+
+    name: str
+    before: str | None
+    after: str
+    reason: str
+    mode: str = "enforce"
+
+
+@dataclass(frozen=True)
+class HookChange:
+    """The script for policy namespaces to install: its text now (None: not there), and new."""
+
+    before: str | None
+    after: str
+
+    @property
+    def line(self) -> str:
+        """What is wrong, in one line."""
+        state = "missing" if self.before is None else "not this version's"
+        return f"{HOOK}: {state}: stacked containers start by it"
+
+
+@dataclass(frozen=True)
+class Wearers:
+    """Who wears which profile on a node, or will, and what its rules must know of them.
+
+    `chosen`: the CTIDs of this run; `data_roots`: where Docker keeps its data, by CTID, as far as
+    it is known.
+    """
+
+    fleet: Fleet
+    options: Options
+    pct: ObservedPct
+    chosen: tuple[int, ...]
+    data_roots: Mapping[int, str]
+
+    @property
+    def wishes(self) -> list[Wish]:
+        """The forms of named profiles that this run is to bring about, by name."""
+        wishes = {wanted(self.fleet.containers[ctid], self.options) for ctid in self.chosen}
+        return sorted((wish for wish in wishes if wish.named), key=lambda wish: wish.profile)
+
+    def paths(self, profile: str, written: str) -> GuestPaths:
+        """What the rules of a profile must know; `written`: the text that is installed now.
+
+        A run for some containers leaves the others working: all wearers count, and of those whose
+        data root is not known (they are stopped) what the installed profile says. Raises
+        GuestPathError.
+        """
+        wearers = [*self._wearers(profile)]
+        roots = {self.data_roots[ctid] for ctid in wearers if ctid in self.data_roots}
+        if not all(ctid in self.data_roots for ctid in wearers):
+            roots |= {DATA_ROOT, *written_data_roots(written)}
+        known = (self.fleet.containers[ctid] for ctid in wearers if ctid in self.fleet.containers)
+        return guest_paths(
+            roots, (f"/{mount.target}" for container in known for mount in container.mounts)
+        )
+
+    def _wearers(self, profile: str) -> Iterator[int]:
+        for ctid, observed in self.pct.containers.items():
+            named = [Label.parse(value).profile for value in observed.conf.main.raw(PROFILE_KEY)]
+            if ctid in self.chosen:
+                named.append(wanted(self.fleet.containers[ctid], self.options).profile)
+            if profile in named:
+                yield ctid
+
+
+def plan_hook(
+    wishes: Iterable[Wish], apparmor: ObservedAppArmor, templates: Mapping[str, str]
+) -> HookChange | None:
+    """The script to install, None where nobody is stacked or it is right already."""
+    if not any(wish.stacked for wish in wishes):
+        return None
+    after = templates[HOOK_TEMPLATE]
+    return None if apparmor.hook == after else HookChange(apparmor.hook, after)
+
+
+def plan_profile(
+    wish: Wish,
+    wearers: Wearers,
+    apparmor: ObservedAppArmor,
+    templates: Mapping[str, str],
+    problems: list[str],
+) -> ProfileChange | None:
+    """The profile to install, None where it is right; what stands against it goes to `problems`."""
+    name, node = wish.profile, wearers.pct.node
+    before = apparmor.files.get(name)
+    ours = before is None or before.startswith(MARKER)
+    try:
+        paths = wearers.paths(name, before if before and ours else "")
+        after = render_profile(wish, templates, apparmor, paths)
+    except (ProfileError, GuestPathError) as error:
+        problems.append(f"{node}: apparmor_profile {wish.template}: {error}")
+        return None
+    errors = [
+        f"{node}: profile {name}: line {finding}"
+        for finding in lint(after, expected=name, abis=apparmor.abis, docker=True)
+        if finding.severity == "error"
+    ]
+    if errors:
+        problems += errors
+        return None
+    if not ours and not wearers.options.force:
+        problems.append(
+            f"{node}: /etc/apparmor.d/{name} is there and not ours: move it away, "
+            "or replace it with --data force=true"
+        )
+        return None
+    mode = apparmor.loaded.get(name)
+    if before != after:
+        reason = "new" if before is None else "changed"
+    elif mode is None:
+        reason = "installed but not loaded"
+    elif mode != wish.mode:
+        reason = f"loaded in {mode} mode"
+    else:
+        return None
+    return ProfileChange(name, before, after, reason, wish.mode)
