@@ -231,7 +231,7 @@ def storage_paths(fleet: Fleet, options: Options, node: ObservedPct) -> list[str
 
 def profile_files(fleet: Fleet, options: Options, node: ObservedPct) -> list[str]:
     """The profiles that the selected containers name: the files to look at on the node."""
-    return [wish.profile for wish in _wearers(fleet, options, node).wishes]
+    return [wish.profile for wish in _wearers(fleet, options, node, {}).wishes]
 
 
 def rules_to_compile(
@@ -259,8 +259,7 @@ def plan_node(
 ) -> NodePlan:
     """Compare the fleet file with one node. Pure; problems are in the result, none is raised.
 
-    `templates`: file name to text, those of the profiles and of `HOOK_TEMPLATE`; `dockers`: of the
-    guests that were asked; where Docker keeps its data in another one is taken for the default.
+    `templates`: file name to text, those of the profiles and of `HOOK_TEMPLATE`.
     """
     if apparmor.problem:
         return NodePlan(pct.node, problems=(f"{pct.node}: {apparmor.problem}",))
@@ -272,8 +271,7 @@ def plan_node(
     if rules.unchecked:
         said = " ".join(rules.unchecked.split())
         findings.notes.append(f"apparmor_raw is not compiled beforehand: {said}")
-    data_roots = {ctid: docker.data_root for ctid, docker in (dockers or {}).items()}
-    wearers = _wearers(fleet, options, pct, data_roots)
+    wearers = _wearers(fleet, options, pct, dockers or {})
     profiles = [
         plan_profile(wish, wearers, apparmor, templates, findings.problems)
         for wish in wearers.wishes
@@ -311,10 +309,11 @@ def _wearers(
     fleet: Fleet,
     options: Options,
     pct: ObservedPct,
-    data_roots: Mapping[int, str] | None = None,
+    dockers: Mapping[int, ObservedDocker],
 ) -> Wearers:
     chosen = tuple(container.ctid for container in selected(fleet, options, pct))
-    return Wearers(fleet, options, pct, chosen, data_roots or {})
+    roots = {ctid: docker.data_root for ctid, docker in dockers.items() if docker.state == "ok"}
+    return Wearers(fleet, options, pct, chosen, roots)
 
 
 def _plan_container(
@@ -385,7 +384,6 @@ def _plan_container(
     if not changes and not restart and not guest.change:
         return None
     ours = replace(plan.ours, daemon=guest.ours)
-    proven = label.profile if label else ""
     return ContainerChange(
         container.ctid,
         _name(container, observed),
@@ -396,7 +394,9 @@ def _plan_container(
         container.docker and guest.provable,
         (*plan.reasons, *due, *guest.reasons),
         # what only its next start makes true is not proven
-        ours if observed.running and not restart else replace(ours, profile=proven),
+        ours
+        if observed.running and not restart
+        else replace(ours, profile=label.profile if label else ""),
         guest.change,
         guest.driver,
         guest.driver_now,

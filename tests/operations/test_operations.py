@@ -29,6 +29,7 @@ installs: [names]       the packages that apt is asked for; or
 apk: [names]            apk; or
 writes: |               the daemon.json that is written; or
 restarts: true          Docker; or noop, or refused, as above
+
 Of apparmor.profile and apparmor.namespaces, on the profile lxc-a and on our script:
 
 installed: |            the profile's file
@@ -173,12 +174,12 @@ def readable(commands):
             continue
         command.pop("_timeout", None)
         text = command["command"].replace(shlex.quote(pct.WRITE_CONF), "WRITE-CONF.SH")
-        text = text.replace(shlex.quote(docker.DAEMON_JSON), "DAEMON-JSON.SH")
         for script in (apparmor.REPAIR, apparmor.SCRIPT, apparmor.INSTALL):
             text = text.replace(shlex.quote(script.read_text()), script.name.upper())
+        text = text.replace(shlex.quote(docker.DAEMON_JSON), "DAEMON-JSON.SH")
         if command["_stdin"] == docker.PACKAGES:
             command["_stdin"] = "PACKAGES.SH"
-        elif text.startswith("sh -c ") or "base64 -d |" in text:
+        elif text.startswith("sh -c ") or "DAEMON-JSON.SH" in text:
             command["_stdin"] = b64decode(command["_stdin"]).decode("utf-8", "surrogateescape")
         elif command["_stdin"] == pct.RESTART:
             command["_stdin"] = "RESTART.SH"
@@ -195,16 +196,14 @@ TRANSLATE = {
     "apparmor.tunables": translate_tunables,
     "apparmor.profile": translate_install,
     "apparmor.namespaces": translate_install,
-    "docker.packages": translate_docker,
-    "docker.daemon_json": translate_docker,
-    "docker.restart": translate_docker,
 }
 
 
 def cases(folder):
     tests = make_operation_tests("operations", folder.name, folder)
     run = tests._test
-    read = TRANSLATE.get(folder.name, translate)
+    module = folder.name.partition(".")[0]
+    read = translate_docker if module == "docker" else TRANSLATE.get(folder.name, translate)
     tests._test = lambda self, name, case: run(self, name, read(case))
     return tests
 

@@ -29,11 +29,11 @@ lxc.apparmor.profile: unconfined
 arch: amd64
 lxc.apparmor.profile: unconfined
 """
-TEXT = f"{MARKER}\nprofile lxc-docker-nested {{  }}\n"
+TEXT = f"{MARKER}\nprofile lxc-docker-nested {{}}\n"
 SOURCE = (
     "{{ marker }}\n"
     "profile {{ name }}{% if 'complain' in flags %} flags=(complain){% endif %} "
-    "{ {% if stacked %}capability mac_admin,{% endif %} }\n"
+    "{% if stacked %}{ capability mac_admin, }{% else %}{}{% endif %}\n\n"
 )
 TEMPLATES = {"lxc-docker-nested.j2": SOURCE, HOOK_TEMPLATE: "#!/bin/sh\n"}
 ENFORCED = "lxc-docker-nested (enforce)"

@@ -86,17 +86,24 @@ def test_a_profile_that_was_there_before_gets_its_old_text():
     assert (file.before, file.after, file.digest) == ("p", "old p", sha("p"))
 
 
-def test_the_label_of_an_old_profile_is_proven_where_it_is_enforced():
-    old = "hostname: a\nlxc.apparmor.profile: lxc-container-default-cgns\n"
+@pytest.mark.parametrize(
+    ("named", "loaded"),
+    [
+        ("lxc-container-default-cgns", "lxc-container-default-cgns"),
+        ("lxc-a-ns//&:lxc-910_<-var-lib-lxc>:unconfined", "lxc-a-ns"),
+    ],
+)
+def test_the_label_of_an_old_profile_is_proven_where_it_is_enforced(named, loaded):
+    old = f"hostname: a\nlxc.apparmor.profile: {named}\n"
     runs = [journal(old=old)]
     kept = Kept(files={sha(old): old}, now={PROFILE: "p"})
     observed = ObservedContainer(
         ctid=910, conf=PveConf(NEW), running=True, pid=1, label="x", ha=None, node="pve1"
     )
     pct = ObservedPct("pve1", {910: observed})
-    node = ObservedAppArmor(loaded={"lxc-container-default-cgns": "enforce"})
+    node = ObservedAppArmor(loaded={loaded: "enforce"})
     (change,) = plan_rollback("r1", Options(), Node(runs, kept, pct, node)).containers
-    assert str(change.label) == "lxc-container-default-cgns (enforce)"
+    assert str(change.label) == f"{named} (enforce)"
 
 
 def test_a_conf_that_somebody_changed_since_loses_only_what_the_run_changed():

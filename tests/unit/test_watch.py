@@ -42,6 +42,17 @@ def plan(asked, observed=None, labels=LABELS, pct=None):
     return plan_watch(asked, labels, pct or node(), observed or ObservedWatch(), TEXTS)
 
 
+def test_each_form_of_a_profile_is_watched_by_its_own_name_and_mode():
+    stacked, learning = {**DOCKER, "apparmor_stacking": True}, {**DOCKER, "mode": "complain"}
+    assert wanted(ct910=stacked, ct952=learning, ctids=(910, 952)) == (
+        "910 lxc-docker-nested-ns enforce\n952 lxc-docker-nested-complain complain\n"
+    )
+    asked = Options(only=(910,), stacking=True)
+    assert wanted(asked, ct910=DOCKER, ct952=DOCKER, ctids=(910, 952)) == (
+        "910 lxc-docker-nested-ns enforce\n952 lxc-docker-nested enforce\n"
+    )
+
+
 def test_each_container_of_the_file_on_the_node_has_its_label_and_the_unconfined_none():
     assert wanted(
         ct953={"apparmor_profile": "generated"},
