@@ -70,8 +70,11 @@ def _undo(state: State) -> Undo:
         """Asked anew each time: what is settled in between changes the journals."""
         return plan_rollback(undoes, options, _look(host, undoes))
 
-    run = _run(state, options, ask(state, plan))
+    nodes = ask(state, lambda host: _look(host, undoes))
+    plans = {host: plan_rollback(undoes, options, node) for host, node in nodes.items()}
+    run = _run(state, options, plans)
     run.undoes, run.plan_now = undoes, plan
+    run.pct.update({host: node.pct for host, node in nodes.items()})
     for host, seen in runs.items():
         wanted = {one.thing.ctid for one in _changes(seen, undoes) if one.thing.ctid}
         mine = wanted & {*options.only} if options.only else wanted

@@ -1,0 +1,143 @@
+"""deploys/rollback.py on nodes with scripted answers."""
+
+import hashlib
+import json
+from urllib.parse import quote
+
+import pytest
+from fake_node import FakeNode
+
+RUN = "r20261122T013000Z-beef"
+OLD = "hostname: portainer\nlxc.apparmor.profile: unconfined\n"
+NEW = "hostname: portainer\nlxc.apparmor.profile: lxc-docker-nested\n"
+PROFILE = "/etc/apparmor.d/lxc-docker-nested"
+
+
+def sha(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def entry(event, **keys):
+    return "entry " + json.dumps({"event": event, **keys})
+
+
+def of_conf(event, **keys):
+    return entry(event, ctid=910, file="/etc/pve/lxc/910.conf", **keys)
+
+
+HARDENED = [
+    f"run {RUN}",
+    entry("intent", profile="lxc-docker-nested", before="none", after=sha("p")),
+    entry("done", profile="lxc-docker-nested", after=sha("p")),
+    of_conf("intent", before=sha(OLD), after=sha(NEW), ours="none"),
+    of_conf("done", after=sha(NEW)),
+]
+KEPT = [f"kept {sha(OLD)} {quote(OLD)}", f"staged 910 conf {quote(NEW)}", "staged 910 docker"]
+
+
+def node(name="pve1", conf=NEW, runs=HARDENED, profile="p", **responses):
+    there = f"now {PROFILE} {sha(profile)} {quote(profile)}" if profile else f"now {PROFILE} none"
+    answers = {"# runs all": runs, "# kept RUN": [*KEPT, there], **responses}
+    return FakeNode(name, {910: conf}, label="lxc-docker-nested (enforce)", responses=answers)
+
+
+def operations(done):
+    return [
+        line.partition("Starting operation: ")[2].strip()
+        for line in done.stderr.splitlines()
+        if "Starting operation: " in line
+    ]
+
+
+def test_the_last_run_is_undone_containers_first_and_then_the_files(pyinfra):
+    done = pyinfra("rollback", node(), fleet={})
+    assert done.code == 0, done.stderr
+    assert f"undoing run {RUN}" in done.stderr
+    assert operations(done) == [
+        f"Undo run {RUN}",
+        "Stage the containers' old state",
+        "CT 910 portainer",
+        PROFILE,
+        "Verdict",
+    ]
+    assert done.commands == ["910"]
+
+
+def test_dry_shows_what_would_go_back_and_runs_nothing(pyinfra):
+    done = pyinfra("rollback", node(), fleet={}, flags=("--dry",))
+    assert done.code == 0, done.stderr
+    assert done.commands == []
+    for line in (
+        "- lxc.apparmor.profile: lxc-docker-nested",
+        "+ lxc.apparmor.profile: unconfined",
+        f"{PROFILE} (goes)",
+    ):
+        assert line in done.stderr
+
+
+def test_undoing_twice_runs_no_operation(pyinfra):
+    done = pyinfra("rollback", node(conf=OLD, profile=None), fleet={})
+    assert done.code == 0, done.stderr
+    assert "pve1: nothing to change" in done.stderr
+    assert operations(done) == []
+
+
+def test_the_run_is_undone_on_all_its_nodes_and_others_stay_as_they_are(pyinfra):
+    done = pyinfra("rollback", node(), node("pve2"), node("pve3", runs=[]), fleet={})
+    assert done.code == 0, done.stderr
+    assert done.commands == ["910", "910"]
+    assert "pve3: nothing to change" in done.stderr
+
+
+def test_the_list_shows_the_runs_and_changes_nothing(pyinfra):
+    done = pyinfra("rollback", node(), fleet={}, list="true")
+    assert done.code == 0, done.stderr
+    assert f"{RUN}  @fake/pve1  done   profile lxc-docker-nested, CT 910" in done.stderr
+    assert operations(done) == []
+
+
+def test_nodes_without_any_run_say_so(pyinfra):
+    done = pyinfra("rollback", node(runs=[]), fleet={})
+    assert done.code == 0, done.stderr
+    assert "no run has left a journal on these nodes" in done.stderr
+
+
+def test_what_was_cut_short_is_settled_first_and_then_planned_anew(pyinfra):
+    cut = [*HARDENED[:4]]
+    done = pyinfra("rollback", node(runs=cut), fleet={})
+    assert done.code == 0, done.stderr
+    assert f"CT 910: run {RUN} was cut short there: that is settled first" in done.stderr
+    assert operations(done)[1] == f"CT 910: settle run {RUN}, then undo"
+    # the commit that was cut short, then one with the old conf
+    assert done.commands == ["910", "910"]
+
+
+def test_after_a_failed_commit_no_file_of_the_node_goes_back(pyinfra):
+    failing = {"commit CT 910": {"success": False, "stderr": "CT 910: restored"}}
+    done = pyinfra("rollback", node(**failing), fleet={})
+    assert done.code == 1
+    assert "put-back" not in done.stderr.partition("Beginning operation run")[2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "data", "message"),
+    [
+        ({}, {"run": "r20250101T000000Z-0000"}, "no node of this inventory has that run"),
+        ({}, {"run": "last"}, "'last' is not the id of a run: --data list=true shows them"),
+        ({"profile": "edited"}, {}, "profile lxc-docker-nested: somebody changed it since"),
+        ({"conf": NEW.replace("lxc-docker-nested", "lxc-mine")}, {}, "lxc-mine now"),
+        ({"conf": f"lock: backup\n{NEW}"}, {}, "locked (backup)"),
+    ],
+)
+def test_what_cannot_be_undone_is_refused_before_anything_changes(pyinfra, changes, data, message):
+    done = pyinfra("rollback", node(**changes), fleet={}, **data)
+    assert done.code == 1
+    assert message in done.stderr
+    assert operations(done) == []
+
+
+@pytest.mark.parametrize("deploy", ["harden", "audit", "host_prep"])
+def test_the_keys_of_a_rollback_mean_nothing_to_the_others(pyinfra, deploy):
+    done = pyinfra(deploy, node(), fleet={"910": {}}, run=RUN)
+    assert done.code == 1
+    assert "--data run and list belong to deploys/rollback.py" in done.stderr
