@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 
 import pytest
@@ -142,6 +143,19 @@ def test_a_profile_that_denies_what_docker_needs_changes_nothing_for_good(clean_
     done = pyinfra("rollback", "-y")
     assert done.returncode == 0, done.stderr
     assert standing(clean_lab) == before[2]
+
+
+def test_a_container_that_does_not_boot_gets_its_old_conf_back(clean_lab, tmp_path):
+    entry = {"lxc_options": ["lxc.mount.entry=/nowhere srv/nowhere none bind 0 0"]}
+    fleet = tmp_path / "fleet.json"
+    fleet.write_text(json.dumps({"lxc_configs": {"953": entry, "960": {}}}))
+    before = standing(clean_lab)
+    done = pyinfra("harden", "-y", fleet=fleet)
+    assert done.returncode == 1
+    assert "CT 953: FAILED restarts" in done.stderr
+    assert "CT 953: restored: the old conf is back and the container runs with it" in done.stderr
+    assert "not begun" in done.stderr
+    assert standing(clean_lab) == before
 
 
 @pytest.mark.long
