@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYINFRA := $(BIN)/pyinfra -y inventory.py
 
-.PHONY: harden test test-fast test-long confinement lint format lock clean
+.PHONY: harden test test-fast test-recipes test-others test-long confinement lint format lock clean
 
 harden: .venv/done
 	$(BIN)/phoenix lab up
@@ -17,11 +17,18 @@ harden: .venv/done
 	@echo; echo '== after'
 	$(PYINFRA) deploys/audit.py --data strict=true
 
-test: .venv/done
-	$(BIN)/python -m pytest -m 'not long'
+test: test-fast
+	$(BIN)/python -m pytest -m 'lab and not long'
 
+# two processes: pytest itself runs one test at a time
 test-fast: .venv/done
-	$(BIN)/python -m pytest -m 'not lab and not long'
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-recipes test-others
+
+test-recipes: .venv/done
+	$(BIN)/python -m pytest -m 'not lab and not long' tests/deploys
+
+test-others: .venv/done
+	$(BIN)/python -m pytest -m 'not lab and not long' --ignore=tests/deploys
 
 test-long: .venv/done
 	$(BIN)/python -m pytest

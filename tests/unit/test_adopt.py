@@ -5,7 +5,7 @@ import json
 
 import pytest
 from fleet_cases import real
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from phoenix.adopt import adopt
@@ -311,7 +311,6 @@ ENTRIES = st.fixed_dictionaries(
 ).flatmap(lambda entry: st.permutations(list(entry.items())).map(dict))
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["910", "0911", "912"]), ENTRIES, min_size=1), st.data())
 def test_in_any_layout_only_the_intended_values_change(containers, data):
     text = data.draw(laid_out({"lxc_configs": containers, "x": []}))

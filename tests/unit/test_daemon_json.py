@@ -4,7 +4,7 @@ import json
 
 import pytest
 from conf_strategies import daemon_jsons
-from hypothesis import given, settings
+from hypothesis import given
 
 from phoenix.daemon_json import (
     DRIVER,
@@ -122,7 +122,6 @@ def test_the_digest_of_no_file_is_a_word():
     assert digest("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
-@settings(deadline=None)
 @given(daemon_jsons())
 def test_every_other_key_keeps_its_place_and_its_text(text):
     merged = merge(text, BOTH, {})
@@ -141,7 +140,6 @@ def test_every_other_key_keeps_its_place_and_its_text(text):
     assert all(sign in rest for sign in kept)
 
 
-@settings(deadline=None)
 @given(daemon_jsons())
 def test_merging_twice_is_merging_once_and_taking_back_restores_what_was_there(text):
     merged = merge(text, BOTH, {})

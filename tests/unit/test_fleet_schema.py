@@ -5,7 +5,7 @@ import json
 import jsonschema
 import pytest
 from fleet_cases import ROOT, TEMPLATES, container, real
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from phoenix.config import FleetError, Problem, parse_fleet
@@ -104,7 +104,6 @@ def check(data):
     return found
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 @example(b"\xff\xfe{\x00}\x00")
 @example(b'{"lxc_configs":{"910":{"name":"\\ud800"}}}')
@@ -112,13 +111,11 @@ def test_arbitrary_bytes_never_end_in_anything_but_a_fleet_or_its_errors(data):
     check(data)
 
 
-@settings(deadline=None)
 @given(ANY_JSON)
 def test_arbitrary_json_never_ends_in_anything_but_a_fleet_or_its_errors(value):
     check(json.dumps(value).encode())
 
 
-@settings(deadline=None)
 @given(st.dictionaries(CTIDS, ENTRIES, max_size=4))
 def test_arbitrary_containers_never_end_in_anything_but_a_fleet_or_its_errors(containers):
     data = {"lxc_configs": containers}
@@ -127,7 +124,6 @@ def test_arbitrary_containers_never_end_in_anything_but_a_fleet_or_its_errors(co
         jsonschema.Draft202012Validator(fleet_schema()).validate(data)
 
 
-@settings(deadline=None)
 @given(st.lists(ANY_TEXT | st.text("lxc.=: \n-/[]#,;10anesti\t", max_size=20), max_size=6))
 def test_arbitrary_option_strings_are_taken_or_named(options):
     for field in ("pct_options", "lxc_options", "apparmor_raw", "features", "dependencies"):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from phoenix.fleet_text import MAX_BYTES, MAX_DEPTH, read_document
@@ -27,7 +27,6 @@ def refusal(data):
     return str(problem)
 
 
-@settings(deadline=None)
 @given(JSON, st.sampled_from([None, 1, "\t"]), st.booleans())
 def test_it_reads_what_the_standard_library_wrote(value, indent, ascii_only):
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
@@ -40,7 +39,6 @@ def test_it_reads_what_the_standard_library_wrote(value, indent, ascii_only):
     assert read_document(data).root.value == json.loads(text)
 
 
-@settings(deadline=None)
 @given(JSON)
 def test_every_node_knows_its_exact_source(value):
     document = read_document(json.dumps(value, indent=2).encode())
@@ -55,7 +53,6 @@ def test_every_node_knows_its_exact_source(value):
         nodes += [*node.items, *(member.node for member in node.members.values())]
 
 
-@settings(deadline=None)
 @given(st.text('{}[]",:\\ \n0123456789eE+-.tru fals nl"ab', max_size=24))
 def test_it_takes_and_refuses_what_the_standard_library_does(text):
     try:
@@ -132,7 +129,6 @@ def test_paths_quote_what_is_no_plain_word():
     assert json_path("a b", "c\n") == '["a b"]["c\\n"]'
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_whatever_is_shown_fits_on_a_line(text):
     assert printable(text).isprintable()
