@@ -1,12 +1,13 @@
 # make harden   from a fresh clone to a hardened lab
 # make test     all tests, the lab's included
 # make confinement   docs/confinement.md anew: what root in a container can do under each profile
+# make docker-checks   docs/docker-checks.md anew: what of Docker works under each (an hour)
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
 PYINFRA := $(BIN)/pyinfra -y inventory.py
 
-.PHONY: harden test test-fast test-recipes test-others test-long confinement lint format lock clean
+.PHONY: harden test test-fast test-recipes test-others test-long confinement docker-checks lint format lock clean
 
 harden: .venv/done
 	$(BIN)/phoenix lab up
@@ -35,6 +36,9 @@ test-long: .venv/done
 
 confinement: .venv/done
 	$(BIN)/python tests/lab/confinement.py
+
+docker-checks: .venv/done
+	$(BIN)/python -u tests/lab/docker_checks.py
 
 lint: .venv/done
 	$(BIN)/ruff check .

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from weakref import WeakKeyDictionary
 
@@ -29,16 +29,26 @@ Plan = Callable[[Host], NodePlan]
 
 @dataclass
 class Undo(Run):
-    """A run that undoes another; `undoes`: the id of that one, "" where there is nothing to do."""
+    """A run that undoes another.
+
+    `undoes`: the id of that one, "" where there is nothing to do; `obstacles`: what stood against
+    undoing a container once it had been settled.
+    """
 
     undoes: str = ""
     plan_now: Plan = lambda host: NodePlan(host.name)
+    obstacles: list[str] = field(default_factory=list)
 
     def replan(self, ctid: int) -> ContainerChange | None:
         """Ask the node again and plan one container anew; None: nothing is left to do for it."""
         plan = self.plan_now(ctx_host.get())
+        self.obstacles += plan.problems
         show(plan.problems)
         return next((change for change in plan.containers if change.ctid == ctid), None)
+
+    def is_going_well(self) -> bool:
+        """Whether no step has failed, and nothing stood in the way of one."""
+        return super().is_going_well() and not self.obstacles
 
 
 _undos: WeakKeyDictionary[State, Undo] = WeakKeyDictionary()
@@ -68,9 +78,9 @@ def _undo(state: State) -> Undo:
 
     def plan(host: Host) -> NodePlan:
         """Asked anew each time: what is settled in between changes the journals."""
-        return plan_rollback(undoes, options, _look(host, undoes))
+        return plan_rollback(undoes, options, _look(host, undoes, host.get_fact(Runs)))
 
-    nodes = ask(state, lambda host: _look(host, undoes))
+    nodes = ask(state, lambda host: _look(host, undoes, runs[host]))
     plans = {host: plan_rollback(undoes, options, node) for host, node in nodes.items()}
     run = _run(state, options, plans)
     run.undoes, run.plan_now = undoes, plan
@@ -84,9 +94,8 @@ def _undo(state: State) -> Undo:
     return run
 
 
-def _look(host: Host, run: str) -> Node:
+def _look(host: Host, run: str, runs: ObservedRuns) -> Node:
     """What a node knows of that run, and how everything that it changed is now."""
-    runs = host.get_fact(Runs)
     changes = _changes(runs, run)
     pct = host.get_fact(Containers)
     paths = {one.thing.path for one in changes if one.thing.ctid is None}

@@ -63,6 +63,24 @@ def test_the_last_run_is_undone_containers_first_and_then_the_files(pyinfra):
     assert done.commands == ["910"]
 
 
+def test_each_node_is_asked_once_for_each_thing(pyinfra):
+    done = pyinfra("rollback", node(), fleet={}, flags=("--dry",))
+    loaded = [line.split()[3] for line in done.stderr.splitlines() if "Loaded fact" in line]
+    assert sorted(loaded) == [
+        "facts.apparmor.AppArmor",
+        "facts.journal.KeptFiles",
+        "facts.journal.Runs",
+        "facts.pct.Containers",
+    ]
+
+
+def test_what_stands_against_undoing_a_settled_container_fails_the_run(pyinfra):
+    edited = node(runs=HARDENED[:4], conf=NEW.replace("lxc-docker-nested", "lxc-mine"))
+    done = pyinfra("rollback", edited, fleet={}, run=RUN)
+    assert done.code == 1
+    assert "lxc.apparmor.profile is lxc-mine now" in done.stderr
+
+
 def test_dry_shows_what_would_go_back_and_runs_nothing(pyinfra):
     done = pyinfra("rollback", node(), fleet={}, flags=("--dry",))
     assert done.code == 0, done.stderr

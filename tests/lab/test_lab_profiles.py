@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from confined import (
     GPU_NODES,
-    PROFILES,
     REFERENCE,
     denied,
     failed,
@@ -161,27 +160,15 @@ def test_docker_run_gpus_is_refused_under_a_profile_that_does_not_promise_it(wor
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("driver", ["overlay2", "fuse-overlayfs"])
-@pytest.mark.parametrize("ctid", [954, 956], ids=["runc-1.1", "runc-1.3"])
-@pytest.mark.parametrize("profile", PROFILES)
-def test_everything_that_is_known_of_docker_works_under_each_of_them(lab, profile, ctid, driver):
-    if not CHECKS_37.exists():
-        pytest.skip(f"{CHECKS_37} lies beside the checkout, not in it, and is not here")
-    lab.reset()
-    wear(lab, {ctid: profile})
-    said = results(in_guest(lab, ctid, CHECKS_37.read_text(), driver, "full"))
-    assert len(said) >= 37
-    assert failed(said) == []
-    assert lab.label(ctid) == f"{profile} (enforce)"
-    assert denied(lab, profile) == []
-
-
-@pytest.mark.long
-def test_no_probe_gets_through_that_was_ever_stopped(tmp_path):
-    if not PROBES.exists():
-        pytest.skip(f"{PROBES} lies beside the checkout, not in it, and is not here")
-    script = REPO / "tests/lab/confinement.py"
+@pytest.mark.parametrize(
+    ("script", "needs"), [("docker_checks", CHECKS_37), ("confinement", PROBES)]
+)
+def test_the_whole_matrix_is_as_good_as_its_last_result(tmp_path, script, needs):
+    if not needs.exists():
+        pytest.skip(f"{needs} lies beside the checkout, not in it, and is not here")
     done = subprocess.run(
-        [sys.executable, script, tmp_path / "confinement.md"], capture_output=True, text=True
+        [sys.executable, REPO / f"tests/lab/{script}.py", tmp_path / "result.md"],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
