@@ -139,6 +139,7 @@ def test_the_audit_of_an_unhardened_node_fails_when_strict(clean_lab):
     assert "unconfined" in done.stderr
 
 
+@pytest.mark.long
 def test_a_real_fleet_file_hardens_one_container_and_then_another(clean_lab):
     fleet = FLEETS / "fleet-22.json"
     if not fleet.exists():
@@ -173,6 +174,7 @@ def test_a_directory_of_the_node_is_mounted_and_docker_binds_from_it(clean_lab, 
     assert denials(clean_lab, "lxc-docker-nested") == 0
 
 
+@pytest.mark.long
 def test_a_container_whose_docker_breaks_gets_its_old_conf_back_and_the_run_stops(
     clean_lab, tmp_path
 ):
@@ -199,6 +201,7 @@ def test_a_container_whose_docker_breaks_gets_its_old_conf_back_and_the_run_stop
     assert clean_lab.ssh("lxc-info -n 952 -pH").stdout == pid
 
 
+@pytest.mark.long
 def test_a_commit_outlives_its_operator(clean_lab):
     with subprocess.Popen(
         command("harden", "-y", only=956), cwd=REPO, stderr=subprocess.PIPE, text=True
