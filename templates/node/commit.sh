@@ -49,7 +49,8 @@ began=$(date +%s)
 umask 077
 exec </dev/null
 
-say() { printf 'CT %s: %s\n' "$ct" "$*"; }
+# whoever listened may be gone: that is no failure
+say() { printf 'CT %s: %s\n' "$ct" "$*" 2>/dev/null || :; }
 sha256() { sha256sum | cut -d' ' -f1; }
 journal() { # EVENT [KEY VALUE]...: values are hashes, numbers and words of ours
     line="{\"time\":\"$(date -u +%Y-%m-%dT%H:%M:%SZ)\",\"ctid\":$ct,\"event\":\"$1\""
@@ -78,7 +79,13 @@ running() { [ "$(pct status "$ct" 2>/dev/null)" = 'status: running' ]; }
 restart() ( # one that did not come up before is started; none of them gets our lock or umask
     umask 022
     exec 9>&-
-    if running; then sh "$run/restart" "$ct" 90; else pct start "$ct" && running; fi
+    if running; then
+        sh "$run/restart" "$ct" 90 || exit
+    else
+        pct start "$ct"
+    fi
+    # what it is afterwards counts, not what pct returns
+    running
 )
 
 # --- gate: what must be true of the container that came up ----------------------------------

@@ -13,7 +13,8 @@ export LC_ALL=C \
 state=${PHOENIX_ROOT:-}/var/lib/phoenix-harden
 patience=${PHOENIX_PATIENCE:-5}
 
-say() { printf 'CT %s: %s\n' "$ct" "$*"; }
+# whoever listened may be gone: that is no failure
+say() { printf 'CT %s: %s\n' "$ct" "$*" 2>/dev/null || :; }
 journal() { # EVENT PACKAGES: names that apt and apk allow, nothing to escape
     [ "$run" != - ] || return 0
     (umask 077 && mkdir -p "$state/runs/$run") &&

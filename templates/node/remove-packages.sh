@@ -13,7 +13,8 @@ export LC_ALL=C \
     PATH="${PHOENIX_PATH:+$PHOENIX_PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 state=${PHOENIX_ROOT:-}/var/lib/phoenix-harden
 
-say() { printf 'CT %s: %s\n' "$ct" "$*"; }
+# whoever listened may be gone: that is no failure
+say() { printf 'CT %s: %s\n' "$ct" "$*" 2>/dev/null || :; }
 journal() { # EVENT PACKAGES: names that apt and apk allow, nothing to escape
     (umask 077 && mkdir -p "$state/runs/$run") &&
         printf '{"time":"%s","ctid":%s,"event":"%s","removed":"%s"}\n' \

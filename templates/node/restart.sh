@@ -8,7 +8,8 @@ set -u
 export LC_ALL=C \
     PATH="${PHOENIX_PATH:+$PHOENIX_PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-say() { printf 'CT %s: %s\n' "$ct" "$*"; }
+# whoever listened may be gone: that is no failure
+say() { printf 'CT %s: %s\n' "$ct" "$*" 2>/dev/null || :; }
 fail() {
     say "$*" >&2
     exit 1

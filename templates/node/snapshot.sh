@@ -11,7 +11,8 @@ export LC_ALL=C \
     PATH="${PHOENIX_PATH:+$PHOENIX_PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 root=${PHOENIX_ROOT:-}
 
-say() { printf 'CT %s: %s\n' "$ct" "$*"; }
+# whoever listened may be gone: that is no failure
+say() { printf 'CT %s: %s\n' "$ct" "$*" 2>/dev/null || :; }
 refuse() {
     say "refused: $*"
     exit 1

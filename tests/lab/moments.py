@@ -39,7 +39,7 @@ LEAVE = """
     echo >/run/lab/go
     while systemctl list-units --plain --no-legend --state=active,deactivating 'phoenix-harden-*' |
         grep -q .; do sleep 0.2; done
-    while pgrep -f 'install-profile|put-back|repair-tunables' >/dev/null; do sleep 0.2; done
+    while pgrep -f '[i]nstall-profile|[p]ut-back|[r]epair-tunables' >/dev/null; do sleep 0.2; done
 """
 
 

@@ -340,6 +340,28 @@ def test_an_edit_made_during_the_proof_is_not_overwritten(node):
     assert node.events[-1] == "failed"
 
 
+def test_a_commit_whose_operator_is_gone_goes_on_to_its_end(node):
+    tools = {"PHOENIX_ROOT": str(node.root), "PHOENIX_PATH": str(node.fake)}
+    pct = node.fake / "pct"
+    # as the real one fails then: after its work is done
+    pct.write_text(pct.read_text() + "case $1 in start | shutdown) echo done || exit 1 ;; esac\n")
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        ["sh", node.run / "commit", "910"],
+        env={**os.environ, **tools, "FAKE": str(node.fake)},
+        stdout=write,
+        stderr=write,
+        # SIGPIPE is ignored in a unit of systemd, as it is in Python
+        restore_signals=False,
+        timeout=60,
+    )
+    os.close(write)
+    assert done.returncode == 0
+    assert node.conf.read_text() == NEW
+    assert node.events == ["intent", "started", "done"]
+
+
 def test_whoever_has_the_lock_is_named_while_the_commit_waits(node):
     lock = node.root / "var/lib/phoenix-harden/lock"
     ready = node.fake / "ready"
