@@ -52,6 +52,12 @@ def driver(node, ctid):
     return guest(node, ctid, "docker info --format '{{.Driver}}'").strip()
 
 
+def stands(node, ctid):
+    """All of a container that harden may change."""
+    look = "dpkg-query -W; ls -l /etc/docker; cat /etc/docker/daemon.json"
+    return [conf(node, ctid), node.label(ctid), guest(node, ctid, look), driver(node, ctid)]
+
+
 def harden(tmp_path, *flags, **entries):
     fleet = tmp_path / "fleet.json"
     configs = {ctid.removeprefix("ct"): entry for ctid, entry in entries.items()}
@@ -70,6 +76,7 @@ def hardened(lab, tmp_path_factory):
         write(lab, ctid, MINE)
     before = sees(lab, 956)
     folder = tmp_path_factory.mktemp("hardened")
+    (folder / "952.json").write_text(json.dumps(stands(lab, 952)))
     done = harden(folder, ct952=DOCKER, ct956=KEEPS)
     assert done.returncode == 0, done.stderr
     return lab, done, before, folder
@@ -129,6 +136,15 @@ def test_a_dockerd_that_does_not_start_gets_both_files_back(hardened, tmp_path):
     after = (conf(node, 956), daemon_json(node, 956), node.ssh("lxc-info -n 956 -pH").stdout)
     assert after == before
     assert driver(node, 956) == "overlay2"
+
+
+def test_a_rollback_brings_back_driver_daemon_json_and_packages(hardened):
+    node, _, _, folder = hardened
+    run = node.ssh("ls /var/lib/phoenix-harden/runs").stdout.split()[0]
+    done = pyinfra("rollback", "-y", run=run, only=952)
+    assert done.returncode == 0, done.stderr
+    assert "CT 952: ok docker info says overlay2" in done.stderr
+    assert stands(node, 952) == json.loads((folder / "952.json").read_text())
 
 
 def test_what_cannot_be_is_refused_all_at_once_before_anything_changes(clean_lab, tmp_path):
