@@ -33,8 +33,8 @@ DAEMON_JSON = (transaction.NODE / "daemon-json.sh").read_text(encoding="utf-8")
 #: Seconds for what a guest does: Docker stops its containers one after another.
 _PATIENCE = 600
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# deb-control(5), and apk's are no wider
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+._-]*")
+# deb-control(5), with an architecture as dpkg names some; apk's are no wider
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+._-]*(:[a-z0-9-]+)?")
 
 Commands = Generator[StringCommand, None, None]
 
@@ -100,14 +100,20 @@ def no_packages(ctid: int, packages: Collection[str], manager: str, run: str) ->
     They stay while another package needs them, and fuse-overlayfs as long as Docker runs on it or
     it holds data.
     """
-    if manager not in ("apt", "apk"):
-        raise OperationValueError(f"CT {ctid}: {manager!r} is neither apt nor apk")
+    try:
+        if manager not in ("apt", "apk"):
+            raise ValueError(f"{manager!r} is neither apt nor apk")
+        names = _names(packages)
+        check_run_id(run)
+    except ValueError as error:
+        yield from _refuse(f"CT {ctid}: {error}")
+        return
     yield StringCommand(
         "systemd-run --wait --pipe --collect --quiet",
-        QuoteString(f"--unit=phoenix-harden-{check_run_id(run)}-{ctid}-packages"),
+        QuoteString(f"--unit=phoenix-harden-{run}-{ctid}-packages"),
         QuoteString(f"--description=phoenix-harden: packages of CT {ctid}"),
         f"sh -s {ctid:d} {run} {manager}",
-        *(QuoteString(name) for name in _names(packages)),
+        *(QuoteString(name) for name in names),
         _stdin=REMOVE,
         _timeout=transaction.COMMIT_TIMEOUT,
     )

@@ -27,6 +27,7 @@ docker: {driver: vfs}   how the guest's Docker differs from Debian's on overlay2
 daemon_json: text       its daemon.json, if there is one
 installs: [names]       the packages that apt is asked for; or
 apk: [names]            apk; or
+removes: [names]        the packages that are taken out again; or
 writes: |               the daemon.json that is written; or
 restarts: true          Docker; or noop, or refused, as above
 
@@ -119,6 +120,11 @@ def translate_docker(case):
             unit = unit.replace("restart CT 910", "packages of CT 910")
             line = f"{unit} sh -s 910 - {manager} {' '.join(case[key])}"
             commands = [{"command": line, "_stdin": "PACKAGES.SH"}]
+    if "removes" in case:
+        unit = UNIT.replace("restart-910", f"{RUN}-910-packages")
+        unit = unit.replace("restart CT 910", "packages of CT 910")
+        line = f"{unit} sh -s 910 {RUN} apt {' '.join(case['removes'])}"
+        commands = [{"command": line, "_stdin": "REMOVE-PACKAGES.SH"}]
     if "writes" in case:
         before = sha256(case["daemon_json"]) if "daemon_json" in case else "none"
         line = f"sh -c DAEMON-JSON.SH daemon-json put {before} {sha256(case['writes'])}"
@@ -179,6 +185,8 @@ def readable(commands):
         text = text.replace(shlex.quote(docker.DAEMON_JSON), "DAEMON-JSON.SH")
         if command["_stdin"] == docker.PACKAGES:
             command["_stdin"] = "PACKAGES.SH"
+        elif command["_stdin"] == docker.REMOVE:
+            command["_stdin"] = "REMOVE-PACKAGES.SH"
         elif text.startswith("sh -c ") or "DAEMON-JSON.SH" in text:
             command["_stdin"] = b64decode(command["_stdin"]).decode("utf-8", "surrogateescape")
         elif command["_stdin"] == pct.RESTART:
