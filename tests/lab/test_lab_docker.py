@@ -54,7 +54,7 @@ def driver(node, ctid):
 
 def stands(node, ctid):
     """All of a container that harden may change."""
-    look = "dpkg-query -W; ls -l /etc/docker; cat /etc/docker/daemon.json"
+    look = "dpkg-query -W; stat -c '%a %u:%g %n' /etc/docker/*; cat /etc/docker/daemon.json"
     return [conf(node, ctid), node.label(ctid), guest(node, ctid, look), driver(node, ctid)]
 
 
