@@ -5,6 +5,6 @@
 strict=true: exit code 1 if there is any finding.
 """
 
-from deploys.survey import audit
+from deploys.findings import audit
 
 audit()

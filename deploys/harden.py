@@ -9,24 +9,15 @@ a failure no node begins another container. A node that is right already costs n
 
 from pyinfra import host
 
-from deploys import node
+from deploys import containers, node
 from deploys.survey import survey
-from operations import docker, transaction
-from operations.snapshot import snapshot
+from operations import docker
 
 run = survey()
 
 node.prepare(run)
 
-for cut in host.loop(run.plan.unsettled):
-    run.step(
-        transaction.settle,
-        name=f"CT {cut.ctid}: settle run {cut.run}, then go on",
-        undecided=cut.run,
-        run=run.id,
-        ctid=cut.ctid,
-        again=run.replan,
-    )
+containers.settle(run, then="go on")
 
 for change in host.loop(run.plan.packages):
     run.step(
@@ -38,30 +29,7 @@ for change in host.loop(run.plan.packages):
         run=run.id,
     )
 
-if run.plan.containers:
-    run.step(
-        transaction.stage,
-        name="Stage the containers' changes",
-        run=run.id,
-        changes=run.plan.containers,
-    )
-
-for change in host.loop(run.plan.containers):
-    if run.options.snapshot:
-        run.step(
-            snapshot,
-            name=f"Snapshot of CT {change.ctid} {change.name}",
-            run=run.id,
-            ctid=change.ctid,
-            again=run.replan,
-        )
-    run.step(
-        transaction.commit,
-        name=f"CT {change.ctid} {change.name}",
-        run=run.id,
-        ctid=change.ctid,
-        again=run.replan,
-    )
+containers.commit(run, "changes", snapshots=run.options.snapshot)
 
 node.keep_watch(run)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pyinfra import host
 
-from deploys.survey import Run
+from deploys.survey import Survey
 from operations import apparmor
 from operations.watch import watch
 
 
-def prepare(run: Run) -> None:
+def prepare(run: Survey) -> None:
     """Repair the tunables, install the script for namespaces, install and load the profiles.
 
     Nothing where all is right.
@@ -40,7 +40,7 @@ def prepare(run: Run) -> None:
         )
 
 
-def keep_watch(run: Run) -> None:
+def keep_watch(run: Survey) -> None:
     """Install, update or remove the watch over the labels; last, so that it finds them right."""
     if run.plan.watch:
         run.step(

@@ -8,41 +8,18 @@ swapped, restarted, proven, or left as it is now. Undoing a run twice changes no
 
 from pyinfra import host
 
+from deploys import containers
 from deploys.undo import undo
-from operations import docker, rollback, transaction
+from operations import docker, rollback
 
 run = undo()
 
 if not run.plan.empty:
     run.step(rollback.begin, name=f"Undo run {run.undoes}", run=run.id, undoes=run.undoes)
 
-for cut in host.loop(run.plan.unsettled):
-    run.step(
-        transaction.settle,
-        name=f"CT {cut.ctid}: settle run {cut.run}, then undo",
-        undecided=cut.run,
-        run=run.id,
-        ctid=cut.ctid,
-        again=run.replan,
-        back_is_fine=True,
-    )
+containers.settle(run, then="undo", back_is_fine=True)
 
-if run.plan.containers:
-    run.step(
-        transaction.stage,
-        name="Stage the containers' old state",
-        run=run.id,
-        changes=run.plan.containers,
-    )
-
-for change in host.loop(run.plan.containers):
-    run.step(
-        transaction.commit,
-        name=f"CT {change.ctid} {change.name}",
-        run=run.id,
-        ctid=change.ctid,
-        again=run.replan,
-    )
+containers.commit(run, "old state")
 
 for removal in host.loop(run.plan.removals):
     run.step(

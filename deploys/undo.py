@@ -2,53 +2,36 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from pyinfra.api import DeployError, Host, State
-from pyinfra.context import ctx_host, ctx_state
+from pyinfra.context import ctx_state
 
-from deploys.survey import Run, ask, lock, read_options, show
+from deploys.run import Run, ask, lock, read_options, show
 from facts.apparmor import AppArmor
 from facts.docker import Dockers
 from facts.journal import KeptFiles, Runs
 from facts.pct import Containers
-from phoenix.fleet import Fleet
-from phoenix.journal import DAEMON_JSON, Change, last_run, new_run_id, run_lines
+from phoenix.journal import DAEMON_JSON, Change, last_run, run_lines
 from phoenix.kept import Kept, ObservedRuns
 from phoenix.options import Options
-from phoenix.plan import ContainerChange, NodePlan, set_apart
+from phoenix.plan import NodePlan, set_apart
 from phoenix.report import plan_lines
 from phoenix.rollback import Node, plan_rollback
 
-Plan = Callable[[Host], NodePlan]
 
-
-@dataclass
+@dataclass(kw_only=True)
 class Undo(Run):
-    """A run that undoes another.
+    """A run that undoes another; `undoes`: the id of that one, "" where there is nothing to do."""
 
-    `undoes`: the id of that one, "" where there is nothing to do; `obstacles`: what stood against
-    undoing a container once it had been settled.
-    """
+    undoes: str
 
-    undoes: str = ""
-    plan_now: Plan = lambda host: NodePlan(host.name)
-    obstacles: list[str] = field(default_factory=list)
-
-    def replan(self, ctid: int) -> ContainerChange | None:
-        """Ask the node again and plan one container anew; None: nothing is left to do for it."""
-        plan = self.plan_now(ctx_host.get())
-        self.obstacles += plan.problems
-        show(plan.problems)
-        return next((change for change in plan.containers if change.ctid == ctid), None)
-
-    def is_going_well(self) -> bool:
-        """Whether no step has failed, and nothing stood in the way of one."""
-        return super().is_going_well() and not self.obstacles
+    def plan_again(self, host: Host, ctid: int) -> NodePlan:
+        """Ask for everything: what was settled in between has changed the journals."""
+        node = _look(host, self.undoes, host.get_fact(Runs))
+        return plan_rollback(self.undoes, self.options, node)
 
 
 _undos: WeakKeyDictionary[State, Undo] = WeakKeyDictionary()
@@ -74,24 +57,18 @@ def _undo(state: State) -> Undo:
     if not undoes:
         working = {run for seen in runs.values() for run, _ in seen.active}
         show(run_lines({host.name: seen.runs for host, seen in runs.items()}, working))
-        return _run(state, options, {host: NodePlan(host.name) for host in runs})
-
-    def plan(host: Host) -> NodePlan:
-        """Asked anew each time: what is settled in between changes the journals."""
-        return plan_rollback(undoes, options, _look(host, undoes, host.get_fact(Runs)))
-
+        nothing = {host: NodePlan(host.name) for host in runs}
+        return Undo(state=state, options=options, pct={}, plans=nothing, undoes="")
     nodes = ask(state, lambda host: _look(host, undoes, runs[host]))
-    plans = {host: plan_rollback(undoes, options, node) for host, node in nodes.items()}
-    run = _run(state, options, plans)
-    run.undoes, run.plan_now = undoes, plan
-    run.pct.update({host: node.pct for host, node in nodes.items()})
+    plans = {}
     for host, seen in runs.items():
         wanted = {one.thing.ctid for one in _changes(seen, undoes) if one.thing.ctid}
         mine = wanted & {*options.only} if options.only else wanted
-        run.plans[host] = set_apart(run.plans[host], seen.unsettled, mine)
+        plans[host] = set_apart(plan_rollback(undoes, options, nodes[host]), seen.unsettled, mine)
     show([f"undoing run {undoes}"])
-    show(line for one in run.plans.values() for line in plan_lines(one))
-    return run
+    show(line for plan in plans.values() for line in plan_lines(plan))
+    pct = {host: node.pct for host, node in nodes.items()}
+    return Undo(state=state, options=options, pct=pct, plans=plans, undoes=undoes)
 
 
 def _look(host: Host, run: str, runs: ObservedRuns) -> Node:
@@ -114,7 +91,7 @@ def _changes(seen: ObservedRuns, run: str) -> tuple[Change, ...]:
     return next((one.changes for one in seen.runs if one.id == run), ())
 
 
-def _chosen(options: Options, runs: dict[Host, ObservedRuns]) -> str:
+def _chosen(options: Options, runs: Mapping[Host, ObservedRuns]) -> str:
     """The run to undo; "" where no node has any. Raises DeployError for one that no node has."""
     every = [one for seen in runs.values() for one in seen.runs]
     if options.run and options.run not in {one.id for one in every}:
@@ -123,8 +100,3 @@ def _chosen(options: Options, runs: dict[Host, ObservedRuns]) -> str:
             "--data list=true shows those that there are"
         )
     return options.run or last_run(every) or ""
-
-
-def _run(state: State, options: Options, plans: dict[Host, NodePlan]) -> Undo:
-    run_id = new_run_id(datetime.now(UTC), secrets.randbits(16))
-    return Undo(state, run_id, options, Fleet({}), {}, {}, {}, plans, lambda host, *_: plans[host])

@@ -391,3 +391,16 @@ def test_what_an_earlier_run_was_cut_short_in_has_its_line_among_the_results(pyi
     assert (done.code, done.commands) == (1, ["952"])
     assert "952   ct952  restored: as it was" in done.stderr
     assert "910   ct910  not begun" in done.stderr
+
+
+def test_what_stands_against_a_container_once_it_is_settled_fails_the_run(pyinfra):
+    earlier = "r20261122T013000Z-beef"
+    intent = {"ctid": 952, "event": "intent", "file": "/etc/pve/lxc/952.conf", "before": "a"}
+    node = pve(
+        responses={"# runs ": [f"run {earlier}", f"entry {json.dumps({**intent, 'after': 'b'})}"]}
+    )
+    node.confs[952] += "lock: backup\n"
+    done = pyinfra("harden", node, fleet=FLEET)
+    assert (done.code, done.commands) == (1, ["952"])
+    assert "952   ct952  refused: pve1: CT 952 ct952: locked (backup), left alone" in done.stderr
+    assert "910   ct910  not begun" in done.stderr

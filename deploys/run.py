@@ -1,0 +1,168 @@
+"""A run of pyinfra: what its nodes share, how its steps hang together, and what came of them.
+
+pyinfra runs a deploy file once per host, side by side. Some questions are about all of them
+(is a CTID of `only=` anywhere?), so the first host to arrive asks every node, and the others
+take the same answer.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TypeVar, cast
+
+from gevent.lock import RLock
+from gevent.pool import Group
+from pyinfra.api import DeployError, Host, State
+from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.operation import OperationMeta
+from pyinfra.api.output import echo
+from pyinfra.context import ctx_host, ctx_state
+from pyinfra.operations import python
+
+from phoenix.journal import new_run_id
+from phoenix.observed import ObservedPct
+from phoenix.options import Options, OptionsError, parse_options
+from phoenix.plan import ContainerChange, NodePlan
+from phoenix.report import outcome, result_lines
+
+T = TypeVar("T")
+
+#: One host asks for all of them, the others wait for it.
+lock = RLock()
+
+
+@dataclass(kw_only=True)
+class Run:
+    """What all runs have: `pct` and `plans` by node, and what became of it so far.
+
+    `steps`: the operations that may fail; `containers`: those of each node's container, by CTID;
+    `obstacles`: what stood against a container that had to be planned anew.
+    """
+
+    state: State
+    options: Options
+    pct: Mapping[Host, ObservedPct]
+    plans: dict[Host, NodePlan]
+    id: str = field(default_factory=lambda: new_run_id(datetime.now(UTC), secrets.randbits(16)))
+    steps: list[OperationMeta] = field(default_factory=list)
+    containers: dict[tuple[Host, int], list[OperationMeta]] = field(default_factory=dict)
+    obstacles: dict[tuple[Host, int], list[str]] = field(default_factory=dict)
+
+    @property
+    def plan(self) -> NodePlan:
+        """The plan of the node at hand."""
+        return self.plans[ctx_host.get()]
+
+    @property
+    def problems(self) -> list[str]:
+        """What stands against changing anything, over all nodes."""
+        return [problem for plan in self.plans.values() for problem in plan.problems]
+
+    def plan_again(self, host: Host, ctid: int) -> NodePlan:
+        """Ask a node once more; of its plan only what concerns that container is looked at."""
+        raise NotImplementedError
+
+    def replan(self, ctid: int) -> ContainerChange | None:
+        """Ask the node again and plan one container anew: somebody changed it meanwhile.
+
+        None: there is nothing left to do for it, or something stands against it; the run has
+        failed then.
+        """
+        host = ctx_host.get()
+        plan = self.plan_again(host, ctid)
+        show(f"{host.print_prefix}{note}" for note in plan.notes if note.startswith(f"CT {ctid} "))
+        if plan.problems:
+            show(plan.problems)
+            self.obstacles[host, ctid] = [*plan.problems]
+            return None
+        return next((change for change in plan.containers if change.ctid == ctid), None)
+
+    def step(self, operation: Callable[..., OperationMeta], **arguments: object) -> None:
+        """Add an operation that is left out, on every node, once one step has failed anywhere.
+
+        Its failure does not drop the host (pyinfra would drop the result table with it);
+        `verdict` turns it into the exit code.
+        """
+        step = operation(_ignore_errors=True, _if=self.is_going_well, **arguments)
+        self.steps.append(step)
+        if isinstance(ctid := arguments.get("ctid"), int):
+            self.containers.setdefault((ctx_host.get(), ctid), []).append(step)
+
+    def is_going_well(self) -> bool:
+        """Whether no step has failed so far and nothing stood in the way of one, on any node."""
+        failed = any(step.is_complete() and step.did_error() for step in self.steps)
+        return not failed and not self.obstacles
+
+    def verdict(self) -> None:
+        """Add the last operation of a node: it says what became of each container.
+
+        And it makes the run's exit code tell the truth.
+        """
+        here = ctx_host.get()
+
+        def tell() -> None:
+            show(self._results(here))
+            if not self.is_going_well():
+                self.state.failed_hosts.add(here)
+
+        python.call(name="Verdict", function=tell)
+
+    def _results(self, host: Host) -> Iterable[str]:
+        """The table of a node's containers; nothing where none was to change."""
+        plan, confs = self.plans[host], self.pct[host].containers
+        cut = [(one.ctid, confs[one.ctid].conf) for one in plan.unsettled if one.ctid in confs]
+        names = {ctid: conf.hostname or "" for ctid, conf in cut}
+        names |= {change.ctid: change.name for change in plan.containers}
+        results = [(ctid, name, self._result(host, ctid)) for ctid, name in names.items()]
+        return result_lines(plan.node, results) if results else ()
+
+    def _result(self, host: Host, ctid: int) -> str:
+        if obstacles := self.obstacles.get((host, ctid)):
+            return f"refused: {obstacles[0]}"
+        steps = self.containers.get((host, ctid), [])
+        failed = [step for step in steps if step.is_complete() and step.did_error()]
+        # the last one is its commit
+        for step in (failed or steps)[-1:]:
+            if step.executed:
+                return outcome(ctid, step.stdout_lines, not failed)
+        return "not begun"
+
+
+def read_options(state: State) -> Options:
+    """What the operator gave, once every node is in reach. Raises DeployError."""
+    if state.failed_hosts:
+        names = ", ".join(sorted(host.name for host in state.failed_hosts))
+        raise DeployError(
+            f"cannot reach {names}: nothing was changed; "
+            "bring it up, or leave it out with pyinfra's --exclude NODE"
+        )
+    try:
+        return parse_options(state.inventory.override_data)
+    except OptionsError as error:
+        raise DeployError(str(error)) from None
+
+
+def ask(state: State, question: Callable[[Host], T]) -> dict[Host, T]:
+    """Ask all nodes side by side, outside pyinfra's own pool: its greenlets wait for us."""
+
+    def answer(host: Host) -> T | None:
+        with ctx_state.use(state), ctx_host.use(host), suppress(PyinfraError):
+            return question(host)
+        return None  # no host is left: that is said below, for all of them
+
+    hosts = sorted(state.inventory.get_active_hosts(), key=lambda host: host.name)
+    answers = dict(zip(hosts, Group().map(answer, hosts), strict=True))
+    if state.failed_hosts:
+        names = ", ".join(sorted(host.name for host in state.failed_hosts))
+        raise DeployError(f"{names} did not answer as a Proxmox VE node does; nothing was changed")
+    return cast(dict[Host, T], answers)
+
+
+def show(lines: Iterable[str]) -> None:
+    """Tell the operator; stdout is for `--json`."""
+    for line in lines:
+        echo(line, err=True)
