@@ -56,6 +56,13 @@ def wear(node, wanted, devices=(), paths=DEFAULT_PATHS):
         list(pool.map(lambda ctid: in_guest(node, ctid, booted), wanted))
 
 
+def about(node):
+    """What was measured on: the words that the heads of the results have in common."""
+    ask = "date -u +%F; uname -r; apparmor_parser -V | sed -n 's/.*version //p'; lxc-info --version"
+    said = node.ssh(ask).stdout.splitlines()
+    return dict(zip(("date", "kernel", "parser", "lxc"), said, strict=True))
+
+
 def make_gpu_nodes(node):
     """Device nodes as NVIDIA's driver has them; nothing answers behind them."""
     for path, (major, minor) in GPU_NODES.items():

@@ -14,7 +14,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from confined import PROFILES, REFERENCE, denied, failed, in_guest, results, wear
+from confined import PROFILES, REFERENCE, about, denied, failed, in_guest, results, wear
 from conftest import CHECKOUT, Node
 
 from lab.vm import Lab
@@ -87,10 +87,8 @@ def round_of(node: Node, profile: str, driver: str) -> list[tuple[list[str], lis
 
 def head(node: Node) -> str:
     """What was measured, and on what."""
-    ask = "date -u +%F; uname -r; apparmor_parser -V | sed -n 's/.*version //p'; lxc-info --version"
-    date, kernel, parser, lxc = node.ssh(ask).stdout.splitlines()
     docker = in_guest(node, CONTAINERS[0], "docker version -f '{{.Server.Version}}'").strip()
-    return HEAD.format(date=date, kernel=kernel, parser=parser, lxc=lxc, docker=docker)
+    return HEAD.format(**about(node), docker=docker)
 
 
 if __name__ == "__main__":
