@@ -9,6 +9,7 @@ raw_mount() { # SOURCE TARGET TYPE FLAGS
         print "$!\n";
         exit 1' "$@"
 }
+# -l: somebody else may look at it just then
 umount_mnt() { umount -l /mnt/.probe 2>/dev/null; }
 R mnt-bind-etc 'mount --bind /etc /mnt/.probe'; umount_mnt
 R mnt-old-bind-etc 'raw_mount /etc /mnt/.probe none 4096'; umount_mnt
@@ -21,7 +22,7 @@ R mnt-proc-sysrq 'mount -t proc proc /mnt/.probe && echo h >/mnt/.probe/sysrq-tr
 R mnt-proc-kcore 'mount -t proc proc /mnt/.probe && dd if=/mnt/.probe/kcore of=/dev/null bs=64 count=1'; umount_mnt
 R mnt-sysfs-uevent 'mount -t sysfs sysfs /mnt/.probe && echo >/mnt/.probe/kernel/uevent_helper'; umount_mnt
 R mnt-nfs 'mount -t nfs -o nolock,addr=127.0.0.1 127.0.0.1:/x /mnt/.probe'; umount_mnt
-R old-proc-over-proc-ro 'raw_mount proc /proc proc 1 && umount /proc'
-R old-proc-over-proc 'raw_mount proc /proc proc 0 && umount /proc'
-R old-proc-over-proc-made-rw 'raw_mount proc /proc proc 1 && { mount -o remount,bind,rw /proc; echo core >/proc/sys/kernel/core_pattern; r=$?; umount /proc; [ $r = 0 ]; }'
+R old-proc-over-proc-ro 'raw_mount proc /proc proc 1 && umount -l /proc'
+R old-proc-over-proc 'raw_mount proc /proc proc 0 && umount -l /proc'
+R old-proc-over-proc-made-rw 'raw_mount proc /proc proc 1 && { mount -o remount,bind,rw /proc; echo core >/proc/sys/kernel/core_pattern; r=$?; umount -l /proc; [ $r = 0 ]; }'
 rmdir /mnt/.probe
