@@ -62,8 +62,8 @@ class Run:
         """What stands against changing anything, over all nodes."""
         return [problem for plan in self.plans.values() for problem in plan.problems]
 
-    def plan_again(self, host: Host, ctid: int) -> NodePlan:
-        """Ask a node once more; of its plan only what concerns that container is looked at."""
+    def plan_again(self, host: Host, options: Options) -> NodePlan:
+        """Ask a node once more and plan what `options` select."""
         raise NotImplementedError
 
     def replan(self, ctid: int) -> ContainerChange | None:
@@ -73,7 +73,7 @@ class Run:
         failed then.
         """
         host = ctx_host.get()
-        plan = self.plan_again(host, ctid)
+        plan = self.plan_again(host, self.options.model_copy(update={"only": (ctid,)}))
         show(f"{host.print_prefix}{note}" for note in plan.notes if note.startswith(f"CT {ctid} "))
         if plan.problems:
             show(plan.problems)

@@ -72,9 +72,8 @@ class Survey(Run):
         """What the guests of the node at hand said of their Docker."""
         return self.dockers[ctx_host.get()]
 
-    def plan_again(self, host: Host, ctid: int) -> NodePlan:
-        """Ask for the containers and this one's Docker; the rest is as it was."""
-        options = self.options.model_copy(update={"only": (ctid,)})
+    def plan_again(self, host: Host, options: Options) -> NodePlan:
+        """Ask for the containers and their Docker; the rest is as it was."""
         pct = host.get_fact(Containers)
         asked = docker_ctids(self.fleet, options, pct)
         return self.compare(options, host, pct, _dockers(host, self.fleet, options, pct, asked))

@@ -28,10 +28,10 @@ class Undo(Run):
 
     undoes: str
 
-    def plan_again(self, host: Host, ctid: int) -> NodePlan:
+    def plan_again(self, host: Host, options: Options) -> NodePlan:
         """Ask for everything: what was settled in between has changed the journals."""
         node = _look(host, self.undoes, host.get_fact(Runs))
-        return plan_rollback(self.undoes, self.options, node)
+        return plan_rollback(self.undoes, options, node)
 
 
 _undos: WeakKeyDictionary[State, Undo] = WeakKeyDictionary()
