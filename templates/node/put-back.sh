@@ -58,15 +58,34 @@ remove() {
     case $path in */phoenix-harden/*) rmdir "${file%/*}" 2>/dev/null ;; esac
     return 0
 }
-# owner and mode stay those of the file that is there; apparmor_parser passes over this name
+# of a file that is gone; one that is there keeps owner and mode
+mode() {
+    case $path in
+    /usr/local/lib/*) echo 0755 ;;
+    /var/lib/phoenix-harden/*) echo 0600 ;;
+    *) echo 0644 ;;
+    esac
+}
+# apparmor_parser passes over this name
 restore() {
     mkdir -p "${file%/*}" || return
-    if [ -f "$file" ]; then cp -p "$file" "$file.dpkg-new"; else install -m 0644 /dev/null "$file.dpkg-new"; fi &&
+    if [ -f "$file" ]; then
+        cp -p "$file" "$file.dpkg-new"
+    else
+        install -m "$(mode)" /dev/null "$file.dpkg-new"
+    fi &&
         cat "$from/files/$before" >"$file.dpkg-new" && sync "$file.dpkg-new" &&
         mv -f "$file.dpkg-new" "$file" || return
     # replaced, never removed and added; a text that did not load before does not stop us
     if is_profile && ! apparmor_parser -r "$file"; then
         echo "$path: the old text is back, and does not load: the kernel keeps the newer one"
+    fi
+}
+
+# a timer that was switched off to go, once its service is there again, too
+switch_on() {
+    if [ -f "${file%.*}.timer" ] && [ -f "${file%.*}.service" ]; then
+        systemctl -q enable --now "${name%.*}.timer"
     fi
 }
 
@@ -87,6 +106,9 @@ journal "\"event\":\"intent\",\"before\":\"$planned\",\"after\":\"$before\"" ||
     fail "cannot write $run/journal.jsonl; nothing was changed"
 
 if [ "$before" = none ]; then remove; else restore; fi || fail 'cannot be put back'
-is_unit && systemctl daemon-reload
+if is_unit; then
+    systemctl daemon-reload
+    [ "$planned" != none ] || switch_on || fail "${name%.*}.timer does not start: systemctl status ${name%.*}.timer"
+fi
 [ "$(digest)" = "$before" ] || fail 'is not what it was before'
 journal "\"event\":\"done\",\"after\":\"$before\""

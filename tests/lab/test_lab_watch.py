@@ -35,6 +35,14 @@ def warnings(node):
     return [(entry["MESSAGE"], entry["PRIORITY"]) for entry in entries]
 
 
+def left_of_it(node):
+    """Every file and timer of the watch, runs kept for a rollback left out."""
+    look = "find /etc/systemd /usr/local /var/lib/phoenix-harden -name '*watch*' -o -name wanted"
+    return node.ssh(
+        f"{look} | grep -v /runs/; systemctl list-timers --all | grep phoenix", False
+    ).stdout
+
+
 def test_without_a_backup_or_snapshots_nothing_is_begun_and_all_is_said_at_once(clean_lab):
     before = state(clean_lab)
     done = pyinfra("harden", "-y", only="953,956", require_backup=24, snapshot="true")
@@ -74,7 +82,18 @@ def test_a_second_time_changes_nothing_and_the_watch_goes_without_a_trace(watche
     assert "nothing to change" in pyinfra("host_prep", "-y", watch="true", only=953).stderr
     done = pyinfra("host_prep", "-y", watch="false", only=953)
     assert done.returncode == 0, done.stderr
-    look = "find /etc/systemd /usr/local /var/lib/phoenix-harden -name '*watch*' -o -name wanted"
-    left = node.ssh(f"{look} | grep -v /runs/; systemctl list-timers --all | grep phoenix", False)
-    assert left.stdout == ""
+    assert left_of_it(node) == ""
     assert "unconfined" in conf(node, 953)
+
+
+def test_a_rollback_brings_the_watch_back_and_another_one_takes_it_away(watched):
+    node, _ = watched
+    done = pyinfra("rollback", "-y")
+    assert done.returncode == 0, done.stderr
+    assert node.ssh("systemctl is-enabled phoenix-harden-watch.timer").stdout == "enabled\n"
+    assert node.ssh("systemctl is-active phoenix-harden-watch.timer").stdout == "active\n"
+    assert any(message.startswith("CT 953 runs as unconfined") for message, _ in warnings(node))
+    first = node.ssh("ls /var/lib/phoenix-harden/runs | head -n 1").stdout.strip()
+    done = pyinfra("rollback", "-y", run=first)
+    assert done.returncode == 0, done.stderr
+    assert left_of_it(node) == ""

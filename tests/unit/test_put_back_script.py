@@ -12,6 +12,8 @@ SCRIPT = Path(__file__).parents[2] / "templates/node/put-back.sh"
 NAME = "lxc-docker-nested"
 PROFILE = f"/etc/apparmor.d/{NAME}"
 HOOK = "/usr/local/lib/phoenix-harden/namespace"
+WATCH = "/usr/local/lib/phoenix-harden/watch"
+UNIT = "/etc/systemd/system/phoenix-harden-watch"
 HOME = "/etc/apparmor.d/tunables/home"
 
 #: The kernel as a file: a name goes with -R, and stays or comes with -r.
@@ -22,9 +24,13 @@ kernel=$PHOENIX_ROOT/sys/kernel/security/apparmor/profiles
 case $1 in -R) : >"$kernel" ;; -r) echo "${2##*/} (enforce)" >"$kernel" ;; esac
 """
 
+SYSTEMCTL = """#!/bin/sh
+echo "systemctl $*" >>"$FAKE/calls"
+"""
+
 
 def sha(text):
-    return hashlib.sha256(text.encode()).hexdigest()
+    return "none" if text is None else hashlib.sha256(text.encode()).hexdigest()
 
 
 class Node:
@@ -37,8 +43,9 @@ class Node:
         for path in (self.undone / "files", self.kernel.parent, self.confs, self.fake):
             path.mkdir(parents=True)
         self.kernel.write_text(f"{NAME} (enforce)\n")
-        (self.fake / "apparmor_parser").write_text(PARSER)
-        (self.fake / "apparmor_parser").chmod(0o755)
+        for name, text in {"apparmor_parser": PARSER, "systemctl": SYSTEMCTL}.items():
+            (self.fake / name).write_text(text)
+            (self.fake / name).chmod(0o755)
 
     def has(self, path, text, mode=0o644):
         file = self.root / path[1:]
@@ -173,6 +180,31 @@ def test_a_hook_that_a_conf_names_is_kept(node):
     done = node.put_back(HOOK, "#!/bin/sh\n")
     assert done.stdout == f"{HOOK} is kept: the conf of CT 910 names it\n"
     assert file.exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "mode"),
+    [(WATCH, 0o755), (f"{UNIT}.service", 0o644), ("/var/lib/phoenix-harden/wanted", 0o600)],
+)
+def test_a_file_that_is_gone_comes_back_with_the_mode_that_it_needs(node, path, mode):
+    assert node.put_back(path, None, before="ours\n").returncode == 0
+    file = node.root / path[1:]
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("ours\n", mode)
+
+
+def test_a_timer_that_comes_back_is_on_once_its_service_is_there(node):
+    assert node.put_back(f"{UNIT}.timer", None, before="timer").returncode == 0
+    assert node.calls == ["systemctl daemon-reload"]
+    assert node.put_back(f"{UNIT}.service", None, before="service").returncode == 0
+    on = "systemctl -q enable --now phoenix-harden-watch.timer"
+    assert node.calls[1:] == ["systemctl daemon-reload", on]
+
+
+def test_a_unit_that_was_replaced_leaves_its_timer_as_it_is(node):
+    node.has(f"{UNIT}.timer", "timer")
+    node.has(f"{UNIT}.service", "new")
+    assert node.put_back(f"{UNIT}.service", "new", before="old").returncode == 0
+    assert node.calls == ["systemctl daemon-reload"]
 
 
 def test_what_somebody_changed_meanwhile_is_left_alone(node):
