@@ -27,7 +27,6 @@ from phoenix.journal import check_run_id
 from phoenix.storage_driver import plan_driver
 
 PACKAGES = (transaction.NODE / "packages.sh").read_text(encoding="utf-8")
-REMOVE = (transaction.NODE / "remove-packages.sh").read_text(encoding="utf-8")
 DAEMON_JSON = (transaction.NODE / "daemon-json.sh").read_text(encoding="utf-8")
 
 #: Seconds for what a guest does: Docker stops its containers one after another.
@@ -69,7 +68,8 @@ def packages(
                 f"its guest ({docker.os or 'of an unknown kind'}) has neither apt nor apk: "
                 f"install {', '.join(names)} there by hand"
             )
-        journal = check_run_id(run) if run else "-"
+        if run:
+            check_run_id(run)
     except ValueError as error:
         yield from _refuse(f"CT {ctid}: {error}")
         return
@@ -77,15 +77,7 @@ def packages(
     if not missing:
         host.noop(f"CT {ctid}: {', '.join(names)} installed")
         return
-    yield StringCommand(
-        "systemd-run --wait --pipe --collect --quiet",
-        QuoteString(f"--unit=phoenix-harden-{run or 'docker'}-{ctid}-packages"),
-        QuoteString(f"--description=phoenix-harden: packages of CT {ctid}"),
-        f"sh -s {ctid} {journal} {docker.manager}",
-        *(QuoteString(name) for name in missing),
-        _stdin=PACKAGES,
-        _timeout=transaction.COMMIT_TIMEOUT,
-    )
+    yield _packages("install", ctid, run, docker.manager, missing)
 
 
 @operation()
@@ -108,15 +100,7 @@ def no_packages(ctid: int, packages: Collection[str], manager: str, run: str) ->
     except ValueError as error:
         yield from _refuse(f"CT {ctid}: {error}")
         return
-    yield StringCommand(
-        "systemd-run --wait --pipe --collect --quiet",
-        QuoteString(f"--unit=phoenix-harden-{run}-{ctid}-packages"),
-        QuoteString(f"--description=phoenix-harden: packages of CT {ctid}"),
-        f"sh -s {ctid:d} {run} {manager}",
-        *(QuoteString(name) for name in names),
-        _stdin=REMOVE,
-        _timeout=transaction.COMMIT_TIMEOUT,
-    )
+    yield _packages("remove", ctid, run, manager, names)
 
 
 @operation()
@@ -210,6 +194,21 @@ def _names(packages: Collection[str]) -> list[str]:
         if not isinstance(name, str) or not _PACKAGE.fullmatch(name):
             raise ValueError(f"{name!r} is no package's name")
     return list(packages)
+
+
+def _packages(
+    action: str, ctid: int, run: str | None, manager: str, names: Collection[str]
+) -> StringCommand:
+    """templates/node/packages.sh in a transient unit; `action`: install or remove."""
+    return StringCommand(
+        "systemd-run --wait --pipe --collect --quiet",
+        QuoteString(f"--unit=phoenix-harden-{run or 'docker'}-{ctid}-packages"),
+        QuoteString(f"--description=phoenix-harden: packages of CT {ctid}"),
+        f"sh -s {action} {ctid:d} {run or '-'} {manager}",
+        *(QuoteString(name) for name in names),
+        _stdin=PACKAGES,
+        _timeout=transaction.COMMIT_TIMEOUT,
+    )
 
 
 def _in_guest(ctid: int, *arguments: str, stdin: str = "") -> StringCommand:
