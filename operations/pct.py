@@ -31,13 +31,13 @@ from facts.staged import Staged
 from operations import transaction
 from operations.diff import show_diff
 from operations.refusal import failure, refuse
+from phoenix.changes import ContainerChange
 from phoenix.devices import plan_device_entries
 from phoenix.features import Wanted, merge
 from phoenix.journal import check_run_id
 from phoenix.mounts import plan_mount_entries
 from phoenix.numbered import EntryPlan
 from phoenix.observed import ObservedContainer, ObservedPct
-from phoenix.plan import ContainerChange
 from phoenix.pve_conf import Line, PveConf
 from phoenix.pve_values import check_ctid
 from phoenix.raw_keys import REPEATED_KEYS

@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator
 from pyinfra.api import OperationValueError, QuoteString, StringCommand, operation
 
 from operations import transaction
+from phoenix.changes import ContainerChange
 from phoenix.journal import check_run_id
-from phoenix.plan import ContainerChange
 from phoenix.pve_values import check_ctid
 
 SCRIPT = (transaction.NODE / "snapshot.sh").read_text(encoding="utf-8")

@@ -14,8 +14,8 @@ from pyinfra.api import OperationValueError, QuoteString, StringCommand, operati
 from facts.staged import Changed
 from operations.diff import show_diff
 from phoenix import daemon_json
+from phoenix.changes import ContainerChange
 from phoenix.journal import check_run_id
-from phoenix.plan import ContainerChange
 from phoenix.pve_values import check_ctid
 
 NODE = Path(__file__).parents[1] / "templates/node"

@@ -13,7 +13,7 @@ from pyinfra_testing.util import FakeState, create_host
 
 from operations import transaction
 from phoenix.apparmor import Label
-from phoenix.plan import ContainerChange
+from phoenix.changes import ContainerChange
 from phoenix.pve_conf import PveConf
 
 RUN = "r20261122T013000Z-beef"
