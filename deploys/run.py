@@ -23,10 +23,10 @@ from pyinfra.api.output import echo
 from pyinfra.context import ctx_host, ctx_state
 from pyinfra.operations import python
 
+from phoenix.changes import ContainerChange, NodePlan
 from phoenix.journal import new_run_id
 from phoenix.observed import ObservedPct
 from phoenix.options import Options, OptionsError, parse_options
-from phoenix.plan import ContainerChange, NodePlan
 from phoenix.report import outcome, result_lines
 
 T = TypeVar("T")

@@ -23,12 +23,12 @@ from facts.storage import Storage
 from facts.watch import Watch
 from phoenix.apparmor import ObservedAppArmor
 from phoenix.backups import ObservedBackups, age_text, check_backups, check_snapshots
+from phoenix.changes import NodePlan
 from phoenix.config import Fleet, FleetError, parse_fleet
 from phoenix.docker import ObservedDocker
 from phoenix.observed import ObservedPct
 from phoenix.options import Options
 from phoenix.plan import (
-    NodePlan,
     absent_note,
     check_selection,
     docker_ctids,

@@ -14,10 +14,11 @@ from facts.apparmor import AppArmor
 from facts.docker import Dockers
 from facts.journal import KeptFiles, Runs
 from facts.pct import Containers
+from phoenix.changes import NodePlan
 from phoenix.journal import DAEMON_JSON, Change, last_run, run_lines
 from phoenix.kept import Kept, ObservedRuns
 from phoenix.options import Options
-from phoenix.plan import NodePlan, set_apart
+from phoenix.plan import set_apart
 from phoenix.report import plan_lines
 from phoenix.rollback import Node, plan_rollback
 

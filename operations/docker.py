@@ -15,19 +15,20 @@ import re
 from base64 import encodebytes
 from collections.abc import Collection, Generator
 
-from pyinfra import host, state
-from pyinfra.api import OperationValueError, QuoteString, StringCommand, operation
+from pyinfra import host
+from pyinfra.api import QuoteString, StringCommand, operation
 
 from facts.docker import Dockers
 from operations import transaction
 from operations.diff import show_diff
+from operations.refusal import refuse
 from phoenix.daemon_json import FILE, DaemonJsonError, digest, encode, merge
 from phoenix.docker import ObservedDocker
 from phoenix.journal import check_run_id
+from phoenix.pve_values import check_ctid
 from phoenix.storage_driver import plan_driver
 
 PACKAGES = (transaction.NODE / "packages.sh").read_text(encoding="utf-8")
-REMOVE = (transaction.NODE / "remove-packages.sh").read_text(encoding="utf-8")
 DAEMON_JSON = (transaction.NODE / "daemon-json.sh").read_text(encoding="utf-8")
 
 #: Seconds for what a guest does: Docker stops its containers one after another.
@@ -69,23 +70,16 @@ def packages(
                 f"its guest ({docker.os or 'of an unknown kind'}) has neither apt nor apk: "
                 f"install {', '.join(names)} there by hand"
             )
-        journal = check_run_id(run) if run else "-"
+        if run:
+            check_run_id(run)
     except ValueError as error:
-        yield from _refuse(f"CT {ctid}: {error}")
+        yield from refuse(f"CT {ctid}: {error}")
         return
     missing = [name for name in names if docker.packages.get(name) != "ii"]
     if not missing:
         host.noop(f"CT {ctid}: {', '.join(names)} installed")
         return
-    yield StringCommand(
-        "systemd-run --wait --pipe --collect --quiet",
-        QuoteString(f"--unit=phoenix-harden-{run or 'docker'}-{ctid}-packages"),
-        QuoteString(f"--description=phoenix-harden: packages of CT {ctid}"),
-        f"sh -s {ctid} {journal} {docker.manager}",
-        *(QuoteString(name) for name in missing),
-        _stdin=PACKAGES,
-        _timeout=transaction.COMMIT_TIMEOUT,
-    )
+    yield _packages("install", ctid, run, docker.manager, missing)
 
 
 @operation()
@@ -106,17 +100,9 @@ def no_packages(ctid: int, packages: Collection[str], manager: str, run: str) ->
         names = _names(packages)
         check_run_id(run)
     except ValueError as error:
-        yield from _refuse(f"CT {ctid}: {error}")
+        yield from refuse(f"CT {ctid}: {error}")
         return
-    yield StringCommand(
-        "systemd-run --wait --pipe --collect --quiet",
-        QuoteString(f"--unit=phoenix-harden-{run}-{ctid}-packages"),
-        QuoteString(f"--description=phoenix-harden: packages of CT {ctid}"),
-        f"sh -s {ctid:d} {run} {manager}",
-        *(QuoteString(name) for name in names),
-        _stdin=REMOVE,
-        _timeout=transaction.COMMIT_TIMEOUT,
-    )
+    yield _packages("remove", ctid, run, manager, names)
 
 
 @operation()
@@ -154,10 +140,10 @@ def daemon_json(
         before = docker.file.text if docker.file else None
         after = merge(before, plan.settings, {}).text
     except DaemonJsonError as error:
-        yield from _refuse(f"CT {ctid}: {FILE}: {error}: correct it in the guest")
+        yield from refuse(f"CT {ctid}: {FILE}: {error}: correct it in the guest")
         return
     except ValueError as error:
-        yield from _refuse(f"CT {ctid}: {error}")
+        yield from refuse(f"CT {ctid}: {error}")
         return
     if after is None or after == before:
         host.noop(f"CT {ctid}: {FILE} is as it should be")
@@ -179,15 +165,14 @@ def restart(ctid: int, observed: ObservedDocker | None = None) -> Commands:
     try:
         _docker(ctid, observed)
     except ValueError as error:
-        yield from _refuse(f"CT {ctid}: {error}")
+        yield from refuse(f"CT {ctid}: {error}")
         return
     yield _in_guest(ctid, "restart")
 
 
 def _docker(ctid: int, observed: ObservedDocker | None) -> ObservedDocker:
     """The Docker of a guest, if it can be worked on. Raises ValueError with the reason."""
-    if not isinstance(ctid, int) or isinstance(ctid, bool) or not 100 <= ctid <= 999_999_999:
-        raise ValueError(f"{ctid!r} is not a CTID")
+    check_ctid(ctid)
     docker = observed or host.get_fact(Dockers, ctids=(ctid,)).get(ctid)
     if docker is None:
         raise ValueError("the node said nothing about it: does it exist?")
@@ -212,6 +197,21 @@ def _names(packages: Collection[str]) -> list[str]:
     return list(packages)
 
 
+def _packages(
+    action: str, ctid: int, run: str | None, manager: str, names: Collection[str]
+) -> StringCommand:
+    """templates/node/packages.sh in a transient unit; `action`: install or remove."""
+    return StringCommand(
+        "systemd-run --wait --pipe --collect --quiet",
+        QuoteString(f"--unit=phoenix-harden-{run or 'docker'}-{ctid}-packages"),
+        QuoteString(f"--description=phoenix-harden: packages of CT {ctid}"),
+        f"sh -s {action} {ctid:d} {run or '-'} {manager}",
+        *(QuoteString(name) for name in names),
+        _stdin=PACKAGES,
+        _timeout=transaction.COMMIT_TIMEOUT,
+    )
+
+
 def _in_guest(ctid: int, *arguments: str, stdin: str = "") -> StringCommand:
     """templates/node/daemon-json.sh in the guest; `stdin`: base64 of what it reads."""
     return StringCommand(
@@ -224,11 +224,3 @@ def _in_guest(ctid: int, *arguments: str, stdin: str = "") -> StringCommand:
         _stdin=stdin,
         _timeout=2 * _PATIENCE,
     )
-
-
-def _refuse(problem: str) -> Commands:
-    """Raise while changes are detected, fail through a command at execute time."""
-    # an exception would end the run on every host then, with no result table
-    if not state.is_executing:
-        raise OperationValueError(problem)
-    yield StringCommand("printf '%s\\n'", QuoteString(problem), ">&2; exit 2")

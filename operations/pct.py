@@ -30,14 +30,16 @@ from facts.pct import Containers
 from facts.staged import Staged
 from operations import transaction
 from operations.diff import show_diff
+from operations.refusal import failure, refuse
+from phoenix.changes import ContainerChange
 from phoenix.devices import plan_device_entries
 from phoenix.features import Wanted, merge
 from phoenix.journal import check_run_id
 from phoenix.mounts import plan_mount_entries
 from phoenix.numbered import EntryPlan
 from phoenix.observed import ObservedContainer, ObservedPct
-from phoenix.plan import ContainerChange
 from phoenix.pve_conf import Line, PveConf
+from phoenix.pve_values import check_ctid
 from phoenix.raw_keys import REPEATED_KEYS
 
 WRITE_CONF = (transaction.NODE / "write-conf.sh").read_text(encoding="utf-8")
@@ -213,7 +215,7 @@ def restart(
     except ValueError as error:
         # `_if` is asked later than this: raising would stop a run that never comes to a restart
         _say(f"CT {ctid}: {error}")
-        yield _failure(f"CT {ctid}: {error}")
+        yield failure(f"CT {ctid}: {error}")
         return
     if not container.running:
         host.noop(f"CT {ctid} does not run: nothing to restart")
@@ -245,7 +247,7 @@ def _change(
         if len(after.to_bytes()) > LARGEST_CONF:
             raise ValueError("its conf would be larger than the 1 MiB that /etc/pve holds")
     except ValueError as error:
-        yield from _refuse(f"CT {ctid}: {error}")
+        yield from refuse(f"CT {ctid}: {error}")
         return
     pending = container.conf.pending
     if pending and what in pending:
@@ -266,8 +268,7 @@ def _change(
 
 def _container(ctid: int, observed: ObservedContainer | None) -> ObservedContainer:
     """The container, if it may be touched. Raises ValueError with the next step."""
-    if not isinstance(ctid, int) or isinstance(ctid, bool) or not 100 <= ctid <= 999_999_999:
-        raise ValueError(f"{ctid!r} is not a CTID")
+    check_ctid(ctid)
     container = observed or _find(ctid, host.get_fact(Containers))
     if container.ctid != ctid:
         raise ValueError(f"observed is CT {container.ctid}")
@@ -341,18 +342,6 @@ def _stage(
         reasons=(),
     )
     yield from transaction.stage._inner(run=run, changes=(change,))
-
-
-def _refuse(problem: str) -> Commands:
-    """Raise while changes are detected, fail through a command at execute time."""
-    # an exception would end the run on every host then, with no result table
-    if not state.is_executing:
-        raise OperationValueError(problem)
-    yield _failure(problem)
-
-
-def _failure(problem: str) -> StringCommand:
-    return StringCommand("printf '%s\\n'", QuoteString(problem), ">&2; exit 2")
 
 
 def _say(text: str) -> None:

@@ -9,9 +9,9 @@ from pyinfra.api import QuoteString, StringCommand, operation
 
 from operations.diff import show_diff
 from operations.transaction import RUNS
+from phoenix.changes import PutBack
 from phoenix.daemon_json import digest
 from phoenix.journal import check_run_id
-from phoenix.plan import PutBack
 
 PUT_BACK = Path(__file__).parents[1] / "templates/node/put-back.sh"
 

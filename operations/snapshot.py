@@ -7,8 +7,9 @@ from collections.abc import Callable, Generator
 from pyinfra.api import OperationValueError, QuoteString, StringCommand, operation
 
 from operations import transaction
+from phoenix.changes import ContainerChange
 from phoenix.journal import check_run_id
-from phoenix.plan import ContainerChange
+from phoenix.pve_values import check_ctid
 
 SCRIPT = (transaction.NODE / "snapshot.sh").read_text(encoding="utf-8")
 
@@ -25,8 +26,10 @@ def snapshot(
 
     Fails where none came to be, whatever `pct` returned; its lines say why.
     """
-    if isinstance(ctid, bool) or not 100 <= ctid <= 999_999_999:
-        raise OperationValueError(f"{ctid!r} is not a CTID")
+    try:
+        check_ctid(ctid)
+    except ValueError as error:
+        raise OperationValueError(str(error)) from None
     check_run_id(run)
     yield StringCommand(
         "systemd-run --wait --pipe --collect --quiet",

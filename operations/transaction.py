@@ -14,8 +14,9 @@ from pyinfra.api import OperationValueError, QuoteString, StringCommand, operati
 from facts.staged import Changed
 from operations.diff import show_diff
 from phoenix import daemon_json
+from phoenix.changes import ContainerChange
 from phoenix.journal import check_run_id
-from phoenix.plan import ContainerChange
+from phoenix.pve_values import check_ctid
 
 NODE = Path(__file__).parents[1] / "templates/node"
 STATE = "/var/lib/phoenix-harden"
@@ -128,8 +129,10 @@ def settle(
 
 def _unit(run: str, ctid: int, *words: str) -> tuple[str | QuoteString, ...]:
     """The commit of one container as a transient unit. Raises OperationValueError."""
-    if isinstance(ctid, bool) or not 100 <= ctid <= 999_999_999:
-        raise OperationValueError(f"{ctid!r} is not a CTID")
+    try:
+        check_ctid(ctid)
+    except ValueError as error:
+        raise OperationValueError(str(error)) from None
     name = "-".join(("phoenix-harden", *words, check_run_id(run), str(ctid)))
     return (
         "systemd-run --wait --pipe --collect --quiet",

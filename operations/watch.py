@@ -9,8 +9,8 @@ from pyinfra.api import QuoteString, StringCommand, operation
 
 from operations.diff import show_diff
 from operations.transaction import NODE, RUNS
+from phoenix.changes import WatchChange
 from phoenix.journal import check_run_id
-from phoenix.plan import WatchChange
 
 SCRIPT = NODE / "install-watch.sh"
 

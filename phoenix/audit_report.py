@@ -10,10 +10,10 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from phoenix.changes import NodePlan
 from phoenix.denials import DenialGroup, ObservedDenials
 from phoenix.fleet import Container
 from phoenix.observed import ObservedPct
-from phoenix.plan import NodePlan
 from phoenix.problems import printable
 from phoenix.report import Finding
 from phoenix.workarounds import asked_for, workarounds

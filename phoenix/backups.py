@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
 
+from phoenix.changes import ContainerChange, NodePlan
 from phoenix.mounts import read_mount
-from phoenix.plan import ContainerChange, NodePlan
 from phoenix.property_string import parse
 from phoenix.pve_conf import PveConf
 

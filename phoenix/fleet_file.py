@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from phoenix import fleet_values as values
+from phoenix.pve_values import HIGHEST_CTID, LOWEST_CTID
 from phoenix.raw_keys import RawKey
 
 LIST, OBJECT = "#list", "#object"
@@ -54,7 +55,7 @@ Ctid: TypeAlias = Annotated[
         {
             "anyOf": [
                 {"type": "string", "pattern": "^0*[1-9][0-9]{2,8}$"},
-                {"type": "integer", "minimum": values.LOWEST_CTID, "maximum": values.HIGHEST_CTID},
+                {"type": "integer", "minimum": LOWEST_CTID, "maximum": HIGHEST_CTID},
             ]
         }
     ),

@@ -12,15 +12,11 @@ from pydantic_core import PydanticCustomError
 
 from phoenix.apparmor import PROFILE_NAME
 from phoenix.features import CANONICAL as FEATURES
-from phoenix.pve_values import check_value
+from phoenix.pve_values import HIGHEST_CTID, LOWEST_CTID, check_value
 from phoenix.raw_keys import RawKey, parse_raw
 
 SWITCHES = tuple(name for name in FEATURES if name != "mount")
 """Features of Proxmox that are on or off (pve-container LXC/Config.pm $features_desc)."""
-
-
-LOWEST_CTID, HIGHEST_CTID = 100, 999_999_999
-"""The ids that Proxmox gives to guests (PVE/JSONSchema.pm pve-vmid)."""
 
 _TRUE, _FALSE = ("1", "on", "yes", "true"), ("0", "off", "no", "false")
 MOUNT_TYPES = re.compile(r"[a-zA-Z0-9_]+(;[a-zA-Z0-9_]+)*", re.ASCII)

@@ -12,15 +12,11 @@ from phoenix.storage_driver import needs_fuse, plan_driver
 
 @dataclass(frozen=True)
 class GuestChange:
-    """daemon.json before and after (None: not there).
-
-    `packages`: to install first, by `manager` (apt or apk).
-    """
+    """daemon.json before and after (None: not there); `packages`: to install first."""
 
     before: str | None
     after: str | None
     packages: tuple[str, ...] = ()
-    manager: str = ""
 
     @property
     def file_changes(self) -> bool:
@@ -102,7 +98,7 @@ def _plan(
     if plan.settings:
         merged = merge(text, plan.settings, ours)
         ours = merged.ours
-        change = GuestChange(text, merged.text, plan.packages, docker.manager)
+        change = GuestChange(text, merged.text, plan.packages)
     reasons = (*plan.reasons, *(f"package {name}" for name in plan.packages))
     return GuestPlan(
         change=change,

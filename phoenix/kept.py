@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from phoenix.changes import Unsettled
 from phoenix.journal import RunRecord, read_journal
-from phoenix.plan import Unsettled
 
 _UNIT = re.compile(r"phoenix-harden-(r[0-9TZ]+-[0-9a-f]{4})-([1-9][0-9]*)\.service")
 

@@ -8,145 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
-from phoenix.apparmor import Label, ObservedAppArmor
+from phoenix.apparmor import ObservedAppArmor
+from phoenix.changes import ContainerChange, NodePlan, Unsettled
 from phoenix.conf_plan import plan_conf, restart_reasons
 from phoenix.docker import ObservedDocker
 from phoenix.features import Features
 from phoenix.fleet import Container, Fleet
-from phoenix.guest_plan import GuestChange, GuestPlan, plan_guest
+from phoenix.guest_plan import GuestPlan, plan_guest
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.order import in_order
 from phoenix.ours import Ours
-from phoenix.profile_plan import HookChange, ProfileChange, Wearers, plan_hook, plan_profile
-from phoenix.pve_conf import PveConf
+from phoenix.profile_plan import Wearers, plan_hook, plan_profile
 from phoenix.raw_rules import ObservedRules, new_rules, rule_problems
 from phoenix.storage import ObservedStorage
-from phoenix.tunables_plan import TunablesChange, plan_tunables
+from phoenix.tunables_plan import plan_tunables
 from phoenix.wish import wanted
-
-
-@dataclass(frozen=True)
-class ContainerChange:
-    """One container to change.
-
-    `before`, `after`: its conf; `label`: what PID 1 shall carry, None where nothing is asked for;
-    `restart`: restart it to make the change real;
-    `docker`: prove its Docker afterwards; `reasons`: one line each; `ours`: what our runs have
-    brought into the conf once this is done, None to leave that as it is noted; `guest`: what
-    changes in the guest, None for nothing; `driver`, `driver_before`: the storage drivers that
-    Docker shall say afterwards and says now, "" where that is not known.
-    """
-
-    ctid: int
-    name: str
-    before: PveConf
-    after: PveConf
-    label: Label | None
-    restart: bool
-    docker: bool
-    reasons: tuple[str, ...]
-    ours: Ours | None = None
-    guest: GuestChange | None = None
-    driver: str = ""
-    driver_before: str = ""
-
-    @property
-    def conf_changes(self) -> bool:
-        """Whether the file itself changes (else only a restart is due)."""
-        return self.before != self.after
-
-
-@dataclass(frozen=True)
-class FileChange:
-    """A file to write or remove: its text now and then (None: not there), and its mode."""
-
-    path: str
-    before: str | None
-    after: str | None
-    mode: str
-
-
-@dataclass(frozen=True)
-class WatchChange:
-    """What changes of a node's watch (`phoenix.watch`): files, and what becomes of its timer."""
-
-    timer: Literal["on", "off", "keep"]
-    files: tuple[FileChange, ...] = ()
-
-
-@dataclass(frozen=True)
-class PutBack:
-    """A file of the node that goes back: its text now and as it shall be, None for none.
-
-    `digest`: SHA-256 of what is there now.
-    """
-
-    path: str
-    before: str | None
-    after: str | None
-    digest: str
-
-
-@dataclass(frozen=True)
-class Removal:
-    """Packages to take out of a guest again, by `manager` (apt or apk)."""
-
-    ctid: int
-    packages: tuple[str, ...]
-    manager: str
-
-
-@dataclass(frozen=True)
-class Unsettled:
-    """A container whose commit in another run was cut short, or works still (`active`)."""
-
-    run: str
-    ctid: int
-    active: bool = False
-
-    def __str__(self) -> str:
-        how = "works on it still" if self.active else "was cut short there"
-        return f"CT {self.ctid}: run {self.run} {how}: that is settled first, then planned anew"
-
-
-@dataclass(frozen=True)
-class NodePlan:
-    """Everything that a run does on one node, in its order; `notes` are said and change nothing.
-
-    `problems` stop the run before anything changes; `files` and `removals` belong to a rollback;
-    what is `unsettled` cannot be planned before it has been settled.
-    """
-
-    node: str
-    profiles: tuple[ProfileChange, ...] = ()
-    containers: tuple[ContainerChange, ...] = ()
-    notes: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
-    tunables: TunablesChange | None = None
-    files: tuple[PutBack, ...] = ()
-    removals: tuple[Removal, ...] = ()
-    unsettled: tuple[Unsettled, ...] = ()
-    watch: WatchChange | None = None
-    hook: HookChange | None = None
-
-    @property
-    def packages(self) -> tuple[ContainerChange, ...]:
-        """The containers whose guests need packages first."""
-        return tuple(one for one in self.containers if one.guest and one.guest.packages)
-
-    @property
-    def empty(self) -> bool:
-        """Nothing to do."""
-        changes = (self.containers, self.watch, self.files, self.removals, self.unsettled)
-        return not (self.prepares or any(changes))
-
-    @property
-    def prepares(self) -> bool:
-        """Whether the node itself needs something before its containers."""
-        return bool(self.tunables or self.hook or self.profiles)
 
 
 @dataclass

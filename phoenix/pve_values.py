@@ -1,9 +1,22 @@
-"""Values in a container's conf: which may be written, and when two say the same."""
+"""A container's id, and values in its conf: which may be written, and when two say the same."""
 
 import re
 import unicodedata
 
 _BLANK_SEPARATED = ("lxc.mount.entry", "lxc.mount.auto", "lxc.cgroup", "lxc.idmap", "lxc.cap.")
+
+LOWEST_CTID, HIGHEST_CTID = 100, 999_999_999
+"""The ids that Proxmox gives to guests (PVE/JSONSchema.pm pve-vmid)."""
+
+
+def check_ctid(ctid: object) -> None:
+    """Raise ValueError for anything but a number that can be a container's."""
+    if (
+        not isinstance(ctid, int)
+        or isinstance(ctid, bool)
+        or not LOWEST_CTID <= ctid <= HIGHEST_CTID
+    ):
+        raise ValueError(f"{ctid!r} is not a CTID")
 
 
 def check_value(key: str, value: str) -> None:

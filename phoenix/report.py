@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from phoenix.apparmor import Label, generated_profile
+from phoenix.changes import NodePlan
 from phoenix.config import Container, Fleet
 from phoenix.docker import ObservedDocker
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.ours import Ours
-from phoenix.plan import NodePlan
 from phoenix.wish import PROFILE_KEY, is_learning, wanted
 
 HARDEN = "pyinfra inventory.py deploys/harden.py"

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from phoenix.apparmor import Label, ObservedAppArmor, generated_profile
+from phoenix.changes import ContainerChange, NodePlan, PutBack, Removal
 from phoenix.daemon_json import digest
 from phoenix.docker import ObservedDocker
 from phoenix.guest_plan import GuestChange
@@ -19,7 +20,7 @@ from phoenix.kept import Kept
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.ours import Ours
-from phoenix.plan import ContainerChange, NodePlan, PutBack, Removal, left_alone, waiting_keys
+from phoenix.plan import left_alone, waiting_keys
 from phoenix.pve_conf import PveConf
 from phoenix.take_back import take_back
 from phoenix.wish import PROFILE_KEY

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
 
+from phoenix.changes import FileChange, WatchChange
 from phoenix.fleet import Fleet
 from phoenix.observed import ObservedPct
 from phoenix.options import Options
-from phoenix.plan import FileChange, WatchChange
 from phoenix.wish import wanted
 
 SCRIPT = "/usr/local/lib/phoenix-harden/watch"

@@ -27,6 +27,8 @@ fail() { # CODE TEXT
 sha256() { sha256sum | cut -d' ' -f1; }
 digest() { if [ -e "$file" ]; then sha256 <"$file"; else echo none; fi; }
 still() { [ "$(digest)" = "$1" ] || fail 4 'somebody changed it meanwhile'; }
+# a folder, too: the names of its files. Some guests' sync takes no file and does all
+on_disk() { sync "$1" 2>/dev/null || sync; }
 init() { # ACTION: by whatever starts services here
     if [ -d /run/systemd/system ]; then
         # after failed starts systemd refuses another one for a while
@@ -58,9 +60,10 @@ put() { # BEFORE AFTER [trust]
         *) fail 2 "dockerd refuses the new one: $said" ;;
         esac
     fi
-    sync "$new" 2>/dev/null || sync
+    on_disk "$new"
     still "$1"
     mv -f "$new" "$target" || fail 1 'cannot be replaced'
+    on_disk "${target%/*}"
 }
 
 leave() { # DRIVER
@@ -86,6 +89,7 @@ put) put "$2" "$3" "${4:-}" ;;
 remove)
     still "$2"
     rm -f "$file" || fail 1 'cannot be removed'
+    on_disk "${file%/*}"
     ;;
 restart) init restart ;;
 leave) leave "$2" ;;

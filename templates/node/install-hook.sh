@@ -5,7 +5,7 @@
 #
 # Replaced by a rename: whoever runs the old one goes on with it.
 #
-# Exit: 0 installed · 1 nothing changed
+# Exit: 0 installed · 1 nothing changed, unless it says otherwise
 set -u
 umask 077
 name=$1
@@ -44,4 +44,6 @@ if ! install -d -m 0755 "${file%/*}" || ! install -m 0755 "$new" "$file.new" ||
     journal "\"event\":\"restored\",\"after\":\"$before\""
     fail 'cannot be written; nothing was changed'
 fi
+# the rename as well, and a folder that is new, before the journal says so
+sync "${file%/*}" "${file%/*/*}" || fail "is in place, but ${file%/*} does not reach the disk"
 journal "\"event\":\"done\",\"after\":\"$(sha256 <"$file")\""

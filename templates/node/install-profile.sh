@@ -25,6 +25,10 @@ journal() {
         >>"$run/journal.jsonl" && sync "$run/journal.jsonl"
 }
 sha256() { sha256sum | cut -d' ' -f1; }
+# by a name that the service skips (rc.apparmor.functions: .dpkg-new), should we die in between
+write() { # FILE
+    install -m 0644 "$1" "$file.dpkg-new" && sync "$file.dpkg-new" && mv -f "$file.dpkg-new" "$file"
+}
 
 mkdir -p "$run/profiles" "$run/files" || fail "cannot write to $run"
 base64 -d >"$new" || fail "its text did not arrive whole"
@@ -34,16 +38,23 @@ apparmor_parser -Q -K -T "$new" || fail 'it does not compile on this node; nothi
 before=none
 if [ -f "$file" ]; then
     before=$(sha256 <"$file")
-    cat "$file" >"$run/files/$before" || fail "cannot keep a copy in $run/files"
+    if ! cat "$file" >"$run/files/$before" || ! sync "$run/files/$before"; then
+        fail "cannot keep a copy in $run/files; nothing was changed"
+    fi
 fi
 journal "\"event\":\"intent\",\"before\":\"$before\",\"after\":\"$(sha256 <"$new")\"" ||
-    fail "cannot write $run/journal.jsonl"
+    fail "cannot write $run/journal.jsonl; nothing was changed"
 
-# a name that the service skips (rc.apparmor.functions: .dpkg-new), should we die in between
-if ! install -m 0644 "$new" "$file.dpkg-new" || ! mv -f "$file.dpkg-new" "$file"; then
-    fail "cannot write $file"
+if ! write "$new"; then
+    rm -f "$file.dpkg-new"
+    journal "\"event\":\"restored\",\"after\":\"$before\""
+    fail "cannot write $file; nothing was changed"
 fi
-if apparmor_parser -r "$file" &&
+# the rename as well is on disk before the journal says so
+why=
+if ! sync "${file%/*}"; then
+    why="${file%/*} does not reach the disk"
+elif apparmor_parser -r "$file" &&
     grep -qxF "$name ($mode)" "$root/sys/kernel/security/apparmor/profiles"; then
     journal "\"event\":\"done\",\"after\":\"$(sha256 <"$file")\""
     exit 0
@@ -52,7 +63,8 @@ fi
 if [ "$before" = none ]; then
     rm -f "$file"
 else
-    install -m 0644 "$run/files/$before" "$file" && apparmor_parser -r "$file"
+    write "$run/files/$before" && apparmor_parser -r "$file"
 fi
+sync "${file%/*}"
 journal "\"event\":\"restored\",\"after\":\"$before\""
-fail "the kernel did not take it ($(grep -F "$name (" "$root/sys/kernel/security/apparmor/profiles" || echo 'not loaded')); the old state is back"
+fail "${why:-the kernel did not take it ($(grep -F "$name (" "$root/sys/kernel/security/apparmor/profiles" || echo 'not loaded'))}; the old state is back"

@@ -47,6 +47,8 @@ replace() { # FILE MODE BASE64
     journal "$1" intent "$before" "$after" || fail "cannot write $run/journal.jsonl"
     if [ "$after" = none ]; then rm -f "$file"; else mv -f "$new" "$file"; fi ||
         fail "cannot replace $1"
+    # the rename or removal as well, before the journal says so; of what never was there no folder
+    [ ! -d "${file%/*}" ] || sync "${file%/*}" || fail "cannot put $1 on disk"
     journal "$1" 'done' "$before" "$after"
 }
 

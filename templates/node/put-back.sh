@@ -6,7 +6,7 @@
 # What a container still needs stays: a profile that a process carries or a conf names (removed from
 # the kernel it would leave its tasks unconfined, for good), a hook that a conf names.
 #
-# Exit: 0 put back, or so already, or kept with the reason · 1 as it was
+# Exit: 0 put back, or so already, or kept with the reason · 1 as it was, unless it says otherwise
 set -u
 umask 077
 export LC_ALL=C
@@ -111,4 +111,8 @@ if is_unit; then
     [ "$planned" != none ] || switch_on || fail "${name%.*}.timer does not start: systemctl status ${name%.*}.timer"
 fi
 [ "$(digest)" = "$before" ] || fail 'is not what it was before'
+# the rename or removal as well, before the journal says so; a folder of our own may be gone with it
+folder=${file%/*}
+[ -d "$folder" ] || folder=${folder%/*}
+sync "$folder" || fail "is as it was before, but $folder does not reach the disk"
 journal "\"event\":\"done\",\"after\":\"$before\""

@@ -61,8 +61,9 @@ mkdir -p "$run/files" || fail "cannot write to $run; nothing was changed"
 base64 -d >"$new" || fail 'its text did not arrive whole; nothing was changed'
 before=$(sha256 <"$home")
 [ "$before" = "$planned" ] || fail 'somebody changed it meanwhile; nothing was changed: run again'
-cat "$home" >"$run/files/$before" || fail "cannot keep a copy in $run/files; nothing was changed"
-sync "$run/files/$before"
+if ! cat "$home" >"$run/files/$before" || ! sync "$run/files/$before"; then
+    fail "cannot keep a copy in $run/files; nothing was changed"
+fi
 compiling >"$run/compiling.before"
 journal "\"event\":\"intent\",\"before\":\"$before\",\"after\":\"$(sha256 <"$new")\"" ||
     fail "cannot write $run/journal.jsonl; nothing was changed"
@@ -73,7 +74,10 @@ if ! write_home "$new"; then
     fail "cannot write $home; nothing was changed"
 fi
 why=
-if ! said=$(try_tunables); then
+# the rename as well is on disk before the journal says so
+if ! sync "${home%/*}"; then
+    why="${home%/*} does not reach the disk"
+elif ! said=$(try_tunables); then
     why="the tunables do not compile with the repair either: $said"
 else
     compiling >"$run/compiling.after"
@@ -92,5 +96,6 @@ if [ -z "$why" ]; then
 fi
 
 write_home "$run/files/$before" || fail "$why; putting the old text back failed: $run/files/$before"
+sync "${home%/*}"
 journal "\"event\":\"restored\",\"after\":\"$before\""
 fail "$why; the old text is back"

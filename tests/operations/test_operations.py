@@ -118,13 +118,13 @@ def translate_docker(case):
         if key in case:
             unit = UNIT.replace("restart-910", "docker-910-packages")
             unit = unit.replace("restart CT 910", "packages of CT 910")
-            line = f"{unit} sh -s 910 - {manager} {' '.join(case[key])}"
+            line = f"{unit} sh -s install 910 - {manager} {' '.join(case[key])}"
             commands = [{"command": line, "_stdin": "PACKAGES.SH"}]
     if "removes" in case:
         unit = UNIT.replace("restart-910", f"{RUN}-910-packages")
         unit = unit.replace("restart CT 910", "packages of CT 910")
-        line = f"{unit} sh -s 910 {RUN} apt {' '.join(case['removes'])}"
-        commands = [{"command": line, "_stdin": "REMOVE-PACKAGES.SH"}]
+        line = f"{unit} sh -s remove 910 {RUN} apt {' '.join(case['removes'])}"
+        commands = [{"command": line, "_stdin": "PACKAGES.SH"}]
     if "writes" in case:
         before = sha256(case["daemon_json"]) if "daemon_json" in case else "none"
         line = f"sh -c DAEMON-JSON.SH daemon-json put {before} {sha256(case['writes'])}"
@@ -185,8 +185,6 @@ def readable(commands):
         text = text.replace(shlex.quote(docker.DAEMON_JSON), "DAEMON-JSON.SH")
         if command["_stdin"] == docker.PACKAGES:
             command["_stdin"] = "PACKAGES.SH"
-        elif command["_stdin"] == docker.REMOVE:
-            command["_stdin"] = "REMOVE-PACKAGES.SH"
         elif text.startswith("sh -c ") or "DAEMON-JSON.SH" in text:
             command["_stdin"] = b64decode(command["_stdin"]).decode("utf-8", "surrogateescape")
         elif command["_stdin"] == pct.RESTART:

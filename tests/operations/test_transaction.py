@@ -13,7 +13,7 @@ from pyinfra_testing.util import FakeState, create_host
 
 from operations import transaction
 from phoenix.apparmor import Label
-from phoenix.plan import ContainerChange
+from phoenix.changes import ContainerChange
 from phoenix.pve_conf import PveConf
 
 RUN = "r20261122T013000Z-beef"
@@ -112,7 +112,7 @@ def test_a_commit_is_a_transient_unit_that_outlives_the_operator(commands):
 
 @pytest.mark.parametrize("ctid", [99, True, "910; reboot"])
 def test_what_is_no_ctid_reaches_no_shell(commands, ctid):
-    with pytest.raises((OperationValueError, TypeError)):
+    with pytest.raises(OperationValueError, match="is not a CTID"):
         commands(transaction.commit, run=RUN, ctid=ctid)
 
 

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from phoenix.audit_report import NodeAudit, audit_data, audit_json, audit_page
+from phoenix.changes import NodePlan
 from phoenix.config import parse_fleet
 from phoenix.denials import Denial, ObservedDenials, group_denials, read_line
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
-from phoenix.plan import NodePlan
 from phoenix.pve_conf import PveConf
 from phoenix.report import audit_node
 

@@ -13,7 +13,6 @@ from phoenix import cli, cli_lint
 
 ROOT = Path(__file__).parents[2]
 PLANS = Path(__file__).parents[3] / "shared/plans"
-LXC = Path("/etc/apparmor.d/lxc")
 GOOD = "include <tunables/global>\nprofile lxc-a {\n  file,\n}\n"
 
 pytestmark = pytest.mark.skipif(
@@ -281,18 +280,3 @@ def test_a_file_in_lxc_is_read_as_lxc_containers_does(capsys, base):
         2,
         [(3, "deny-audit-order"), (3, "does-not-parse")],
     )
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("lxc-default", []),
-        ("lxc-default-cgns", []),
-        ("lxc-default-with-mounting", []),
-        ("lxc-default-with-nesting", [(6, "lets-out"), (12, "mounts-anywhere")]),
-    ],
-)
-def test_of_lxcs_own_profiles_only_the_nesting_one_lets_root_out(capsys, name, expected):
-    if not (LXC / name).is_file():
-        pytest.skip(f"no {LXC / name} on this machine: apt install liblxc-common")
-    assert findings(capsys, LXC / name) == (1 if expected else 0, expected)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from synced import Synced
 from test_commit_script import FAKES, NEW, OLD, SCRIPTS, Node, sha256
 
 BEFORE = '{"log-opts": {}}\n'
@@ -72,6 +73,30 @@ def test_one_restart_of_the_container_brings_both_files(node):
     assert (node.conf.read_text(), node.daemon.read_text()) == (NEW, AFTER)
     assert (node.restarts, "restart docker" in node.calls) == (1, False)
     assert "CT 910: ok docker info says fuse-overlayfs" in done.stdout
+
+
+def test_each_step_is_on_disk_before_the_next_one(node):
+    synced = Synced(node.fake, node.daemon)
+    assert node.commit().returncode == 0
+    before, after = BEFORE.strip(), AFTER.strip()
+    its_own = (sha256(BEFORE), "daemon.json.phoenix-harden", "docker")
+    assert [one for one in synced.calls if one[0] in its_own] == [
+        (sha256(BEFORE), before),
+        ("daemon.json.phoenix-harden", before),
+        ("docker", after),
+    ]
+
+
+def test_a_removal_is_on_disk_as_well(node):
+    node.daemon.unlink()
+    node.stage(**{"daemon-before": "none"})
+    (node.fake / "breaks").touch()
+    synced = Synced(node.fake, node.daemon)
+    assert node.commit().returncode == 1
+    assert [one for one in synced.calls if one[0] == "docker"] == [
+        ("docker", AFTER.strip()),
+        ("docker", ""),
+    ]
 
 
 def test_its_mode_stays(node):

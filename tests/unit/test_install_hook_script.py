@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from synced import Synced
 
 SCRIPT = Path(__file__).parents[2] / "templates/node/install-hook.sh"
 NAME = "/usr/local/lib/phoenix-harden/namespace"
@@ -20,15 +21,19 @@ def sha256(text):
 
 class Node:
     def __init__(self, folder):
-        self.root, self.run = folder / "root", folder / "run"
+        self.root, self.run, self.fake = folder / "root", folder / "run", folder / "fake"
         self.root.mkdir()
+        self.fake.mkdir()
         self.file = self.root / NAME[1:]
 
     def install(self, text=NEW, sent=None):
         return subprocess.run(
             ["sh", "-c", SCRIPT.read_text(), "install-hook", NAME, self.run, sha256(text)],
             input=base64.encodebytes((text if sent is None else sent).encode()),
-            env={"PATH": os.environ["PATH"], "PHOENIX_ROOT": str(self.root)},
+            env={
+                "PATH": f"{self.fake}:{os.environ['PATH']}",
+                "PHOENIX_ROOT": str(self.root),
+            },
             capture_output=True,
             timeout=30,
         )
@@ -71,6 +76,20 @@ def test_an_older_one_is_replaced_and_kept_under_its_hash(node):
     assert node.file.read_text() == NEW
     assert node.journal[2]["before"] == sha256("the old one\n")
     assert (node.run / "files" / sha256("the old one\n")).read_text() == "the old one\n"
+
+
+def test_each_step_is_on_disk_before_the_next_one(node):
+    node.install("old\n")
+    synced = Synced(node.fake, node.file)
+    assert node.install("new\n").returncode == 0
+    assert synced.calls == [
+        (sha256("old\n"), "old"),
+        ("journal.jsonl", "old"),
+        ("namespace.new", "old"),
+        ("phoenix-harden", "new"),
+        ("lib", "new"),
+        ("journal.jsonl", "new"),
+    ]
 
 
 def test_a_text_that_is_cut_short_changes_nothing(node):

@@ -1,12 +1,14 @@
 """The script that installs a profile, against a fake root and a fake parser."""
 
 import base64
+import hashlib
 import json
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
+from synced import Synced
 
 SCRIPT = Path(__file__).parents[2] / "templates/node/install-profile.sh"
 NEW = "profile lxc-a { file, }\n"
@@ -103,6 +105,49 @@ def test_the_before_image_of_a_profile_is_kept_under_its_hash(node):
     node.file.write_text("the old one\n")
     node.install()
     assert [path.read_text() for path in (node.run / "files").iterdir()] == ["the old one\n"]
+
+
+def test_each_step_is_on_disk_before_the_next_one(node):
+    node.file.write_text("old\n")
+    synced = Synced(node.fake, node.file)
+    assert node.install("new\n").returncode == 0
+    assert synced.calls == [
+        (hashlib.sha256(b"old\n").hexdigest(), "old"),
+        ("journal.jsonl", "old"),
+        ("lxc-a.dpkg-new", "old"),
+        ("apparmor.d", "new"),
+        ("journal.jsonl", "new"),
+    ]
+
+
+def test_the_way_back_is_on_disk_before_the_journal_says_so(node):
+    node.file.write_text("old\n")
+    synced = Synced(node.fake, node.file)
+    assert node.install("refused\n").returncode == 1
+    assert synced.calls[-3:] == [
+        ("lxc-a.dpkg-new", "refused"),
+        ("apparmor.d", "old"),
+        ("journal.jsonl", "old"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("what", "said", "events"),
+    [
+        (hashlib.sha256(b"old\n").hexdigest(), "cannot keep a copy in ", None),
+        ("lxc-a.dpkg-new", "lxc-a; nothing was changed", ["intent", "restored"]),
+        ("apparmor.d", "reach the disk; the old state is back", ["intent", "restored"]),
+    ],
+    ids=["the-copy", "the-new-file", "the-rename"],
+)
+def test_what_does_not_reach_the_disk_leaves_the_old_state(node, what, said, events):
+    node.file.write_text("old\n")
+    Synced(node.fake, node.file).fails_for(what)
+    done = node.install("new\n")
+    assert (done.returncode, node.file.read_text()) == (1, "old\n")
+    assert said in done.stderr.decode()
+    assert (node.events if events else (node.run / "journal.jsonl").exists()) == (events or False)
+    assert list(node.file.parent.iterdir()) == [node.file]
 
 
 def test_no_profile_is_ever_removed_from_the_kernel():

@@ -1,4 +1,4 @@
-"""The packages script against a guest with a dpkg database in a file, and a fake apt."""
+"""packages.sh against a guest with a dpkg database in a file, and a fake apt."""
 
 import json
 import os
@@ -13,10 +13,12 @@ LXC_ATTACH = """
 while [ "$1" != -- ]; do shift; done
 shift
 echo "$*" >>"$FAKE/calls"
-case $1 in
-dpkg-query) cat "$FAKE/dpkg" ;;
-apk) [ "$2" = add ] && echo fuse-overlayfs >>"$FAKE/apk" || cat "$FAKE/apk" ;;
-apt-get)
+case "$1 $2" in
+dpkg-query*) cat "$FAKE/dpkg" ;;
+'apk info') cat "$FAKE/apk" ;;
+'apk add') echo fuse-overlayfs >>"$FAKE/apk" ;;
+'apk del') : >"$FAKE/apk" ;;
+apt-get*)
     case "$*" in
     *install*)
         [ -e "$FAKE/locked" ] && rm "$FAKE/locked" && echo 'E: Could not get lock' && exit 100
@@ -27,11 +29,15 @@ apt-get)
     *update*) exit 100 ;;
     esac
     ;;
+'dpkg --purge') [ -e "$FAKE/needed" ] && echo 'dpkg: dependency problems' || : >"$FAKE/dpkg" ;;
+sh*) cat "$FAKE/held" 2>/dev/null ;;
 esac
 """
 
 
 class Guest:
+    """A guest that lacks fuse-overlayfs."""
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "lxc-attach").write_text(f"#!/bin/sh\n{LXC_ATTACH}")
@@ -40,9 +46,15 @@ class Guest:
         (folder / "apk").write_text("docker\n")
 
     def install(self, *packages: str, run: str = "r1", manager: str = "apt"):
+        return self.sh("install", "910", run, manager, *packages)
+
+    def remove(self, *packages: str, run: str = "r1", manager: str = "apt"):
+        return self.sh("remove", "910", run, manager, *packages)
+
+    def sh(self, *arguments: str):
         tools = {"PHOENIX_ROOT": str(self.folder), "PHOENIX_PATH": str(self.folder)}
         return subprocess.run(
-            ["sh", "-s", "910", run, manager, *packages],
+            ["sh", "-s", *arguments],
             input=SCRIPT.read_text(),
             env={**os.environ, **tools, "FAKE": str(self.folder), "PHOENIX_PATIENCE": "0"},
             capture_output=True,
@@ -54,12 +66,14 @@ class Guest:
     def calls(self) -> str:
         return (self.folder / "calls").read_text()
 
-    @property
-    def journal(self) -> list[tuple[str, str]]:
+    def journal(self, key: str) -> list[tuple[str, str]]:
+        """Its events, each with the packages that it names under this key."""
         path = self.folder / "var/lib/phoenix-harden/runs/r1/journal.jsonl"
+        if not path.exists():
+            return []
         entries = [json.loads(line) for line in path.read_text().splitlines()]
         assert all(entry["ctid"] == 910 for entry in entries)
-        return [(entry["event"], entry["packages"]) for entry in entries]
+        return [(entry["event"], entry[key]) for entry in entries]
 
 
 @pytest.fixture
@@ -67,10 +81,18 @@ def guest(tmp_path):
     return Guest(tmp_path)
 
 
+@pytest.fixture
+def equipped(guest):
+    """A guest that has what a run brought."""
+    (guest.folder / "dpkg").write_text("ii  docker.io\nii  fuse-overlayfs\nii  libfuse3-4:amd64\n")
+    (guest.folder / "apk").write_text("docker\nfuse-overlayfs\n")
+    return guest
+
+
 def test_what_is_missing_comes_in_and_the_journal_names_its_dependencies_too(guest):
     done = guest.install("docker.io", "libc6", "fuse-overlayfs")
     assert (done.returncode, done.stderr) == (0, "")
-    assert guest.journal == [
+    assert guest.journal("packages") == [
         ("intent", "fuse-overlayfs"),
         ("done", "fuse-overlayfs libfuse3-4:amd64"),
     ]
@@ -100,15 +122,53 @@ def test_what_the_guest_does_not_have_afterwards_is_a_failure_whatever_apt_retur
     assert done.returncode == 1
     assert "E: Unable to locate package" in done.stdout
     assert done.stdout.endswith("CT 910: not installed: fuse-overlayfs\n")
-    assert guest.journal == [("intent", "fuse-overlayfs"), ("failed", "")]
+    assert guest.journal("packages") == [("intent", "fuse-overlayfs"), ("failed", "")]
 
 
-def test_alpine_has_apk(guest):
+def test_alpine_installs_by_apk(guest):
     assert guest.install("fuse-overlayfs", manager="apk").returncode == 0
     assert "apk add --no-cache fuse-overlayfs\n" in guest.calls
-    assert guest.journal[-1] == ("done", "fuse-overlayfs")
+    assert guest.journal("packages")[-1] == ("done", "fuse-overlayfs")
 
 
 def test_without_a_run_nothing_is_written_down(guest):
     assert guest.install("fuse-overlayfs", run="-").returncode == 0
     assert not (guest.folder / "var/lib/phoenix-harden/runs").exists()
+
+
+def test_all_that_the_run_brought_goes_in_one_command(equipped):
+    done = equipped.remove("fuse-overlayfs", "libfuse3-4:amd64")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "CT 910: removed: fuse-overlayfs libfuse3-4:amd64\n"
+    assert "dpkg --purge fuse-overlayfs libfuse3-4:amd64\n" in equipped.calls
+    both = "fuse-overlayfs libfuse3-4:amd64"
+    assert equipped.journal("removed") == [("intent", both), ("done", both)]
+
+
+def test_alpine_removes_by_apk(equipped):
+    assert equipped.remove("fuse-overlayfs", manager="apk").returncode == 0
+    assert "apk del fuse-overlayfs\n" in equipped.calls
+
+
+def test_what_is_gone_already_is_nothing_to_do(equipped):
+    done = equipped.remove("fuse3")
+    assert (done.returncode, done.stdout, equipped.journal("removed")) == (0, "", [])
+
+
+def test_fuse_overlayfs_stays_while_docker_keeps_something_with_it(equipped):
+    (equipped.folder / "held").write_text("Docker runs on fuse-overlayfs\n3 layers are there\n")
+    done = equipped.remove("fuse-overlayfs")
+    assert done.returncode == 0
+    assert done.stdout == (
+        "CT 910: fuse-overlayfs stays: Docker runs on fuse-overlayfs, 3 layers are there\n"
+    )
+    assert "--purge" not in equipped.calls
+
+
+def test_what_another_package_needs_stays_and_says_why(equipped):
+    (equipped.folder / "needed").touch()
+    done = equipped.remove("libfuse3-4:amd64")
+    assert done.returncode == 0
+    assert "dpkg: dependency problems" in done.stdout
+    assert done.stdout.endswith("CT 910: libfuse3-4:amd64 stays: something needs it, see above\n")
+    assert equipped.journal("removed")[-1] == ("failed", "libfuse3-4:amd64")

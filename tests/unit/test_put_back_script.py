@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from synced import Synced
 
 SCRIPT = Path(__file__).parents[2] / "templates/node/put-back.sh"
 NAME = "lxc-docker-nested"
@@ -149,6 +150,25 @@ def test_an_old_profile_is_replaced_and_never_removed_first(node):
     assert node.put_back(PROFILE, "ours", before="theirs").returncode == 0
     assert file.read_text() == "theirs"
     assert node.calls == [f"apparmor_parser -r {NAME}"]
+
+
+def test_each_step_is_on_disk_before_the_next_one(node):
+    synced = Synced(node.fake, node.has(PROFILE, "ours"))
+    assert node.put_back(PROFILE, "ours", before="theirs").returncode == 0
+    assert synced.calls == [
+        (sha("ours"), "ours"),
+        ("journal.jsonl", "ours"),
+        (f"{NAME}.dpkg-new", "ours"),
+        ("apparmor.d", "theirs"),
+        ("journal.jsonl", "theirs"),
+    ]
+
+
+@pytest.mark.parametrize(("path", "folder"), [(PROFILE, "apparmor.d"), (HOOK, "lib")])
+def test_a_removal_is_on_disk_before_the_journal_says_so(node, path, folder):
+    synced = Synced(node.fake, node.has(path, "ours"))
+    assert node.put_back(path, "ours").returncode == 0
+    assert synced.calls[-2:] == [(folder, ""), ("journal.jsonl", "")]
 
 
 def test_an_old_text_that_does_not_load_is_back_and_said(node):

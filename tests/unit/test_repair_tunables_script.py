@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from synced import Synced
 
 SCRIPT = Path(__file__).parents[2] / "templates/node/repair-tunables.sh"
 OLD, NEW = "broken\n", "sound\n"
@@ -105,6 +106,37 @@ def test_the_original_is_kept_under_its_hash_for_root_alone(node):
     assert (kept.read_text(), kept.stat().st_mode & 0o777) == (OLD, 0o600)
     assert node.journal[0]["before"] == kept.name == hashlib.sha256(OLD.encode()).hexdigest()
     assert node.journal[1]["after"] == hashlib.sha256(NEW.encode()).hexdigest()
+
+
+def test_each_step_is_on_disk_before_the_next_one(node):
+    synced = Synced(node.fake, node.home)
+    assert node.repair().returncode == 0
+    assert synced.calls == [
+        (hashlib.sha256(OLD.encode()).hexdigest(), "broken"),
+        ("journal.jsonl", "broken"),
+        ("home.dpkg-new", "broken"),
+        ("tunables", "sound"),
+        ("journal.jsonl", "sound"),
+    ]
+
+
+def test_the_way_back_is_on_disk_before_the_journal_says_so(node):
+    synced = Synced(node.fake, node.home)
+    node.repair("still broken\n")
+    assert synced.calls[-3:] == [
+        ("home.dpkg-new", "still broken"),
+        ("tunables", "broken"),
+        ("journal.jsonl", "broken"),
+    ]
+
+
+def test_without_a_copy_on_disk_nothing_is_changed(node):
+    Synced(node.fake, node.home).fails_for(hashlib.sha256(OLD.encode()).hexdigest())
+    done = node.repair()
+    assert done.returncode == 1
+    assert b"cannot keep a copy in " in done.stderr
+    assert node.untouched()
+    assert node.events == []
 
 
 def test_a_repair_that_does_not_compile_is_taken_back(node):

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from phoenix.changes import ContainerChange, NodePlan
 from phoenix.config import parse_fleet
 from phoenix.docker import ObservedDocker
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.ours import Ours
-from phoenix.plan import ContainerChange, NodePlan
 from phoenix.profile_plan import HookChange
 from phoenix.pve_conf import PveConf
 from phoenix.report import (

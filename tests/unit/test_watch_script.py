@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from synced import Synced
 
 NODE = Path(__file__).parents[2] / "templates/node"
 WANTED = "var/lib/phoenix-harden/wanted"
@@ -165,6 +166,24 @@ def test_the_before_image_is_kept_under_its_hash_and_systemd_not_told_of_labels(
     old = sha256(b"old\n").hexdigest()
     assert (node.run / "files" / old).read_text() == "old\n"
     assert not (node.fake / "calls").exists()
+
+
+def test_each_step_is_on_disk_before_the_next_one(node):
+    (node.root / WANTED).write_text("old\n")
+    synced = Synced(node.fake, node.root / WANTED)
+    assert node.install("keep", {f"/{WANTED}": "new\n"}).returncode == 0
+    assert node.install("keep", {f"/{WANTED}": None}).returncode == 0
+    assert synced.calls == [
+        ("wanted.phoenix-new", "old"),
+        (sha256(b"old\n").hexdigest(), "old"),
+        ("journal.jsonl", "old"),
+        ("phoenix-harden", "new"),
+        ("journal.jsonl", "new"),
+        (sha256(b"new\n").hexdigest(), "new"),
+        ("journal.jsonl", "new"),
+        ("phoenix-harden", ""),
+        ("journal.jsonl", ""),
+    ]
 
 
 def test_removal_stops_the_timer_first_and_leaves_nothing(node):

@@ -69,6 +69,23 @@ def test_the_new_conf_replaces_the_one_that_was_read(node):
     assert node.conf.stat().st_mode & 0o777 == 0o640
 
 
+def test_the_new_conf_is_on_disk_before_it_takes_the_place_of_the_old_one(node):
+    # its PATH is its own: a function stands in for the tool
+    sync = 'sync() { echo "${1##*/}"; cat "$PHOENIX_ROOT/etc/pve/lxc/910.conf"; }; . "$0"'
+    done = subprocess.run(
+        ["sh", "-c", sync, SCRIPT, "910", sha256(OLD), sha256(NEW)],
+        env={**os.environ, "PHOENIX_ROOT": str(node.root)},
+        input=b64encode(NEW),
+        capture_output=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    name, _, then = done.stdout.partition(b"\n")
+    assert name.startswith(b"910.conf.tmp.")
+    assert then == OLD
+    assert node.conf.read_bytes() == NEW
+
+
 @pytest.mark.parametrize(
     "new",
     [
