@@ -50,10 +50,12 @@ class KeptFiles(FactBase[Kept]):
     kept 5f70bf18... features:%20nesting=1%0A
     staged 910 conf features:%20nesting=1,keyctl=1%0A
     now /etc/apparmor.d/lxc-docker-nested none
+    left /etc/apparmor.d/lxc-docker-nested
     ```
 
     becomes `Kept(files={"5f70bf18...": "features: nesting=1\\n"}, staged={910: {"conf":
-    "features: nesting=1,keyctl=1\\n"}}, now={"/etc/apparmor.d/lxc-docker-nested": None})`.
+    "features: nesting=1,keyctl=1\\n"}}, now={"/etc/apparmor.d/lxc-docker-nested": None},
+    left=("/etc/apparmor.d/lxc-docker-nested",))`.
     """
 
     @override

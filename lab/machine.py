@@ -121,6 +121,16 @@ class Machine:
             qemu.human(f"loadvm {tag}")
             qemu.command("cont")
 
+    def reset_power(self) -> None:
+        """Boot the running machine anew; what its kernel had not yet written to disk is lost."""
+        with monitor(self.folder / "qmp.sock", timeout=120) as qemu:
+            qemu.command("stop")
+            qemu.command("system_reset")
+            # done by QEMU's main loop, after it has answered
+            while qemu.command("query-status")["status"] != "prelaunch":
+                time.sleep(0.05)
+            qemu.command("cont")
+
     def forget(self, tag: str) -> None:
         """Remove a saved state."""
         with monitor(self.folder / "qmp.sock", timeout=120) as qemu:

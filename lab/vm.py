@@ -72,6 +72,14 @@ class Lab:
             self._set_clock(machine, target)
         return target
 
+    def power_cut(self) -> None:
+        """Take the running node's power and give it back; return when all that starts has."""
+        with cache.locked(self.folder / "lock", "another command on this lab"):
+            machine, target = Machine(self.folder, Path()), self.target()
+            machine.reset_power()
+            self._wait_booted(machine, target)
+            self._set_clock(machine, target)
+
     def forget(self, tag: str) -> None:
         """Remove a saved state, to have its space back."""
         with cache.locked(self.folder / "lock", "another command on this lab"):
@@ -133,10 +141,7 @@ class Lab:
         )
         self.instance.write(state)
         try:
-            with step(f"booting the node ({chosen})"):
-                target.wait(BOOT_TIMEOUT, machine.check_alive)
-            with step("starting its containers"):
-                target.run("/usr/lib/phoenix-lab/wait-settled", timeout=SETTLE_TIMEOUT)
+            self._wait_booted(machine, target, f" ({chosen})")
             with step("saving the state clean"):
                 target.learn_host_key()
                 target.run("sync")
@@ -148,6 +153,12 @@ class Lab:
         self.instance.write(state)
         say(f"up ({chosen}, SSH on port {target.port})")
         return target
+
+    def _wait_booted(self, machine: Machine, target: SshTarget, note: str = "") -> None:
+        with step(f"booting the node{note}"):
+            target.wait(BOOT_TIMEOUT, machine.check_alive)
+        with step("starting its containers"):
+            target.run("/usr/lib/phoenix-lab/wait-settled", timeout=SETTLE_TIMEOUT)
 
     def _set_clock(self, machine: Machine, target: SshTarget) -> None:
         """A loaded state has the time of its saving."""

@@ -61,7 +61,8 @@ class WatchChange:
 class PutBack:
     """A file of the node that goes back: its text now and as it shall be, None for none.
 
-    `digest`: SHA-256 of what is there now.
+    `digest`: SHA-256 of what is there now. Both texts are the same where only a new file goes that
+    a run which was cut short left beside it.
     """
 
     path: str

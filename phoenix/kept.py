@@ -42,12 +42,14 @@ class ObservedRuns:
 class Kept:
     """What a run kept (`files`: digest to text) and staged (CTID to file to text).
 
-    `now`: what is at the asked-for paths of the node, None where there is nothing.
+    `now`: what is at the asked-for paths of the node, None where there is nothing; `left`: those
+    beside which lies a new file that was never put in place, as a run that was cut short leaves it.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
     staged: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     now: Mapping[str, str | None] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
@@ -75,6 +77,7 @@ def parse_kept(lines: list[str]) -> Kept:
     files: dict[str, str] = {}
     staged: dict[int, dict[str, str]] = {}
     now: dict[str, str | None] = {}
+    left: list[str] = []
     for line in lines:
         match line.split(" "):
             case ["kept", digest, *text]:
@@ -85,7 +88,9 @@ def parse_kept(lines: list[str]) -> Kept:
                 now[path] = None
             case ["now", path, _, *text]:
                 now[path] = _text("".join(text))
-    return Kept(files, staged, now)
+            case ["left", path]:
+                left.append(path)
+    return Kept(files, staged, now, tuple(left))
 
 
 def _text(encoded: str) -> str:

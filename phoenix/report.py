@@ -62,6 +62,8 @@ def plan_lines(plan: NodePlan, backups: Mapping[int, str] | None = None) -> Iter
         yield f"{plan.node}: CT {one.ctid}: packages to remove: {', '.join(one.packages)}"
     for file in plan.files:
         how = "is taken away" if file.after is None else "goes back to what it was"
+        if file.before == file.after:
+            how = "is as it was; what was to replace it still lies beside it and goes"
         yield f"{plan.node}: {file.path} {how}"
 
 

@@ -210,7 +210,8 @@ def _file(
     now = node.kept.now.get(thing.path)
     found = digest(now)
     if found == change.before:
-        return None
+        # nothing but what a cut left beside it
+        return PutBack(thing.path, now, now, found) if thing.path in node.kept.left else None
     problem = _in_the_way(change, run, found, node)
     if problem is None and found != change.after and not options.force:
         problem = (

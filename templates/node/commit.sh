@@ -345,10 +345,19 @@ settle() { # take up what was cut short, with what that may have left: a line, a
     [ "$last" != back ] || back
     if [ "$(digest)" = "$before" ]; then
         # it never came to the swap, or to one that changes the conf
-        if [ -f "$staged/restart" ] && ! running; then restart; fi
+        up=0
+        # it ran before: stopped for its restart, or by a reboot that does not start it
+        if [ -f "$staged/restart" ] && ! running; then
+            check 'starts again' restart
+            up=$?
+        fi
         if [ -n "$daemon" ]; then undo_daemon; fi
         journal restored file "$name" after "$before"
         say 'settled: nothing had been changed'
+        if [ "$up" != 0 ]; then
+            say "it ran before and does not start: pct start $ct --debug"
+            exit 3
+        fi
         exit 0
     fi
     if [ "$last" = started ] && running; then restarted=yes; fi

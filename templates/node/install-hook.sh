@@ -38,9 +38,9 @@ fi
 journal "\"event\":\"intent\",\"before\":\"$before\",\"after\":\"$after\"" ||
     fail "cannot write $run/journal.jsonl; nothing was changed"
 
-if ! install -d -m 0755 "${file%/*}" || ! install -m 0755 "$new" "$file.new" ||
-    ! sync "$file.new" || ! mv -f "$file.new" "$file"; then
-    rm -f "$file.new"
+if ! install -d -m 0755 "${file%/*}" || ! install -m 0755 "$new" "$file.phoenix-new" ||
+    ! sync "$file.phoenix-new" || ! mv -f "$file.phoenix-new" "$file"; then
+    rm -f "$file.phoenix-new"
     journal "\"event\":\"restored\",\"after\":\"$before\""
     fail 'cannot be written; nothing was changed'
 fi

@@ -5,6 +5,7 @@
 #   kept 5f70bf18… features:%20nesting=1%0A       a before-image under its digest
 #   staged 910 conf features:%20nesting=1%0A      a file of RUN/910
 #   now /etc/apparmor.d/lxc-docker-nested 77ab… abi%20<abi/4.0>,%0A      without both: not there
+#   left /etc/apparmor.d/lxc-docker-nested        beside it lies a new one that was never put in place
 root=${PHOENIX_ROOT:-}
 run=$root/var/lib/phoenix-harden/runs/$1
 shift
@@ -24,5 +25,6 @@ for path; do
     else
         echo "now $path none"
     fi
+    if [ -e "$root$path.dpkg-new" ] || [ -e "$root$path.phoenix-new" ]; then echo "left $path"; fi
 done
 exit 0

@@ -53,7 +53,7 @@ remove() {
     elif is_unit; then
         systemctl -q disable --now "$name" 2>/dev/null
     fi
-    rm -f "$file" "$file.dpkg-new"
+    rm -f "$file"
     # a folder of our own goes with the last file in it
     case $path in */phoenix-harden/*) rmdir "${file%/*}" 2>/dev/null ;; esac
     return 0
@@ -89,6 +89,8 @@ switch_on() {
     fi
 }
 
+# a new one that a cut left beside it, never put in place
+rm -f "$file.dpkg-new" "$file.phoenix-new"
 [ "$(digest)" != "$before" ] || exit 0
 [ "$(digest)" = "$planned" ] || fail 'somebody changed it since this was planned: run it again'
 if [ "$before" = none ] && found=$(users) && [ -n "$found" ]; then

@@ -91,3 +91,13 @@ def test_every_byte_of_what_a_run_kept_and_staged_arrives(root):
     assert kept.files == {digest: text}
     assert kept.staged == {910: {"conf": text, "docker": ""}}
     assert kept.now == {"/etc/apparmor.d/lxc-a": text, "/etc/apparmor.d/lxc-b": None}
+
+
+def test_a_new_file_that_never_came_into_its_place_is_told(root):
+    has(root, "/etc/apparmor.d/lxc-a.dpkg-new", b"")
+    has(root, "/etc/apparmor.d/lxc-b", b"b")
+    has(root, "/etc/systemd/system/c.timer.phoenix-new", b"c")
+    paths = ("/etc/apparmor.d/lxc-a", "/etc/apparmor.d/lxc-b", "/etc/systemd/system/c.timer")
+    kept = parse_kept(ask(root, "kept.sh", RUN, *paths))
+    assert kept.now == {paths[0]: None, paths[1]: "b", paths[2]: None}
+    assert kept.left == (paths[0], paths[2])

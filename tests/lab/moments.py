@@ -2,8 +2,9 @@
 
 A run calls sync(1) whenever something must be on disk: before-images, every line of a journal,
 what is staged. A wrapper in front of it stops the run right after each of those calls, so that the
-VM can be saved there; and a saved state can be gone on from in two ways: the operator is gone and
-the node finishes what it does, or everything that the run does on the node dies as well.
+VM can be saved there; and a saved state can be gone on from in three ways: the operator is gone
+and the node finishes what it does, or everything that the run does on the node dies as well, or
+the node loses its power and with it whatever no sync has brought to the disk.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ class Moment:
     synced: str
 
 
-def moments(node, deploy="harden", **data):
-    """Run a deploy to its end and give the moments of it, in order."""
+def moments(node, deploy="harden", tag="moment", **data):
+    """Run a deploy to its end and give the moments of it, in order; `tag` begins their names."""
     node.ssh(
         "mkdir -p /run/lab && mkfifo /run/lab/at /run/lab/go && "
         "cat >/usr/local/bin/sync && chmod 755 /usr/local/bin/sync",
@@ -73,7 +74,7 @@ def moments(node, deploy="harden", **data):
         while (line := node.ssh("cat /run/lab/at", timeout=600).stdout) != "end\n":
             parent, wrapper, synced = line.strip().split(" ", 2)
             node.ssh(f"echo {parent} {wrapper} >/run/lab/waiting")
-            found.append(Moment(f"moment{len(found)}", synced))
+            found.append(Moment(f"{tag}{len(found)}", synced))
             Lab(REPO).save(found[-1].tag)
             node.ssh("echo >/run/lab/go")
         reader.join()
@@ -87,6 +88,14 @@ def at(node, moment, *, node_dies):
     Lab(REPO).load(moment.tag)
     node.ssh(KILL if node_dies else LEAVE, check=False, timeout=600)
     yield node
+
+
+def cut(node, moment):
+    """Be back in that moment and take the node's power: it boots, with what is on its disk."""
+    Lab(REPO).load(moment.tag)
+    Lab(REPO).power_cut()
+    # the wrapper is there still, and stops nobody: /run is empty
+    assert node.ssh("ls -d /run/lab", check=False).returncode != 0
 
 
 def _read_to_the_end(run, said, node):

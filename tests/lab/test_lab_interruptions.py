@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from moments import at, moments
+from moments import at, cut, moments
 from on_node import ENFORCED, REPO, conf, hello, pyinfra, standing
 
 from lab.vm import Lab
@@ -78,6 +78,40 @@ def test_a_commit_that_outlived_its_operator_is_rolled_back(run):
     node, before, _, found = run
     with at(node, named(found, "journal.jsonl", 2), node_dies=False):
         rolled_back(node, before)
+
+
+def test_a_node_that_lost_its_power_before_the_proof_is_rolled_back(run):
+    node, before, _, found = run
+    cut(node, named(found, "journal.jsonl", 3))
+    rolled_back(node, before)
+
+
+@pytest.fixture
+def run_without_onboot(lab):
+    """Another such run; the container runs, and a boot of the node does not start it."""
+    lab.reset()
+    lab.ssh(f"pct set {CTID} --onboot 0")
+    before = standing(lab)
+    found = moments(lab, tag="unbooted", only=CTID)
+    yield lab, before, found
+    for moment in found:
+        Lab(REPO).forget(moment.tag)
+
+
+@pytest.mark.long
+def test_a_container_that_the_boot_does_not_start_runs_again_once_rolled_back(run_without_onboot):
+    node, before, found = run_without_onboot
+    cut(node, named(found, "journal.jsonl", 3))
+    assert f"{CTID} " not in node.ssh("lxc-ls --running -1").stdout.replace("\n", " ")
+    rolled_back(node, before)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [0, 2], ids=["profile-half-installed", "before-the-swap"])
+def test_a_node_that_lost_its_power_earlier_is_hardened_by_the_next_run(run, number):
+    node, _, wanted, found = run
+    cut(node, named(found, "journal.jsonl", number))
+    hardened(node, wanted)
 
 
 @pytest.mark.long

@@ -392,6 +392,24 @@ def test_a_commit_that_never_came_to_its_swap_is_settled_without_a_restart(node)
     assert node.events == ["intent", "restored"]
 
 
+def test_one_that_was_stopped_before_its_swap_is_started_when_it_is_settled(node):
+    node.was_cut_short("intent", conf=OLD, state="stopped")
+    done = node.commit("settle")
+    assert (done.returncode, node.restarts) == (0, 1)
+    assert "CT 910: ok starts again" in done.stdout
+    assert node.events == ["intent", "restored"]
+
+
+def test_one_that_does_not_start_again_when_it_is_settled_is_told(node):
+    conf = OLD + "# boots-not\n"
+    node.stage(before=sha256(conf))
+    node.was_cut_short("intent", conf=conf, state="stopped")
+    done = node.commit("settle")
+    assert done.returncode == 3
+    assert done.stdout.endswith("it ran before and does not start: pct start 910 --debug\n")
+    assert node.events == ["intent", "restored"]
+
+
 def test_a_swap_that_was_not_proven_is_proven_when_it_is_settled(node):
     node.was_cut_short("intent", conf=NEW)
     done = node.commit("settle")

@@ -85,7 +85,7 @@ def test_each_step_is_on_disk_before_the_next_one(node):
     assert synced.calls == [
         (sha256("old\n"), "old"),
         ("journal.jsonl", "old"),
-        ("namespace.new", "old"),
+        ("namespace.phoenix-new", "old"),
         ("phoenix-harden", "new"),
         ("lib", "new"),
         ("journal.jsonl", "new"),

@@ -239,6 +239,16 @@ def test_what_another_rollback_has_put_back_already_is_nothing_to_do(node):
     assert (done.returncode, done.stdout, node.events) == (0, "", [])
 
 
+@pytest.mark.parametrize("left", [f"{PROFILE}.dpkg-new", "/etc/systemd/system/a.timer.phoenix-new"])
+def test_what_a_cut_left_beside_the_file_goes(node, left):
+    left = node.has(left, "half of it")
+    path = f"/{left.relative_to(node.root)}".rpartition(".")[0]
+    node.has(path, "theirs")
+    done = node.put_back(path, "theirs", before="theirs")
+    assert (done.returncode, done.stdout, node.events) == (0, "", [])
+    assert not left.exists()
+
+
 def test_an_image_that_is_not_whole_changes_nothing(node):
     file = node.has(HOME, "repaired")
     (node.undone / "files" / sha("old")).write_text("ol")

@@ -44,6 +44,7 @@ def plan(
     runs=None,
     run="r1",
     on_disk="p",
+    left=(),
     loaded=(),
     ct=None,
     pct=None,
@@ -56,6 +57,7 @@ def plan(
         files={sha(OLD): OLD, sha("old p"): "old p", sha(THEIRS): THEIRS},
         staged={910: {"conf": NEW, "docker": ""}},
         now={PROFILE: on_disk},
+        left=left,
     )
     node = Node(
         runs or [journal()],
@@ -79,6 +81,14 @@ def test_the_conf_goes_back_byte_for_byte_and_the_profile_goes():
 
 def test_undoing_twice_is_nothing():
     assert plan(now=OLD, on_disk=None).empty
+
+
+@pytest.mark.parametrize("text", [None, "old p"])
+def test_of_a_profile_that_is_as_it_was_only_what_a_cut_left_beside_it_goes(text):
+    runs = [journal(profile=sha(text) if text else NONE)]
+    (file,) = plan(now=OLD, on_disk=text, left=(PROFILE,), runs=runs).files
+    assert (file.path, file.before, file.after) == (PROFILE, text, text)
+    assert plan(now=OLD, on_disk=text, runs=runs).empty
 
 
 def test_a_profile_that_was_there_before_gets_its_old_text():
