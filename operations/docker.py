@@ -97,6 +97,7 @@ def no_packages(ctid: int, packages: Collection[str], manager: str, run: str) ->
     try:
         if manager not in ("apt", "apk"):
             raise ValueError(f"{manager!r} is neither apt nor apk")
+        check_ctid(ctid)
         names = _names(packages)
         check_run_id(run)
     except ValueError as error:

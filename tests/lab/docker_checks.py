@@ -47,18 +47,18 @@ def main() -> int:
         print(f"{CHECKS} is not here: there is nothing to run", file=sys.stderr)
         return 2
     Lab(CHECKOUT).up()
-    rows, bad = [], []
+    rows, code = [], 0
     for profile in PROFILES:
         for driver in DRIVERS:
             node = Node(Lab(CHECKOUT).reset())
             for row, wrong in round_of(node, profile, driver):
                 rows.append(row)
-                bad += [f"{profile}, {driver}: {line}" for line in wrong]
                 print(" ".join(row), flush=True)
+                for line in wrong:
+                    print(f"{profile}, {driver}: {line}", file=sys.stderr)
+                    code = 1
     output.write_text(head(node) + "".join(f"| {' | '.join(row)} |\n" for row in rows))
-    for line in bad:
-        print(line, file=sys.stderr)
-    return 1 if bad else 0
+    return code
 
 
 def round_of(node: Node, profile: str, driver: str) -> list[tuple[list[str], list[str]]]:
