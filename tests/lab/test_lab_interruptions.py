@@ -70,7 +70,8 @@ def test_a_node_that_died_before_the_proof_is_rolled_back(run):
 
 def test_a_profile_whose_installation_was_cut_short_is_rolled_back(run):
     node, before, _, found = run
-    with at(node, named(found, "journal.jsonl", 0), node_dies=True):
+    # the new file is there, beside its place
+    with at(node, named(found, ".dpkg-new"), node_dies=True):
         rolled_back(node, before)
 
 
