@@ -69,6 +69,7 @@ def audit() -> None:
                 host
                 for host, found in findings.items()
                 if run.plans[host].tunables
+                or run.plans[host].site_tunables
                 or run.plans[host].hook
                 or run.plans[host].problems
                 or not all(f.ok for f in found)

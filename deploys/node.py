@@ -10,7 +10,7 @@ from operations.watch import watch
 
 
 def prepare(run: Survey) -> None:
-    """Repair the tunables, install the script for namespaces, install and load the profiles.
+    """Install what containers are confined by: tunables, the script for namespaces, profiles.
 
     Nothing where all is right.
     """
@@ -18,6 +18,14 @@ def prepare(run: Survey) -> None:
         run.step(
             apparmor.tunables,
             name="AppArmor tunables",
+            run=run.id,
+            observed=run.node_apparmor,
+        )
+    if run.plan.site_tunables:
+        run.step(
+            apparmor.site_tunables,
+            name="Tunables of the site",
+            tunables=run.fleet.tunables,
             run=run.id,
             observed=run.node_apparmor,
         )

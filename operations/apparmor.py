@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import encodebytes
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
 from pyinfra import host
@@ -13,20 +13,23 @@ from pyinfra.api import OperationValueError, QuoteString, StringCommand, operati
 from facts.apparmor import AppArmor
 from operations.diff import show_diff
 from operations.transaction import RUNS
-from phoenix.apparmor import PROFILE_NAME, ObservedAppArmor
+from phoenix.apparmor import PROFILE_NAME, TUNABLES_HOME, TUNABLES_SITE, ObservedAppArmor
+from phoenix.daemon_json import digest
+from phoenix.fleet_values import variable, variable_value
 from phoenix.journal import check_run_id
 from phoenix.profile_plan import HOOK_TEMPLATE
+from phoenix.site_tunables import plan_site_tunables
 from phoenix.tunables_plan import plan_tunables
 from phoenix.wish import HOOK
 
 NODE = Path(__file__).parents[1] / "templates/node"
 SCRIPT = NODE / "install-profile.sh"
-REPAIR = NODE / "repair-tunables.sh"
+TUNABLES = NODE / "install-tunables.sh"
 INSTALL = NODE / "install-hook.sh"
 HOOK_SCRIPT = NODE / HOOK_TEMPLATE
 
 #: Seconds for compiling a node's hundred profile files twice.
-REPAIR_TIMEOUT = 900
+TUNABLES_TIMEOUT = 900
 
 
 @operation()
@@ -51,16 +54,65 @@ def tunables(
     if change is None:
         host.noop("the tunables compile")
         return
-    show_diff("/etc/apparmor.d/tunables/home", change.before, change.after)
-    yield StringCommand(
+    yield _install_tunables(TUNABLES_HOME, run, change.before, change.after)
+
+
+@operation()
+def site_tunables(
+    tunables: Mapping[str, Sequence[str]], run: str, observed: ObservedAppArmor | None = None
+) -> Generator[StringCommand, None, None]:
+    """Have these AppArmor variables set on the node, in a file of our own, and no others there.
+
+    + tunables: name to values; without any the file goes
+    + run: id of the run that keeps the before-image
+    + observed: what the node has, if already asked
+
+    Proven by compiling every profile file before and after; otherwise the old text is put back.
+    Our profiles that are loaded are loaded anew with it. Raises OperationValueError for what is no
+    variable, and where the node's AppArmor would make nothing of the file.
+
+    **Example:**
+
+    .. code:: python
+
+        apparmor.site_tunables(
+            name="Who may signal whom",
+            tunables={"apparmor_nesting_profiles": ["lxc-docker-nested", "lxc-phoenix-v2"]},
+            run="r20261122T013000Z-beef",
+        )
+    """
+    check_run_id(run)
+    try:
+        wanted = {
+            variable(name): tuple(variable_value(value) for value in values)
+            for name, values in tunables.items()
+        }
+    except ValueError as error:
+        raise OperationValueError(f"tunables: {error}") from None
+    if observed is None:
+        observed = host.get_fact(AppArmor)
+    change, problems = plan_site_tunables(wanted, observed)
+    if problems:
+        raise OperationValueError("; ".join(problems))
+    if change is None:
+        host.noop("the site's tunables are as they should be")
+        return
+    yield _install_tunables(TUNABLES_SITE, run, change.before, change.after)
+
+
+def _install_tunables(name: str, run: str, before: str | None, after: str | None) -> StringCommand:
+    show_diff(f"/etc/apparmor.d/{name}", before, after)
+    return StringCommand(
         "sh",
         "-c",
-        QuoteString(REPAIR.read_text()),
-        "repair-tunables",
+        QuoteString(TUNABLES.read_text()),
+        "install-tunables",
+        name,
         QuoteString(f"{RUNS}/{run}"),
-        hashlib.sha256(_bytes(change.before)).hexdigest(),
-        _stdin=encodebytes(_bytes(change.after)).decode(),
-        _timeout=REPAIR_TIMEOUT,
+        digest(before),
+        digest(after),
+        _stdin=encodebytes(_bytes(after or "")).decode(),
+        _timeout=TUNABLES_TIMEOUT,
     )
 
 

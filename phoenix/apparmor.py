@@ -17,6 +17,9 @@ MARKER = "# Managed by phoenix-harden:"
 #: The tunables file that people break, in `/etc/apparmor.d`.
 TUNABLES_HOME = "tunables/home"
 
+#: The tunables file that is ours: the site's own variables, from the fleet file.
+TUNABLES_SITE = "tunables/global.d/phoenix-harden"
+
 
 @dataclass(frozen=True)
 class Label:
@@ -83,10 +86,12 @@ class ObservedAppArmor:
 
     `enabled`: the kernel enforces it; `parser`: version of `apparmor_parser`, None when missing;
     `abis`: files in `/etc/apparmor.d/abi`; `loaded`: profile name to mode; `files`: text of the
-    asked-for files in `/etc/apparmor.d`, without those that are missing; `tunables/home` is always
-    asked for. `tunables_error`: what the parser says of `include <tunables/global>`, "" if it
-    takes it; `files` then has the files of `tunables/home.d`, too. `hook`: the text of the script
-    for policy namespaces (`phoenix.wish.HOOK`), None unless it is there and executable.
+    asked-for files in `/etc/apparmor.d`, without those that are missing; `TUNABLES_HOME` and
+    `TUNABLES_SITE` are always asked for. `tunables_error`: what the parser says of `include
+    <tunables/global>`, "" if it takes it; `files` then has the files of `tunables/home.d`, too.
+    `hook`: the text of the script for policy namespaces (`phoenix.wish.HOOK`), None unless it is
+    there and executable. `reads_global_d`: `tunables/global` includes `tunables/global.d`
+    (AppArmor 3.0 as Debian 12 ships it does not).
     """
 
     enabled: bool = False
@@ -96,6 +101,7 @@ class ObservedAppArmor:
     files: Mapping[str, str] = field(default_factory=dict)
     tunables_error: str = ""
     hook: str | None = None
+    reads_global_d: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
@@ -116,7 +122,7 @@ class ObservedAppArmor:
 
 def parse_apparmor(lines: list[str]) -> ObservedAppArmor:
     """Read the answer of `templates/node/apparmor.sh`, one record a line, unknown ones skipped."""
-    enabled, parser, tunables_error, hook = False, None, "", None
+    enabled, parser, tunables_error, hook, reads_global_d = False, None, "", None, False
     abis: list[str] = []
     loaded: dict[str, str] = {}
     files: dict[str, str] = {}
@@ -138,7 +144,11 @@ def parse_apparmor(lines: list[str]) -> ObservedAppArmor:
             tunables_error = _decoded(rest.removeprefix("broken "))
         elif word == "hook":
             hook = _decoded(rest)
-    return ObservedAppArmor(enabled, parser, tuple(abis), loaded, files, tunables_error, hook)
+        elif word == "global.d":
+            reads_global_d = True
+    return ObservedAppArmor(
+        enabled, parser, tuple(abis), loaded, files, tunables_error, hook, reads_global_d
+    )
 
 
 def _decoded(text: str) -> str:

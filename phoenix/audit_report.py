@@ -62,7 +62,10 @@ def _node(node: NodeAudit, wanted: Mapping[int, Container]) -> dict[str, Any]:
     return {
         "name": node.pct.node,
         "problems": list(node.plan.problems),
-        "tunables": list(node.plan.tunables.lines()) if node.plan.tunables else [],
+        "tunables": [
+            *(node.plan.tunables.lines() if node.plan.tunables else ()),
+            *([node.plan.site_tunables.line] if node.plan.site_tunables else ()),
+        ],
         "containers": [_container(found, node, wanted) for found in node.findings],
         "log": seen.source,
         "log_begins": None if seen.begins is None else _time(seen.begins),

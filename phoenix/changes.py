@@ -10,6 +10,7 @@ from phoenix.guest_plan import GuestChange
 from phoenix.ours import Ours
 from phoenix.profile_plan import HookChange, ProfileChange
 from phoenix.pve_conf import PveConf
+from phoenix.site_tunables import SiteTunablesChange
 from phoenix.tunables_plan import TunablesChange
 
 
@@ -112,6 +113,7 @@ class NodePlan:
     unsettled: tuple[Unsettled, ...] = ()
     watch: WatchChange | None = None
     hook: HookChange | None = None
+    site_tunables: SiteTunablesChange | None = None
 
     @property
     def packages(self) -> tuple[ContainerChange, ...]:
@@ -127,4 +129,4 @@ class NodePlan:
     @property
     def prepares(self) -> bool:
         """Whether the node itself needs something before its containers."""
-        return bool(self.tunables or self.hook or self.profiles)
+        return bool(self.tunables or self.site_tunables or self.hook or self.profiles)

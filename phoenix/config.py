@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from phoenix.features import CANONICAL as FEATURES
 from phoenix.fleet import Container, Fleet, Mount
-from phoenix.fleet_file import LIST, OBJECT, ContainerEntry
+from phoenix.fleet_file import KEY, LIST, OBJECT, ContainerEntry, FleetFile, Tunables
 from phoenix.fleet_text import Json, read_document
 from phoenix.fleet_values import SWITCHES, ctid, feature, profile
 from phoenix.fleet_warnings import NESTING_KEY, PROFILE_KEY, container_warnings, fleet_warnings
@@ -43,6 +43,7 @@ def parse_fleet(data: bytes, templates: Collection[str] | None = None) -> Fleet:
         ignored.extend(_ignored_in(key, entry))
         if number is not None:
             entries[number] = (key, entry)
+    tunables = _tunables(document.root.value, problems)
     containers = {
         number: _container(number, key, entry, templates or (), problems)
         for number, (key, entry) in entries.items()
@@ -56,7 +57,7 @@ def parse_fleet(data: bytes, templates: Collection[str] | None = None) -> Fleet:
         found = tuple(container_warnings(key, container, entry, others, templates))
         containers[number] = replace(container, warnings=found)
     warnings = tuple(fleet_warnings(containers))
-    return Fleet(MappingProxyType(containers), warnings, tuple(ignored))
+    return Fleet(MappingProxyType(containers), warnings, tuple(ignored), tunables)
 
 
 def _containers_of(
@@ -66,7 +67,7 @@ def _containers_of(
     if not isinstance(root, dict):
         problems.append(Problem("$", shown(root), right))
         return
-    ignored.extend(json_path(key) for key in root if key != "lxc_configs")
+    ignored.extend(json_path(key) for key in root if key not in FleetFile.model_fields)
     if "lxc_configs" not in root:
         problems.append(Problem("lxc_configs", "", f"is missing; {right}"))
         return
@@ -75,6 +76,16 @@ def _containers_of(
         problems.append(Problem("lxc_configs", shown(containers), right))
         return
     yield from containers.items()
+
+
+def _tunables(root: Json, problems: list[Problem]) -> Mapping[str, tuple[str, ...]]:
+    written = root.get("tunables") if isinstance(root, dict) else None
+    try:
+        tunables = TypeAdapter(Tunables | None).validate_python(written, strict=True)
+    except ValidationError as invalid:
+        problems.extend(_problem(("tunables",), error) for error in invalid.errors())
+        return {}
+    return {name: tuple(values) for name, values in (tunables or {}).items()}
 
 
 def _new_ctid(
@@ -107,7 +118,7 @@ def _entry(key: str, value: Json, problems: list[Problem]) -> ContainerEntry:
         return ContainerEntry.model_validate(value)
     except ValidationError as invalid:
         errors = invalid.errors()
-    problems.extend(_problem(key, error) for error in errors)
+    problems.extend(_problem(("lxc_configs", key), error) for error in errors)
     wrong = {error["loc"][0] for error in errors}
     rest = {name: item for name, item in value.items() if name not in wrong}
     if "apparmor_profile" in wrong:  # it still has the say, so no other is looked for
@@ -124,12 +135,14 @@ _RIGHT = {
     "union_tag_not_found": 'a list is expected, as in ["nesting=1", "keyctl=1"]',
     "model_type": "an object is expected: {…}",
     "missing": "is missing",
+    "dict_type": "an object is expected: {…}",
+    "too_short": "at least one item is expected",
 }
 
 
-def _problem(key: str, error: ErrorDetails) -> Problem:
+def _problem(parent: tuple[str, ...], error: ErrorDetails) -> Problem:
     """Put one of pydantic's errors into our words."""
-    where = [part for part in error["loc"] if part not in (LIST, OBJECT)]
+    where = [part for part in error["loc"] if part not in (LIST, OBJECT, KEY)]
     kind, context = error["type"], error.get("ctx", {})
     if kind == "literal_error":
         hint = f"one of {context['expected']} is expected"
@@ -138,7 +151,7 @@ def _problem(key: str, error: ErrorDetails) -> Problem:
     else:
         hint = error["msg"].removeprefix("Input ")
     value = "" if kind == "missing" else shown(error["input"])
-    return Problem(json_path("lxc_configs", key, *where), value, hint)
+    return Problem(json_path(*parent, *where), value, hint)
 
 
 def _ignored_in(key: str, entry: ContainerEntry) -> Iterator[str]:

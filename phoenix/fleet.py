@@ -94,13 +94,14 @@ class Container:
 class Fleet:
     """All containers of the file by id, in the file's order.
 
-    `warnings` concern the file as a whole; `ignored` are the JSON paths of keys that mean
-    nothing here and stay as they are.
+    `tunables`: AppArmor variables of the site, name to values. `warnings` concern the file as a
+    whole; `ignored` are the JSON paths of keys that mean nothing here and stay as they are.
     """
 
     containers: Mapping[int, Container]
     warnings: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    tunables: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def _fstab(path: str) -> str:

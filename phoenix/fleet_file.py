@@ -27,6 +27,8 @@ from phoenix.raw_keys import RawKey
 
 LIST, OBJECT = "#list", "#object"
 """Tags of a union's members; they show up in pydantic's locations and are taken out again."""
+KEY = "[key]"
+"""What pydantic adds to the location of an object's key that is wrong."""
 
 
 def _form(value: object) -> str | None:
@@ -38,6 +40,16 @@ def _form(value: object) -> str | None:
 Line: TypeAlias = Annotated[str, AfterValidator(values.one_line)]
 Name: TypeAlias = Annotated[
     str, AfterValidator(values.name), WithJsonSchema({"type": "string", "pattern": "^[^-]"})
+]
+Variable: TypeAlias = Annotated[str, AfterValidator(values.variable)]
+VariableValue: TypeAlias = Annotated[
+    str,
+    AfterValidator(values.variable_value),
+    WithJsonSchema({"type": "string", "pattern": f"^{values.VARIABLE_VALUE.pattern}$"}),
+]
+Tunables: TypeAlias = Annotated[
+    dict[Variable, Annotated[list[VariableValue], Field(min_length=1)]],
+    Field(json_schema_extra={"propertyNames": {"pattern": f"^{values.VARIABLE.pattern}$"}}),
 ]
 Rule: TypeAlias = Annotated[str, AfterValidator(values.rule)]
 Dataset: TypeAlias = Annotated[
@@ -241,4 +253,10 @@ class FleetFile(_Part):
     lxc_configs: dict[str, ContainerEntry] = Field(
         description="The containers by id (100 to 999999999).",
         json_schema_extra={"propertyNames": {"pattern": "^0*[1-9][0-9]{2,8}$"}},
+    )
+    tunables: Tunables | None = Field(
+        None,
+        description="AppArmor variables of this site, for profiles to use; "
+        "@{apparmor_nesting_profiles} is one that ours know.",
+        examples=[{"apparmor_nesting_profiles": ["lxc-docker-nested", "lxc-phoenix-v2"]}],
     )

@@ -100,6 +100,28 @@ def raw_key(value: object) -> RawKey:
         raise wrong(str(error)) from None
 
 
+VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
+"""Name of an AppArmor variable (apparmor.d(5), Variables)."""
+VARIABLE_VALUE = re.compile(
+    r"[A-Za-z0-9/*{]([A-Za-z0-9/*?{}\[\]^._:,+-]*[A-Za-z0-9/*?}\]_])?", re.ASCII
+)
+"""One value of it: a path or name, with AppArmor's globs, without quotes, blanks and variables."""
+
+
+def variable(text: str) -> str:
+    """Check the name of an AppArmor variable, as it stands between `@{` and `}`."""
+    if not VARIABLE.fullmatch(text):
+        raise wrong("a variable's name is expected, without @{}: letters, digits and '_'")
+    return text
+
+
+def variable_value(text: str) -> str:
+    """Check one value of an AppArmor variable; several are several items of the list."""
+    if not VARIABLE_VALUE.fullmatch(text):
+        raise wrong("a path or a name is expected, as in lxc-docker-nested or /srv/{a,b}/")
+    return text
+
+
 def rule(text: str) -> str:
     """Check one item of `apparmor_raw`; its syntax is for the node's parser to judge."""
     if not one_line(text).strip() or text.strip().startswith("lxc."):

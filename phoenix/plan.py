@@ -22,6 +22,7 @@ from phoenix.order import in_order
 from phoenix.ours import Ours
 from phoenix.profile_plan import Wearers, plan_hook, plan_profile
 from phoenix.raw_rules import ObservedRules, new_rules, rule_problems
+from phoenix.site_tunables import plan_site_tunables
 from phoenix.storage import ObservedStorage
 from phoenix.tunables_plan import plan_tunables
 from phoenix.wish import wanted
@@ -142,7 +143,8 @@ def plan_node(
     if apparmor.problem:
         return NodePlan(pct.node, problems=(f"{pct.node}: {apparmor.problem}",))
     tunables, in_the_way = plan_tunables(apparmor)
-    problems = [f"{pct.node}: {problem}" for problem in (*pct.problems, *in_the_way)]
+    site, against = plan_site_tunables(fleet.tunables, apparmor)
+    problems = [f"{pct.node}: {problem}" for problem in (*pct.problems, *in_the_way, *against)]
     findings = _Findings(problems=problems)
     rules = rules or ObservedRules()
     findings.problems += _rule_problems(fleet, options, pct, apparmor, rules)
@@ -166,6 +168,7 @@ def plan_node(
         tuple(findings.problems),
         tunables,
         hook=plan_hook(wearers.wishes, apparmor, templates),
+        site_tunables=site,
     )
 
 

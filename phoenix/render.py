@@ -54,6 +54,8 @@ def render_profile(
         # rule classes and a mount flag that parsers before 4.0 do not know
         "has_userns": modern,
         "has_mqueue": modern,
+        # a condition around rules other than those for files
+        "has_conditions": modern,
         "nosymfollow": "nosymfollow," if modern else "",
     }
     try:

@@ -71,6 +71,8 @@ def node_lines(plan: NodePlan) -> Iterator[str]:
     """What of the node is wrong and shall be put right, its profiles aside; one line each."""
     for line in plan.tunables.lines() if plan.tunables else ():
         yield f"{plan.node}: {line}"
+    if plan.site_tunables:
+        yield f"{plan.node}: {plan.site_tunables.line}"
     if plan.hook:
         yield f"{plan.node}: {plan.hook.line}"
 

@@ -1,8 +1,8 @@
 #!/bin/sh
 # apparmor NAME... - what this node's AppArmor is and has, one record a line; asked for in one go
 # by facts/apparmor.py. NAME: the files in /etc/apparmor.d whose text is wanted. Always told:
-# tunables/home, and whether the tunables compile (with one broken line in them nothing else does),
-# and our script for policy namespaces.
+# tunables/home and the site's variables, whether the tunables compile (with one broken line in them
+# nothing else does) and include a folder for such files, and our script for policy namespaces.
 root=${PHOENIX_ROOT:-}
 encode() { perl -0777 -pe 's/([^!-\$&-\[\]-~])/sprintf "%%%02X", ord $1/ge'; }
 
@@ -17,7 +17,7 @@ try_tunables() {
         LC_ALL=C apparmor_parser --base "$root/etc/apparmor.d" -Q -K -T 2>&1
 }
 
-set -- tunables/home "$@"
+set -- tunables/home tunables/global.d/phoenix-harden "$@"
 if command -v apparmor_parser >/dev/null; then
     echo "parser $(apparmor_parser --version | sed -n 's/.*version \([0-9.]*\).*/\1/p')"
     if ! said=$(try_tunables); then
@@ -34,6 +34,8 @@ fi
 for abi in "$root"/etc/apparmor.d/abi/*; do
     [ -f "$abi" ] && echo "abi ${abi##*/}"
 done
+! grep -Eqs '^[[:space:]]*#?include +(if +exists +)?[<"]tunables/global\.d[>"]' \
+    "$root/etc/apparmor.d/tunables/global" || echo global.d
 sed 's/^/loaded /' "$root/sys/kernel/security/apparmor/profiles" 2>/dev/null
 for name; do
     [ -f "$root/etc/apparmor.d/$name" ] || continue

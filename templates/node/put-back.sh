@@ -82,6 +82,15 @@ restore() {
     fi
 }
 
+# what is loaded of ours was compiled with the site's variables as they were
+reload() {
+    grep -lF '# Managed by phoenix-harden:' "$root"/etc/apparmor.d/lxc-* 2>/dev/null |
+        while read -r ours; do
+            ! grep -qF "${ours##*/} (" "$root/sys/kernel/security/apparmor/profiles" ||
+                apparmor_parser -r -T "$ours" || exit 1
+        done
+}
+
 # a timer that was switched off to go, once its service is there again, too
 switch_on() {
     if [ -f "${file%.*}.timer" ] && [ -f "${file%.*}.service" ]; then
@@ -108,6 +117,9 @@ journal "\"event\":\"intent\",\"before\":\"$planned\",\"after\":\"$before\"" ||
     fail "cannot write $run/journal.jsonl; nothing was changed"
 
 if [ "$before" = none ]; then remove; else restore; fi || fail 'cannot be put back'
+case $path in
+*/tunables/global.d/*) reload || fail 'is what it was, and a profile of ours does not load with it' ;;
+esac
 if is_unit; then
     systemctl daemon-reload
     [ "$planned" != none ] || switch_on || fail "${name%.*}.timer does not start: systemctl status ${name%.*}.timer"

@@ -58,7 +58,7 @@ def test_what_cannot_be_repaired_is_refused_in_one_line_before_anything_changes(
 
 
 def test_a_repair_that_is_taken_back_stops_the_run_before_any_profile_or_container(pyinfra):
-    failing = {"repair-tunables RUN BEFORE": {"success": False, "stderr": "the old text is back"}}
+    failing = {"install-tunables NAME RUN": {"success": False, "stderr": "the old text is back"}}
     done = pyinfra("harden", pve(responses=failing), fleet=FLEET)
     assert (done.code, done.commands) == (1, [])
     assert "install-profile NAME RUN" not in done.stderr

@@ -1,6 +1,8 @@
 """deploys/host_prep.py on nodes with scripted answers."""
 
-from fake_node import CONF, FakeNode
+import json
+
+from fake_node import APPARMOR, CONF, FakeNode
 
 FLEET = {"910": {"features": ["docker"], "apparmor_profile": "lxc-docker-nested"}}
 
@@ -56,3 +58,22 @@ def test_it_installs_the_script_for_namespaces_where_a_container_is_stacked(pyin
     assert "pve1: /usr/local/lib/phoenix-harden/namespace: missing" in done.stderr
     assert "Starting operation: Script for policy namespaces" in done.stderr
     assert done.commands == []
+
+
+def test_the_sites_tunables_come_before_the_profiles_that_use_them(pyinfra, tmp_path):
+    fleet = tmp_path / "site.json"
+    tunables = {"apparmor_nesting_profiles": ["lxc-docker-nested", "lxc-phoenix-v2"]}
+    fleet.write_text(json.dumps({"lxc_configs": FLEET, "tunables": tunables}))
+    confs = {910: CONF.format(name="portainer")}
+    node = FakeNode("pve1", confs, apparmor=[*APPARMOR, "global.d"])
+    done = pyinfra("host_prep", node, fleet=fleet)
+    assert done.code == 0, done.stderr
+    names = ("Tunables of the site", "AppArmor profile lxc-docker-nested")
+    order = [done.stderr.index(f"Starting operation: {name}") for name in names]
+    assert order == sorted(order)
+    dry = pyinfra("host_prep", node, fleet=fleet, flags=("--dry",))
+    assert "+ @{apparmor_nesting_profiles} = lxc-docker-nested lxc-phoenix-v2" in dry.stderr
+    # a node that would make nothing of them
+    refused = pyinfra("host_prep", FakeNode("pve1", confs), fleet=fleet)
+    assert refused.code == 1
+    assert "pve1: tunables: AppArmor 4.1.0 of this node makes nothing of" in refused.stderr

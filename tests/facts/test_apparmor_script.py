@@ -107,3 +107,19 @@ def test_a_node_without_a_parser_says_nothing_of_its_tunables(node):
     )
     seen = AppArmor().process(done.stdout.splitlines())
     assert (seen.parser, seen.tunables_error) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        ("include if exists <tunables/global.d>", True),
+        ('#include "tunables/global.d"', True),
+        ("# also in <tunables/global.d>", False),
+    ],
+)
+def test_the_sites_variables_are_told_and_whether_anything_reads_them(node, line, read):
+    node.write("etc/apparmor.d/tunables/global", f"include <tunables/home>\n{line}\n")
+    node.write("etc/apparmor.d/tunables/global.d/phoenix-harden", "@{a} = b\n")
+    seen = node.see()
+    assert seen.reads_global_d is read
+    assert seen.files["tunables/global.d/phoenix-harden"] == "@{a} = b\n"

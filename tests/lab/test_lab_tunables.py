@@ -1,4 +1,4 @@
-"""harden on a node whose tunables/home somebody broke, with the node's own parser."""
+"""Tunables of a node, with its own parser: broken ones are repaired, the site's own are set."""
 
 from __future__ import annotations
 
@@ -76,3 +76,44 @@ def test_what_cannot_be_guessed_is_refused_and_nothing_changes(clean_lab):
     assert f"pve-lab: {HOME} line " in done.stderr
     assert "@{HOMEDIRS}=: it has no value" in done.stderr
     assert (state(clean_lab), text(clean_lab)) == before
+
+
+PROFILES = {910: "lxc-phoenix-v2", 956: "lxc-docker-nested"}
+SITE = "/etc/apparmor.d/tunables/global.d/phoenix-harden"
+#: A process under one profile signals one under the other: not what a container could do by itself.
+SIGNAL = """
+    aa-exec -p lxc-phoenix-v2 -- sleep 100 &
+    until grep -q phoenix /proc/$!/attr/apparmor/current; do sleep 0.1; done
+    aa-exec -p lxc-docker-nested -- sh -c "kill -CONT $!" 2>&1 && echo reached
+    kill $!
+"""
+
+
+def test_the_sites_list_decides_whether_containers_of_other_profiles_are_in_reach(
+    clean_lab, tmp_path
+):
+    node = clean_lab
+    containers = {ctid: {"apparmor_profile": name} for ctid, name in PROFILES.items()}
+    fleet = tmp_path / "fleet.json"
+
+    def prepare(**more):
+        fleet.write_text(json.dumps({"lxc_configs": containers, **more}))
+        done = pyinfra("host_prep", "-y", fleet=fleet)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    prepare()
+    assert "Permission denied" in node.ssh(SIGNAL).stdout
+    before = state(node)
+    prepare(tunables={"apparmor_nesting_profiles": [*PROFILES.values()]})
+    assert node.ssh(f"cat {SITE}").stdout.endswith("= lxc-phoenix-v2 lxc-docker-nested\n")
+    assert node.ssh(SIGNAL).stdout == "reached\n"
+    assert (
+        "nothing to change"
+        in prepare(tunables={"apparmor_nesting_profiles": [*PROFILES.values()]}).stderr
+    )
+    done = pyinfra("rollback", "-y")
+    assert done.returncode == 0, done.stderr
+    assert node.ssh(f"ls {SITE}", check=False).stdout == ""
+    assert "Permission denied" in node.ssh(SIGNAL).stdout
+    assert state(node) == before

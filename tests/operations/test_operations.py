@@ -21,6 +21,12 @@ parser: text            what the node's parser says of it, if it refuses it
 site: |                 /etc/apparmor.d/tunables/home.d/site.local
 repaired: |             the text that is written; or noop, or refused, as above
 
+Of apparmor.site_tunables:
+
+site: |                 the file that is ours
+tunables: {a: [b]}      the variables that are wanted
+writes: |               the text that is written, "" where the file goes; or noop, or refused
+
 Of docker operations:
 
 docker: {driver: vfs}   how the guest's Docker differs from Debian's on overlay2 without data
@@ -95,11 +101,32 @@ def translate_tunables(case):
     observed = ObservedAppArmor(True, (4, 1, 0), (), {}, files, case.get("parser", ""))
     commands = ["never reached"] if "refused" in case else []
     if "repaired" in case:
-        line = f"repair-tunables /var/lib/phoenix-harden/runs/{RUN} {sha256(case['home'])}"
-        command = f"sh -c REPAIR-TUNABLES.SH {line}"
+        digests = f"{sha256(case['home'])} {sha256(case['repaired'])}"
+        line = f"tunables/home /var/lib/phoenix-harden/runs/{RUN} {digests}"
+        command = f"sh -c INSTALL-TUNABLES.SH install-tunables {line}"
         commands = [{"command": command, "_stdin": case["repaired"]}]
     return {
         "kwargs": {"run": RUN},
+        "facts": {"apparmor.AppArmor": observed},
+        "commands": commands,
+        "noop_description": case.get("noop"),
+        "exception": {"name": "OperationValueError", "message": case.get("refused")},
+    }
+
+
+def translate_site(case):
+    """A case of apparmor.site_tunables as pyinfra-testing reads it."""
+    files = {apparmor.TUNABLES_SITE: case["site"]} if "site" in case else {}
+    observed = ObservedAppArmor(True, (4, 1, 0), files=files, reads_global_d=True)
+    commands = ["never reached"] if "refused" in case else []
+    if "writes" in case:
+        before = sha256(case["site"]) if "site" in case else "none"
+        after = sha256(case["writes"]) if case["writes"] else "none"
+        line = f"{apparmor.TUNABLES_SITE} /var/lib/phoenix-harden/runs/{RUN} {before} {after}"
+        command = f"sh -c INSTALL-TUNABLES.SH install-tunables {line}"
+        commands = [{"command": command, "_stdin": case["writes"]}]
+    return {
+        "kwargs": {"run": RUN, "tunables": case["tunables"]},
         "facts": {"apparmor.AppArmor": observed},
         "commands": commands,
         "noop_description": case.get("noop"),
@@ -180,7 +207,7 @@ def readable(commands):
             continue
         command.pop("_timeout", None)
         text = command["command"].replace(shlex.quote(pct.WRITE_CONF), "WRITE-CONF.SH")
-        for script in (apparmor.REPAIR, apparmor.SCRIPT, apparmor.INSTALL):
+        for script in (apparmor.TUNABLES, apparmor.SCRIPT, apparmor.INSTALL):
             text = text.replace(shlex.quote(script.read_text()), script.name.upper())
         text = text.replace(shlex.quote(docker.DAEMON_JSON), "DAEMON-JSON.SH")
         if command["_stdin"] == docker.PACKAGES:
@@ -200,6 +227,7 @@ def _readable(monkeypatch):
 
 TRANSLATE = {
     "apparmor.tunables": translate_tunables,
+    "apparmor.site_tunables": translate_site,
     "apparmor.profile": translate_install,
     "apparmor.namespaces": translate_install,
 }

@@ -227,6 +227,17 @@ def test_a_unit_that_was_replaced_leaves_its_timer_as_it_is(node):
     assert node.calls == ["systemctl daemon-reload"]
 
 
+def test_profiles_of_ours_are_loaded_anew_once_the_sites_variables_are_back(node):
+    ours = node.has(PROFILE, "# Managed by phoenix-harden: changes are overwritten.\n")
+    node.has(f"{PROFILE}-ns", ours.read_text())
+    site = "/etc/apparmor.d/tunables/global.d/phoenix-harden"
+    file = node.has(site, "list")
+    assert node.put_back(site, "list").returncode == 0
+    assert not file.exists()
+    # not the one that is not loaded
+    assert node.calls == ["apparmor_parser -r -T"]
+
+
 def test_what_somebody_changed_meanwhile_is_left_alone(node):
     file = node.has(PROFILE, "edited")
     done = node.put_back(PROFILE, "ours")

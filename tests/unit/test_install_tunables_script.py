@@ -1,4 +1,4 @@
-"""The script that repairs tunables/home, against a fake root and a fake parser."""
+"""The script that replaces files of tunables, against a fake root and a fake parser."""
 
 import base64
 import hashlib
@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from synced import Synced
 
-SCRIPT = Path(__file__).parents[2] / "templates/node/repair-tunables.sh"
+SCRIPT = Path(__file__).parents[2] / "templates/node/install-tunables.sh"
 OLD, NEW = "broken\n", "sound\n"
+SITE = "tunables/global.d/phoenix-harden"
+OURS = "# Managed by phoenix-harden: changes are overwritten by its next run.\n"
 
 #: Refuses everything while tunables/home says "broken", apart from what says how it differs.
 PARSER = """\
@@ -20,13 +22,20 @@ for last; do :; done
 case $last in -*) last=/dev/stdin ;; esac
 echo "$*" >>"$FAKE/calls"
 home=$2/tunables/home
+site=$2/tunables/global.d/phoenix-harden
 case $(cat "$last") in
+*'needs the list'*) [ -e "$site" ] ;;
+*'loads without the list'*) case $* in *' -r '*) [ ! -e "$site" ] ;; esac ;;
 'needs none') ;;
 'needs the old one') grep -q broken "$home" ;;
 'never compiles') exit 1 ;;
 *) ! grep -q broken "$home" || { echo "$home at line 1: broken" >&2; exit 1; } ;;
 esac
 """
+
+
+def sha(text):
+    return "none" if text is None else hashlib.sha256(text.encode()).hexdigest()
 
 
 class Node:
@@ -46,10 +55,13 @@ class Node:
         (self.fake / "apparmor_parser").chmod(0o755)
 
     def repair(self, text=NEW, planned=OLD):
-        digest = hashlib.sha256(planned.encode()).hexdigest()
+        return self.install("tunables/home", text, planned)
+
+    def install(self, name, text, planned):
+        digests = (sha(planned), sha(text))
         return subprocess.run(
-            ["sh", "-c", SCRIPT.read_text(), "repair-tunables", self.run, digest],
-            input=base64.encodebytes(text.encode()),
+            ["sh", "-c", SCRIPT.read_text(), "install-tunables", name, self.run, *digests],
+            input=base64.encodebytes((text or "").encode()),
             env={
                 "PATH": f"{self.fake}:{os.environ['PATH']}",
                 "PHOENIX_ROOT": str(self.root),
@@ -180,3 +192,73 @@ def test_a_link_stays_one_and_what_it_names_is_repaired(node):
     assert node.repair().returncode == 0
     assert node.home.is_symlink()
     assert real.read_text() == NEW
+
+
+@pytest.fixture
+def sound(node):
+    """A node whose tunables compile, with a loaded profile of ours and one that is not loaded."""
+    node.home.write_text(NEW)
+    (node.base / "tunables/global.d").mkdir()
+    node.profiles = node.root / "sys/kernel/security/apparmor/profiles"
+    node.profiles.parent.mkdir(parents=True)
+    node.profiles.write_text("lxc-ours (enforce)\nlxc-theirs (enforce)\n")
+    (node.base / "lxc-ours").write_text(f"{OURS}a profile\n")
+    (node.base / "lxc-idle").write_text(f"{OURS}another\n")
+    (node.base / "lxc-theirs").write_text("theirs\n")
+    return node
+
+
+def loads(node):
+    calls = (node.fake / "calls").read_text().splitlines()
+    return [call.rpartition("/")[2] for call in calls if " -r " in call]
+
+
+def test_the_sites_variables_are_put_in_place_and_what_is_loaded_of_ours_is_loaded_anew(sound):
+    done = sound.install(SITE, "list\n", None)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    file = sound.base / SITE
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("list\n", 0o644)
+    assert loads(sound) == ["lxc-ours"]
+    assert sound.events == ["intent", "done"]
+    assert [entry["file"] for entry in sound.journal] == [f"/etc/apparmor.d/{SITE}"] * 2
+
+
+def test_the_sites_variables_go_and_leave_a_copy(sound):
+    sound.install(SITE, "list\n", None)
+    assert sound.install(SITE, None, "list\n").returncode == 0
+    assert not (sound.base / SITE).exists()
+    assert (sound.run / "files" / sha("list\n")).read_text() == "list\n"
+    assert loads(sound) == ["lxc-ours"] * 2
+
+
+def test_variables_that_another_profile_needs_do_not_go(sound):
+    sound.install(SITE, "list\n", None)
+    (sound.base / "usr.bin.man").write_text("needs the list\n")
+    done = sound.install(SITE, None, "list\n")
+    assert done.returncode == 1
+    assert f"with it these no longer compile: {sound.base}/usr.bin.man" in done.stderr.decode()
+    assert (sound.base / SITE).read_text() == "list\n"
+    assert sound.events[-2:] == ["intent", "restored"]
+
+
+def test_variables_with_which_a_profile_of_ours_does_not_load_go_again(sound):
+    (sound.base / "lxc-ours").write_text(f"{OURS}loads without the list\n")
+    done = sound.install(SITE, "list\n", None)
+    assert done.returncode == 1
+    assert b"with it a profile of ours no longer loads; the old text is back" in done.stderr
+    assert not (sound.base / SITE).exists()
+    assert loads(sound) == ["lxc-ours"] * 2
+
+
+def test_a_text_that_arrives_cut_short_changes_nothing(sound):
+    digest = sha("list and more\n")
+    done = subprocess.run(
+        ["sh", "-c", SCRIPT.read_text(), "install-tunables", SITE, sound.run, "none", digest],
+        input=base64.encodebytes(b"list\n"),
+        env={**os.environ, "PHOENIX_ROOT": str(sound.root)},
+        capture_output=True,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    assert b"did not arrive whole; nothing was changed" in done.stderr
+    assert (sound.base / SITE).exists() is False
