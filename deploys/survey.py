@@ -114,12 +114,14 @@ def survey(containers: bool = True) -> Survey:
             ages = _check_fallbacks(run) if containers else {}
             if run.problems:
                 raise DeployError("\n".join(run.problems))
+            if not containers:
+                for host, plan in run.plans.items():
+                    run.plans[host] = replace(plan, containers=(), unsettled=(), notes=())
             _surveys[state] = run
             # what the gate checks is what an operator watches
             state.print_output = True
             for host, plan in run.plans.items():
-                shown = plan if containers else replace(plan, containers=(), notes=())
-                show(plan_lines(shown, ages.get(host)))
+                show(plan_lines(plan, ages.get(host)))
         return _surveys[state]
 
 

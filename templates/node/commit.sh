@@ -40,6 +40,7 @@ ct=$1
 run=$(cd "$(dirname "$0")" && pwd)
 staged=$run/$ct
 name=/etc/pve/lxc/$ct.conf
+settles=${2:-}
 conf=$root$name
 state=$root/var/lib/phoenix-harden
 label=$(cat "$staged/label" 2>/dev/null)
@@ -171,8 +172,18 @@ docker_answers() { # the socket answers once dockerd is ready; before it exists,
 }
 
 # Our own image, never a user's: one static program that answers on port 8080.
+probe=phoenix-harden=probe
+clear_probes() { # what a gate that was cut short left there
+    containers=$(guest 60 docker ps -aq --filter "label=$probe")
+    # shellcheck disable=SC2086 # ids
+    [ -z "$containers" ] || guest 60 docker rm -f $containers >/dev/null
+    images=$(guest 60 docker images -q --filter "label=$probe")
+    # shellcheck disable=SC2086
+    [ -z "$images" ] || guest 60 docker rmi $images >/dev/null
+}
 docker_runs() {
-    image=$(guest 60 docker import -c 'CMD ["/probe"]' - <"$run/probe.tar") || return
+    [ -z "$settles" ] || clear_probes
+    image=$(guest 60 docker import -c 'CMD ["/probe"]' -c "LABEL $probe" - <"$run/probe.tar") || return
     # the sysctl that runc cannot set where a profile denies what it does since CVE-2025-52881
     container=$(guest 60 docker create --pull never -p 127.0.0.1::8080 \
         --sysctl net.ipv4.ip_unprivileged_port_start=0 "$image") &&
@@ -438,7 +449,7 @@ if [ -f "$staged/daemon-before" ]; then
         daemon_after=$(sha256 <"$daemon_new")
     fi
 fi
-if [ "${2:-}" = settle ]; then settle; else begin; fi
+if [ "$settles" = settle ]; then settle; else begin; fi
 finish
 found=$(denials)
 if [ -n "$found" ]; then

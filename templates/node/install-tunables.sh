@@ -62,6 +62,8 @@ put() { # FILE|none
         rm -f "$file"
         return
     fi
+    # few nodes have the folder for the site's own
+    [ -d "${file%/*}" ] || install -d -m 0755 "${file%/*}" || return
     if [ -f "$file" ]; then cp -p "$file" "$file.dpkg-new"; else install -m 0644 /dev/null "$file.dpkg-new"; fi &&
         cat "$1" >"$file.dpkg-new" && sync "$file.dpkg-new" && mv -f "$file.dpkg-new" "$file"
 }
@@ -102,7 +104,7 @@ if ! put "$new"; then
 fi
 why=
 # the rename as well is on disk before the journal says so
-if ! sync "${file%/*}"; then
+if ! sync "${file%/*}" "${file%/*/*}"; then
     why="${file%/*} does not reach the disk"
 elif ! said=$(try_tunables); then
     why="the tunables do not compile with $what either: $said"

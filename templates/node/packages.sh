@@ -80,6 +80,12 @@ install() { # PACKAGE...
         said=$(add "$@")
         now=$(installed)
         [ -n "$(missing "$@")" ] || break
+        # a dpkg that was cut short, by a reboot say, is finished first
+        case $said in
+        *'dpkg --configure -a'*)
+            guest 900 dpkg --force-confdef --force-confold --configure -a >/dev/null
+            ;;
+        esac
         [ "$attempt" = 3 ] || sleep "$patience"
     done
     came=$(printf '%s\n' "$now" | before=$before awk '

@@ -77,3 +77,12 @@ def test_the_sites_tunables_come_before_the_profiles_that_use_them(pyinfra, tmp_
     refused = pyinfra("host_prep", FakeNode("pve1", confs), fleet=fleet)
     assert refused.code == 1
     assert "pve1: tunables: AppArmor 4.1.0 of this node makes nothing of" in refused.stderr
+
+
+def test_a_profile_that_does_not_install_fails_it_and_no_container_is_spoken_of(pyinfra):
+    failing = {"install-profile NAME RUN": {"success": False, "stderr": "the old state is back"}}
+    node = FakeNode("pve1", {910: CONF.format(name="portainer")}, responses=failing)
+    done = pyinfra("host_prep", node, fleet=FLEET)
+    assert done.code == 1
+    assert "the old state is back" in done.stderr
+    assert "portainer" not in done.stderr

@@ -33,6 +33,8 @@ FAKES = {
         shift
         echo "guest $*" >>"$FAKE/calls"
         case "$*" in
+        *'docker ps'*) cat "$FAKE/probes" 2>/dev/null ;;
+        *'docker images'*) cat "$FAKE/images" 2>/dev/null ;;
         *'docker import'*) echo sha256:image ;;
         *'docker create'*) echo container ;;
         *'docker start'*)
@@ -155,7 +157,7 @@ def test_our_container_and_its_image_are_removed_by_id(node):
     assert node.commit().returncode == 0
     guest = [call for call in node.calls if call.startswith("guest docker")]
     assert guest == [
-        'guest docker import -c CMD ["/probe"] -',
+        'guest docker import -c CMD ["/probe"] -c LABEL phoenix-harden=probe -',
         "guest docker create --pull never -p 127.0.0.1::8080 "
         "--sysctl net.ipv4.ip_unprivileged_port_start=0 sha256:image",
         "guest docker start container",
@@ -429,6 +431,15 @@ def test_one_that_was_restarted_already_is_only_proven_when_it_is_settled(node):
     assert node.commit("settle").returncode == 0
     assert node.restarts == 0
     assert node.events == ["intent", "started", "done"]
+
+
+def test_what_a_gate_left_in_docker_when_it_was_cut_short_goes_when_it_is_settled(node):
+    (node.fake / "probes").write_text("c1\n")
+    (node.fake / "images").write_text("i1\ni2\n")
+    node.was_cut_short("intent", "started", conf=NEW)
+    assert node.commit("settle").returncode == 0
+    assert "guest docker rm -f c1" in node.calls
+    assert "guest docker rmi i1 i2" in node.calls
 
 
 def test_what_does_not_prove_itself_when_it_is_settled_goes_back(node):

@@ -128,6 +128,7 @@ def test_each_step_is_on_disk_before_the_next_one(node):
         ("journal.jsonl", "broken"),
         ("home.dpkg-new", "broken"),
         ("tunables", "sound"),
+        ("apparmor.d", "sound"),
         ("journal.jsonl", "sound"),
     ]
 
@@ -198,7 +199,6 @@ def test_a_link_stays_one_and_what_it_names_is_repaired(node):
 def sound(node):
     """A node whose tunables compile, with a loaded profile of ours and one that is not loaded."""
     node.home.write_text(NEW)
-    (node.base / "tunables/global.d").mkdir()
     node.profiles = node.root / "sys/kernel/security/apparmor/profiles"
     node.profiles.parent.mkdir(parents=True)
     node.profiles.write_text("lxc-ours (enforce)\nlxc-theirs (enforce)\n")
@@ -218,6 +218,7 @@ def test_the_sites_variables_are_put_in_place_and_what_is_loaded_of_ours_is_load
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     file = sound.base / SITE
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("list\n", 0o644)
+    assert file.parent.stat().st_mode & 0o777 == 0o755
     assert loads(sound) == ["lxc-ours"]
     assert sound.events == ["intent", "done"]
     assert [entry["file"] for entry in sound.journal] == [f"/etc/apparmor.d/{SITE}"] * 2

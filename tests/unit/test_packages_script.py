@@ -22,6 +22,8 @@ apt-get*)
     case "$*" in
     *install*)
         [ -e "$FAKE/locked" ] && rm "$FAKE/locked" && echo 'E: Could not get lock' && exit 100
+        [ -e "$FAKE/cut" ] &&
+            echo "E: dpkg was interrupted, you must manually run 'dpkg --configure -a'" && exit 100
         [ -e "$FAKE/unknown" ] && echo 'E: Unable to locate package' && exit 100
         printf 'ii  fuse-overlayfs\\nii  libfuse3-4:amd64\\n' >>"$FAKE/dpkg"
         sed -i '/^rc /d' "$FAKE/dpkg"
@@ -29,6 +31,7 @@ apt-get*)
     *update*) exit 100 ;;
     esac
     ;;
+'dpkg --force-confdef') rm "$FAKE/cut" ;;
 'dpkg --purge') [ -e "$FAKE/needed" ] && echo 'dpkg: dependency problems' || : >"$FAKE/dpkg" ;;
 sh*) cat "$FAKE/held" 2>/dev/null ;;
 esac
@@ -87,6 +90,16 @@ def equipped(guest):
     (guest.folder / "dpkg").write_text("ii  docker.io\nii  fuse-overlayfs\nii  libfuse3-4:amd64\n")
     (guest.folder / "apk").write_text("docker\nfuse-overlayfs\n")
     return guest
+
+
+def test_a_dpkg_that_was_cut_short_is_finished_first(guest):
+    (guest.folder / "cut").touch()
+    done = guest.install("fuse-overlayfs")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (
+        0,
+        "CT 910: installed: fuse-overlayfs libfuse3-4:amd64",
+    )
+    assert "dpkg --force-confdef --force-confold --configure -a\n" in guest.calls
 
 
 def test_what_is_missing_comes_in_and_the_journal_names_its_dependencies_too(guest):
