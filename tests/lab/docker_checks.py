@@ -14,12 +14,11 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from confined import PROFILES, REFERENCE, about, denied, failed, in_guest, results, wear
+from confined import CHECKS_37, PROFILES, about, all_checks, denied, failed, in_guest, results, wear
 from conftest import CHECKOUT, Node
 
 from lab.vm import Lab
 
-CHECKS = REFERENCE / "docker-37-checks.sh"
 RESULT = CHECKOUT / "docs/docker-checks.md"
 CONTAINERS = (954, 956)
 DRIVERS = ("overlay2", "fuse-overlayfs")
@@ -43,8 +42,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("output", nargs="?", type=Path, default=RESULT)
     output = parser.parse_args().output
-    if not CHECKS.exists():
-        print(f"{CHECKS} is not here: there is nothing to run", file=sys.stderr)
+    if not CHECKS_37.exists():
+        print(f"{CHECKS_37} is not here: there is nothing to run", file=sys.stderr)
         return 2
     Lab(CHECKOUT).up()
     rows, code = [], 0
@@ -65,7 +64,7 @@ def round_of(node: Node, profile: str, driver: str) -> list[tuple[list[str], lis
     """Per container its line of the table, and what went wrong in it."""
     wear(node, dict.fromkeys(CONTAINERS, profile))
     # it ends early, with a code, when dockerd does not start: a line says so
-    script = f"(\n{CHECKS.read_text()}\n) || true\n"
+    script = f"(\n{all_checks()}\n) || true\n"
     with ThreadPoolExecutor() as pool:
         said = list(
             pool.map(lambda ctid: results(in_guest(node, ctid, script, driver, "full")), CONTAINERS)

@@ -1,6 +1,7 @@
 """The named profiles on a real kernel: Docker works under each, and its root stays in it.
 
-One container wears each profile, booted under it; all run their checks side by side.
+One container wears each profile, booted under it; all run their checks side by side. In the end
+every other combination of profile, storage driver and runc runs the core of them.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from confined import (
+    CHECKS_37,
     GPU_NODES,
     REFERENCE,
+    all_checks,
     denied,
     failed,
     in_guest,
@@ -33,7 +36,6 @@ WORN = {
 }
 DRIVERS = {910: "overlay2", 954: "fuse-overlayfs", 956: "overlay2"}
 CORE = {"run", "exec", "build", "publish", "publish-get", "restart-dockerd", "ra-after-restart"}
-CHECKS_37 = REFERENCE / "docker-37-checks.sh"
 PROBES = REFERENCE / "probe.sh"
 HOOK = "/usr/bin/nvidia-container-runtime-hook"
 
@@ -55,7 +57,7 @@ def worked(lab):
 
 def _checked(node, ctid):
     if ctid == 954 and CHECKS_37.exists():
-        return results(in_guest(node, ctid, CHECKS_37.read_text(), DRIVERS[ctid], "full"))
+        return results(in_guest(node, ctid, all_checks(), DRIVERS[ctid], "full"))
     return results(in_guest(node, ctid, text("docker-core.sh")))
 
 
@@ -157,6 +159,40 @@ def test_docker_run_gpus_mounts_all_that_belongs_to_a_gpu_and_nothing_is_denied(
 def test_docker_run_gpus_is_refused_under_a_profile_that_does_not_promise_it(worked):
     node, _, _ = worked
     assert "gpus/0000:01:00.0: Permission denied" in in_guest(node, 910, GPUS)
+
+
+OVERLAY2, FUSE = "overlay2", "fuse-overlayfs"
+#: The combinations of profile, driver and runc that no test above has seen, in rounds of boots.
+OTHERS = (
+    {
+        910: ("lxc-phoenix-v2", (FUSE,)),
+        954: ("lxc-docker-nested", (OVERLAY2,)),
+        956: (GPU, (FUSE,)),
+    },
+    {910: (GPU, (OVERLAY2, FUSE)), 956: ("lxc-phoenix-v2", (OVERLAY2, FUSE))},
+    {956: ("lxc-docker-nested", (OVERLAY2, FUSE))},
+)
+
+
+@pytest.mark.parametrize("wanted", OTHERS, ids=["first", "second", "third"])
+def test_the_core_of_docker_works_in_every_other_combination_and_nothing_is_denied(worked, wanted):
+    node, _, _ = worked
+    profiles = {ctid: profile for ctid, (profile, _) in wanted.items()}
+    before = {profile: len(denied(node, profile)) for profile in profiles.values()}
+    wear(node, profiles)
+
+    def core(ctid):
+        _, drivers = wanted[ctid]
+        return [results(in_guest(node, ctid, text("docker-core.sh"), one)) for one in drivers]
+
+    with ThreadPoolExecutor() as pool:
+        said = dict(zip(wanted, pool.map(core, wanted), strict=True))
+    for ctid, profile in profiles.items():
+        for checks in said[ctid]:
+            assert {*checks} >= {*CORE, "driver"}
+            assert failed(checks) == []
+        assert node.label(ctid) == f"{profile} (enforce)"
+        assert denied(node, profile)[before[profile] :] == []
 
 
 @pytest.mark.long

@@ -1,4 +1,5 @@
-# docker-core.sh - the core of what Docker does, in the container; a line for each: PASS or FAIL NAME
+# docker-core.sh [DRIVER] - the core of what Docker does, in the container, on another storage driver
+# if one is named; a line for each: PASS or FAIL NAME
 export DOCKER_BUILDKIT=0
 check() {
     name=$1
@@ -18,15 +19,23 @@ echo works >/root/core/www/it
 printf 'FROM hello:lab\nCOPY www /www\nRUN echo built >/g && cat /g\n' >/root/core/Dockerfile
 docker rm -f core >/dev/null 2>&1
 
+if [ -n "${1-}" ]; then
+    docker save -o /root/hello.image hello:lab
+    systemctl stop docker.socket docker
+    mkdir -p /etc/docker
+    echo "{\"storage-driver\": \"$1\"}" >/etc/docker/daemon.json
+fi
 check dockerd-start systemctl start docker
+if [ -n "${1-}" ]; then
+    check driver sh -c "docker info -f '{{.Driver}}' | grep -x $1"
+    check load docker load -q -i /root/hello.image
+fi
 check run docker run --rm --pull never hello:lab echo it works
 check build docker build -q -t core:lab /root/core
 check publish docker run -d --name core --restart always -p 8081:80 core:lab httpd -f -p 80 -h /www
-sleep 1
-check publish-get bash -c answers
+check publish-get bash -c 'until answers; do sleep 0.2; done'
 check exec docker exec core cat /g
 check restart-dockerd systemctl restart docker
-sleep 2
-check ra-after-restart docker exec core cat /g
+check ra-after-restart sh -c 'until docker exec core cat /g; do sleep 0.2; done'
 check named-vol docker run --rm --pull never -v data:/data hello:lab sh -c 'echo x >/data/x && cat /data/x'
 check rm docker rm -f core
