@@ -107,7 +107,7 @@ why=
 if ! sync "${file%/*}" "${file%/*/*}"; then
     why="${file%/*} does not reach the disk"
 elif ! said=$(try_tunables); then
-    why="the tunables do not compile with $what either: $said"
+    why="the tunables do not compile with $what: $said"
 else
     compiling >"$run/compiling.after"
     lost=$(comm -23 "$run/compiling.before" "$run/compiling.after")

@@ -155,7 +155,7 @@ def test_without_a_copy_on_disk_nothing_is_changed(node):
 def test_a_repair_that_does_not_compile_is_taken_back(node):
     done = node.repair("still broken\n")
     assert done.returncode == 1
-    assert b"do not compile with the repair either" in done.stderr
+    assert b"do not compile with the repair: " in done.stderr
     assert b"the old text is back" in done.stderr
     assert node.untouched()
     assert node.events == ["intent", "restored"]
