@@ -4,7 +4,8 @@
 
 Two containers, one with runc 1.1 and one with runc 1.3, wear a profile from their boot on and run
 all checks of the reference beside each other, on both storage drivers. Takes about an hour without
-KVM. Fails when a check does, or when AppArmor denied anything.
+KVM; with `--profile NAME` only that one is measured and the lines of the others stay. Fails when a
+check does, or when AppArmor denied anything.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ DRIVERS = ("overlay2", "fuse-overlayfs")
 HEAD = """\
 # Docker under each profile
 
-Measured by `make docker-checks` on {date}: kernel {kernel}, AppArmor parser {parser}, LXC {lxc},
+Measured by `make docker-checks`, last on {date}: kernel {kernel}, AppArmor parser {parser}, LXC {lxc},
 Docker {docker}. Each line is a container that was booted under the profile in enforce mode and
 then ran every check: start, run, exec, build, volumes, networks, published ports, limits,
 `--privileged`, `--sysctl`, restart policies, restarting dockerd and so on. *denied* counts the
@@ -41,13 +42,15 @@ def main() -> int:
     """Run all rounds, write the table, name what failed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("output", nargs="?", type=Path, default=RESULT)
-    output = parser.parse_args().output
+    parser.add_argument("--profile", choices=PROFILES, action="append")
+    given = parser.parse_args()
+    output, profiles = given.output, given.profile or PROFILES
     if not CHECKS_37.exists():
         print(f"{CHECKS_37} is not here: there is nothing to run", file=sys.stderr)
         return 2
     Lab(CHECKOUT).up()
-    rows, code = [], 0
-    for profile in PROFILES:
+    rows, code = [row for row in read(RESULT) if row[0] not in profiles], 0
+    for profile in profiles:
         for driver in DRIVERS:
             node = Node(Lab(CHECKOUT).reset())
             for row, wrong in round_of(node, profile, driver):
@@ -56,7 +59,7 @@ def main() -> int:
                 for line in wrong:
                     print(f"{profile}, {driver}: {line}", file=sys.stderr)
                     code = 1
-    output.write_text(head(node) + "".join(f"| {' | '.join(row)} |\n" for row in rows))
+    output.write_text(head(node) + "".join(f"| {' | '.join(row)} |\n" for row in sorted(rows)))
     return code
 
 
@@ -82,6 +85,12 @@ def round_of(node: Node, profile: str, driver: str) -> list[tuple[list[str], lis
         counts = (len(checks) - bad, bad, len(refused))
         lines.append(([profile, driver, runc.strip(), *map(str, counts)], wrong))
     return lines
+
+
+def read(path: Path) -> list[list[str]]:
+    """The lines of an earlier result; none where there is none."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [line.strip("| ").split(" | ") for line in lines if line.startswith("| lxc-")]
 
 
 def head(node: Node) -> str:
