@@ -27,11 +27,12 @@ DRIVERS = ("overlay2", "fuse-overlayfs")
 HEAD = """\
 # Docker under each profile
 
-Measured by `make docker-checks`, last on {date}: kernel {kernel}, AppArmor parser {parser}, LXC {lxc},
-Docker {docker}. Each line is a container that was booted under the profile in enforce mode and
-then ran every check: start, run, exec, build, volumes, networks, published ports, limits,
-`--privileged`, `--sysctl`, restart policies, restarting dockerd and so on. *denied* counts the
-DENIED lines of that profile in audit.log, boot included, of both containers together.
+Measured by `make docker-checks`, last on {date}: kernel {kernel}, AppArmor parser
+{parser}, LXC {lxc}, Docker {docker}. Each line is a container that was booted under the
+profile in enforce mode and then ran every check: start, run, exec, build, volumes, networks,
+published ports, limits, `--privileged`, `--sysctl`, restart policies, restarting dockerd and so on.
+*denied* counts the DENIED lines of that profile in audit.log, boot included, of both containers
+together.
 
 | profile | driver | runc | passed | failed | denied |
 | --- | --- | --- | --- | --- | --- |
