@@ -32,7 +32,7 @@ Measured by `make docker-checks`, last on {date}: kernel {kernel}, AppArmor pars
 profile in enforce mode and then ran every check: start, run, exec, build, volumes, networks,
 published ports, limits, `--privileged`, `--sysctl`, restart policies, restarting dockerd and so on.
 *denied* counts the DENIED lines of that profile in audit.log, boot included, of both containers
-together.
+together. Those that have to import their image first pass one check more.
 
 | profile | driver | runc | passed | failed | denied |
 | --- | --- | --- | --- | --- | --- |
