@@ -232,7 +232,12 @@ gate() { # with-label|without-label
         [ "$1" = without-label ] || journal started file "$name" after "$left"
         [ "$up" = 0 ] || return
     fi
-    running || return 0
+    if ! running; then
+        # it did not before either; else it has gone down again, and nothing is proven
+        [ -f "$staged/restart" ] || [ -n "$daemon" ] || return 0
+        say 'does not run any more'
+        return 1
+    fi
     if [ -n "$daemon" ]; then
         # a container that had not come up has its new one still
         [ "$1" = with-label ] || daemon_back || return

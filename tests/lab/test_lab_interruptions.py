@@ -81,6 +81,7 @@ def test_a_commit_that_outlived_its_operator_is_rolled_back(run):
         rolled_back(node, before)
 
 
+@pytest.mark.long
 def test_a_node_that_lost_its_power_before_the_proof_is_rolled_back(run):
     node, before, _, found = run
     cut(node, named(found, "journal.jsonl", 3))

@@ -153,6 +153,24 @@ def test_the_before_image_is_on_disk_under_its_hash(node):
     assert intent["after"] == sha256(NEW)
 
 
+def test_a_container_that_goes_down_again_after_its_restart_is_not_done(node):
+    goes_down = """#!/bin/sh
+        if grep -q started "$1" && [ ! -e "$FAKE/down" ]; then
+            touch "$FAKE/down"
+            echo stopped >"$FAKE/state"
+        fi
+        exec /bin/sync "$@"
+    """
+    (node.fake / "sync").write_text(goes_down)
+    (node.fake / "sync").chmod(0o755)
+    done = node.commit()
+    assert done.returncode == 1
+    assert "CT 910: does not run any more" in done.stdout
+    assert node.conf.read_text() == OLD
+    assert (node.fake / "state").read_text() == "running\n"
+    assert node.events == ["intent", "started", "back", "restored"]
+
+
 def test_our_container_and_its_image_are_removed_by_id(node):
     assert node.commit().returncode == 0
     guest = [call for call in node.calls if call.startswith("guest docker")]
