@@ -21,6 +21,7 @@ class State:
     image: str  # cache.build_id() of the image that the disk lies over
     qemu: str  # saved states only load in the QEMU that saved them
     accel: str
+    kernel: str  # machine.kernel_arguments() of that boot
     port: int
     clean: bool = False  # the state "clean" has been saved
     ready: bool = False  # booted or loaded; false while that is still going on

@@ -24,6 +24,8 @@ KERNEL_ARGUMENTS = (
     "root=/dev/vda rw console=ttyS0 net.ifnames=0 fsck.mode=skip "
     "apparmor=1 security=apparmor audit=1 audit_backlog_limit=16384"
 )
+#: TCG's TSC goes on in a saved state: the node would see that time as gone by when it is loaded.
+TCG_ARGUMENTS = "tsc=unstable"
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Machine:
             *("-cpu", "host" if accel == "kvm" else "max"),
             *("-smp", "2", "-m", str(MEMORY_MIB)),
             *("-kernel", str(self.trees / "vmlinuz"), "-initrd", str(self.trees / "initrd")),
-            *("-append", KERNEL_ARGUMENTS),
+            *("-append", kernel_arguments(accel)),
             *("-drive", _drive(self.disk, "qcow2", "cache=unsafe,discard=unmap")),
             *("-drive", _drive(self.trees / "guest.ext4", "raw", "readonly=on")),
             *("-netdev", f"user,id=net0,restrict=on,hostfwd=tcp:{HOST}:{port}-:22"),
@@ -160,6 +162,11 @@ class Machine:
         log = self.folder / "qemu.log"
         lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
         return lines[-1] if lines else f"no message (see {self.folder / 'serial.log'})"
+
+
+def kernel_arguments(accel: str) -> str:
+    """The node's kernel command line under an accelerator, "kvm" or "tcg"."""
+    return KERNEL_ARGUMENTS if accel == "kvm" else f"{KERNEL_ARGUMENTS} {TCG_ARGUMENTS}"
 
 
 def free_port() -> int:

@@ -11,7 +11,7 @@ from lab import accel, cache, recipe, tools
 from lab.build import build_trees
 from lab.errors import LabError
 from lab.instance import Instance, State
-from lab.machine import Machine
+from lab.machine import Machine, kernel_arguments
 from lab.progress import say, step
 from lab.provision import build_image, end_unfinished
 from lab.ssh import SshTarget
@@ -112,6 +112,8 @@ class Lab:
             return "the images were built anew"
         if state.accel != chosen:
             return f"the saved state needs {state.accel} and this machine has {chosen}"
+        if state.kernel != kernel_arguments(chosen):
+            return "the node boots with other kernel arguments now"
         if state.qemu != qemu_version():
             return "QEMU is another version than the one that saved the state"
         return None
@@ -137,7 +139,12 @@ class Lab:
         machine.make_disk(image / "disk.qcow2", "qcow2")
         target = machine.start(accel=chosen)
         state = State(
-            recipe.image_key(), cache.build_id(image), qemu_version(), chosen, target.port
+            recipe.image_key(),
+            cache.build_id(image),
+            qemu_version(),
+            chosen,
+            kernel_arguments(chosen),
+            target.port,
         )
         self.instance.write(state)
         try:

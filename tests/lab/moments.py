@@ -40,7 +40,7 @@ LEAVE = """
     echo >/run/lab/go
     while systemctl list-units --plain --no-legend --state=active,deactivating 'phoenix-harden-*' |
         grep -q .; do sleep 0.2; done
-    while pgrep -f '[i]nstall-profile|[p]ut-back|[r]epair-tunables' >/dev/null; do sleep 0.2; done
+    while pgrep -f '[i]nstall-profile|[p]ut-back|[i]nstall-tunables' >/dev/null; do sleep 0.2; done
 """
 
 

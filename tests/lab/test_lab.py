@@ -37,6 +37,14 @@ def test_a_reset_sets_the_clock(clean_lab):
     assert abs(float(clean_lab.ssh("date +%s.%N").stdout) - time.time()) < 5
 
 
+def test_no_time_goes_by_in_a_saved_state(clean_lab):
+    uptime = "cut -d ' ' -f 1 /proc/uptime"
+    before = float(clean_lab.ssh(uptime).stdout)
+    clean_lab.ssh("sleep 10")
+    clean_lab.reset()
+    assert abs(float(clean_lab.ssh(uptime).stdout) - before) < 5
+
+
 def test_every_running_container_is_unconfined_at_first(clean_lab):
     assert {ctid: clean_lab.label(int(ctid)) for ctid in RUNNING} == dict.fromkeys(
         RUNNING, "unconfined"

@@ -21,7 +21,7 @@ from lab.machine import Machine
 from lab.qmp import monitor
 from lab.ssh import SshTarget
 
-STATE = State(recipe="r", image="i", qemu="q", accel="tcg", port=2222, clean=True, ready=True)
+STATE = State("r", "i", "q", "tcg", kernel="k", port=2222, clean=True, ready=True)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_status_tells_where_ssh_answers(checkout, qemu):
 
 
 def test_a_lab_that_is_still_booting_is_not_up(checkout, qemu):
-    Instance(checkout).write(State("i", "t", "q", "tcg", 2222))
+    Instance(checkout).write(State("i", "t", "q", "tcg", "k", 2222))
     assert ssh_target(checkout) is None
 
 
@@ -85,7 +85,7 @@ def test_a_broken_state_file_counts_as_none(checkout):
 
 
 def test_states_of_different_accelerators_have_different_names():
-    kvm = State("i", "t", "q", "kvm", 1)
+    kvm = State("i", "t", "q", "kvm", "k", 1)
     assert {STATE.tag, kvm.tag} == {"clean-tcg", "clean-kvm"}
 
 
@@ -100,6 +100,14 @@ def test_qemu_gets_the_accelerator_and_its_cpu(accel, expected):
     line = arguments(accel=accel)
     at = line.index("-accel")
     assert line[at : at + 4] == expected
+
+
+@pytest.mark.parametrize(("accel", "expected"), [("tcg", True), ("kvm", False)])
+def test_only_where_the_tsc_goes_on_in_a_saved_state_the_kernel_is_told_not_to_use_it(
+    accel, expected
+):
+    line = arguments(accel=accel)
+    assert ("tsc=unstable" in line[line.index("-append") + 1].split()) is expected
 
 
 def test_qemu_listens_on_this_machine_only():
