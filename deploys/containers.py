@@ -19,7 +19,6 @@ def settle(run: Run, then: str, back_is_fine: bool = False) -> None:
             transaction.settle,
             name=f"CT {cut.ctid}: settle run {cut.run}, then {then}",
             undecided=cut.run,
-            run=run.id,
             ctid=cut.ctid,
             again=run.replan,
             back_is_fine=back_is_fine,
@@ -32,25 +31,19 @@ def commit(run: Run, what: str, snapshots: bool = False) -> None:
     `snapshots`: take one of each before its turn.
     """
     if run.plan.containers:
-        run.step(
-            transaction.stage,
-            name=f"Stage the containers' {what}",
-            run=run.id,
-            changes=run.plan.containers,
-        )
+        name = f"Stage the containers' {what}"
+        run.step(transaction.stage, name=name, changes=run.plan.containers)
     for change in host.loop(run.plan.containers):
         if snapshots:
             run.step(
                 snapshot,
                 name=f"Snapshot of CT {change.ctid} {change.name}",
-                run=run.id,
                 ctid=change.ctid,
                 again=run.replan,
             )
         run.step(
             transaction.commit,
             name=f"CT {change.ctid} {change.name}",
-            run=run.id,
             ctid=change.ctid,
             again=run.replan,
         )

@@ -26,7 +26,6 @@ for change in host.loop(run.plan.packages):
         ctid=change.ctid,
         packages=change.guest.packages,
         observed=run.node_dockers[change.ctid],
-        run=run.id,
     )
 
 containers.commit(run, "changes", snapshots=run.options.snapshot)

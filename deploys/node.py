@@ -15,25 +15,18 @@ def prepare(run: Survey) -> None:
     Nothing where all is right.
     """
     if run.plan.tunables:
-        run.step(
-            apparmor.tunables,
-            name="AppArmor tunables",
-            run=run.id,
-            observed=run.node_apparmor,
-        )
+        run.step(apparmor.tunables, name="AppArmor tunables", observed=run.node_apparmor)
     if run.plan.site_tunables:
         run.step(
             apparmor.site_tunables,
             name="Tunables of the site",
             tunables=run.fleet.tunables,
-            run=run.id,
             observed=run.node_apparmor,
         )
     if run.plan.hook:
         run.step(
             apparmor.namespaces,
             name="Script for policy namespaces",
-            run=run.id,
             observed=run.node_apparmor,
         )
     for change in host.loop(run.plan.profiles):
@@ -43,7 +36,6 @@ def prepare(run: Survey) -> None:
             profile=change.name,
             text=change.after,
             mode=change.mode,
-            run=run.id,
             observed=run.node_apparmor,
         )
 
@@ -51,9 +43,4 @@ def prepare(run: Survey) -> None:
 def keep_watch(run: Survey) -> None:
     """Install, update or remove the watch over the labels; last, so that it finds them right."""
     if run.plan.watch:
-        run.step(
-            watch,
-            name="Watch over the containers' labels",
-            run=run.id,
-            change=run.plan.watch,
-        )
+        run.step(watch, name="Watch over the containers' labels", change=run.plan.watch)

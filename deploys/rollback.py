@@ -15,7 +15,7 @@ from operations import docker, rollback
 run = undo()
 
 if not run.plan.empty:
-    run.step(rollback.begin, name=f"Undo run {run.undoes}", run=run.id, undoes=run.undoes)
+    run.step(rollback.begin, name=f"Undo run {run.undoes}", undoes=run.undoes)
 
 containers.settle(run, then="undo", back_is_fine=True)
 
@@ -28,11 +28,10 @@ for removal in host.loop(run.plan.removals):
         ctid=removal.ctid,
         packages=removal.packages,
         manager=removal.manager,
-        run=run.id,
     )
 
 for file in host.loop(run.plan.files):
-    run.step(rollback.put_back, name=file.path, change=file, run=run.id, undoes=run.undoes)
+    run.step(rollback.put_back, name=file.path, change=file, undoes=run.undoes)
 
 if not run.plan.empty:
     run.verdict()

@@ -8,6 +8,7 @@ take the same answer.
 from __future__ import annotations
 
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ lock = RLock()
 
 
 @dataclass(kw_only=True)
-class Run:
+class Run(ABC):
     """What all runs have: `pct` and `plans` by node, and what became of it so far.
 
     `steps`: the operations that may fail; `containers`: those of each node's container, by CTID;
@@ -62,9 +63,9 @@ class Run:
         """What stands against changing anything, over all nodes."""
         return [problem for plan in self.plans.values() for problem in plan.problems]
 
+    @abstractmethod
     def plan_again(self, host: Host, options: Options) -> NodePlan:
         """Ask a node once more and plan what `options` select."""
-        raise NotImplementedError
 
     def replan(self, ctid: int) -> ContainerChange | None:
         """Ask the node again and plan one container anew: somebody changed it meanwhile.
@@ -82,12 +83,12 @@ class Run:
         return next((change for change in plan.containers if change.ctid == ctid), None)
 
     def step(self, operation: Callable[..., OperationMeta], **arguments: object) -> None:
-        """Add an operation that is left out, on every node, once one step has failed anywhere.
+        """Add an operation of this run; left out, on every node, once one has failed anywhere.
 
         Its failure does not drop the host (pyinfra would drop the result table with it);
         `verdict` turns it into the exit code.
         """
-        step = operation(_ignore_errors=True, _if=self.is_going_well, **arguments)
+        step = operation(run=self.id, _ignore_errors=True, _if=self.is_going_well, **arguments)
         self.steps.append(step)
         if isinstance(ctid := arguments.get("ctid"), int):
             self.containers.setdefault((ctx_host.get(), ctid), []).append(step)

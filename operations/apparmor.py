@@ -18,8 +18,8 @@ from phoenix.daemon_json import digest
 from phoenix.fleet_values import variable, variable_value
 from phoenix.journal import check_run_id
 from phoenix.profile_plan import HOOK_TEMPLATE
-from phoenix.site_tunables import plan_site_tunables
-from phoenix.tunables_plan import plan_tunables
+from phoenix.site_tunables import SiteTunablesChange, plan_site_tunables
+from phoenix.tunables_plan import TunablesChange, plan_tunables
 from phoenix.wish import HOOK
 
 NODE = Path(__file__).parents[1] / "templates/node"
@@ -48,13 +48,9 @@ def tunables(
     check_run_id(run)
     if observed is None:
         observed = host.get_fact(AppArmor)
-    change, problems = plan_tunables(observed)
-    if problems:
-        raise OperationValueError("; ".join(problems))
-    if change is None:
-        host.noop("the tunables compile")
-        return
-    yield _install_tunables(TUNABLES_HOME, run, change.before, change.after)
+    yield from _install_tunables(
+        TUNABLES_HOME, run, plan_tunables(observed), "the tunables compile"
+    )
 
 
 @operation()
@@ -91,27 +87,35 @@ def site_tunables(
         raise OperationValueError(f"tunables: {error}") from None
     if observed is None:
         observed = host.get_fact(AppArmor)
-    change, problems = plan_site_tunables(wanted, observed)
+    planned = plan_site_tunables(wanted, observed)
+    fine = "the site's tunables are as they should be"
+    yield from _install_tunables(TUNABLES_SITE, run, planned, fine)
+
+
+def _install_tunables(
+    name: str,
+    run: str,
+    planned: tuple[TunablesChange | SiteTunablesChange | None, tuple[str, ...]],
+    fine: str,
+) -> Generator[StringCommand, None, None]:
+    """Do what is planned for a file; `fine`: what to say where that is nothing."""
+    change, problems = planned
     if problems:
         raise OperationValueError("; ".join(problems))
     if change is None:
-        host.noop("the site's tunables are as they should be")
+        host.noop(fine)
         return
-    yield _install_tunables(TUNABLES_SITE, run, change.before, change.after)
-
-
-def _install_tunables(name: str, run: str, before: str | None, after: str | None) -> StringCommand:
-    show_diff(f"/etc/apparmor.d/{name}", before, after)
-    return StringCommand(
+    show_diff(f"/etc/apparmor.d/{name}", change.before, change.after)
+    yield StringCommand(
         "sh",
         "-c",
         QuoteString(TUNABLES.read_text()),
         "install-tunables",
         name,
         QuoteString(f"{RUNS}/{run}"),
-        digest(before),
-        digest(after),
-        _stdin=encodebytes(_bytes(after or "")).decode(),
+        digest(change.before),
+        digest(change.after),
+        _stdin=encodebytes(_bytes(change.after or "")).decode(),
         _timeout=TUNABLES_TIMEOUT,
     )
 

@@ -22,6 +22,7 @@ from facts.docker import Dockers
 from operations import transaction
 from operations.diff import show_diff
 from operations.refusal import refuse
+from operations.unit import unit
 from phoenix.daemon_json import FILE, DaemonJsonError, digest, encode, merge
 from phoenix.docker import ObservedDocker
 from phoenix.journal import check_run_id
@@ -202,14 +203,12 @@ def _packages(
     action: str, ctid: int, run: str | None, manager: str, names: Collection[str]
 ) -> StringCommand:
     """templates/node/packages.sh in a transient unit; `action`: install or remove."""
-    return StringCommand(
-        "systemd-run --wait --pipe --collect --quiet",
-        QuoteString(f"--unit=phoenix-harden-{run or 'docker'}-{ctid}-packages"),
-        QuoteString(f"--description=phoenix-harden: packages of CT {ctid}"),
+    return unit(
+        f"{run or 'docker'}-{ctid}-packages",
+        f"packages of CT {ctid}",
         f"sh -s {action} {ctid:d} {run or '-'} {manager}",
         *(QuoteString(name) for name in names),
         _stdin=PACKAGES,
-        _timeout=transaction.COMMIT_TIMEOUT,
     )
 
 

@@ -31,6 +31,7 @@ from facts.staged import Staged
 from operations import transaction
 from operations.diff import show_diff
 from operations.refusal import failure, refuse
+from operations.unit import TIMEOUT, unit
 from phoenix.changes import ContainerChange
 from phoenix.devices import plan_device_entries
 from phoenix.features import Wanted, merge
@@ -205,7 +206,7 @@ def restart(
         edit = pct.features(name="Nesting", ctid=910, features="nesting=1")
         pct.restart(name="Restart 910", ctid=910, _if=edit.did_change)
     """
-    if isinstance(timeout, bool) or not 0 < timeout <= transaction.COMMIT_TIMEOUT:
+    if isinstance(timeout, bool) or not 0 < timeout <= TIMEOUT:
         raise OperationValueError(f"timeout={timeout!r}: write seconds")
     try:
         container = _container(ctid, observed)
@@ -222,13 +223,12 @@ def restart(
     elif stage is not None:
         yield from _stage(stage, container, base, restart=True)
     else:
-        yield StringCommand(
-            "systemd-run --wait --pipe --collect --quiet",
-            QuoteString(f"--unit=phoenix-harden-restart-{ctid}"),
-            QuoteString(f"--description=phoenix-harden: restart CT {ctid}"),
+        yield unit(
+            f"restart-{ctid}",
+            f"restart CT {ctid}",
             f"sh -s {ctid} {timeout}",
             _stdin=RESTART,
-            _timeout=timeout + transaction.COMMIT_TIMEOUT,
+            _timeout=timeout + TIMEOUT,
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from pyinfra.api import OperationValueError, QuoteString, StringCommand, operation
 
 from operations import transaction
+from operations.unit import unit
 from phoenix.changes import ContainerChange
 from phoenix.journal import check_run_id
 from phoenix.pve_values import check_ctid
@@ -31,15 +32,13 @@ def snapshot(
     except ValueError as error:
         raise OperationValueError(str(error)) from None
     check_run_id(run)
-    yield StringCommand(
-        "systemd-run --wait --pipe --collect --quiet",
-        QuoteString(f"--unit=phoenix-harden-snapshot-{ctid}"),
-        QuoteString(f"--description=phoenix-harden: snapshot CT {ctid}"),
+    yield unit(
+        f"snapshot-{ctid}",
+        f"snapshot CT {ctid}",
         f"sh -s {ctid}",
         QuoteString(f"phoenix-{run}"),
         QuoteString(f"before run {run} of phoenix-harden"),
         _stdin=SCRIPT,
-        _timeout=transaction.COMMIT_TIMEOUT,
     )
     # only here at execute time: detecting changes ends at the first command
     if again is not None and (change := again(ctid)):

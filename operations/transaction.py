@@ -7,12 +7,15 @@ import tarfile
 from base64 import encodebytes
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
+from typing import Unpack
 
 from pyinfra import host
 from pyinfra.api import OperationValueError, QuoteString, StringCommand, operation
+from pyinfra.api.arguments import ConnectorArguments
 
 from facts.staged import Changed
 from operations.diff import show_diff
+from operations.unit import unit
 from phoenix import daemon_json
 from phoenix.changes import ContainerChange
 from phoenix.journal import check_run_id
@@ -27,9 +30,6 @@ CHANGED = 4
 
 #: Free space that a run asks for, in KiB: before-images are small, a full disk stops everything.
 ROOM = 64 * 1024
-
-#: Seconds after which a commit that does not end is given up by the operator; the node goes on.
-COMMIT_TIMEOUT = 1800
 
 
 @operation()
@@ -87,17 +87,16 @@ def commit(
     Runs in a transient unit, so that it finishes or restores without the operator. Fails when
     the container was refused or restored; its lines say why.
     """
-    command = _unit(run, ctid)
     if again is None:
-        yield StringCommand(*command, _timeout=COMMIT_TIMEOUT)
+        yield _commit(run, ctid)
         return
-    yield StringCommand(*command, _timeout=COMMIT_TIMEOUT, _success_exit_codes=[0, CHANGED])
+    yield _commit(run, ctid, _success_exit_codes=[0, CHANGED])
     # only here at execute time: detecting changes ends at the first command
     folder = f"{RUNS}/{run}/{ctid}"
     if host.get_fact(Changed, folder=folder) and (change := again(ctid)):
         yield StringCommand("rm -r", QuoteString(folder))
         yield from stage._inner(run=run, changes=(change,))
-        yield StringCommand(*command, _timeout=COMMIT_TIMEOUT)
+        yield _commit(run, ctid)
 
 
 @operation()
@@ -119,28 +118,27 @@ def settle(
     The journal of the earlier run says how far it came: it is proven, or put back.
     """
     codes = [0, 1] if back_is_fine else [0]
-    yield StringCommand(
-        *_unit(undecided, ctid, "settle"), _timeout=COMMIT_TIMEOUT, _success_exit_codes=codes
-    )
+    yield _commit(undecided, ctid, "settle", _success_exit_codes=codes)
     if change := again(ctid):
         yield from stage._inner(run=run, changes=(change,))
-        yield StringCommand(*_unit(run, ctid), _timeout=COMMIT_TIMEOUT)
+        yield _commit(run, ctid)
 
 
-def _unit(run: str, ctid: int, *words: str) -> tuple[str | QuoteString, ...]:
+def _commit(
+    run: str, ctid: int, *words: str, **arguments: Unpack[ConnectorArguments]
+) -> StringCommand:
     """The commit of one container as a transient unit. Raises OperationValueError."""
     try:
         check_ctid(ctid)
     except ValueError as error:
         raise OperationValueError(str(error)) from None
-    name = "-".join(("phoenix-harden", *words, check_run_id(run), str(ctid)))
-    return (
-        "systemd-run --wait --pipe --collect --quiet",
-        QuoteString(f"--unit={name}"),
-        QuoteString(f"--description=phoenix-harden: {' '.join(words) or 'commit'} CT {ctid}"),
+    return unit(
+        "-".join((*words, check_run_id(run), str(ctid))),
+        f"{' '.join(words) or 'commit'} CT {ctid}",
         QuoteString(f"{RUNS}/{run}/commit"),
         str(ctid),
         *words,
+        **arguments,
     )
 
 
