@@ -29,6 +29,10 @@ journal() { # EVENT packages|removed PACKAGES: names that apt and apk allow, not
             "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$ct" "$@" >>"$state/runs/$run/journal.jsonl" &&
         sync "$state/runs/$run/journal.jsonl"
 }
+failed() { # packages|removed PACKAGES: journaled, and the end of what the guest said
+    journal failed "$@"
+    printf '%s\n' "$said" | tail -n 15
+}
 guest() { # SECONDS COMMAND...: never our stdin, where the rest of this script waits
     seconds=$1
     shift
@@ -94,8 +98,7 @@ install() { # PACKAGE...
     came=${came% }
     left=$(missing "$@")
     if [ -n "$left" ]; then
-        journal failed packages "$came"
-        printf '%s\n' "$said" | tail -n 15
+        failed packages "$came"
         say "not installed: ${left% }"
         exit 1
     fi
@@ -136,8 +139,7 @@ remove() { # PACKAGE...
     # shellcheck disable=SC2086
     left=$(present $there)
     if [ -n "$left" ]; then
-        journal failed removed "$left"
-        printf '%s\n' "$said" | tail -n 15
+        failed removed "$left"
         say "$left stays: something needs it, see above"
         exit 0
     fi
