@@ -24,6 +24,8 @@ if [ -n "${1-}" ]; then
     systemctl stop docker.socket docker
     mkdir -p /etc/docker
     echo "{\"storage-driver\": \"$1\"}" >/etc/docker/daemon.json
+    # systemd refuses a fourth start within a minute
+    systemctl reset-failed docker.socket docker
 fi
 check dockerd-start systemctl start docker
 if [ -n "${1-}" ]; then
