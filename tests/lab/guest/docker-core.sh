@@ -27,7 +27,7 @@ if [ -n "${1-}" ]; then
     # systemd refuses a fourth start within a minute
     systemctl reset-failed docker.socket docker
 fi
-check dockerd-start systemctl start docker
+check dockerd-start sh -c 'systemctl start docker || { journalctl -u docker -n 3 -o cat; exit 1; }'
 if [ -n "${1-}" ]; then
     check driver sh -c "docker info -f '{{.Driver}}' | grep -x $1"
     check load docker load -q -i /root/hello.image
