@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from commit_node import FAKES, NEW, OLD, SCRIPTS, Node, sha256
 from synced import Synced
-from test_commit_script import FAKES, NEW, OLD, SCRIPTS, Node, sha256
 
 BEFORE = '{"log-opts": {}}\n'
 AFTER = '{"log-opts": {}, "storage-driver": "fuse-overlayfs"}\n'
