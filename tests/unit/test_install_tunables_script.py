@@ -1,23 +1,15 @@
 """The script that replaces files of tunables, against a fake root and a fake parser."""
 
-import base64
-import hashlib
-import json
-import os
-import subprocess
-from pathlib import Path
-
 import pytest
+from script_node import ScriptNode, base64_of, sha
 from synced import Synced
 
-SCRIPT = Path(__file__).parents[2] / "templates/node/install-tunables.sh"
 OLD, NEW = "broken\n", "sound\n"
 SITE = "tunables/global.d/phoenix-harden"
 OURS = "# Managed by phoenix-harden: changes are overwritten by its next run.\n"
 
 #: Refuses everything while tunables/home says "broken", apart from what says how it differs.
 PARSER = """\
-#!/bin/sh
 for last; do :; done
 case $last in -*) last=/dev/stdin ;; esac
 echo "$*" >>"$FAKE/calls"
@@ -34,51 +26,22 @@ esac
 """
 
 
-def sha(text):
-    return "none" if text is None else hashlib.sha256(text.encode()).hexdigest()
-
-
-class Node:
+class Node(ScriptNode):
     def __init__(self, folder):
-        self.root, self.fake = folder / "root", folder / "fake"
+        super().__init__(folder)
         self.base = self.root / "etc/apparmor.d"
-        self.home = self.base / "tunables/home"
-        self.run = folder / "run"
-        for path in (self.home.parent, self.fake):
-            path.mkdir(parents=True)
-        self.home.write_text(OLD)
-        self.home.chmod(0o640)
+        self.home = self.has("/etc/apparmor.d/tunables/home", OLD, 0o640)
         for name in ("usr.bin.man", "with blank", "left.dpkg-old"):
             (self.base / name).write_text("include <tunables/global>\n")
         (self.base / "alone").write_text("needs none\n")
-        (self.fake / "apparmor_parser").write_text(PARSER)
-        (self.fake / "apparmor_parser").chmod(0o755)
+        self.tool("apparmor_parser", PARSER)
 
     def repair(self, text=NEW, planned=OLD):
         return self.install("tunables/home", text, planned)
 
     def install(self, name, text, planned):
-        digests = (sha(planned), sha(text))
-        return subprocess.run(
-            ["sh", "-c", SCRIPT.read_text(), "install-tunables", name, self.run, *digests],
-            input=base64.encodebytes((text or "").encode()),
-            env={
-                "PATH": f"{self.fake}:{os.environ['PATH']}",
-                "PHOENIX_ROOT": str(self.root),
-                "FAKE": str(self.fake),
-            },
-            capture_output=True,
-            timeout=30,
-        )
-
-    @property
-    def journal(self):
-        file = self.run / "journal.jsonl"
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-    @property
-    def events(self):
-        return [entry["event"] for entry in self.journal]
+        words = (name, self.run, sha(planned), sha(text))
+        return self.sh("install-tunables", *words, stdin=base64_of(text or ""))
 
     def untouched(self):
         mode = self.home.stat().st_mode & 0o777
@@ -94,8 +57,8 @@ def test_it_is_repaired_and_proven_by_every_file_that_the_service_would_load(nod
     done = node.repair()
     assert done.returncode == 0, done.stderr
     assert node.home.read_text() == NEW
-    assert b"repaired: 3 of 3 profile files compile, 1 did before" in done.stdout
-    assert b"systemctl reload apparmor" in done.stdout
+    assert "repaired: 3 of 3 profile files compile, 1 did before" in done.stdout
+    assert "systemctl reload apparmor" in done.stdout
     assert node.events == ["intent", "done"]
     assert {entry["file"] for entry in node.journal} == {"/etc/apparmor.d/tunables/home"}
 
@@ -116,15 +79,15 @@ def test_the_original_is_kept_under_its_hash_for_root_alone(node):
     node.repair()
     (kept,) = (node.run / "files").iterdir()
     assert (kept.read_text(), kept.stat().st_mode & 0o777) == (OLD, 0o600)
-    assert node.journal[0]["before"] == kept.name == hashlib.sha256(OLD.encode()).hexdigest()
-    assert node.journal[1]["after"] == hashlib.sha256(NEW.encode()).hexdigest()
+    assert node.journal[0]["before"] == kept.name == sha(OLD)
+    assert node.journal[1]["after"] == sha(NEW)
 
 
 def test_each_step_is_on_disk_before_the_next_one(node):
     synced = Synced(node.fake, node.home)
     assert node.repair().returncode == 0
     assert synced.calls == [
-        (hashlib.sha256(OLD.encode()).hexdigest(), "broken"),
+        (sha(OLD), "broken"),
         ("journal.jsonl", "broken"),
         ("home.dpkg-new", "broken"),
         ("tunables", "sound"),
@@ -144,10 +107,10 @@ def test_the_way_back_is_on_disk_before_the_journal_says_so(node):
 
 
 def test_without_a_copy_on_disk_nothing_is_changed(node):
-    Synced(node.fake, node.home).fails_for(hashlib.sha256(OLD.encode()).hexdigest())
+    Synced(node.fake, node.home).fails_for(sha(OLD))
     done = node.repair()
     assert done.returncode == 1
-    assert b"cannot keep a copy in " in done.stderr
+    assert "cannot keep a copy in " in done.stderr
     assert node.untouched()
     assert node.events == []
 
@@ -155,8 +118,8 @@ def test_without_a_copy_on_disk_nothing_is_changed(node):
 def test_a_repair_that_does_not_compile_is_taken_back(node):
     done = node.repair("still broken\n")
     assert done.returncode == 1
-    assert b"do not compile with the repair: " in done.stderr
-    assert b"the old text is back" in done.stderr
+    assert "do not compile with the repair: " in done.stderr
+    assert "the old text is back" in done.stderr
     assert node.untouched()
     assert node.events == ["intent", "restored"]
 
@@ -165,7 +128,7 @@ def test_a_repair_that_costs_another_file_is_taken_back_and_names_it(node):
     (node.base / "with blank").write_text("needs the old one\n")
     done = node.repair()
     assert done.returncode == 1
-    assert f"with the repair these no longer compile: {node.base}/with blank;" in str(done.stderr)
+    assert f"with the repair these no longer compile: {node.base}/with blank;" in done.stderr
     assert node.untouched()
     assert node.events == ["intent", "restored"]
 
@@ -174,13 +137,13 @@ def test_a_file_that_did_not_compile_before_either_is_no_loss(node):
     (node.base / "usr.bin.man").write_text("never compiles\n")
     done = node.repair()
     assert done.returncode == 0, done.stderr
-    assert b"repaired: 2 of 3 profile files compile, 1 did before" in done.stdout
+    assert "repaired: 2 of 3 profile files compile, 1 did before" in done.stdout
 
 
 def test_a_file_that_somebody_changed_meanwhile_is_left_alone(node):
     done = node.repair(planned="what the plan saw\n")
     assert done.returncode == 1
-    assert b"somebody changed it meanwhile; nothing was changed" in done.stderr
+    assert "somebody changed it meanwhile; nothing was changed" in done.stderr
     assert node.untouched()
     assert node.events == []
 
@@ -199,9 +162,8 @@ def test_a_link_stays_one_and_what_it_names_is_repaired(node):
 def sound(node):
     """A node whose tunables compile, with a loaded profile of ours and one that is not loaded."""
     node.home.write_text(NEW)
-    node.profiles = node.root / "sys/kernel/security/apparmor/profiles"
-    node.profiles.parent.mkdir(parents=True)
-    node.profiles.write_text("lxc-ours (enforce)\nlxc-theirs (enforce)\n")
+    loaded = "lxc-ours (enforce)\nlxc-theirs (enforce)\n"
+    node.has("/sys/kernel/security/apparmor/profiles", loaded)
     (node.base / "lxc-ours").write_text(f"{OURS}a profile\n")
     (node.base / "lxc-idle").write_text(f"{OURS}another\n")
     (node.base / "lxc-theirs").write_text("theirs\n")
@@ -209,13 +171,12 @@ def sound(node):
 
 
 def loads(node):
-    calls = (node.fake / "calls").read_text().splitlines()
-    return [call.rpartition("/")[2] for call in calls if " -r " in call]
+    return [call.rpartition("/")[2] for call in node.calls if " -r " in call]
 
 
 def test_the_sites_variables_are_put_in_place_and_what_is_loaded_of_ours_is_loaded_anew(sound):
     done = sound.install(SITE, "list\n", None)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     file = sound.base / SITE
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("list\n", 0o644)
     assert file.parent.stat().st_mode & 0o777 == 0o755
@@ -237,7 +198,7 @@ def test_variables_that_another_profile_needs_do_not_go(sound):
     (sound.base / "usr.bin.man").write_text("needs the list\n")
     done = sound.install(SITE, None, "list\n")
     assert done.returncode == 1
-    assert f"with it these no longer compile: {sound.base}/usr.bin.man" in done.stderr.decode()
+    assert f"with it these no longer compile: {sound.base}/usr.bin.man" in done.stderr
     assert (sound.base / SITE).read_text() == "list\n"
     assert sound.events[-2:] == ["intent", "restored"]
 
@@ -246,20 +207,14 @@ def test_variables_with_which_a_profile_of_ours_does_not_load_go_again(sound):
     (sound.base / "lxc-ours").write_text(f"{OURS}loads without the list\n")
     done = sound.install(SITE, "list\n", None)
     assert done.returncode == 1
-    assert b"with it a profile of ours no longer loads; the old text is back" in done.stderr
+    assert "with it a profile of ours no longer loads; the old text is back" in done.stderr
     assert not (sound.base / SITE).exists()
     assert loads(sound) == ["lxc-ours"] * 2
 
 
 def test_a_text_that_arrives_cut_short_changes_nothing(sound):
-    digest = sha("list and more\n")
-    done = subprocess.run(
-        ["sh", "-c", SCRIPT.read_text(), "install-tunables", SITE, sound.run, "none", digest],
-        input=base64.encodebytes(b"list\n"),
-        env={**os.environ, "PHOENIX_ROOT": str(sound.root)},
-        capture_output=True,
-        timeout=30,
-    )
+    words = (SITE, sound.run, "none", sha("list and more\n"))
+    done = sound.sh("install-tunables", *words, stdin=base64_of("list\n"))
     assert done.returncode == 1
-    assert b"did not arrive whole; nothing was changed" in done.stderr
+    assert "did not arrive whole; nothing was changed" in done.stderr
     assert (sound.base / SITE).exists() is False

@@ -1,15 +1,9 @@
 """put-back.sh on a fake root with a fake apparmor_parser; tests/lab has it on a real kernel."""
 
-import hashlib
-import json
-import os
-import subprocess
-from pathlib import Path
-
 import pytest
+from script_node import ScriptNode, sha
 from synced import Synced
 
-SCRIPT = Path(__file__).parents[2] / "templates/node/put-back.sh"
 NAME = "lxc-docker-nested"
 PROFILE = f"/etc/apparmor.d/{NAME}"
 HOOK = "/usr/local/lib/phoenix-harden/namespace"
@@ -18,71 +12,31 @@ UNIT = "/etc/systemd/system/phoenix-harden-watch"
 HOME = "/etc/apparmor.d/tunables/home"
 
 #: The kernel as a file: a name goes with -R, and stays or comes with -r.
-PARSER = """#!/bin/sh
+PARSER = """\
 echo "apparmor_parser $1 ${2##*/}" >>"$FAKE/calls"
 [ ! -e "$FAKE/broken" ] || exit 1
 kernel=$PHOENIX_ROOT/sys/kernel/security/apparmor/profiles
 case $1 in -R) : >"$kernel" ;; -r) echo "${2##*/} (enforce)" >"$kernel" ;; esac
 """
 
-SYSTEMCTL = """#!/bin/sh
-echo "systemctl $*" >>"$FAKE/calls"
-"""
 
-
-def sha(text):
-    return "none" if text is None else hashlib.sha256(text.encode()).hexdigest()
-
-
-class Node:
+class Node(ScriptNode):
     def __init__(self, folder):
-        self.root, self.fake = folder / "root", folder / "fake"
+        super().__init__(folder)
         state = self.root / "var/lib/phoenix-harden/runs"
         self.undone, self.run = state / "r1", state / "r2"
-        self.kernel = self.root / "sys/kernel/security/apparmor/profiles"
         self.confs = self.root / "etc/pve/lxc"
-        for path in (self.undone / "files", self.kernel.parent, self.confs, self.fake):
+        for path in (self.undone / "files", self.confs):
             path.mkdir(parents=True)
-        self.kernel.write_text(f"{NAME} (enforce)\n")
-        for name, text in {"apparmor_parser": PARSER, "systemctl": SYSTEMCTL}.items():
-            (self.fake / name).write_text(text)
-            (self.fake / name).chmod(0o755)
-
-    def has(self, path, text, mode=0o644):
-        file = self.root / path[1:]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-        file.chmod(mode)
-        return file
+        self.kernel = self.has("/sys/kernel/security/apparmor/profiles", f"{NAME} (enforce)\n")
+        self.tool("apparmor_parser", PARSER)
+        self.tool("systemctl", 'echo "systemctl $*" >>"$FAKE/calls"')
 
     def put_back(self, path, now, before="none"):
         if before != "none":
             (self.undone / "files" / sha(before)).write_text(before)
             before = sha(before)
-        return subprocess.run(
-            ["sh", SCRIPT, path, sha(now), before, self.undone, self.run],
-            env={
-                **os.environ,
-                "PATH": f"{self.fake}:{os.environ['PATH']}",
-                "PHOENIX_ROOT": str(self.root),
-                "FAKE": str(self.fake),
-            },
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-
-    @property
-    def calls(self):
-        calls = self.fake / "calls"
-        return calls.read_text().splitlines() if calls.exists() else []
-
-    @property
-    def events(self):
-        journal = self.run / "journal.jsonl"
-        if not journal.exists():
-            return []
-        return [json.loads(line)["event"] for line in journal.read_text().splitlines()]
+        return self.sh("put-back", path, sha(now), before, self.undone, self.run)
 
 
 @pytest.fixture
@@ -263,12 +217,6 @@ def test_what_a_cut_left_beside_the_file_goes(node, left):
 def test_an_image_that_is_not_whole_changes_nothing(node):
     file = node.has(HOME, "repaired")
     (node.undone / "files" / sha("old")).write_text("ol")
-    digest = sha("old")
-    done = subprocess.run(
-        ["sh", SCRIPT, HOME, sha("repaired"), digest, node.undone, node.run],
-        env={**os.environ, "PHOENIX_ROOT": str(node.root)},
-        capture_output=True,
-        text=True,
-    )
+    done = node.sh("put-back", HOME, sha("repaired"), sha("old"), node.undone, node.run)
     assert (done.returncode, file.read_text()) == (1, "repaired")
     assert "is not whole" in done.stderr

@@ -1,0 +1,78 @@
+"""A fake node for tests of the scripts that run on nodes: a root, fake tools, a run."""
+
+import base64
+import hashlib
+import json
+import os
+import subprocess
+from pathlib import Path
+
+SCRIPTS = Path(__file__).parents[2] / "templates/node"
+
+
+def sha(text):
+    """What the scripts take as the digest of a file with this text, or of none."""
+    return "none" if text is None else hashlib.sha256(text.encode()).hexdigest()
+
+
+def base64_of(text):
+    return base64.encodebytes(text.encode()).decode()
+
+
+class ScriptNode:
+    """What the scripts find below PHOENIX_ROOT, and fakes in front of the real tools."""
+
+    def __init__(self, folder):
+        self.root, self.fake, self.run = folder / "root", folder / "fake", folder / "run"
+        self.root.mkdir()
+        self.fake.mkdir()
+
+    def has(self, path, text, mode=0o644):
+        """Write a file of the node, which is named as there."""
+        file = self.root / path[1:]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(mode)
+        return file
+
+    def tool(self, name, text):
+        """Put a fake of this tool in front of the real one."""
+        (self.fake / name).write_text(f"#!/bin/sh\n{text}\n")
+        (self.fake / name).chmod(0o755)
+
+    @property
+    def environment(self):
+        return {
+            **os.environ,
+            "PATH": f"{self.fake}:{os.environ['PATH']}",
+            "PHOENIX_PATH": str(self.fake),
+            "PHOENIX_ROOT": str(self.root),
+            "FAKE": str(self.fake),
+        }
+
+    def sh(self, script, *arguments, stdin=None):
+        """Run the script to its end, in the way in which the operations run it."""
+        return subprocess.run(
+            ["sh", "-c", (SCRIPTS / f"{script}.sh").read_text(), script, *arguments],
+            input=stdin,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    @property
+    def calls(self):
+        """What the fakes were asked, if they note it."""
+        return self._lines(self.fake / "calls")
+
+    @property
+    def journal(self):
+        return [json.loads(line) for line in self._lines(self.run / "journal.jsonl")]
+
+    @property
+    def events(self):
+        return [entry["event"] for entry in self.journal]
+
+    def _lines(self, file):
+        return file.read_text().splitlines() if file.exists() else []
