@@ -50,7 +50,7 @@ class ScriptNode:
             "FAKE": str(self.fake),
         }
 
-    def sh(self, script, *arguments, stdin=None):
+    def sh(self, script, *arguments, stdin=""):
         """Run the script to its end, in the way in which the operations run it."""
         return subprocess.run(
             ["sh", "-c", (SCRIPTS / f"{script}.sh").read_text(), script, *arguments],

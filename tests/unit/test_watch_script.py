@@ -1,21 +1,15 @@
 """The watch and its installer, against a fake root and fake tools."""
 
-import base64
-import json
-import os
-import subprocess
-from hashlib import sha256
-from pathlib import Path
+from base64 import b64encode
 
 import pytest
+from script_node import ScriptNode, sha
 from synced import Synced
 
-NODE = Path(__file__).parents[2] / "templates/node"
 WANTED = "var/lib/phoenix-harden/wanted"
 TIMER = "/etc/systemd/system/phoenix-harden-watch.timer"
 
 SYSTEMCTL = """\
-#!/bin/sh
 echo "$*" >>"$FAKE/calls"
 case "$*" in
 "is-active -q "*) [ -e "$FAKE/active" ] ;;
@@ -25,65 +19,36 @@ esac
 """
 
 
-class Node:
+class Node(ScriptNode):
     def __init__(self, folder):
-        self.root, self.fake, self.run = folder / "root", folder / "fake", folder / "run"
-        for path in (self.root / WANTED, self.fake / "pid"):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        super().__init__(folder)
+        (self.root / WANTED).parent.mkdir(parents=True)
         self.tool("lxc-info", 'cat "$FAKE/pid-$2" 2>/dev/null; exit 0')
         self.tool("systemctl", SYSTEMCTL)
 
-    def tool(self, name, text):
-        (self.fake / name).write_text(text if text.startswith("#!") else f"#!/bin/sh\n{text}\n")
-        (self.fake / name).chmod(0o755)
-
     def container(self, ctid, label, exe="/usr/lib/systemd/systemd"):
         (self.fake / f"pid-{ctid}").write_text(f"1{ctid}\n")
-        proc = self.root / f"proc/1{ctid}/attr/apparmor"
-        proc.mkdir(parents=True)
-        (proc / "current").write_text(f"{label}\n\0")
-        (proc.parents[1] / "exe").symlink_to(exe)
-
-    def sh(self, script, *arguments, stdin=""):
-        return subprocess.run(
-            ["sh", NODE / script, *arguments],
-            input=stdin,
-            env={
-                **os.environ,
-                "PHOENIX_ROOT": str(self.root),
-                "PHOENIX_PATH": str(self.fake),
-                "FAKE": str(self.fake),
-            },
-            capture_output=True,
-            text=True,
-            timeout=30,
-        )
+        self.has(f"/proc/1{ctid}/attr/apparmor/current", f"{label}\n\0")
+        (self.root / f"proc/1{ctid}/exe").symlink_to(exe)
 
     def watch(self, wanted):
         (self.root / WANTED).write_text(wanted)
-        done = self.sh("watch.sh")
+        done = self.sh("watch")
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
 
     def install(self, timer, files, end="end"):
         lines = [
-            f"{path} - -\n"
-            if text is None
-            else f"{path} 644 {base64.b64encode(text.encode()).decode()}\n"
+            f"{path} - -\n" if text is None else f"{path} 644 {b64encode(text.encode()).decode()}\n"
             for path, text in files.items()
         ]
-        return self.sh("install-watch.sh", self.run, timer, stdin="".join([*lines, end]))
+        return self.sh("install-watch", self.run, timer, stdin="".join([*lines, end]))
 
     @property
-    def calls(self):
-        return (self.fake / "calls").read_text().splitlines()
-
-    @property
-    def journal(self):
-        lines = (self.run / "journal.jsonl").read_text().splitlines()
+    def steps(self):
         return [
             (entry["file"], entry["event"], entry["before"][:4], entry["after"][:4])
-            for entry in map(json.loads, lines)
+            for entry in self.journal
         ]
 
 
@@ -148,8 +113,8 @@ def test_files_are_put_in_place_and_the_timer_is_read_back(node):
         "restart phoenix-harden-watch.timer",
         "is-active -q phoenix-harden-watch.timer",
     ]
-    new = sha256(b"new\n").hexdigest()[:4]
-    assert node.journal[:2] == [(TIMER, "intent", "none", new), (TIMER, "done", "none", new)]
+    new = sha("new\n")[:4]
+    assert node.steps[:2] == [(TIMER, "intent", "none", new), (TIMER, "done", "none", new)]
     assert list((node.root / TIMER[1:]).parent.iterdir()) == [node.root / TIMER[1:]]
 
 
@@ -163,7 +128,7 @@ def test_a_timer_that_does_not_run_is_a_failure(node):
 def test_the_before_image_is_kept_under_its_hash_and_systemd_not_told_of_labels(node):
     (node.root / WANTED).write_text("old\n")
     assert node.install("keep", {f"/{WANTED}": "new\n"}).returncode == 0
-    old = sha256(b"old\n").hexdigest()
+    old = sha("old\n")
     assert (node.run / "files" / old).read_text() == "old\n"
     assert not (node.fake / "calls").exists()
 
@@ -175,11 +140,11 @@ def test_each_step_is_on_disk_before_the_next_one(node):
     assert node.install("keep", {f"/{WANTED}": None}).returncode == 0
     assert synced.calls == [
         ("wanted.phoenix-new", "old"),
-        (sha256(b"old\n").hexdigest(), "old"),
+        (sha("old\n"), "old"),
         ("journal.jsonl", "old"),
         ("phoenix-harden", "new"),
         ("journal.jsonl", "new"),
-        (sha256(b"new\n").hexdigest(), "new"),
+        (sha("new\n"), "new"),
         ("journal.jsonl", "new"),
         ("phoenix-harden", ""),
         ("journal.jsonl", ""),
@@ -199,8 +164,8 @@ def test_removal_stops_the_timer_first_and_leaves_nothing(node):
         "daemon-reload",
         "is-active -q phoenix-harden-watch.timer",
     ]
-    assert [entry[1] for entry in node.journal[4:]] == ["intent", "done"] * 2
-    assert {entry[3] for entry in node.journal[4:]} == {"none"}
+    assert [entry[1] for entry in node.steps[4:]] == ["intent", "done"] * 2
+    assert {entry[3] for entry in node.steps[4:]} == {"none"}
 
 
 def test_what_arrives_cut_short_changes_nothing(node):
