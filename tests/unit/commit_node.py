@@ -1,12 +1,11 @@
-"""A fake node on which the commit script runs: a root, a run, and tools that note their calls."""
+"""A fake node on which the commit script runs, with a container that is to be committed."""
 
-import hashlib
 import json
-import os
 import subprocess
 from pathlib import Path
 
-SCRIPTS = Path(__file__).parents[2] / "templates/node"
+from script_node import SCRIPTS, ScriptNode, sha
+
 RUN = "var/lib/phoenix-harden/runs/r1"
 OLD = "hostname: old\nlxc.apparmor.profile: unconfined\n"
 NEW = "hostname: old\nlxc.apparmor.profile: lxc-docker-nested\n"
@@ -46,48 +45,29 @@ FAKES = {
 }
 
 
-def sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-class Node:
+class Node(ScriptNode):
     """A fake node on which container 910 is to be committed."""
 
     def __init__(self, folder: Path) -> None:
-        self.root = folder / "root"
-        self.fake = folder / "fake"
+        super().__init__(folder)
         self.run = self.root / RUN
-        self.conf = self.root / "etc/pve/lxc/910.conf"
-        for path in (self.run / "910", self.conf.parent, self.root / "run", self.fake):
+        for path in (self.run / "910", self.root / "run", self.root / "var/log/audit"):
             path.mkdir(parents=True)
         for name in ("commit", "write-conf", "restart"):
             (self.run / name).write_text((SCRIPTS / f"{name}.sh").read_text())
         (self.run / "probe.tar").touch()
-        label = self.root / "proc/4711/attr/apparmor/current"
-        label.parent.mkdir(parents=True)
-        label.write_text("lxc-docker-nested (enforce)\n")
-        (self.root / "var/log/audit").mkdir(parents=True)
-        self.label = label
-        self.conf.write_text(OLD)
+        carried = "lxc-docker-nested (enforce)\n"
+        self.label = self.has("/proc/4711/attr/apparmor/current", carried)
+        self.conf = self.has("/etc/pve/lxc/910.conf", OLD)
         (self.fake / "state").write_text("running\n")
         for name, text in FAKES.items():
-            (self.fake / name).write_text(f"#!/bin/sh\n{text}")
-            (self.fake / name).chmod(0o755)
-        self.stage(conf=NEW, before=sha256(OLD))
+            self.tool(name, text)
+        self.stage(conf=NEW, before=sha(OLD))
         self.stage(label="lxc-docker-nested (enforce)", docker="", restart="")
 
     def stage(self, **files: str) -> None:
         for name, text in files.items():
             (self.run / "910" / name).write_text(text)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        tools = {
-            "PHOENIX_ROOT": str(self.root),
-            "PHOENIX_PATH": str(self.fake),
-            "FAKE": str(self.fake),
-        }
-        return {**os.environ, **tools}
 
     def commit(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -98,25 +78,16 @@ class Node:
             timeout=60,
         )
 
-    @property
-    def calls(self) -> list[str]:
-        calls = self.fake / "calls"
-        return calls.read_text().splitlines() if calls.exists() else []
-
-    @property
-    def events(self) -> list[object]:
-        return [entry["event"] for entry in self.journal]
-
     def was_cut_short(self, *events: str, conf: str, state: str = "running") -> None:
         """Leave things as a kill leaves them: the journal ends with these events."""
         digests = {
-            "intent": {"before": sha256(OLD), "after": sha256(NEW)},
-            "started": {"after": sha256(NEW)},
+            "intent": {"before": sha(OLD), "after": sha(NEW)},
+            "started": {"after": sha(NEW)},
         }
         self.conf.write_text(conf)
         (self.fake / "state").write_text(f"{state}\n")
         (self.run / "files").mkdir()
-        (self.run / "files" / sha256(OLD)).write_text(OLD)
+        (self.run / "files" / sha(OLD)).write_text(OLD)
         with (self.run / "journal.jsonl").open("w") as journal:
             for event in events:
                 entry = {"time": "2026-11-22T01:30:00Z", "ctid": 910, "event": event}
@@ -126,8 +97,3 @@ class Node:
     @property
     def restarts(self) -> int:
         return self.calls.count("pct start 910")
-
-    @property
-    def journal(self) -> list[dict[str, object]]:
-        text = (self.run / "journal.jsonl").read_text()
-        return [json.loads(line) for line in text.splitlines()]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from commit_node import FAKES, NEW, OLD, SCRIPTS, Node, sha256
+from commit_node import FAKES, NEW, OLD, Node
+from script_node import SCRIPTS, sha
 from synced import Synced
 
 BEFORE = '{"log-opts": {}}\n'
@@ -52,13 +53,10 @@ def node(tmp_path):
     node = Node(tmp_path)
     (node.run / "daemon-json").write_text((SCRIPTS / "daemon-json.sh").read_text())
     for name, text in (("lxc-attach", GUEST), ("pct", PCT)):
-        (node.fake / name).write_text(f"#!/bin/sh\n{text}")
-    node.daemon = node.root / DAEMON.strip("/")
-    node.daemon.parent.mkdir()
-    node.daemon.write_text(BEFORE)
-    node.daemon.chmod(0o600)
+        node.tool(name, text)
+    node.daemon = node.has(DAEMON, BEFORE, 0o600)
     (node.fake / "dockerd-read").write_text(BEFORE)
-    node.stage(**{"daemon.json": AFTER, "daemon-before": sha256(BEFORE)})
+    node.stage(**{"daemon.json": AFTER, "daemon-before": sha(BEFORE)})
     node.stage(driver="fuse-overlayfs", **{"driver-before": "overlay2"})
     return node
 
@@ -79,9 +77,9 @@ def test_each_step_is_on_disk_before_the_next_one(node):
     synced = Synced(node.fake, node.daemon)
     assert node.commit().returncode == 0
     before, after = BEFORE.strip(), AFTER.strip()
-    its_own = (sha256(BEFORE), "daemon.json.phoenix-harden", "docker")
+    its_own = (sha(BEFORE), "daemon.json.phoenix-harden", "docker")
     assert [one for one in synced.calls if one[0] in its_own] == [
-        (sha256(BEFORE), before),
+        (sha(BEFORE), before),
         ("daemon.json.phoenix-harden", before),
         ("docker", after),
     ]
@@ -109,13 +107,13 @@ def test_both_files_are_in_the_journal_and_the_last_line_is_the_confs(node):
     assert events(node) == ["intent", "done"]
     intent = next(one for one in node.journal if one.get("file") == DAEMON)
     expected = {
-        "before": sha256(BEFORE),
-        "after": sha256(AFTER),
+        "before": sha(BEFORE),
+        "after": sha(AFTER),
         "driver_before": "overlay2",
         "driver": "fuse-overlayfs",
     }
     assert expected.items() <= intent.items()
-    assert (node.run / "files" / sha256(BEFORE)).read_text() == BEFORE
+    assert (node.run / "files" / sha(BEFORE)).read_text() == BEFORE
     assert node.journal[-1]["file"] == "/etc/pve/lxc/910.conf"
 
 
@@ -171,7 +169,7 @@ def test_a_new_file_is_readable_for_all(node):
 def test_a_rollback_stages_the_old_file_or_none_and_clears_the_driver_it_leaves(node):
     node.daemon.write_text(AFTER)
     (node.fake / "dockerd-read").write_text(AFTER)
-    node.stage(**{"daemon-before": sha256(AFTER)})
+    node.stage(**{"daemon-before": sha(AFTER)})
     (node.run / "910/daemon.json").unlink()
     node.stage(driver="overlay2", **{"driver-before": "fuse-overlayfs"})
     done = node.commit()
@@ -193,9 +191,7 @@ def test_a_daemon_json_that_somebody_changed_since_is_left_and_so_is_the_conf(no
 
 
 def test_one_that_dockerd_refuses_changes_nothing(node):
-    dockerd = node.fake / "dockerd"
-    dockerd.write_text("#!/bin/sh\necho 'unknown directive: nope'; exit 1\n")
-    dockerd.chmod(0o755)
+    node.tool("dockerd", "echo 'unknown directive: nope'; exit 1")
     done = node.commit()
     assert done.returncode == 2
     assert (node.conf.read_text(), node.daemon.read_text()) == (OLD, BEFORE)
@@ -205,9 +201,7 @@ def test_one_that_dockerd_refuses_changes_nothing(node):
 
 
 def test_a_dockerd_too_old_to_check_it_is_no_obstacle(node):
-    dockerd = node.fake / "dockerd"
-    dockerd.write_text("#!/bin/sh\necho 'unknown flag: --validate'; exit 125\n")
-    dockerd.chmod(0o755)
+    node.tool("dockerd", "echo 'unknown flag: --validate'; exit 125")
     assert node.commit().returncode == 0
 
 
@@ -253,7 +247,7 @@ def test_a_link_of_the_users_stays_one(node):
 def cut_short(node, *conf_events, conf, daemon):
     node.was_cut_short(*conf_events, conf=conf)
     node.daemon.write_text(daemon)
-    (node.run / "files" / sha256(BEFORE)).write_text(BEFORE)
+    (node.run / "files" / sha(BEFORE)).write_text(BEFORE)
     with (node.run / "journal.jsonl").open("a") as journal:
         entry = {"ctid": 910, "event": "intent", "file": DAEMON}
         journal.write(json.dumps(entry, separators=(",", ":")) + "\n")

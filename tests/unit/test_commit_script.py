@@ -4,7 +4,8 @@ import os
 import subprocess
 
 import pytest
-from commit_node import NEW, OLD, Node, sha256
+from commit_node import NEW, OLD, Node
+from script_node import sha
 
 
 @pytest.fixture
@@ -26,19 +27,18 @@ def test_the_before_image_is_on_disk_under_its_hash(node):
     node.commit()
     intent = node.journal[0]
     assert (node.run / "files" / str(intent["before"])).read_text() == OLD
-    assert intent["after"] == sha256(NEW)
+    assert intent["after"] == sha(NEW)
 
 
 def test_a_container_that_goes_down_again_after_its_restart_is_not_done(node):
-    goes_down = """#!/bin/sh
+    goes_down = """
         if grep -q started "$1" && [ ! -e "$FAKE/down" ]; then
             touch "$FAKE/down"
             echo stopped >"$FAKE/state"
         fi
         exec /bin/sync "$@"
     """
-    (node.fake / "sync").write_text(goes_down)
-    (node.fake / "sync").chmod(0o755)
+    node.tool("sync", goes_down)
     done = node.commit()
     assert done.returncode == 1
     assert "CT 910: does not run any more" in done.stdout
@@ -205,9 +205,7 @@ def test_no_temporary_file_is_left_beside_the_conf(node):
 
 
 def test_what_was_noted_as_ours_before_is_kept_with_the_conf(node):
-    note = node.root / "var/lib/phoenix-harden/containers/910"
-    note.parent.mkdir()
-    note.write_text("the note of an earlier run")
+    note = node.has("/var/lib/phoenix-harden/containers/910", "the note of an earlier run")
     node.stage(ours="the new note")
     assert node.commit().returncode == 0
     assert note.read_text() == "the new note"
@@ -216,9 +214,7 @@ def test_what_was_noted_as_ours_before_is_kept_with_the_conf(node):
 
 
 def test_an_empty_note_of_what_is_ours_takes_the_note_away(node):
-    note = node.root / "var/lib/phoenix-harden/containers/910"
-    note.parent.mkdir()
-    note.write_text("the note of an earlier run")
+    note = node.has("/var/lib/phoenix-harden/containers/910", "the note of an earlier run")
     node.stage(ours="")
     assert node.commit().returncode == 0
     assert not note.exists()

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from commit_node import NEW, OLD, Node, sha256
+from commit_node import NEW, OLD, Node
+from script_node import sha
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def test_one_that_was_stopped_before_its_swap_is_started_when_it_is_settled(node
 
 def test_one_that_does_not_start_again_when_it_is_settled_is_told(node):
     conf = OLD + "# boots-not\n"
-    node.stage(before=sha256(conf))
+    node.stage(before=sha(conf))
     node.was_cut_short("intent", conf=conf, state="stopped")
     done = node.commit("settle")
     assert done.returncode == 3
