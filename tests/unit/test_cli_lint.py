@@ -15,10 +15,7 @@ ROOT = Path(__file__).parents[2]
 PLANS = Path(__file__).parents[3] / "shared/plans"
 GOOD = "include <tunables/global>\nprofile lxc-a {\n  file,\n}\n"
 
-pytestmark = pytest.mark.skipif(
-    cli_lint.find_parser() is None,
-    reason="no apparmor_parser on this machine: apt install apparmor",
-)
+pytestmark = pytest.mark.usefixtures("parser")
 
 
 def run(capsys, *argv):

@@ -164,22 +164,20 @@ def test_no_text_is_too_odd(text):
     assert len(kept) >= len(text.split("\n")) - len(diagnose(text))
 
 
-PARSER = shutil.which("apparmor_parser", path="/sbin:/usr/sbin")
 BASE = Path("/etc/apparmor.d")
 
 
-@pytest.mark.skipif(
-    not PARSER or not (BASE / "tunables/home").exists(), reason="apparmor is not installed"
-)
+@pytest.mark.usefixtures("parser")
+@pytest.mark.skipif(not (BASE / "tunables/home").exists(), reason="apparmor is not installed")
 class TestTheRealParser:
     @pytest.fixture
-    def compiles(self, tmp_path):
+    def compiles(self, parser, tmp_path):
         shutil.copytree(BASE / "tunables", tmp_path / "tunables")
         profile = "include <tunables/global>\nprofile x { @{HOME}/** r, @{HOMEDIRS}/** r, }\n"
 
         def ask(home):
             (tmp_path / "tunables/home").write_text(home)
-            command = [PARSER, "--base", tmp_path, "-Q", "-K", "-T"]
+            command = [parser, "--base", tmp_path, "-Q", "-K", "-T"]
             done = subprocess.run(command, input=profile, capture_output=True, text=True)
             return done.returncode == 0
 
