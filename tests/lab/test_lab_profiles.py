@@ -11,6 +11,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from beside import beside
 from confined import (
     CHECKS_37,
     GPU_NODES,
@@ -78,8 +79,7 @@ def test_it_was_each_containers_own_driver_and_runc_that_worked(worked):
 
 
 def test_everything_that_is_known_of_docker_works_under_one_of_them(worked):
-    if not CHECKS_37.exists():
-        pytest.skip(f"{CHECKS_37} lies beside the checkout, not in it, and is not here")
+    beside(CHECKS_37)
     _, said, _ = worked
     assert len(said[954]) >= 37
     assert failed(said[954]) == []
@@ -200,8 +200,7 @@ def test_the_core_of_docker_works_in_every_other_combination_and_nothing_is_deni
     ("script", "needs"), [("docker_checks", CHECKS_37), ("confinement", PROBES)]
 )
 def test_the_whole_matrix_is_as_good_as_its_last_result(tmp_path, script, needs):
-    if not needs.exists():
-        pytest.skip(f"{needs} lies beside the checkout, not in it, and is not here")
+    beside(needs)
     done = subprocess.run(
         [sys.executable, REPO / f"tests/lab/{script}.py", tmp_path / "result.md"],
         capture_output=True,

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from beside import beside
 
 from phoenix import cli, cli_lint
 
@@ -60,10 +61,8 @@ def base(tmp_path):
 
 def in_plan(prefix):
     """The profile that a plan shows as a block of code."""
-    documents = sorted(PLANS.glob(f"{prefix}*"))
-    if not documents:
-        pytest.skip(f"{PLANS} lies beside the checkout, not in it, and is not here")
-    blocks = re.findall(r"^```\n(.*?)^```$", documents[0].read_text(), re.MULTILINE | re.DOTALL)
+    document = beside(min(PLANS.glob(f"{prefix}*"), default=PLANS / prefix))
+    blocks = re.findall(r"^```\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)
     (text,) = (block for block in blocks if "\nprofile " in block)
     return text
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from beside import beside
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,10 +94,9 @@ def test_it_becomes_json() -> None:
 
 def test_the_configuration_of_a_recorded_start_is_read() -> None:
     folder = Path(__file__).parents[3] / "shared/reference/pct/in-vm"
-    files = sorted(folder.glob("4a__pct_status_920_lxc-info*"))
-    if not files:
-        pytest.skip(f"no recordings of the real pct in {folder}")
-    config = files[0].read_text().split("(enforce)\n", 1)[1].split("--- stderr", 1)[0]
+    name = "4a__pct_status_920_lxc-info"
+    file = beside(min(folder.glob(f"{name}*"), default=folder / name))
+    config = file.read_text().split("(enforce)\n", 1)[1].split("--- stderr", 1)[0]
     encoded = config.replace("%", "%25").replace(" ", "%20").replace("\n", "%0A")
     seen = parse_containers(["ct 920 running 3917 - - -", "conf 920", f"live 920 no yes {encoded}"])
     live = seen.containers[920].live

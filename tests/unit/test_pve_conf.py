@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from beside import needs
 from conf_strategies import confs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,9 +13,7 @@ from phoenix.pve_conf import PENDING, PveConf
 
 RECORDINGS = Path(__file__).parents[3] / "shared/reference/pct"
 
-needs_recordings = pytest.mark.skipif(
-    not RECORDINGS.is_dir(), reason=f"no recordings of the real pct in {RECORDINGS}"
-)
+needs_recordings = needs(RECORDINGS)
 
 WHOLE = """\
 #first line of description

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from beside import needs
 from standin_node import Node
 
 RECORDINGS = Path(__file__).parents[3] / "shared" / "reference" / "pct"
 
 pytestmark = [
-    pytest.mark.skipif(not RECORDINGS.is_dir(), reason=f"no recordings of pct in {RECORDINGS}"),
+    needs(RECORDINGS),
     pytest.mark.skipif(not shutil.which("bash"), reason="bash replays the recordings"),
 ]
 
