@@ -276,6 +276,11 @@ denials() { # what AppArmor refused under this profile since we began; audit.log
             if (time + 0 >= since) { sub(/.*apparmor=/, "apparmor="); print "  " $0 }
         }' | tail -n 10
 }
+tell_denials() { # WORDS: before them, if there are any
+    found=$(denials)
+    [ -z "$found" ] || say "$1
+$found"
+}
 
 keep_ours() { # beside the runs, for the next one to know
     [ -f "$staged/ours" ] || return 0
@@ -391,6 +396,7 @@ undo_daemon() { # and have Docker read the old one, in case it has read the new 
 
 finish() { # prove what is there now
     gate with-label && keep_ours || return
+    tell_denials 'warning: it works, and AppArmor denied since the restart:'
     [ -z "$daemon" ] || journal_daemon 'done' after "$(in_guest digest)"
     journal 'done' file "$name" after "$(digest)"
     say 'done'
@@ -456,9 +462,5 @@ if [ -f "$staged/daemon-before" ]; then
 fi
 if [ "$settles" = settle ]; then settle; else begin; fi
 finish
-found=$(denials)
-if [ -n "$found" ]; then
-    say 'AppArmor denied since the restart:'
-    printf '%s\n' "$found"
-fi
+tell_denials 'AppArmor denied since the restart:'
 back

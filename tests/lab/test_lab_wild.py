@@ -10,6 +10,8 @@ from on_node import ENFORCED, conf, pyinfra, state
 pytestmark = pytest.mark.lab
 
 RULE = "audit deny /etc/debian_version r,"
+#: systemd reads it at every boot, and does without
+AT_BOOT = "audit deny /etc/hostname r,"
 N8N = {"features": ["docker"], "apparmor_profile": "lxc-docker-nested"}
 WORKAROUNDS = (
     "lxc.cgroup2.devices.allow: a",
@@ -32,7 +34,7 @@ def hardened(lab, tmp_path_factory):
     # one device of its own stays, which some LXC take for all that the container may use
     lab.ssh(f"echo '{TUN}' >>/etc/pve/lxc/954.conf")
     assert all(line in conf(lab, 954) for line in WORKAROUNDS)
-    fleet = write_fleet(tmp_path_factory.mktemp("fleet"), RULE)
+    fleet = write_fleet(tmp_path_factory.mktemp("fleet"), RULE, AT_BOOT)
     return lab, fleet, pyinfra("harden", "-y", fleet=fleet, reconfine="true")
 
 
@@ -44,6 +46,13 @@ def test_a_rule_is_in_the_profile_that_lxc_generated_and_has_its_effect(hardened
     assert RULE in node.ssh("cat /var/lib/lxc/953/apparmor/lxc-953*").stdout.splitlines()
     read = node.ssh("lxc-attach -n 953 -- cat /etc/debian_version </dev/null", check=False)
     assert "Permission denied" in read.stderr
+
+
+def test_what_was_denied_while_everything_worked_is_a_warning(hardened):
+    _, _, done = hardened
+    warning = "CT 953: warning: it works, and AppArmor denied since the restart:"
+    _, _, rest = done.stderr.partition(warning)
+    assert 'name="/etc/hostname"' in rest.partition("CT 953: done")[0]
 
 
 def test_workarounds_are_gone_and_docker_works_with_the_one_device_that_stays(hardened):

@@ -150,22 +150,35 @@ def test_a_container_that_does_not_start_gets_its_old_conf_and_starts_again(node
     assert node.conf.read_text() == OLD
 
 
-def test_a_failure_is_explained_by_the_denials_since_the_restart(node):
-    node.label.write_text("unconfined\n")
+@pytest.fixture
+def denied(node):
+    """A node whose log has one denial of the container's profile since the restart."""
     line = 'type=AVC msg=audit(%d.1:7): apparmor="DENIED" operation="mount" profile="%s"'
-    log = node.root / "var/log/audit/audit.log"
-    log.write_text(
-        "\n".join(
-            [
-                line % (1, "lxc-docker-nested"),
-                line % (9999999999, "another"),
-                line % (9999999999, "lxc-docker-nested"),
-            ]
-        )
-    )
-    said = node.commit().stdout.splitlines()
-    assert [text for text in said if "DENIED" in text] == [
-        '  apparmor="DENIED" operation="mount" profile="lxc-docker-nested"'
+    log = [
+        line % (1, "lxc-docker-nested"),
+        line % (9999999999, "another"),
+        line % (9999999999, "lxc-docker-nested"),
+    ]
+    node.has("/var/log/audit/audit.log", "\n".join(log))
+    return node
+
+
+DENIAL = '  apparmor="DENIED" operation="mount" profile="lxc-docker-nested"'
+
+
+def test_a_failure_is_explained_by_the_denials_since_the_restart(denied):
+    denied.label.write_text("unconfined\n")
+    said = denied.commit().stdout.splitlines()
+    assert [text for text in said if "DENIED" in text] == [DENIAL]
+
+
+def test_denials_alone_are_a_warning_when_everything_works(denied):
+    done = denied.commit()
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-3:] == [
+        "CT 910: warning: it works, and AppArmor denied since the restart:",
+        DENIAL,
+        "CT 910: done",
     ]
 
 
