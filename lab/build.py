@@ -27,7 +27,10 @@ STALE_RELEASE = 'Acquire::Check-Valid-Until "false"'
 
 
 def build_trees(folder: Path) -> None:
-    """Fill *folder* with node.ext4, guest.ext4, vmlinuz, initrd, apt/ and runc."""
+    """Fill *folder* with node.ext4, guest.ext4, vmlinuz, initrd, apt/ and runc.
+
+    The file systems have journals: without one, losing the power may cost any file.
+    """
     if shutil.disk_usage(folder).free < FREE_NEEDED:
         raise LabError(f"less than {FREE_NEEDED >> 30} GiB free for {folder}: make room there")
     with _workshop(folder) as work:
@@ -53,7 +56,7 @@ def _node(work: Path) -> None:
         f'--customize-hook={_quoted(work / "node-setup.sh")} "$1"',
         f'--customize-hook={_quoted(work / "take-kernel.sh")} "$1" {_quoted(out)}',
         f'--customize-hook={_quoted(work / "make-image.sh")} "$1" {_quoted(out / "node.ext4")} '
-        f"{recipe.NODE_SIZE} ^has_journal",
+        f"{recipe.NODE_SIZE} has_journal",
     )
 
 
@@ -67,7 +70,7 @@ def _guest(work: Path) -> None:
         f"--include={','.join(recipe.GUEST_PACKAGES)}",
         f'--customize-hook={_quoted(work / "guest-setup.sh")} "$1" {_quoted(out / "apt")}',
         f'--customize-hook={_quoted(work / "make-image.sh")} "$1" {_quoted(out / "guest.ext4")} '
-        f"{recipe.GUEST_SIZE} ^has_journal,^metadata_csum",
+        f"{recipe.GUEST_SIZE} has_journal,^metadata_csum",
     )
 
 
