@@ -45,46 +45,51 @@ def test_no_time_goes_by_in_a_saved_state(clean_lab):
     assert abs(float(clean_lab.ssh(uptime).stdout) - before) < 5
 
 
-def test_every_running_container_is_unconfined_at_first(clean_lab):
-    assert {ctid: clean_lab.label(int(ctid)) for ctid in RUNNING} == dict.fromkeys(
+@pytest.fixture(scope="module")
+def fresh(lab):
+    """The lab in its clean state, for tests that only look."""
+    lab.reset()
+    return lab
+
+
+def test_every_running_container_is_unconfined_at_first(fresh):
+    assert {ctid: fresh.label(int(ctid)) for ctid in RUNNING} == dict.fromkeys(
         RUNNING, "unconfined"
     )
 
 
 @pytest.mark.parametrize("ctid", sorted(DRIVERS))
-def test_docker_runs_offline_in_each_docker_container(clean_lab, ctid):
-    driver = clean_lab.ssh(f"lxc-attach -n {ctid} -- docker info -f '{{{{.Driver}}}}'").stdout
+def test_docker_runs_offline_in_each_docker_container(fresh, ctid):
+    driver = fresh.ssh(f"lxc-attach -n {ctid} -- docker info -f '{{{{.Driver}}}}'").stdout
     assert driver.strip() == DRIVERS[ctid]
-    said = clean_lab.ssh(
-        f"lxc-attach -n {ctid} -- docker run --rm --pull never hello:lab echo hello"
-    )
+    said = fresh.ssh(f"lxc-attach -n {ctid} -- docker run --rm --pull never hello:lab echo hello")
     assert said.stdout == "hello\n"
 
 
-def test_a_container_runs_in_910_and_answers_on_its_port(clean_lab):
-    names = clean_lab.ssh("lxc-attach -n 910 -- docker ps --format '{{.Names}}'").stdout
+def test_a_container_runs_in_910_and_answers_on_its_port(fresh):
+    names = fresh.ssh("lxc-attach -n 910 -- docker ps --format '{{.Names}}'").stdout
     assert names == "portainer\n"
-    page = clean_lab.ssh(
+    page = fresh.ssh(
         "python3 -c 'import urllib.request as r;"
         ' print(r.urlopen("http://10.10.10.110:9443/").read().decode())\''
     )
     assert page.stdout.strip() == "portainer"
 
 
-def test_953_has_no_docker(clean_lab):
-    assert clean_lab.ssh("lxc-attach -n 953 -- which dockerd", check=False).returncode != 0
+def test_953_has_no_docker(fresh):
+    assert fresh.ssh("lxc-attach -n 953 -- which dockerd", check=False).returncode != 0
 
 
-def test_956_has_a_runc_of_1_3_or_later(clean_lab):
-    version = clean_lab.ssh("lxc-attach -n 956 -- runc --version").stdout.split()[2]
+def test_956_has_a_runc_of_1_3_or_later(fresh):
+    version = fresh.ssh("lxc-attach -n 956 -- runc --version").stdout.split()[2]
     assert tuple(int(part) for part in version.split(".")[:2]) >= (1, 3)
 
 
-def test_fuse_is_only_where_the_conf_says_so(clean_lab):
+def test_fuse_is_only_where_the_conf_says_so(fresh):
     for ctid in (910, 952, 956):
-        found = clean_lab.ssh(f"lxc-attach -n {ctid} -- test -e /dev/fuse", check=False)
+        found = fresh.ssh(f"lxc-attach -n {ctid} -- test -e /dev/fuse", check=False)
         assert found.returncode == 1, ctid
-    assert clean_lab.ssh("lxc-attach -n 954 -- test -c /dev/fuse").returncode == 0
+    assert fresh.ssh("lxc-attach -n 954 -- test -c /dev/fuse").returncode == 0
 
 
 def test_fuse_overlayfs_can_be_installed_in_952_without_a_network(clean_lab):
