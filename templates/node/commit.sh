@@ -396,9 +396,9 @@ undo_daemon() { # and have Docker read the old one, in case it has read the new 
 
 finish() { # prove what is there now
     gate with-label && keep_ours || return
-    tell_denials 'warning: it works, and AppArmor denied since the restart:'
     [ -z "$daemon" ] || journal_daemon 'done' after "$(in_guest digest)"
     journal 'done' file "$name" after "$(digest)"
+    tell_denials 'warning: it works, and AppArmor denied since the restart:'
     say 'done'
     exit 0
 }

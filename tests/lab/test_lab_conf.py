@@ -95,20 +95,21 @@ def test_exactly_the_intended_lines_change_and_a_second_run_agrees(odd):
 
 
 def test_a_pct_set_during_the_run_and_the_run_lose_neither_change(clean_lab):
-    """`pct set` comes between planning 960 and committing it: while 953 restarts before it."""
+    """`pct set` comes between planning 956 and committing it: while 953 restarts before it."""
     with subprocess.Popen(
-        command("harden", "-y", only="953,960"), cwd=REPO, stderr=subprocess.PIPE, text=True
+        command("harden", "-y", only="953,956"), cwd=REPO, stderr=subprocess.PIPE, text=True
     ) as run:
         said = []
         for line in run.stderr:
             said.append(line)
             if "CT 953: restarted" in line:
-                clean_lab.ssh("pct set 960 --description 'set meanwhile'")
+                clean_lab.ssh("pct set 956 --description 'set meanwhile'")
     assert run.returncode == 0, "".join(said)
-    assert any("somebody changed /etc/pve/lxc/960.conf" in line for line in said)
-    now = conf(clean_lab, 960)
+    assert any("somebody changed /etc/pve/lxc/956.conf" in line for line in said)
+    now = conf(clean_lab, 956)
     assert now.startswith("#set meanwhile\n")
     assert "lxc.apparmor.profile: lxc-docker-nested\n" in now
+    assert clean_lab.label(956) == ENFORCED
 
 
 def test_what_a_run_added_goes_when_the_file_no_longer_has_it(odd):

@@ -11,7 +11,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from beside import beside
+from beside import needs
 from confined import (
     CHECKS_37,
     GPU_NODES,
@@ -78,8 +78,8 @@ def test_it_was_each_containers_own_driver_and_runc_that_worked(worked):
     assert in_guest(node, 956, "runc --version").startswith("runc version 1.3.")
 
 
+@needs(CHECKS_37)
 def test_everything_that_is_known_of_docker_works_under_one_of_them(worked):
-    beside(CHECKS_37)
     _, said, _ = worked
     assert len(said[954]) >= 37
     assert failed(said[954]) == []
@@ -197,10 +197,13 @@ def test_the_core_of_docker_works_in_every_other_combination_and_nothing_is_deni
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("script", "needs"), [("docker_checks", CHECKS_37), ("confinement", PROBES)]
+    "script",
+    [
+        pytest.param("docker_checks", marks=needs(CHECKS_37)),
+        pytest.param("confinement", marks=needs(PROBES)),
+    ],
 )
-def test_the_whole_matrix_is_as_good_as_its_last_result(tmp_path, script, needs):
-    beside(needs)
+def test_the_whole_matrix_is_as_good_as_its_last_result(tmp_path, script):
     done = subprocess.run(
         [sys.executable, REPO / f"tests/lab/{script}.py", tmp_path / "result.md"],
         capture_output=True,

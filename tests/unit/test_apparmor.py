@@ -202,7 +202,7 @@ def test_docker_data_elsewhere_means_the_same_as_the_default_there(parser, tmp_p
     # else the parser leaves out what the kernel at hand cannot mediate
     kernel = Path("/etc/apparmor.d/abi/3.0")
     if not kernel.exists():
-        pytest.skip(f"no {kernel} on this machine: apt install apparmor")
+        pytest.skip(f"no {kernel} on this machine: its AppArmor is older than 3.0")
     node = ObservedAppArmor(parser=(3, 0, 8), abis=("3.0",))
     here = render_profile(Wish("lxc-docker-nested"), TEMPLATES, node)
     there = render_profile(Wish("lxc-docker-nested"), TEMPLATES, node, GuestPaths(("/srv/docker",)))

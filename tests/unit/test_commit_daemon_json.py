@@ -219,6 +219,7 @@ def test_in_a_container_that_was_stopped_meanwhile_it_stays_as_it_is(node):
     assert (node.conf.read_text(), node.daemon.read_text()) == (NEW, BEFORE)
     assert f"does not run: its {DAEMON} stays as it is" in done.stdout
     assert events(node) == []
+    assert node.events == ["intent", "done"]
 
 
 def test_what_somebody_writes_during_the_proof_is_not_overwritten(node):

@@ -39,4 +39,5 @@ check publish-get bash -c 'until answers; do sleep 0.2; done'
 check exec docker exec core cat /g
 check restart-dockerd systemctl restart docker
 check ra-after-restart sh -c 'until docker exec core cat /g; do sleep 0.2; done'
+check named-vol docker run --rm --pull never -v data:/data hello:lab sh -c 'echo x >/data/x && cat /data/x'
 check rm docker rm -f core
