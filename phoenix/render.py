@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from jinja2 import DictLoader, Environment, StrictUndefined
+from jinja2 import DictLoader, StrictUndefined
 
 from phoenix.apparmor import MARKER, PROFILE_NAME, ObservedAppArmor
 from phoenix.guest_paths import DEFAULT_PATHS, GuestPaths
+from phoenix.printable import printable
 from phoenix.profile_text import read_profiles
+from phoenix.sandbox import Sandbox
 from phoenix.wish import Wish
 
 
@@ -24,6 +26,8 @@ def render_profile(
 ) -> str:
     """Render a form of the template `NAME.j2` for a node's parser and abstractions.
 
+    A template may be somebody else's: it is rendered in `phoenix.sandbox`.
+
     `sources`: file name to template text; `paths`: what its wearers have where. Raises
     `ProfileError`.
     """
@@ -34,13 +38,13 @@ def render_profile(
         known = ", ".join(profile_names(sources))
         raise ProfileError(f"no template {name}.j2; there are: {known}")
     # AppArmor profiles are no HTML: nothing to escape
-    environment = Environment(
+    environment = Sandbox(
         loader=DictLoader(dict(sources)),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701
+        autoescape=False,
     )
     modern = node.parser is not None and node.parser >= (4, 0)
     values = {
@@ -64,7 +68,8 @@ def render_profile(
         line = getattr(error, "lineno", None)
         file = getattr(error, "name", None) or f"{name}.j2"
         where = f" (line {line} of {file})" if line else ""
-        raise ProfileError(f"{name}.j2 does not render{where}: {error}") from None
+        said = printable(str(error), limit=None)
+        raise ProfileError(f"{name}.j2 does not render{where}: {said}") from None
     _check_form(wish, text)
     return text
 
