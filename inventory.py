@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+from deploys.host_keys import explain_unknown_keys
 from lab.instance import ssh_target
 
 
@@ -11,7 +12,13 @@ def _nodes() -> list[str | tuple[str, dict[str, object]]]:
     if names := os.environ.get("PHOENIX_NODES"):
         # root@pve1: what people type for ssh
         nodes = [name.strip().rpartition("@") for name in names.split(",") if name.strip()]
-        return [(name, {"ssh_user": user or "root"}) for user, _, name in nodes]
+        users = {name: user or "root" for user, _, name in nodes}
+        explain_unknown_keys({name: f"{user}@{name}" for name, user in users.items()})
+        # pyinfra's own "accept-new" would trust whoever answers first, whatever ssh_config(5) says
+        return [
+            (name, {"ssh_user": user, "ssh_strict_host_key_checking": "yes"})
+            for name, user in users.items()
+        ]
     if shutil.which("pct"):
         return ["@local"]
     if target := ssh_target(Path(__file__).parent):

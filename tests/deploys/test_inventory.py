@@ -3,10 +3,14 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
+import paramiko
 import pytest
 
 REPO = Path(__file__).parents[2]
@@ -52,3 +56,70 @@ def test_a_node_that_is_out_of_reach_ends_the_run_without_a_traceback(pyinfra):
     assert "node.invalid" in done.stderr
     assert "Traceback" not in done.stderr
     assert "Starting operation" not in done.stderr
+
+
+class Impostor(paramiko.ServerInterface):
+    """Whoever answers first on the node's address: takes any key, and notes that one came."""
+
+    def __init__(self):
+        self.logins = 0
+
+    def get_allowed_auths(self, username):
+        return "publickey"
+
+    def check_auth_publickey(self, username, key):
+        self.logins += 1
+        return paramiko.AUTH_FAILED
+
+
+@contextmanager
+def impostor():
+    """An SSH server with a host key that nobody knows; gives its port and itself."""
+    server, key = Impostor(), paramiko.RSAKey.generate(2048)
+
+    def serve():
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            transport = paramiko.Transport(connection)
+            transport.add_server_key(key)
+            try:
+                transport.start_server(server=server)
+            except (paramiko.SSHException, EOFError, OSError):
+                continue
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1], server
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_node_whose_host_key_is_not_known_is_not_trusted_and_the_next_step_is_said(
+    pyinfra, tmp_path
+):
+    ssh = tmp_path / ".ssh"
+    ssh.mkdir()
+    paramiko.RSAKey.generate(2048).write_private_key_file(str(ssh / "id_rsa"))
+    with impostor() as (port, server):
+        # what ssh itself would refuse, too
+        strict = f"Host pve1\n  HostName 127.0.0.1\n  Port {port}\n  StrictHostKeyChecking yes\n"
+        (ssh / "config").write_text(strict)
+        done = pyinfra(
+            "-y", "deploys/harden.py", PHOENIX_NODES="root@pve1", HOME=str(tmp_path),
+            SSH_AUTH_SOCK="",
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "No host key for" in done.stderr
+    assert "log in once by hand" in done.stderr
+    assert "ssh root@pve1" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert server.logins == 0
+    assert not (ssh / "known_hosts").exists()
+
+
+def test_real_nodes_are_strict_about_host_keys(pyinfra):
+    done = pyinfra("--json", "debug-inventory", PHOENIX_NODES="root@pve1")
+    (host,) = json.loads(done.stdout)
+    assert host["data"]["ssh_strict_host_key_checking"] == "yes"

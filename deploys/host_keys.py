@@ -1,0 +1,39 @@
+"""What an operator is told about a node whose host key is not known on this machine.
+
+pyinfra names the reason alone, and where no other node is left it ends before any recipe is read:
+so its own line is gone on with.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from click import unstyle
+from pyinfra import logger
+
+
+class _NextStep(logging.Filter):
+    """Adds to pyinfra's error line; `logins`: by name of the node, what one types for ssh."""
+
+    def __init__(self, logins: Mapping[str, str]) -> None:
+        super().__init__()
+        self._logins = logins
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every line through; that of an unknown host key with what to do."""
+        said = record.getMessage()
+        # pyinfra, api/host.py connect: "[pve1] SSH error (StrictPolicy: No host key for ...)"
+        name = unstyle(said).strip().partition("]")[0].removeprefix("[")
+        if "StrictPolicy: No host key for" in said and name in self._logins:
+            record.msg, record.args = (
+                f"{said}: log in once by hand, compare the fingerprint of its host key with the "
+                f"node's own, and accept it: ssh {self._logins[name]}",
+                (),
+            )
+        return True
+
+
+def explain_unknown_keys(logins: Mapping[str, str]) -> None:
+    """Have pyinfra say what to do where the host key of one of these nodes is not known."""
+    logger.addFilter(_NextStep(logins))
