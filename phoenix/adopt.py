@@ -80,6 +80,9 @@ def adopt(
         if found:
             changed.append(container.ctid)
             edits.extend(found)
+            if container.unprivileged is False:
+                where = json_path("lxc_configs", key)
+                notes.append(f"{where}: {profile} for a privileged container: harden refuses it")
         off = [name for name in _needed(container) if container.features.get(name) == "0"]
         notes.extend(
             f"{json_path('lxc_configs', key, 'pct_options')}: {name}=0 stays as it is written"

@@ -16,6 +16,7 @@ from phoenix.fleet import Container, Mount
 from phoenix.mounts import read_mount
 from phoenix.observed import ObservedContainer
 from phoenix.ours import Ours
+from phoenix.privileged import NOT_HELD, is_privileged
 from phoenix.pve_conf import PveConf
 from phoenix.raw_keys import REPEATED_KEYS, RawKey
 from phoenix.raw_rules import raw_rules
@@ -159,8 +160,7 @@ class _Edit:
     ) -> Iterator[RawKey]:
         """The entries of those mounts whose source is there and whose target is free."""
         for mount in mounts:
-            dataset = f"{mount.pool}/{mount.name}" if mount.pool and mount.name else None
-            source = storage.datasets.get(dataset, mount.source) if dataset else mount.source
+            dataset, source = mount.dataset, mount.source_on(storage.datasets)
             entry = RawKey("lxc.mount.entry", replace(mount, source=source).raw_value)
             if entry in self.ours.raw or entry.value in self.conf.main.raw(entry.key):
                 yield entry
@@ -244,10 +244,8 @@ class _Edit:
                 f"the fleet file says {words}, the conf is not: only a backup and a restore "
                 "(pct restore --unprivileged) change that"
             )
-        if container.docker and privileged:
-            self.notes.append(
-                "privileged: root in it is root of the node, AppArmor is all that holds it"
-            )
+        if is_privileged(self.conf) and (container.docker or wish.named):
+            self.notes.append(f"privileged: {NOT_HELD}")
 
 
 def _shown(value: str) -> str:

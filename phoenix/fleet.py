@@ -28,6 +28,15 @@ class Mount:
     name: str | None = None
 
     @property
+    def dataset(self) -> str | None:
+        """The ZFS dataset that is mounted, `POOL/NAME`, or None for a plain directory."""
+        return f"{self.pool}/{self.name}" if self.pool and self.name else None
+
+    def source_on(self, datasets: Mapping[str, str]) -> str:
+        """The path on a node; `datasets`: where ZFS mounts its datasets there."""
+        return datasets.get(self.dataset, self.source) if self.dataset else self.source
+
+    @property
     def raw_value(self) -> str:
         r"""The value of its `lxc.mount.entry`: an fstab line, blanks as `\040` (fstab(5))."""
         return f"{_fstab(self.source)} {_fstab(self.target)} none bind,create=dir 0 0"

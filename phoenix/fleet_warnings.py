@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from difflib import get_close_matches
 
 from phoenix.fleet import Container
 from phoenix.fleet_file import ContainerEntry
+from phoenix.host_paths import path_danger
+from phoenix.options import HOST_PATHS
+from phoenix.permits import raw_permit
+from phoenix.privileged import NOT_HELD, WAY_OUT
 from phoenix.problems import json_path, shown
-from phoenix.raw_keys import dangers, mount_danger
+from phoenix.raw_keys import dangers
 from phoenix.raw_rules import flaws
 
 PROFILE_KEY = "lxc.apparmor.profile"
@@ -54,14 +58,14 @@ def container_warnings(
             yield f"{where}: has no effect: only Proxmox's generated profile reads it"
         for danger in dangers(raw):
             yield f"{where}: {raw.key} {danger}"
+        if permit := raw_permit(raw, privileged=container.unprivileged is False):
+            yield f"{where}: {raw.key} {permit.why}: needs --data allow={permit.word}"
     if container.apparmor_raw and container.profile != "generated":
         yield f"{at('apparmor_raw')}: has no effect: only Proxmox's generated profile reads it"
     for index, rule in enumerate(container.apparmor_raw):
         for flaw in flaws(rule):
             yield f"{at('apparmor_raw', index)}: {flaw}"
-    for index, point in enumerate(entry.mount_points or ()):
-        if given_away := mount_danger(point.host_path):
-            yield f"{at('mount_points', index)}: {given_away}"
+    yield from _mount_warnings(at, entry)
     yield from _docker_warnings(at(), container, entry, others)
     for index, other in enumerate(entry.dependencies or ()):
         if other not in others:
@@ -89,6 +93,8 @@ def _profile_warnings(
             f"{where}: {container.profile}: no template of this name (there are: {known}), "
             "so this container cannot be hardened as it stands"
         )
+    if container.named and container.unprivileged is False:
+        yield f"{where}: {container.profile} for a privileged container: harden refuses it"
     if not container.named and container.stacking:
         yield f"{where}: {container.profile}, so apparmor_stacking has no effect"
     if not container.named and container.mode == "complain":
@@ -96,14 +102,24 @@ def _profile_warnings(
         yield f"{where}: {container.profile} has no complain mode: {then}"
 
 
+def _mount_warnings(at: Callable[..., str], entry: ContainerEntry) -> Iterator[str]:
+    """Mounts that need the operator's word; a run judges where ZFS really mounts a dataset."""
+    sources = {
+        "volumes": [f"/{volume.pool}/{volume.name}" for volume in entry.volumes or ()],
+        "zfs_volumes": [f"/{volume.pool}/{volume.name}" for volume in entry.zfs_volumes or ()],
+        "mount_points": [point.host_path for point in entry.mount_points or ()],
+    }
+    for key, paths in sources.items():
+        for index, path in enumerate(paths):
+            if danger := path_danger(path):
+                yield f"{at(key, index)}: {danger}: needs --data allow={HOST_PATHS}"
+
+
 def _docker_warnings(
     where: str, container: Container, entry: ContainerEntry, others: Mapping[int, ContainerEntry]
 ) -> Iterator[str]:
     if container.docker and container.unprivileged is False:
-        yield (
-            f"{where}.unprivileged: Docker in a privileged container: root inside is root on the "
-            "host, with only AppArmor and capabilities in between"
-        )
+        yield f"{where}.unprivileged: Docker in a privileged container: {NOT_HELD}; {WAY_OUT}"
     nesting = container.features.get("nesting") == "1"
     if container.docker and container.profile == "generated" and not nesting:
         yield f"{where}.pct_options: Docker under the generated profile needs nesting=1"

@@ -12,6 +12,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool, Validat
 from phoenix.apparmor import PROFILE_NAME
 from phoenix.journal import check_run_id
 
+#: What `allow=` permits of a fleet file: raw keys that act on the node as root, and mounts of
+#: paths and devices of the node that are more than data.
+RAW_HOOKS, HOST_PATHS = "raw-hooks", "host-paths"
+PERMISSIONS = (RAW_HOOKS, HOST_PATHS)
+
 #: Keys of pyinfra's own command line (`--user`, `--key`, ...) arrive in the same mapping.
 PYINFRA_KEYS = frozenset({"ssh_user", "ssh_key", "ssh_key_password", "ssh_port", "ssh_password"})
 
@@ -41,6 +46,16 @@ def _path(value: object) -> str:
 
 def _run(value: object) -> str:
     return check_run_id(str(value))
+
+
+def _permissions(value: object) -> tuple[str, ...]:
+    """`raw-hooks` and `raw-hooks,host-paths` arrive as texts, a list as one."""
+    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    texts = [str(part).strip() for part in parts]
+    if any(text not in PERMISSIONS for text in texts):
+        words = " or ".join(PERMISSIONS)
+        raise ValueError(f"write {words}, both with a comma between them (not {value!r})")
+    return tuple(dict.fromkeys(texts))
 
 
 def _hours(value: object) -> int:
@@ -85,6 +100,8 @@ class Options(BaseModel):
     many hours; `snapshot`: have Proxmox take a snapshot of each container before it is changed;
     `watch`: install or remove the timer that warns of labels that are not the wanted ones;
     `reconfine`: take workarounds in a conf back, whoever wrote them;
+    `allow`: of what the fleet file asks for, also that which acts on the node as root
+    (`PERMISSIONS`);
     `force`: go on where a check stops and says that this helps; `strict`: audit fails on any
     finding; `report`: a folder for audit's JSON file and HTML page; `since`: audit shows what was
     denied from then on, seconds since the epoch or, below zero, before now; `run`: what rollback
@@ -104,6 +121,7 @@ class Options(BaseModel):
     snapshot: StrictBool = False
     watch: StrictBool | None = None
     reconfine: StrictBool = False
+    allow: Annotated[tuple[str, ...], BeforeValidator(_permissions)] = ()
     force: StrictBool = False
     strict: StrictBool = False
     run: Annotated[str | None, BeforeValidator(_run)] = None

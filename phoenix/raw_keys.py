@@ -1,7 +1,7 @@
-"""The raw `lxc.*` keys of a container: which ones Proxmox takes, and which ones open holes.
+"""The raw `lxc.*` keys of a fleet file: how they are written, and which ones open holes.
 
 Raw keys bypass everything that Proxmox checks, so the fleet file may hold only those that take
-effect, and a reader is told what the dangerous ones do.
+effect and that `phoenix.raw_classes` lists, and a reader is told what the dangerous ones do.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from phoenix.host_paths import plain
 from phoenix.pve_keys import modern_key, raw_key_problem
 from phoenix.pve_values import check_value
+from phoenix.raw_classes import refusal
 
 # The line that pve-container reads: LXC/Config.pm parse_pct_config.
 _LINE = re.compile(r"(lxc\.[a-z0-9_.-]+)(?::|\s*=)\s*(.*?)\s*", re.ASCII)
@@ -53,7 +55,8 @@ def parse_raw(text: str) -> RawKey:
     """Read `key=value`, `key = value`, `key: value` or `key:value`.
 
     Raises ValueError with what to write instead when Proxmox would drop the line, or would pass
-    it on to an LXC that then refuses to start. Control characters are the caller's to refuse.
+    it on to an LXC that then refuses to start, or when no fleet file may set it
+    (`phoenix.raw_classes`). Control characters are the caller's to refuse.
     """
     text = text.strip()
     match = _LINE.fullmatch(text)
@@ -65,13 +68,18 @@ def parse_raw(text: str) -> RawKey:
     if reason := raw_key_problem(raw.key):
         raise ValueError(f"{reason} and drops this line: remove it")
     check_value(raw.key, raw.value)
+    if reason := refusal(raw.key, raw.value):
+        raise ValueError(reason)
     if raw.key == "lxc.mount.entry" and raw.value:
         _check_mount_entry(raw.value)
     return raw
 
 
 def dangers(raw: RawKey) -> Iterator[str]:
-    """Say what a raw key gives away, one sentence each; nothing for a harmless one."""
+    """Say what a raw key gives away, one sentence each; nothing for a harmless one.
+
+    What needs the operator's word besides is said by `phoenix.permits`.
+    """
     key, value = raw.key, raw.value
     words = value.split()
     if key in ("lxc.cgroup2.devices.allow", "lxc.cgroup.devices.allow") and words[:1] == ["a"]:
@@ -91,40 +99,6 @@ def dangers(raw: RawKey) -> Iterator[str]:
         yield from _mount_entry_dangers(words)
     elif key == "lxc.apparmor.allow_incomplete" and value != "0":
         yield "starts the container also where the kernel enforces only part of the profile"
-    elif key == "lxc.seccomp.profile" and value in ("", "none", "/dev/null"):
-        yield "turns the system call filter off"
-    elif key == "lxc.idmap" and len(words) == 4 and words[2] == "0":
-        yield "maps ids of the container to the host's own root"
-    elif key.startswith("lxc.hook.") and key != "lxc.hook.version":
-        yield "runs a program as root on the host"
-    elif key == "lxc.include":
-        yield "brings in more keys that are not looked at here"
-
-
-def mount_danger(source: str) -> str | None:
-    """Say what a bind mount of this host path gives away, or None for ordinary data."""
-    if source == "/" or source in _SENSITIVE:
-        return f"hands the host's {source} to the container"
-    if source.endswith(("/docker.sock", "/containerd.sock")):
-        return "hands over a container engine's socket, which is root on its machine"
-    return None
-
-
-_SENSITIVE = frozenset(
-    {
-        "/boot",
-        "/dev",
-        "/dev/mem",
-        "/dev/kmem",
-        "/etc",
-        "/etc/pve",
-        "/proc",
-        "/root",
-        "/run",
-        "/sys",
-        "/var",
-    }
-)
 
 
 def _auto_mount_dangers(words: list[str]) -> Iterator[str]:
@@ -138,12 +112,10 @@ def _mount_entry_dangers(words: list[str]) -> Iterator[str]:
     if len(words) < 2:
         return
     source, target = words[0], words[1].lstrip("/")
-    if target == "sys/module/apparmor/parameters/enabled":
+    if plain(target) == "/sys/module/apparmor/parameters/enabled":
         yield "hides AppArmor from Docker, which then confines nothing inside"
     elif source == "/dev/fuse":
         yield 'mounts /dev/fuse by hand; "fuse=1" in pct_options does it, device rule included'
-    elif danger := mount_danger(source):
-        yield danger
     if words[1].startswith("/"):
         # LXC conf.c mount_entry_on_absolute_rootfs
         yield f"has an absolute target, which LXC ignores outside its rootfs path: write {target}"

@@ -182,6 +182,13 @@ def test_a_privileged_container_gets_no_keyctl():
     assert entry["pct_options"] == ["nesting=1", "fuse=1"]
 
 
+def test_a_privileged_container_is_said_to_be_refused_by_harden():
+    change = adopt(text_of({**UNCONFINED, "unprivileged": False}).encode(), NAME)
+    assert change.notes == (
+        f"lxc_configs.910: {NAME} for a privileged container: harden refuses it",
+    )
+
+
 def test_what_is_switched_off_by_hand_stays_off_and_is_noted():
     text = text_of({**UNCONFINED, "pct_options": ["keyctl=0", "nesting=1", "fuse=1"]})
     change = adopt(text.encode(), NAME)

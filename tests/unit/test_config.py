@@ -269,10 +269,11 @@ def test_docker_and_nvidia_mean_something():
 
 
 def test_privileged_docker_is_a_warning_with_the_risk():
-    (warning,) = container(
+    refused, risk = container(
         features=["docker"], unprivileged=False, apparmor_profile="lxc-docker-nested"
     ).warnings
-    assert "root inside is root on the host" in warning
+    assert refused.endswith("lxc-docker-nested for a privileged container: harden refuses it")
+    assert "root in it is root of the node, and no AppArmor profile holds that" in risk
 
 
 def test_docker_under_the_generated_profile_needs_nesting():

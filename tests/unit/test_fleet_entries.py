@@ -49,6 +49,13 @@ def test_repeated_raw_keys_stay_in_their_order():
         ("lxc.rootfs.options: ro", "`rootfs`"),
         ("lxc.aa_profile: unconfined", "write lxc.apparmor.profile"),
         ("lxc.limit.nofile: 1", "write lxc.prlimit.nofile"),
+        ("lxc.cgroup2.cgroup.procs: 1", "not among the raw keys"),
+        ("lxc.cgroup.dir: ../..", "not among the raw keys"),
+        ("lxc.net.0.ovs: x", "not among the raw keys"),
+        ("lxc.hook.stop: '/root/x'", "without them"),
+        ("lxc.cgroup2.devices.allow: all", "a device rule is expected"),
+        ("lxc.cgroup2.devices.allow: b 8:x rwm", "a device rule is expected"),
+        ("lxc.idmap: u 0 0x0 65536", "a map of ids is expected"),
         ("lxc.network.type: veth", "write lxc.net.INDEX.type"),
         ("mp0: /a,mp=/b", "begins with lxc."),
         ("--lxc.mount.auto=sys", "begins with lxc."),
@@ -195,7 +202,10 @@ def test_a_mount_of_the_hosts_own_directories_is_warned_of():
     (warning,) = container(
         mount_points=[{"host_path": "/etc/pve/", "container_path": "/x"}]
     ).warnings
-    assert warning == "lxc_configs.910.mount_points[0]: hands the host's /etc/pve to the container"
+    assert warning == (
+        "lxc_configs.910.mount_points[0]: hands the host's /etc/pve to the container: the "
+        "cluster's configuration, and in priv/ its keys: needs --data allow=host-paths"
+    )
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,12 @@ def test_several_ctids_keep_their_order():
     assert parse_options({"only": "953, 910"}).only == (953, 910)
 
 
+@pytest.mark.parametrize("value", ["raw-hooks,host-paths", ["raw-hooks", "host-paths"]])
+def test_what_is_allowed_is_words_of_a_closed_set(value):
+    assert parse_options({"allow": value}).allow == ("raw-hooks", "host-paths")
+    assert parse_options({}).allow == ()
+
+
 def test_hours_arrive_as_a_number_or_a_text():
     assert parse_options({"require_backup": 24}) == parse_options({"require_backup": "24"})
     assert parse_options({}).require_backup is None
@@ -75,6 +81,9 @@ def test_a_date_that_is_none_is_refused(value):
         ({"only": 99}, "--data only=99: write CTIDs"),
         ({"only": True}, "--data only=True: write CTIDs"),
         ({"only": ""}, "--data only=: write CTIDs"),
+        ({"allow": "all"}, "--data allow=all: write raw-hooks or host-paths, both with a comma"),
+        ({"allow": "raw-hooks,"}, "--data allow=raw-hooks,: write raw-hooks or host-paths"),
+        ({"allow": True}, "--data allow=True: write raw-hooks or host-paths"),
         ({"force": "no"}, "--data force=no: write true or false"),
         ({"strict": 1}, "--data strict=1: write true or false"),
         ({"require_backup": 0}, "--data require_backup=0: write a number of hours"),

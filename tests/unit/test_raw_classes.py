@@ -1,0 +1,94 @@
+"""Which raw keys a fleet file may set, which need the operator's word, which are refused."""
+
+import pytest
+
+from phoenix.pve_keys import raw_key_problem
+from phoenix.raw_classes import ALLOWED, NEEDS_PERMISSION, needs_permission, refusal
+from phoenix.raw_keys import parse_raw
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "lxc.hook.pre-start: /root/x.sh",
+        "lxc.hook.start: /bin/true",
+        "lxc.net.0.script.up: /root/x.sh",
+        "lxc.net.0.type: none",
+        "lxc.net.0.type: phys",
+        "lxc.console.logfile: /etc/cron.d/x",
+        "lxc.console.path: /dev/sda",
+        "lxc.log.file: /etc/ld.so.preload",
+        "lxc.mount.fstab: /srv/fstab",
+        "lxc.rootfs.mount: /mnt",
+        "lxc.include: /srv/more.conf",
+        "lxc.cgroup2.devices.allow: b *:* rwm",
+        "lxc.cgroup2.devices.allow: b 8:0 r",
+        "lxc.cgroup2.devices.allow: c *:* rwm",
+        "lxc.cgroup2.devices.allow: c 1:1 r",
+        "lxc.cgroup.devices.allow: b 8:0 rwm",
+        "lxc.seccomp.profile: /dev/null",
+        "lxc.seccomp.profile: none",
+        "lxc.seccomp.profile: /srv/all.seccomp",
+        "lxc.seccomp.notify.proxy: unix:/srv/x",
+        "lxc.idmap: u 0 0 65536",
+        "lxc.environment: LD_PRELOAD=/srv/x.so",
+        "lxc.environment: PERL5OPT=-Mx",
+        "lxc.environment.hooks: A=b",
+    ],
+)
+def test_what_acts_on_the_node_as_root_needs_the_operators_word(line):
+    raw = parse_raw(line)
+    assert needs_permission(raw.key, raw.value, privileged=False)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "lxc.mount.auto: sys:rw",
+        "lxc.cgroup2.devices.allow: a",
+        "lxc.cgroup2.devices.allow: c 10:200 rwm",
+        "lxc.cgroup2.devices.allow: c 195:* rwm",
+        "lxc.cgroup2.devices.deny: a",
+        "lxc.cgroup2.memory.high: 1G",
+        "lxc.cap.drop:",
+        "lxc.cap.keep: sys_admin mknod",
+        "lxc.idmap: u 0 100000 65536",
+        "lxc.idmap: g 44 44 1",
+        "lxc.prlimit.nofile: 65536",
+        "lxc.net.0.ipv4.address: 10.0.0.2/24",
+        "lxc.environment: LANG=C.UTF-8",
+        "lxc.environment.runtime: PATH=/app/bin:/bin",
+        "lxc.seccomp.profile: /usr/share/lxc/config/pve-userns.seccomp",
+        "lxc.console.path: none",
+        "lxc.hook.version: 1",
+        "lxc.apparmor.allow_nesting: 1",
+    ],
+)
+def test_what_real_containers_use_needs_none(line):
+    raw = parse_raw(line)
+    assert needs_permission(raw.key, raw.value, privileged=False) is None
+
+
+@pytest.mark.parametrize(
+    "line", ["lxc.cap.drop:", "lxc.cap.keep: sys_module", "lxc.cgroup2.devices.allow: a"]
+)
+def test_what_opens_the_node_to_its_own_root_needs_it_in_a_privileged_container(line):
+    raw = parse_raw(line)
+    assert needs_permission(raw.key, raw.value, privileged=True)
+    assert needs_permission(raw.key, raw.value, privileged=False) is None
+
+
+def test_a_key_that_nobody_looked_at_is_refused_with_what_one_can_do():
+    reason = refusal("lxc.something.new", "1")
+    assert reason == (
+        "it is not among the raw keys that a fleet file may set: take it out; a line that you "
+        "write into the conf yourself stays as it is"
+    )
+
+
+def test_every_listed_key_is_one_that_proxmox_takes():
+    names = [name + "x" * name.endswith(".") for name in (*ALLOWED, *NEEDS_PERMISSION)]
+    # families: of lxc.hook, lxc.rootfs and lxc.seccomp.notify Proxmox takes single keys
+    names = [name for name in names if not name.endswith(".x")]
+    assert [name for name in names if raw_key_problem(name)] == []
+    assert not set(ALLOWED) & set(NEEDS_PERMISSION)
