@@ -5,6 +5,8 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
+# packed into the program for the nodes, see node/pack.py
+SHARED := __init__ apparmor audit_line journal printable
 PYINFRA := $(BIN)/pyinfra -y inventory.py
 
 .PHONY: harden test test-fast test-recipes test-others test-long confinement docker-checks lint format lock clean
@@ -44,7 +46,8 @@ lint: .venv/done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck templates/node/*.sh
+	$(BIN)/vermin --target=3.9- --violations --no-tips --quiet node $(SHARED:%=phoenix/%.py)
+	$(BIN)/shellcheck templates/*/*.sh
 
 format: .venv/done
 	$(BIN)/ruff check --fix .

@@ -32,5 +32,5 @@ containers.commit(run, "changes", snapshots=run.options.snapshot)
 
 node.keep_watch(run)
 
-if not run.plan.empty:
+if not run.plan.empty or run.plan.alone:
     run.verdict()

@@ -11,23 +11,26 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar, cast
 
 from gevent.lock import RLock
 from gevent.pool import Group
 from pyinfra.api import DeployError, Host, State
-from pyinfra.api.exceptions import PyinfraError
+from pyinfra.api.exceptions import FactProcessError, PyinfraError
 from pyinfra.api.operation import OperationMeta
 from pyinfra.api.output import echo
 from pyinfra.context import ctx_host, ctx_state
 from pyinfra.operations import python
 
+from facts.observe import Observe
 from phoenix.changes import ContainerChange, NodePlan
 from phoenix.journal import new_run_id
-from phoenix.observed import ObservedPct
+from phoenix.node_facts import NodeFacts, read_facts
 from phoenix.options import Options, OptionsError, parse_options
+from phoenix.printable import printable
+from phoenix.questions import Request
 from phoenix.report import outcome, result_lines
 
 T = TypeVar("T")
@@ -38,7 +41,7 @@ lock = RLock()
 
 @dataclass(kw_only=True)
 class Run(ABC):
-    """What all runs have: `pct` and `plans` by node, and what became of it so far.
+    """What all runs have: `facts` and `plans` by node, and what became of it so far.
 
     `steps`: the operations that may fail; `containers`: those of each node's container, by CTID;
     `obstacles`: what stood against a container that had to be planned anew.
@@ -46,7 +49,7 @@ class Run(ABC):
 
     state: State
     options: Options
-    pct: Mapping[Host, ObservedPct]
+    facts: Mapping[Host, NodeFacts]
     plans: dict[Host, NodePlan]
     id: str = field(default_factory=lambda: new_run_id(datetime.now(UTC), secrets.randbits(16)))
     steps: list[OperationMeta] = field(default_factory=list)
@@ -75,7 +78,7 @@ class Run(ABC):
         """
         host = ctx_host.get()
         plan = self.plan_again(host, self.options.model_copy(update={"only": (ctid,)}))
-        show(f"{host.print_prefix}{note}" for note in plan.notes if note.startswith(f"CT {ctid} "))
+        show(f"[{host.name}] {note}" for note in plan.notes if note.startswith(f"CT {ctid} "))
         if plan.problems:
             show(plan.problems)
             self.obstacles[host, ctid] = [*plan.problems]
@@ -107,30 +110,35 @@ class Run(ABC):
 
         def tell() -> None:
             show(self._results(here))
-            if not self.is_going_well():
+            # who asked for all of them hears that one was left as it is
+            if self.plans[here].alone or not self.is_going_well():
                 self.state.failed_hosts.add(here)
 
         python.call(name="Verdict", function=tell)
 
     def _results(self, host: Host) -> Iterable[str]:
         """The table of a node's containers; nothing where none was to change."""
-        plan, confs = self.plans[host], self.pct[host].containers
+        plan, confs = self.plans[host], self.facts[host].containers.containers
+        removals = [one.ctid for one in plan.removals if one.ctid in confs]
         cut = [(one.ctid, confs[one.ctid].conf) for one in plan.unsettled if one.ctid in confs]
         names = {ctid: conf.hostname or "" for ctid, conf in cut}
         names |= {change.ctid: change.name for change in plan.containers}
+        names |= {ctid: confs[ctid].conf.hostname or "" for ctid in (*removals, *plan.alone)}
         results = [(ctid, name, self._result(host, ctid)) for ctid, name in names.items()]
         return result_lines(plan.node, results) if results else ()
 
     def _result(self, host: Host, ctid: int) -> str:
+        if alone := self.plans[host].alone.get(ctid):
+            return f"left alone: {alone}"
         if obstacles := self.obstacles.get((host, ctid)):
             return f"refused: {obstacles[0]}"
         steps = self.containers.get((host, ctid), [])
         failed = [step for step in steps if step.is_complete() and step.did_error()]
-        # the last one is its commit
-        for step in (failed or steps)[-1:]:
-            if step.executed:
-                return outcome(ctid, step.stdout_lines, not failed)
-        return "not begun"
+        ran = [step for step in failed[-1:] or steps if step.executed]
+        lines = [line for step in ran for line in step.stdout_lines]
+        # before its commit may come packages, and after it in a rollback
+        begun = failed or ran[-1:] == steps[-1:] or f"CT {ctid}: done" in lines
+        return outcome(ctid, lines, not failed) if ran and begun else "not begun"
 
 
 def read_options(state: State) -> Options:
@@ -163,7 +171,18 @@ def ask(state: State, question: Callable[[Host], T]) -> dict[Host, T]:
     return cast(dict[Host, T], answers)
 
 
+def observe(host: Host, request: Request, known: NodeFacts | None = None) -> NodeFacts:
+    """Ask a node in one command; `known`: what it said before, of which the rest is kept."""
+    answer = host.get_fact(Observe, request=request)
+    try:
+        return replace(known or NodeFacts(), **read_facts(answer))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        show([f"{host.name}: its answer is not understood: {type(error).__name__} {error}"])
+        host.state.failed_hosts.add(host)
+        raise FactProcessError(str(error)) from None
+
+
 def show(lines: Iterable[str]) -> None:
-    """Tell the operator; stdout is for `--json`."""
+    """Tell the operator, one printable line each; stdout is for `--json`."""
     for line in lines:
-        echo(line, err=True)
+        echo(printable(line, None), err=True)

@@ -1,11 +1,12 @@
-"""What harden, host_prep and audit need to know: the fleet file, and what the facts say.
+"""What harden, host_prep and audit need to know: the fleet file, and what the nodes say.
 
-The first host to arrive asks for all (see `deploys.run`).
+The first host to arrive asks for all (see `deploys.run`): one command per node, and a second one
+where the node's parser shall compile new rules, or backups are asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -13,42 +14,33 @@ from weakref import WeakKeyDictionary
 from pyinfra.api import DeployError, Host, State
 from pyinfra.context import ctx_host, ctx_state
 
-from deploys.run import Run, ask, lock, read_options, show
-from facts.apparmor import AppArmor, RawRules
-from facts.backups import Backups
-from facts.docker import Dockers
-from facts.journal import Runs
-from facts.pct import Containers
-from facts.storage import Storage
-from facts.watch import Watch
+from deploys.run import Run, ask, lock, observe, read_options, show
+from node.pack import watch_script
 from phoenix.apparmor import ObservedAppArmor
-from phoenix.backups import ObservedBackups, age_text, check_backups, check_snapshots
+from phoenix.backups import age_text, check_backups, check_snapshots
 from phoenix.changes import NodePlan
 from phoenix.config import Fleet, FleetError, parse_fleet
 from phoenix.docker import ObservedDocker
-from phoenix.observed import ObservedPct
+from phoenix.node_facts import NodeFacts
 from phoenix.options import Options
 from phoenix.plan import (
     absent_note,
     check_selection,
-    docker_ctids,
     plan_node,
-    profile_files,
     rules_to_compile,
     selected,
     set_apart,
-    storage_paths,
 )
 from phoenix.profile_plan import HOOK_TEMPLATE
+from phoenix.questions import Request, asked_again, asked_by_harden
 from phoenix.raw_rules import ObservedRules
 from phoenix.render import profile_names
 from phoenix.report import plan_lines
-from phoenix.storage import ObservedStorage
-from phoenix.watch import SCRIPT, SERVICE, TIMER, ObservedWatch, plan_watch, wanted_text
+from phoenix.watch import SCRIPT, SERVICE, TIMER, plan_watch, wanted_text
 
 TEMPLATES = Path(__file__).parents[1] / "templates/apparmor"
 NODE = Path(__file__).parents[1] / "templates/node"
-WATCH = {SCRIPT: "watch.sh", SERVICE: "watch.service", TIMER: "watch.timer"}
+WATCH = {SERVICE: "watch.service", TIMER: "watch.timer"}
 
 
 @dataclass(kw_only=True)
@@ -57,44 +49,34 @@ class Survey(Run):
 
     fleet: Fleet
     templates: Mapping[str, str]
-    apparmor: Mapping[Host, ObservedAppArmor]
-    storage: Mapping[Host, ObservedStorage]
-    rules: Mapping[Host, ObservedRules]
-    dockers: Mapping[Host, Mapping[int, ObservedDocker]]
 
     @property
     def node_apparmor(self) -> ObservedAppArmor:
         """What the node at hand said of its AppArmor."""
-        return self.apparmor[ctx_host.get()]
+        return self.facts[ctx_host.get()].apparmor
 
     @property
     def node_dockers(self) -> Mapping[int, ObservedDocker]:
         """What the guests of the node at hand said of their Docker."""
-        return self.dockers[ctx_host.get()]
+        return self.facts[ctx_host.get()].dockers
 
     def plan_again(self, host: Host, options: Options) -> NodePlan:
         """Ask for the containers and their Docker; the rest is as it was."""
-        pct = host.get_fact(Containers)
-        asked = docker_ctids(self.fleet, options, pct)
-        return self.compare(options, host, pct, _dockers(host, self.fleet, options, pct, asked))
+        return self.compare(
+            options, observe(host, asked_again(self.fleet, options), self.facts[host])
+        )
 
-    def compare(
-        self,
-        options: Options,
-        host: Host,
-        pct: ObservedPct,
-        dockers: Mapping[int, ObservedDocker],
-    ) -> NodePlan:
-        """The plan of a node whose containers are as given."""
+    def compare(self, options: Options, facts: NodeFacts) -> NodePlan:
+        """The plan of a node."""
         return plan_node(
             self.fleet,
             options,
-            pct,
-            self.apparmor[host],
-            self.storage[host],
+            facts.containers,
+            facts.apparmor,
+            facts.storage,
             self.templates,
-            self.rules[host],
-            dockers,
+            facts.rules,
+            facts.dockers,
         )
 
 
@@ -109,7 +91,9 @@ def survey(containers: bool = True) -> Survey:
     state = ctx_state.get()
     with lock:
         if state not in _surveys:
-            run = look(state, docker_ctids if containers else _nobody)
+            run = look(
+                state, lambda fleet, options: asked_by_harden(fleet, options, guests=containers)
+            )
             _plan_watch(run)
             ages = _check_fallbacks(run) if containers else {}
             if run.problems:
@@ -125,77 +109,43 @@ def survey(containers: bool = True) -> Survey:
         return _surveys[state]
 
 
-def look(state: State, whom: Callable[[Fleet, Options, ObservedPct], Sequence[int]]) -> Survey:
-    """Ask all nodes, and in the guests of `whom` for their Docker. Raises DeployError."""
+def look(state: State, request: Callable[[Fleet, Options], Request]) -> Survey:
+    """Ask all nodes and plan what they differ in. Raises DeployError."""
     options = read_options(state)
     if options.run or options.list:
         raise DeployError("--data run and list belong to deploys/rollback.py")
     templates = _read_templates(options.profiles)
     fleet = _read_fleet(Path(options.fleet), profile_names(templates))
-    pct = ask(state, lambda host: host.get_fact(Containers))
-    if problems := check_selection(fleet, options, list(pct.values())):
+    asked = request(fleet, options)
+    facts = ask(state, lambda host: observe(host, asked))
+    if problems := check_selection(fleet, options, [one.containers for one in facts.values()]):
         raise DeployError("\n".join(problems))
-    if note := absent_note(fleet, options, pct.values()):
+    if note := absent_note(fleet, options, [one.containers for one in facts.values()]):
         show([note])
     warnings = [*fleet.warnings, *(w for one in fleet.containers.values() for w in one.warnings)]
     if warnings:
         show([f"{len(warnings)} warnings about it: phoenix check {options.fleet} shows them"])
-    files = {host: tuple(profile_files(fleet, options, pct[host])) for host in pct}
-    apparmor = ask(state, lambda host: host.get_fact(AppArmor, files=files[host]))
-    storage = ask(state, lambda host: _storage(host, storage_paths(fleet, options, pct[host])))
-    asked = {host: whom(fleet, options, pct[host]) for host in pct}
-    dockers = ask(state, lambda host: _dockers(host, fleet, options, pct[host], asked[host]))
-    raw = {host: rules_to_compile(fleet, options, pct[host]) for host in pct}
-    rules = ask(state, lambda host: _rules(host, raw[host], apparmor[host]))
-    runs = ask(state, lambda host: host.get_fact(Runs, unfinished=True))
+    facts = ask(state, lambda host: _with_rules(host, fleet, options, facts[host]))
     run = Survey(
-        state=state,
-        options=options,
-        pct=pct,
-        plans={},
-        fleet=fleet,
-        templates=templates,
-        apparmor=apparmor,
-        storage=storage,
-        rules=rules,
-        dockers=dockers,
+        state=state, options=options, facts=facts, plans={}, fleet=fleet, templates=templates
     )
-    for host, observed in pct.items():
-        wanted = [container.ctid for container in selected(fleet, options, observed)]
-        planned = run.compare(options, host, observed, dockers[host])
-        run.plans[host] = set_apart(planned, runs[host].unsettled, wanted)
+    for host, one in facts.items():
+        wanted = [container.ctid for container in selected(fleet, options, one.containers)]
+        planned = run.compare(options, one)
+        # a commit may have been cut short in a run whose journal cannot be read
+        refused = (f"{one.containers.node}: {problem}" for problem in one.runs.problems)
+        planned = replace(planned, problems=(*planned.problems, *refused))
+        run.plans[host] = set_apart(planned, one.runs.unsettled, wanted)
     return run
 
 
-def _nobody(fleet: Fleet, options: Options, node: ObservedPct) -> Sequence[int]:
-    return ()
-
-
-def _dockers(
-    host: Host, fleet: Fleet, options: Options, pct: ObservedPct, ctids: Sequence[int]
-) -> Mapping[int, ObservedDocker]:
-    """No command where nobody is to be asked; an overlay is tried where the file says auto."""
-    if not ctids:
-        return {}
-    auto = tuple(
-        one.ctid
-        for one in selected(fleet, options, pct)
-        if one.docker and one.storage_driver == "auto"
-    )
-    return host.get_fact(Dockers, ctids=tuple(ctids), probe=auto)
-
-
 def _plan_watch(run: Survey) -> None:
-    """Add what changes of the watch to the plans; no command unless `watch` is given."""
-    asked = run.options.watch
-
-    def observed(host: Host) -> ObservedWatch:
-        return ObservedWatch() if asked is None else host.get_fact(Watch)
-
+    """Add what changes of the watch to the plans."""
     texts = {path: (NODE / name).read_text() for path, name in WATCH.items()}
-    for host, found in ask(run.state, observed).items():
-        wanted = wanted_text(run.fleet, run.options, run.pct[host])
-        change = plan_watch(asked, wanted, run.pct[host], found, texts)
+    texts[SCRIPT] = watch_script()
+    for host, facts in run.facts.items():
+        wanted = wanted_text(run.fleet, run.options, facts.containers)
+        change = plan_watch(run.options.watch, wanted, facts.containers, facts.watch, texts)
         run.plans[host] = replace(run.plans[host], watch=change)
 
 
@@ -208,14 +158,14 @@ def _check_fallbacks(run: Survey) -> dict[Host, dict[int, str]]:
     if hours is None and not snapshot:
         return {}
 
-    def backups(host: Host) -> ObservedBackups:
+    def backups(host: Host) -> NodeFacts:
         if not run.plans[host].containers:
-            return ObservedBackups()
-        return host.get_fact(Backups, backups=hours is not None)
+            return run.facts[host]
+        return observe(host, {"backups": {"listed": hours is not None}}, run.facts[host])
 
     ages = {}
-    for host, found in ask(run.state, backups).items():
-        plan = run.plans[host]
+    for host, facts in ask(run.state, backups).items():
+        plan, found = run.plans[host], facts.backups
         problems = [*plan.problems]
         if hours is not None:
             ages[host] = {one.ctid: age_text(found.age(one.ctid)) for one in plan.containers}
@@ -226,22 +176,15 @@ def _check_fallbacks(run: Survey) -> dict[Host, dict[int, str]]:
     return ages
 
 
-def _storage(host: Host, paths: list[str]) -> ObservedStorage:
-    """No command where no container wants a path of the node."""
-    if not paths:
-        return ObservedStorage()
-    return host.get_fact(Storage, paths=tuple(paths))
-
-
-def _rules(
-    host: Host, rules: tuple[tuple[int, str], ...], apparmor: ObservedAppArmor
-) -> ObservedRules:
-    """No command where no rule is new."""
-    if not rules or apparmor.problem:
-        return ObservedRules()
-    if apparmor.tunables_error:
-        return ObservedRules(unchecked="with broken tunables nothing compiles")
-    return host.get_fact(RawRules, rules=rules)
+def _with_rules(host: Host, fleet: Fleet, options: Options, facts: NodeFacts) -> NodeFacts:
+    """What the node's parser says of rules that no conf has yet; no command where there is none."""
+    rules = rules_to_compile(fleet, options, facts.containers)
+    if not rules or facts.apparmor.problem:
+        return facts
+    if facts.apparmor.tunables_error:
+        unchecked = ObservedRules(unchecked="with broken tunables nothing compiles")
+        return replace(facts, rules=unchecked)
+    return observe(host, {"rules": {"rules": rules}}, facts)
 
 
 def _read_templates(own: str | None) -> dict[str, str]:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from pyinfra.api import DeployError, Host, State
 from pyinfra.context import ctx_state
 
-from deploys.run import Run, ask, lock, read_options, show
-from facts.apparmor import AppArmor
-from facts.docker import Dockers
-from facts.journal import KeptFiles, Runs
-from facts.pct import Containers
+from deploys.run import Run, ask, lock, observe, read_options, show
 from phoenix.changes import NodePlan
-from phoenix.journal import DAEMON_JSON, Change, last_run, run_lines
-from phoenix.kept import Kept, ObservedRuns
+from phoenix.journal import DAEMON_JSON, Change, last_run
+from phoenix.kept import ObservedRuns
+from phoenix.node_facts import NodeFacts
 from phoenix.options import Options
 from phoenix.plan import set_apart
-from phoenix.report import plan_lines
+from phoenix.report import plan_lines, run_lines
 from phoenix.rollback import Node, plan_rollback
 
 
@@ -31,11 +29,12 @@ class Undo(Run):
 
     def plan_again(self, host: Host, options: Options) -> NodePlan:
         """Ask for everything: what was settled in between has changed the journals."""
-        node = _look(host, self.undoes, host.get_fact(Runs))
-        return plan_rollback(self.undoes, options, node)
+        facts = observe(host, _RUNS)
+        return _plan(self.undoes, options, _look(host, self.undoes, facts))
 
 
 _undos: WeakKeyDictionary[State, Undo] = WeakKeyDictionary()
+_RUNS: dict[str, dict[str, Any]] = {"runs": {"unfinished": False}}
 
 
 def undo() -> Undo:
@@ -53,39 +52,45 @@ def undo() -> Undo:
 
 def _undo(state: State) -> Undo:
     options = read_options(state)
-    runs = ask(state, lambda host: host.get_fact(Runs))
+    facts = ask(state, lambda host: observe(host, _RUNS))
+    runs = {host: one.runs for host, one in facts.items()}
     undoes = "" if options.list else _chosen(options, runs)
     if not undoes:
         working = {run for seen in runs.values() for run, _ in seen.active}
+        show(problem for seen in runs.values() for problem in seen.problems)
         show(run_lines({host.name: seen.runs for host, seen in runs.items()}, working))
         nothing = {host: NodePlan(host.name) for host in runs}
-        return Undo(state=state, options=options, pct={}, plans=nothing, undoes="")
-    nodes = ask(state, lambda host: _look(host, undoes, runs[host]))
+        return Undo(state=state, options=options, facts=facts, plans=nothing, undoes="")
+    facts = ask(state, lambda host: _look(host, undoes, facts[host]))
     plans = {}
-    for host, seen in runs.items():
-        wanted = {one.thing.ctid for one in _changes(seen, undoes) if one.thing.ctid}
+    for host, one in facts.items():
+        wanted = {one.thing.ctid for one in _changes(one.runs, undoes) if one.thing.ctid}
         mine = wanted & {*options.only} if options.only else wanted
-        plans[host] = set_apart(plan_rollback(undoes, options, nodes[host]), seen.unsettled, mine)
+        plans[host] = set_apart(_plan(undoes, options, one), one.runs.unsettled, mine)
     show([f"undoing run {undoes}"])
     show(line for plan in plans.values() for line in plan_lines(plan))
-    pct = {host: node.pct for host, node in nodes.items()}
-    return Undo(state=state, options=options, pct=pct, plans=plans, undoes=undoes)
+    return Undo(state=state, options=options, facts=facts, plans=plans, undoes=undoes)
 
 
-def _look(host: Host, run: str, runs: ObservedRuns) -> Node:
+def _look(host: Host, run: str, facts: NodeFacts) -> NodeFacts:
     """What a node knows of that run, and how everything that it changed is now."""
-    changes = _changes(runs, run)
-    pct = host.get_fact(Containers)
-    paths = {one.thing.path for one in changes if one.thing.ctid is None}
+    changes = _changes(facts.runs, run)
+    paths = sorted({one.thing.path for one in changes if one.thing.ctid is None})
     guests = {one.thing.ctid for one in changes if one.thing.path in ("", DAEMON_JSON)}
-    ctids = tuple(ct.ctid for ct in pct.containers.values() if ct.pid and ct.ctid in guests)
-    return Node(
-        runs.runs,
-        host.get_fact(KeptFiles, run=run, paths=tuple(sorted(paths))) if changes else Kept(),
-        pct,
-        host.get_fact(AppArmor),
-        host.get_fact(Dockers, ctids=ctids) if ctids else {},
-    )
+    request: dict[str, dict[str, Any]] = {"containers": {}, "apparmor": {"files": []}}
+    if changes:
+        request["kept"] = {"run": run, "paths": paths}
+    if guests:
+        request["dockers"] = {"ctids": sorted(ctid for ctid in guests if ctid), "probe": []}
+    return observe(host, request, facts)
+
+
+def _plan(run: str, options: Options, facts: NodeFacts) -> NodePlan:
+    node = Node(facts.runs.runs, facts.kept, facts.containers, facts.apparmor, facts.dockers)
+    plan = plan_rollback(run, options, node)
+    # what a run did that nobody can read may stand on top of this one
+    refused = (f"{plan.node}: {problem}" for problem in facts.runs.problems)
+    return replace(plan, problems=(*plan.problems, *refused))
 
 
 def _changes(seen: ObservedRuns, run: str) -> tuple[Change, ...]:

@@ -2,82 +2,66 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from pyinfra.api import FactBase, QuoteString, StringCommand
+from pyinfra.api import StringCommand
 from typing_extensions import override
 
-from phoenix.apparmor import ObservedAppArmor, parse_apparmor
-from phoenix.raw_rules import ObservedRules, parse_rules
-
-NODE = Path(__file__).parents[1] / "templates/node"
-SCRIPT = NODE / "apparmor.sh"
-RULES = NODE / "raw-rules.sh"
+from facts.observe import Observed
+from facts.program import asking
+from phoenix.apparmor import ObservedAppArmor, apparmor_from_json
+from phoenix.raw_rules import ObservedRules, rules_from_json
 
 
-class AppArmor(FactBase[ObservedAppArmor]):
+class AppArmor(Observed[ObservedAppArmor]):
     """Kernel switch, parser, ABIs, loaded profiles, tunables, the named files of `/etc/apparmor.d`.
 
     ```
-    enabled Y
-    parser 4.1.0
-    abi 4.0
-    loaded lxc-docker-nested (enforce)
-    file tunables/home @{HOMEDIRS}=/home/%0A
-    file lxc-docker-nested abi%20<abi/4.0>,%0A
+    {"apparmor": {"enabled": true, "parser": [4, 1, 0], "abis": ["4.0"],
+     "loaded": {"lxc-docker-nested": "enforce"},
+     "files": {"tunables/home": "@{HOMEDIRS}=/home/\\n"},
+     "tunables_error": "", "hook": null, "reads_global_d": true}}
     ```
 
     becomes `ObservedAppArmor(enabled=True, parser=(4, 1, 0), abis=("4.0",),
-    loaded={"lxc-docker-nested": "enforce"}, files={"tunables/home": "@{HOMEDIRS}=/home/\\n",
-    "lxc-docker-nested": "abi <abi/4.0>,\\n"})`. Where the tunables do not compile, one more line
-
-    ```
-    tunables broken AppArmor%20parser%20error%20...
-    ```
-
-    becomes `tunables_error`.
+    loaded={"lxc-docker-nested": "enforce"}, files={"tunables/home": "@{HOMEDIRS}=/home/\\n"},
+    tunables_error="", hook=None, reads_global_d=True)`. The profiles are those of the node's own
+    namespace: guests name theirs as they like.
     """
+
+    section = "apparmor"
+    read = staticmethod(apparmor_from_json)
 
     @override
     def command(self, files: tuple[str, ...] = ()) -> StringCommand:
         """Ask once, for all `files` of interest."""
-        script = SCRIPT.read_text()
-        return StringCommand(
-            "sh", "-c", QuoteString(script), "apparmor", *(QuoteString(name) for name in files)
-        )
+        return asking({self.section: {"files": [*files]}})
 
     @staticmethod
     @override
     def default() -> ObservedAppArmor:
         return ObservedAppArmor()
 
-    @override
-    def process(self, output: list[str]) -> ObservedAppArmor:
-        return parse_apparmor(output)
 
-
-class RawRules(FactBase[ObservedRules]):
+class RawRules(Observed[ObservedRules]):
     """What the node's parser says of rules for generated profiles, all of them in one command.
 
     ```
-    refused 953 1 AppArmor%20parser%20error%20at%20line%204:%20Invalid%20capability%20foo.
+    {"rules": {"refused": [[953, 1, "AppArmor parser error at line 4: Invalid capability foo."]],
+     "unchecked": ""}}
     ```
 
     becomes `ObservedRules(refused={(953, 1): "AppArmor parser error at line 4: Invalid capability
-    foo."})`. Rules that it takes print nothing.
+    foo."})`. Rules that it takes are not told.
     """
+
+    section = "rules"
+    read = staticmethod(rules_from_json)
 
     @override
     def command(self, rules: tuple[tuple[int, str], ...]) -> StringCommand:
         """Ask once; `rules`: CTID and rule, those of one container one after the other."""
-        words = [word for ctid, rule in rules for word in (f"{ctid:d}", QuoteString(rule))]
-        return StringCommand("sh", "-c", QuoteString(RULES.read_text()), "raw-rules", *words)
+        return asking({self.section: {"rules": [[ctid, rule] for ctid, rule in rules]}})
 
     @staticmethod
     @override
     def default() -> ObservedRules:
         return ObservedRules()
-
-    @override
-    def process(self, output: list[str]) -> ObservedRules:
-        return parse_rules(output)

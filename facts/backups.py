@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from pyinfra.api import FactBase, QuoteString, StringCommand
+from pyinfra.api import StringCommand
 from typing_extensions import override
 
-from phoenix.backups import ObservedBackups, parse_backups
+from facts.observe import Observed
+from facts.program import asking
+from phoenix.backups import ObservedBackups, backups_from_json
 
-SCRIPT = Path(__file__).parents[1] / "templates/node/backups.pl"
 
-
-class Backups(FactBase[ObservedBackups]):
+class Backups(Observed[ObservedBackups]):
     """The storages of a node and, with `backups`, the backups of containers on all of them.
 
     Directories are read; a Proxmox Backup Server is asked through `pvesm list`, which takes
     seconds, and 60 at most. Times in file names are those of the node's zone.
 
     ```
-    now 2026-11-22T02:00:00Z
-    storage local dir
-    backup 910 2026-11-22T01:30:00Z local
-    problem storage%20nas:%20/mnt/pve/nas%20is%20not%20mounted
+    {"backups": {"now": "2026-11-22T02:00:00Z", "storages": {"local": "dir"},
+     "backups": [[910, "2026-11-22T01:30:00Z", "local"]],
+     "problems": ["storage nas: /mnt/pve/nas is not mounted"]}}
     ```
 
     becomes `ObservedBackups(now=datetime(2026, 11, 22, 2, tzinfo=UTC), storages={"local": "dir"},
@@ -30,17 +27,15 @@ class Backups(FactBase[ObservedBackups]):
     problems=("storage nas: /mnt/pve/nas is not mounted",))`.
     """
 
+    section = "backups"
+    read = staticmethod(backups_from_json)
+
     @override
     def command(self, backups: bool) -> StringCommand:
         """Ask once for all storages and containers; without `backups` the storages alone."""
-        words = ("backups",) if backups else ()
-        return StringCommand("perl", "-e", QuoteString(SCRIPT.read_text()), *words)
+        return asking({self.section: {"listed": backups}})
 
     @staticmethod
     @override
     def default() -> ObservedBackups:
         return ObservedBackups()
-
-    @override
-    def process(self, output: list[str]) -> ObservedBackups:
-        return parse_backups(output)

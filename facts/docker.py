@@ -3,50 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from pathlib import Path
 
-from pyinfra.api import FactBase, QuoteString, StringCommand
+from pyinfra.api import StringCommand
 from typing_extensions import override
 
-from phoenix.docker import ObservedDocker, parse_dockers
-
-_NODE = Path(__file__).parents[1] / "templates/node"
-SCRIPT = _NODE / "docker.sh"
-GUEST = _NODE / "docker-guest.sh"
+from facts.observe import Observed
+from facts.program import asking
+from phoenix.docker import ObservedDocker, dockers_from_json
 
 
-class Dockers(FactBase[Mapping[int, ObservedDocker]]):
-    """Docker, its data, its daemon.json and its packages in every asked-for container.
+class Dockers(Observed[Mapping[int, ObservedDocker]]):
+    """Docker, its data, its daemon.json and its packages in every asked-for container that runs.
 
     One command for all of them, side by side, and one `lxc-attach` each; a guest that hangs
     costs its time-out (60 seconds, or `PHOENIX_GUEST_TIMEOUT` on the node). An excerpt::
 
-        910 ok guest%201%0Aos%20debian%2013%0Ainfo%20{"Driver":"overlay2",...
-        953 none
-        954 hung
+        {"dockers": {
+         "910": {"state": "ok", "text": "guest 1\\nos debian 13\\ninfo {...", "error": ""},
+         "953": {"state": "none", "text": "", "error": ""},
+         "954": {"state": "hung", "text": "", "error": ""}}}
 
-    The lines of a guest, percent-encoded, are those of `templates/node/docker-guest.sh`. It
-    becomes `{910: ObservedDocker("ok", version="26.1.5+dfsg1", driver="overlay2", ...),
+    The lines of a guest are those of `templates/guest/docker.sh`. It becomes
+    `{910: ObservedDocker("ok", version="26.1.5+dfsg1", driver="overlay2", ...),
     953: ObservedDocker("none"), 954: ObservedDocker("hung")}`.
     """
+
+    section = "dockers"
+    read = staticmethod(dockers_from_json)
 
     @override
     def command(self, ctids: tuple[int, ...], probe: Collection[int] = ()) -> StringCommand:
         """Ask in these containers; in those of `probe` also try to mount an overlay."""
-        return StringCommand(
-            "sh",
-            "-c",
-            QuoteString(SCRIPT.read_text(encoding="utf-8")),
-            "docker",
-            QuoteString(GUEST.read_text(encoding="utf-8")),
-            *(f"{ctid:d}:probe" if ctid in probe else f"{ctid:d}" for ctid in ctids),
-        )
+        return asking({self.section: {"ctids": [*ctids], "probe": sorted(probe)}})
 
     @staticmethod
     @override
     def default() -> Mapping[int, ObservedDocker]:
         return {}
-
-    @override
-    def process(self, output: list[str]) -> Mapping[int, ObservedDocker]:
-        return parse_dockers(output)

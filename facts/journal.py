@@ -2,79 +2,67 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from pyinfra.api import FactBase, QuoteString, StringCommand
+from pyinfra.api import StringCommand
 from typing_extensions import override
 
+from facts.observe import Observed
+from facts.program import asking
 from phoenix.journal import check_run_id
-from phoenix.kept import Kept, ObservedRuns, parse_kept, parse_runs
-
-_NODE = Path(__file__).parents[1] / "templates/node"
+from phoenix.kept import Kept, ObservedRuns, kept_from_json, runs_from_json
 
 
-class Runs(FactBase[ObservedRuns]):
+class Runs(Observed[ObservedRuns]):
     """The journals of the node's runs, and which commits work at this moment, in one command.
 
     ```
-    run r20261122T013000Z-beef
-    entry {"time":"...","ctid":910,"event":"intent",...}
-    entry {"time":"...","ctid":910,"event":"done",...}
-    active phoenix-harden-r20261122T013000Z-beef-952.service
+    {"runs": {"runs": {"r20261122T013000Z-beef": "{\\"event\\":\\"begin\\",...}\\n{...}\\n"},
+     "active": [["r20261122T013000Z-beef", 952]], "problems": []}}
     ```
 
-    becomes an `ObservedRuns` with one `phoenix.journal.RunRecord` and `active={(run, 952)}` as a
-    tuple of pairs.
+    becomes an `ObservedRuns` with one `phoenix.journal.RunRecord` and
+    `active=(("r20261122T013000Z-beef", 952),)`.
     """
+
+    section = "runs"
+    read = staticmethod(runs_from_json)
 
     @override
     def command(self, unfinished: bool = False) -> StringCommand:
         """Ask for all runs, or for those that were cut short."""
-        script = (_NODE / "runs.sh").read_text()
-        return StringCommand("sh -c", QuoteString(script), "runs", "open" if unfinished else "all")
+        return asking({self.section: {"unfinished": unfinished}})
 
     @staticmethod
     @override
     def default() -> ObservedRuns:
         return ObservedRuns()
 
-    @override
-    def process(self, output: list[str]) -> ObservedRuns:
-        return parse_runs(output)
 
-
-class KeptFiles(FactBase[Kept]):
+class KeptFiles(Observed[Kept]):
     """What a run kept and staged, and what is there now, in one command.
 
     ```
-    kept 5f70bf18... features:%20nesting=1%0A
-    staged 910 conf features:%20nesting=1,keyctl=1%0A
-    now /etc/apparmor.d/lxc-docker-nested none
-    left /etc/apparmor.d/lxc-docker-nested
+    {"kept": {"files": {"5f70bf18...": "features: nesting=1\\n"},
+     "guest": {"910": {"e3b0c442...": ""}},
+     "staged": {"910": {"conf": "features: nesting=1,keyctl=1\\n"}},
+     "now": {"/etc/apparmor.d/lxc-docker-nested": null},
+     "left": ["/etc/apparmor.d/lxc-docker-nested"]}}
     ```
 
-    becomes `Kept(files={"5f70bf18...": "features: nesting=1\\n"}, staged={910: {"conf":
-    "features: nesting=1,keyctl=1\\n"}}, now={"/etc/apparmor.d/lxc-docker-nested": None},
+    becomes `Kept(files={"5f70bf18...": "features: nesting=1\\n"}, guest={910: {"e3b0c442...": ""}},
+    staged={910: {"conf": "features: nesting=1,keyctl=1\\n"}},
+    now={"/etc/apparmor.d/lxc-docker-nested": None},
     left=("/etc/apparmor.d/lxc-docker-nested",))`.
     """
 
+    section = "kept"
+    read = staticmethod(kept_from_json)
+
     @override
     def command(self, run: str, paths: tuple[str, ...] = ()) -> StringCommand:
-        """Ask for a run and these files of the node."""
-        script = (_NODE / "kept.sh").read_text()
-        return StringCommand(
-            "sh -c",
-            QuoteString(script),
-            "kept",
-            check_run_id(run),
-            *(QuoteString(path) for path in paths),
-        )
+        """Ask for a run and these files of the node, such as a run of ours changes."""
+        return asking({self.section: {"run": check_run_id(run), "paths": [*paths]}})
 
     @staticmethod
     @override
     def default() -> Kept:
         return Kept()
-
-    @override
-    def process(self, output: list[str]) -> Kept:
-        return parse_kept(output)

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pyinfra.api import StringCommand
+from typing_extensions import override
 
-from pyinfra.api import FactBase, QuoteString, StringCommand
-
-from phoenix.observed import ObservedPct, parse_containers
-
-_SCRIPT = Path(__file__).resolve().parents[1] / "templates" / "node" / "containers.pl"
+from facts.observe import Observed
+from facts.program import asking
+from phoenix.observed import ObservedPct, containers_from_json
 
 
-class Containers(FactBase[ObservedPct]):
+class Containers(Observed[ObservedPct]):
     """All containers of the node in one command: conf, state, init, label, HA, running features.
 
-    The command reads files only: `pct config` takes a second for each container. Confs arrive
-    percent-encoded, so that every byte survives. An excerpt of the output::
+    The command reads files only: `pct config` takes a second for each container. Texts arrive byte
+    for byte: what is no UTF-8 comes as lone surrogates. An excerpt of the output::
 
-        node pve1
-        ct 910 running 3917 1795308303 lxc-docker-nested%20(enforce) started
-        conf 910 arch:%20amd64%0Afeatures:%20nesting=1%0A
-        live 910 yes yes lxc.arch%20=%20amd64%0Alxc.apparmor.profile%20=%20lxc-docker-nested%0A
-        ct 911 stopped - - - -
-        conf 911 arch:%20amd64%0A
-        elsewhere 955 pve2
+        {"containers": {"node": "pve1", "wanted": null, "problems": [],
+         "containers": {
+          "910": {"conf": "arch: amd64\\nfeatures: nesting=1\\n", "ha": "started", "ours": null,
+           "running": true, "pid": 3917, "started": 1795308303,
+           "label": "lxc-docker-nested (enforce)",
+           "live": {"fuse": true, "keyctl": true, "config": "lxc.arch = amd64\\n..."}},
+          "911": {"conf": "arch: amd64\\n", "ha": null, "ours": null, "running": false,
+           "pid": null, "started": null, "label": null, "live": null}},
+         "elsewhere": {"955": "pve2"}}}
 
     It becomes a `phoenix.observed.ObservedPct`::
 
@@ -44,15 +45,16 @@ class Containers(FactBase[ObservedPct]):
     A machine without `/etc/pve/lxc` gives no containers and says so in `problems`.
     """
 
+    section = "containers"
+    read = staticmethod(containers_from_json)
+
+    @override
     def command(self) -> StringCommand:
-        """The script itself, as one quoted argument of perl."""
-        return StringCommand("perl", "-e", QuoteString(_SCRIPT.read_text(encoding="utf-8")))
+        """Ask once, for all of them."""
+        return asking({self.section: {}})
 
     @staticmethod
+    @override
     def default() -> ObservedPct:
-        """Nothing was seen: the command printed no line."""
-        return ObservedPct("", problems=("the node printed nothing about its containers",))
-
-    def process(self, output: list[str]) -> ObservedPct:
-        """Parse the lines of the command."""
-        return parse_containers(output)
+        """Nothing was seen."""
+        return ObservedPct("", problems=("the node said nothing about its containers",))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pyinfra.api import FactBase, QuoteString, StringCommand
+from pyinfra.api import StringCommand
+from typing_extensions import override
 
+from facts.observe import Observed
+from facts.program import asking
+from phoenix.journal import check_run_id
 from phoenix.pve_conf import PveConf
 
 
@@ -23,53 +27,59 @@ class StagedConf:
         return {"before": self.before, "conf": self.conf.text}
 
 
-class Staged(FactBase["StagedConf | None"]):
-    """The conf in the folder `RUN/CTID` of a run, or None without one.
+def _conf(data: Mapping[str, Any]) -> StagedConf | None:
+    conf = data["conf"]
+    return None if conf is None else StagedConf(conf["before"], PveConf.parse(conf["conf"]))
 
-    An excerpt of the output, a digest and then the conf in base64::
 
-        5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef
-        ZmVhdHVyZXM6IG5lc3Rpbmc9MQo=
+class Staged(Observed["StagedConf | None"]):
+    """The conf that a run has staged for a container, or None without one.
+
+    An excerpt of the output::
+
+        {"staged": {"conf": {"before": "5f70bf18...", "conf": "features: nesting=1\\n"},
+         "changed": false}}
 
     It becomes::
 
         StagedConf(before="5f70bf18...", conf=PveConf("features: nesting=1\\n"))
     """
 
-    def command(self, folder: str) -> StringCommand:
-        """Print both files if they are there."""
-        return StringCommand(
-            "cd",
-            QuoteString(folder),
-            "2>/dev/null && [ -f before ] && cat before && echo && base64 conf || true",
-        )
+    section = "staged"
+    read = staticmethod(_conf)
+
+    @override
+    def command(self, run: str, ctid: int) -> StringCommand:
+        """Ask for what is in the run's folder."""
+        return _asking(run, ctid)
 
     @staticmethod
+    @override
     def default() -> StagedConf | None:
-        """Nothing is staged: the command printed no line."""
+        """Nothing is staged."""
         return None
 
-    def process(self, output: list[str]) -> StagedConf | None:
-        """Parse the lines of the command."""
-        before, *encoded = output
-        return StagedConf(before, PveConf.from_bytes(b64decode("".join(encoded))))
 
+class Changed(Observed[bool]):
+    """Whether the last commit of a container found its conf changed since it was staged.
 
-class Changed(FactBase[bool]):
-    """Whether the last commit in the folder `RUN/CTID` found the conf changed since it was staged.
-
-    The command prints `changed` or nothing, which becomes True or False.
+    `{"staged": {"conf": null, "changed": true}}` becomes True.
     """
 
-    def command(self, folder: str) -> StringCommand:
+    section = "staged"
+    read = staticmethod(lambda data: bool(data["changed"]))
+
+    @override
+    def command(self, run: str, ctid: int) -> StringCommand:
         """Look for the mark that commit leaves."""
-        return StringCommand("[ ! -e", QuoteString(f"{folder}/changed"), "] || echo changed")
+        return _asking(run, ctid)
 
     @staticmethod
+    @override
     def default() -> bool:
-        """No mark: the command printed no line."""
+        """No mark."""
         return False
 
-    def process(self, output: list[str]) -> bool:
-        """There is a mark."""
-        return output == ["changed"]
+
+def _asking(run: str, ctid: int) -> StringCommand:
+    return asking({"staged": {"run": check_run_id(run), "ctid": ctid}})

@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from pyinfra.api import FactBase, QuoteString, StringCommand
+from pyinfra.api import StringCommand
 from typing_extensions import override
 
-from phoenix.storage import ObservedStorage, parse_storage
+from facts.observe import Observed
+from facts.program import asking
+from phoenix.storage import ObservedStorage, storage_from_json
 
-SCRIPT = Path(__file__).parents[1] / "templates/node/storage.sh"
 
-
-class Storage(FactBase[ObservedStorage]):
+class Storage(Observed[ObservedStorage]):
     """Those of `paths` that exist, and the mountpoints of the node's ZFS datasets.
 
     ```
-    exists /dev/nvidia0
-    dataset tank/portainer_data /srv/portainer
+    {"storage": {"paths": ["/dev/nvidia0"],
+     "datasets": {"tank/portainer_data": "/srv/portainer"}}}
     ```
 
     becomes `ObservedStorage(paths=("/dev/nvidia0",), datasets={"tank/portainer_data":
     "/srv/portainer"})`.
     """
 
+    section = "storage"
+    read = staticmethod(storage_from_json)
+
     @override
     def command(self, paths: tuple[str, ...]) -> StringCommand:
         """Ask once, for all paths."""
-        script = SCRIPT.read_text()
-        return StringCommand(
-            "sh", "-c", QuoteString(script), "storage", *(QuoteString(path) for path in paths)
-        )
+        return asking({self.section: {"paths": [*paths]}})
 
     @staticmethod
     @override
     def default() -> ObservedStorage:
         return ObservedStorage()
-
-    @override
-    def process(self, output: list[str]) -> ObservedStorage:
-        return parse_storage(output)

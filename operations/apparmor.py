@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-from base64 import encodebytes
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
 from pyinfra import host
-from pyinfra.api import OperationValueError, QuoteString, StringCommand, operation
+from pyinfra.api import OperationValueError, StringCommand, operation
 
 from facts.apparmor import AppArmor
+from facts.program import doing
 from operations.diff import show_diff
-from operations.transaction import RUNS
 from phoenix.apparmor import PROFILE_NAME, TUNABLES_HOME, TUNABLES_SITE, ObservedAppArmor
 from phoenix.daemon_json import digest
 from phoenix.fleet_values import variable, variable_value
@@ -22,11 +20,7 @@ from phoenix.site_tunables import SiteTunablesChange, plan_site_tunables
 from phoenix.tunables_plan import TunablesChange, plan_tunables
 from phoenix.wish import HOOK
 
-NODE = Path(__file__).parents[1] / "templates/node"
-SCRIPT = NODE / "install-profile.sh"
-TUNABLES = NODE / "install-tunables.sh"
-INSTALL = NODE / "install-hook.sh"
-HOOK_SCRIPT = NODE / HOOK_TEMPLATE
+HOOK_SCRIPT = Path(__file__).parents[1] / "templates/node" / HOOK_TEMPLATE
 
 #: Seconds for compiling a node's hundred profile files twice.
 TUNABLES_TIMEOUT = 900
@@ -106,16 +100,13 @@ def _install_tunables(
         host.noop(fine)
         return
     show_diff(f"/etc/apparmor.d/{name}", change.before, change.after)
-    yield StringCommand(
-        "sh",
-        "-c",
-        QuoteString(TUNABLES.read_text()),
+    yield doing(
         "install-tunables",
         name,
-        QuoteString(f"{RUNS}/{run}"),
+        run,
         digest(change.before),
         digest(change.after),
-        _stdin=encodebytes(_bytes(change.after or "")).decode(),
+        request={"text": change.after},
         _timeout=TUNABLES_TIMEOUT,
     )
 
@@ -140,16 +131,7 @@ def namespaces(
         host.noop(f"{HOOK} is installed")
         return
     show_diff(HOOK, observed.hook, text)
-    yield StringCommand(
-        "sh",
-        "-c",
-        QuoteString(INSTALL.read_text()),
-        "install-hook",
-        HOOK,
-        QuoteString(f"{RUNS}/{run}"),
-        hashlib.sha256(_bytes(text)).hexdigest(),
-        _stdin=encodebytes(_bytes(text)).decode(),
-    )
+    yield doing("install-hook", run, request={"text": text})
 
 
 @operation()
@@ -184,17 +166,4 @@ def profile(
         host.noop(f"profile {profile} is installed and loaded ({mode})")
         return
     show_diff(f"/etc/apparmor.d/{profile}", before, text)
-    yield StringCommand(
-        "sh",
-        "-c",
-        QuoteString(SCRIPT.read_text()),
-        "install-profile",
-        QuoteString(profile),
-        QuoteString(f"{RUNS}/{run}"),
-        mode,
-        _stdin=encodebytes(text.encode()).decode(),
-    )
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
+    yield doing("install-profile", profile, run, mode, request={"text": text})

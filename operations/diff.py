@@ -6,6 +6,8 @@ from pyinfra import host, state
 from pyinfra.api.output import echo
 from pyinfra.operations.util.files import generate_color_diff
 
+from phoenix.printable import printable
+
 
 def show_diff(path: str, before: str | None, after: str | None) -> None:
     """Print how a file changes, as `files.put` does under `--diff`; None: it is not there.
@@ -17,5 +19,10 @@ def show_diff(path: str, before: str | None, after: str | None) -> None:
         return
     note = " (new)" if before is None else " (goes)" if after is None else ""
     echo(f"{host.print_prefix}{path}{note}", err=True)
-    for line in generate_color_diff((before or "").splitlines(), (after or "").splitlines()):
+    for line in generate_color_diff(_lines(before), _lines(after)):
         echo(f"    {line}", err=True)
+
+
+def _lines(text: str | None) -> list[str]:
+    """Printable ones: the file may be a guest's."""
+    return [printable(line, None) for line in (text or "").splitlines()]

@@ -1,6 +1,7 @@
 """Docker in the containers of a Proxmox VE node: packages, daemon.json, the daemon.
 
-Everything is done by `lxc-attach` from the node. Arguments that all of them have:
+Everything is done by the node's own program, which enters the guest. Arguments that all of them
+have:
 
 + ctid: the container's number; it must be running
 + observed: its Docker as `facts.docker.Dockers` saw it, if already asked
@@ -11,32 +12,25 @@ runs with `-y`: then the operation fails with the same sentence instead.
 
 from __future__ import annotations
 
-import re
-from base64 import encodebytes
 from collections.abc import Collection, Generator
 
 from pyinfra import host
-from pyinfra.api import QuoteString, StringCommand, operation
+from pyinfra.api import StringCommand, operation
 
+from facts import program
 from facts.docker import Dockers
-from operations import transaction
+from node import pack
 from operations.diff import show_diff
 from operations.refusal import refuse
 from operations.unit import unit
-from phoenix.daemon_json import FILE, DaemonJsonError, digest, encode, merge
+from phoenix.daemon_json import FILE, DaemonJsonError, digest, merge
 from phoenix.docker import ObservedDocker
-from phoenix.journal import check_run_id
+from phoenix.journal import PACKAGE_NAME, check_run_id
 from phoenix.pve_values import check_ctid
 from phoenix.storage_driver import plan_driver
 
-PACKAGES = (transaction.NODE / "packages.sh").read_text(encoding="utf-8")
-DAEMON_JSON = (transaction.NODE / "daemon-json.sh").read_text(encoding="utf-8")
-
-#: Seconds for what a guest does: Docker stops its containers one after another.
-_PATIENCE = 600
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# deb-control(5), with an architecture as dpkg names some; apk's are no wider
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+._-]*(:[a-z0-9-]+)?")
+#: Seconds for what a guest does, twice what the node itself gives it (node/daemon_json.py).
+_PATIENCE = 1200
 
 Commands = Generator[StringCommand, None, None]
 
@@ -151,8 +145,8 @@ def daemon_json(
         host.noop(f"CT {ctid}: {FILE} is as it should be")
         return
     show_diff(f"CT {ctid}: {FILE}", before, after)
-    new = encodebytes(encode(after)).decode()
-    yield _in_guest(ctid, "put", digest(before), digest(after), stdin=new)
+    request = {"text": after}
+    yield _in_guest(ctid, "put", digest(before), digest(after), request=request)
 
 
 @operation(is_idempotent=False)
@@ -183,6 +177,7 @@ def _docker(ctid: int, observed: ObservedDocker | None) -> ObservedDocker:
         "hung": "its guest gave no answer in time",
         "stopped": "it does not run",
         "noshell": "its guest has no shell",
+        "flooded": "its guest said more than it should",
         "failed": f"its guest cannot be entered: {docker.error}",
     }
     if docker.state in words:
@@ -194,7 +189,7 @@ def _names(packages: Collection[str]) -> list[str]:
     if isinstance(packages, str) or not packages:
         raise ValueError(f"packages={packages!r}: write a list of names")
     for name in packages:
-        if not isinstance(name, str) or not _PACKAGE.fullmatch(name):
+        if not isinstance(name, str) or not PACKAGE_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no package's name")
     return list(packages)
 
@@ -202,25 +197,15 @@ def _names(packages: Collection[str]) -> list[str]:
 def _packages(
     action: str, ctid: int, run: str | None, manager: str, names: Collection[str]
 ) -> StringCommand:
-    """templates/node/packages.sh in a transient unit; `action`: install or remove."""
+    """node/packages.py in a transient unit; `action`: install or remove."""
     return unit(
         f"{run or 'docker'}-{ctid}-packages",
         f"packages of CT {ctid}",
-        f"sh -s {action} {ctid:d} {run or '-'} {manager}",
-        *(QuoteString(name) for name in names),
-        _stdin=PACKAGES,
+        *program.words("packages", action, str(ctid), run or "-", manager),
+        _stdin=pack.stdin({"packages": list(names)}),
     )
 
 
-def _in_guest(ctid: int, *arguments: str, stdin: str = "") -> StringCommand:
-    """templates/node/daemon-json.sh in the guest; `stdin`: base64 of what it reads."""
-    return StringCommand(
-        "base64 -d |",
-        f"timeout -k 5 {_PATIENCE} lxc-attach -n {ctid} --clear-env --set-var PATH={_PATH} --",
-        "sh -c",
-        QuoteString(DAEMON_JSON),
-        "daemon-json",
-        *arguments,
-        _stdin=stdin,
-        _timeout=2 * _PATIENCE,
-    )
+def _in_guest(ctid: int, *words: str, request: object = None) -> StringCommand:
+    """node/daemon_json.py."""
+    return program.doing("daemon-json", str(ctid), *words, request=request, _timeout=_PATIENCE)

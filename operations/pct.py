@@ -19,15 +19,16 @@ when it executes if it runs with `-y`: then the operation fails with the same se
 
 from __future__ import annotations
 
-from base64 import encodebytes
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
 from pyinfra import host, state
-from pyinfra.api import OperationValueError, QuoteString, StringCommand, operation
+from pyinfra.api import OperationValueError, StringCommand, operation
 from pyinfra.api.output import echo
 
+from facts import program
 from facts.pct import Containers
 from facts.staged import Staged
+from node import pack
 from operations import transaction
 from operations.diff import show_diff
 from operations.refusal import failure, refuse
@@ -42,9 +43,6 @@ from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.pve_conf import Line, PveConf
 from phoenix.pve_values import check_ctid
 from phoenix.raw_keys import REPEATED_KEYS
-
-WRITE_CONF = (transaction.NODE / "write-conf.sh").read_text(encoding="utf-8")
-RESTART = (transaction.NODE / "restart.sh").read_text(encoding="utf-8")
 
 #: The largest file that pmxcfs holds, in bytes (pmxcfs memdb.h, MEMDB_MAX_FILE_SIZE).
 LARGEST_CONF = 1024 * 1024
@@ -226,8 +224,8 @@ def restart(
         yield unit(
             f"restart-{ctid}",
             f"restart CT {ctid}",
-            f"sh -s {ctid} {timeout}",
-            _stdin=RESTART,
+            *program.words("restart", str(ctid), str(timeout)),
+            _stdin=pack.stdin(),
             _timeout=timeout + TIMEOUT,
         )
 
@@ -258,12 +256,8 @@ def _change(
         yield from _stage(stage, container, after)
     else:
         show_diff(f"/etc/pve/lxc/{ctid}.conf", base.render(), after.render())
-        yield StringCommand(
-            "sh -c",
-            QuoteString(WRITE_CONF),
-            f"write-conf {ctid} {base.sha256} {after.sha256}",
-            _stdin=encodebytes(after.to_bytes()).decode(),
-        )
+        request = {"text": after.render()}
+        yield program.doing("write-conf", str(ctid), base.sha256, after.sha256, request=request)
 
 
 def _container(ctid: int, observed: ObservedContainer | None) -> ObservedContainer:
@@ -321,8 +315,7 @@ def _base(container: ObservedContainer, stage: str | None) -> PveConf:
     """The conf that is to be edited: what the run has staged, if it fits, or the live one."""
     if stage is None:
         return container.conf
-    folder = f"{transaction.RUNS}/{check_run_id(stage)}/{container.ctid}"
-    staged = host.get_fact(Staged, folder=folder)
+    staged = host.get_fact(Staged, run=check_run_id(stage), ctid=container.ctid)
     if staged is not None and staged.before == container.conf.sha256:
         return staged.conf
     return container.conf

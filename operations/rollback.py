@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from pathlib import Path
 
-from pyinfra.api import QuoteString, StringCommand, operation
+from pyinfra.api import StringCommand, operation
 
+from facts.program import doing
 from operations.diff import show_diff
-from operations.transaction import RUNS
 from phoenix.changes import PutBack
 from phoenix.daemon_json import digest
 from phoenix.journal import check_run_id
-
-PUT_BACK = Path(__file__).parents[1] / "templates/node/put-back.sh"
 
 
 @operation()
@@ -23,16 +20,7 @@ def begin(run: str, undoes: str) -> Generator[StringCommand, None, None]:
     + run: id of this run
     + undoes: id of the other
     """
-    folder = f"{RUNS}/{check_run_id(run)}"
-    line = f'{{"event":"begin","undoes":"{check_run_id(undoes)}"}}'
-    yield StringCommand(
-        "umask 077 && mkdir -p",
-        QuoteString(folder),
-        "&& printf '%s\\n'",
-        QuoteString(line),
-        ">>",
-        QuoteString(f"{folder}/journal.jsonl"),
-    )
+    yield doing("begin", check_run_id(run), check_run_id(undoes))
 
 
 @operation()
@@ -47,13 +35,11 @@ def put_back(change: PutBack, run: str, undoes: str) -> Generator[StringCommand,
     file that a conf names.
     """
     show_diff(change.path, change.before, change.after)
-    yield StringCommand(
-        "sh -c",
-        QuoteString(PUT_BACK.read_text()),
-        "put-back",
-        QuoteString(change.path),
+    yield doing(
+        "restore",
+        change.path,
         change.digest,
         digest(change.after),
-        QuoteString(f"{RUNS}/{check_run_id(undoes)}"),
-        QuoteString(f"{RUNS}/{check_run_id(run)}"),
+        check_run_id(undoes),
+        check_run_id(run),
     )

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
-from pyinfra.api import OperationValueError, QuoteString, StringCommand, operation
+from pyinfra.api import OperationValueError, StringCommand, operation
 
+from facts import program
+from node import pack
 from operations import transaction
 from operations.unit import unit
 from phoenix.changes import ContainerChange
 from phoenix.journal import check_run_id
 from phoenix.pve_values import check_ctid
-
-SCRIPT = (transaction.NODE / "snapshot.sh").read_text(encoding="utf-8")
 
 
 @operation()
@@ -35,12 +35,9 @@ def snapshot(
     yield unit(
         f"snapshot-{ctid}",
         f"snapshot CT {ctid}",
-        f"sh -s {ctid}",
-        QuoteString(f"phoenix-{run}"),
-        QuoteString(f"before run {run} of phoenix-harden"),
-        _stdin=SCRIPT,
+        *program.words("snapshot", str(ctid), f"phoenix-{run}"),
+        _stdin=pack.stdin({"description": f"before run {run} of phoenix-harden"}),
     )
     # only here at execute time: detecting changes ends at the first command
     if again is not None and (change := again(ctid)):
-        yield StringCommand("rm -r", QuoteString(f"{transaction.RUNS}/{run}/{ctid}"))
-        yield from transaction.stage._inner(run=run, changes=(change,))
+        yield from transaction.stage._inner(run=run, changes=(change,), replace=(ctid,))

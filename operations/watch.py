@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Generator
 
-from pyinfra.api import QuoteString, StringCommand, operation
+from pyinfra.api import StringCommand, operation
 
+from facts.program import doing
 from operations.diff import show_diff
-from operations.transaction import NODE, RUNS
-from phoenix.changes import WatchChange
+from phoenix.changes import FileChange, WatchChange
+from phoenix.daemon_json import digest
 from phoenix.journal import check_run_id
-
-SCRIPT = NODE / "install-watch.sh"
+from phoenix.watch import SCRIPT
 
 
 @operation()
@@ -24,18 +23,19 @@ def watch(run: str, change: WatchChange) -> Generator[StringCommand, None, None]
 
     Each file is replaced as a whole; the timer is read back.
     """
-    folder = f"{RUNS}/{check_run_id(run)}"
-    lines = []
     for file in change.files:
-        show_diff(file.path, file.before, file.after or "")
-        data = "-" if file.after is None else b64encode(file.after.encode()).decode()
-        lines.append(f"{file.path} {file.mode} {data}\n")
-    yield StringCommand(
-        "sh",
-        "-c",
-        QuoteString(SCRIPT.read_text()),
-        "install-watch",
-        QuoteString(folder),
-        change.timer,
-        _stdin="".join([*lines, "end"]),
-    )
+        _show(file)
+    files = [[file.path, file.mode, file.after] for file in change.files]
+    yield doing("install-watch", check_run_id(run), change.timer, request={"files": files})
+
+
+def _show(file: FileChange) -> None:
+    if file.path == SCRIPT:
+        # a packed program says nothing to anybody
+        show_diff(file.path, _brief(file.before), _brief(file.after))
+    else:
+        show_diff(file.path, file.before, file.after)
+
+
+def _brief(text: str | None) -> str | None:
+    return None if text is None else f"(the program, {digest(text)[:12]})\n"

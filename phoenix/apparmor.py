@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 #: lxc-start may enter only these (AppArmor's own `usr.bin.lxc-start`: `change_profile -> lxc-*`).
 PROFILE_NAME = re.compile(r"lxc-[A-Za-z0-9][A-Za-z0-9._-]{0,58}")
@@ -120,36 +119,16 @@ class ObservedAppArmor:
         return None
 
 
-def parse_apparmor(lines: list[str]) -> ObservedAppArmor:
-    """Read the answer of `templates/node/apparmor.sh`, one record a line, unknown ones skipped."""
-    enabled, parser, tunables_error, hook, reads_global_d = False, None, "", None, False
-    abis: list[str] = []
-    loaded: dict[str, str] = {}
-    files: dict[str, str] = {}
-    for line in lines:
-        word, _, rest = line.partition(" ")
-        if word == "enabled":
-            enabled = rest == "Y"
-        elif word == "parser" and (numbers := re.findall(r"\d+", rest)):
-            parser = tuple(int(number) for number in numbers[:3])
-        elif word == "abi":
-            abis.append(rest)
-        elif word == "loaded" and rest.endswith(")") and " (" in rest:
-            name, mode = rest[:-1].rsplit(" (", 1)
-            loaded[name] = mode
-        elif word == "file":
-            name, _, text = rest.partition(" ")
-            files[name] = _decoded(text)
-        elif word == "tunables":
-            tunables_error = _decoded(rest.removeprefix("broken "))
-        elif word == "hook":
-            hook = _decoded(rest)
-        elif word == "global.d":
-            reads_global_d = True
+def apparmor_from_json(data: Mapping[str, Any]) -> ObservedAppArmor:
+    """Read the section `apparmor` of the node's answer (`node.apparmor`)."""
+    parser = data["parser"]
     return ObservedAppArmor(
-        enabled, parser, tuple(abis), loaded, files, tunables_error, hook, reads_global_d
+        enabled=data["enabled"],
+        parser=None if parser is None else tuple(parser),
+        abis=tuple(data["abis"]),
+        loaded=data["loaded"],
+        files=data["files"],
+        tunables_error=data["tunables_error"],
+        hook=data["hook"],
+        reads_global_d=data["reads_global_d"],
     )
-
-
-def _decoded(text: str) -> str:
-    return unquote_to_bytes(text).decode("utf-8", "surrogateescape")

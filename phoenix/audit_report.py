@@ -8,14 +8,15 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import StrictUndefined
 
 from phoenix.changes import NodePlan
 from phoenix.denials import DenialGroup, ObservedDenials
 from phoenix.fleet import Container
 from phoenix.observed import ObservedPct
-from phoenix.problems import printable
+from phoenix.printable import printable
 from phoenix.report import Finding
+from phoenix.sandbox import Sandbox
 from phoenix.workarounds import asked_for, workarounds
 
 
@@ -51,8 +52,12 @@ def audit_json(data: Mapping[str, Any]) -> str:
 
 def audit_page(data: Mapping[str, Any], template: str) -> str:
     """The HTML page; names and labels come from containers, so everything is escaped."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    environment = Sandbox(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_plain,
     )
     return environment.from_string(template).render(data)
 
@@ -91,6 +96,7 @@ def _denial(group: DenialGroup) -> dict[str, Any]:
     one = group.denial
     return {
         "ctids": list(group.ctids),
+        "whose": group.whose,
         "would_have_been": one.complain,
         "count": one.count,
         "last": _time(one.last),
@@ -101,6 +107,11 @@ def _denial(group: DenialGroup) -> dict[str, Any]:
         "rule": one.rule,
         "next_step": one.next_step,
     }
+
+
+def _plain(value: object) -> object:
+    """What the page is given, without a control character."""
+    return printable(value, None) if isinstance(value, str) else value
 
 
 def _time(seconds: float) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import unquote
 
 from phoenix.changes import ContainerChange, NodePlan
 from phoenix.mounts import read_mount
@@ -49,34 +48,20 @@ class ObservedBackups:
         }
 
 
-def parse_backups(lines: list[str]) -> ObservedBackups:
-    """Read the lines of `templates/node/backups.pl`. Never raises.
+def backups_from_json(data: Mapping[str, Any]) -> ObservedBackups:
+    """Read the section `backups` of the node's answer (`node.backups`).
 
-    >>> lines = ["now 2026-11-22T02:00:00Z", "backup 910 2026-11-22T01:30:00Z local"]
-    >>> parse_backups(lines).age(910)
+    >>> seen = backups_from_json({"now": "2026-11-22T02:00:00Z", "storages": {"local": "dir"},
+    ...     "backups": [[910, "2026-11-22T01:30:00Z", "local"]], "problems": []})
+    >>> seen.age(910)
     datetime.timedelta(seconds=1800)
     """
-    now = None
-    storages: dict[str, str] = {}
     newest: dict[int, tuple[datetime, str]] = {}
-    problems: list[str] = []
-    for line in lines:
-        try:
-            match [unquote(word) for word in line.split(" ")]:
-                case ["now", time]:
-                    now = datetime.fromisoformat(time)
-                case ["storage", name, type_]:
-                    storages[name] = type_
-                case ["backup", ctid, time, name]:
-                    found = (datetime.fromisoformat(time), name)
-                    newest[int(ctid)] = max(found, newest.get(int(ctid), found))
-                case ["problem", text]:
-                    problems.append(text)
-                case _:
-                    problems.append(f"unexpected line: {line[:200]!r}")
-        except ValueError:
-            problems.append(f"unexpected line: {line[:200]!r}")
-    return ObservedBackups(now, storages, newest, tuple(problems))
+    for ctid, time, storage in data["backups"]:
+        found = (datetime.fromisoformat(time), storage)
+        newest[ctid] = max(found, newest.get(ctid, found))
+    now = datetime.fromisoformat(data["now"])
+    return ObservedBackups(now, data["storages"], newest, tuple(data["problems"]))
 
 
 def age_text(age: timedelta | None) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from phoenix.apparmor import Label
@@ -99,7 +100,8 @@ class NodePlan:
     """Everything that a run does on one node, in its order; `notes` are said and change nothing.
 
     `problems` stop the run before anything changes; `files` and `removals` belong to a rollback;
-    what is `unsettled` cannot be planned before it has been settled.
+    what is `unsettled` cannot be planned before it has been settled. `alone`: CTID to why a
+    container is left alone for a fault of its guest: no reason to stop for the others.
     """
 
     node: str
@@ -114,6 +116,7 @@ class NodePlan:
     watch: WatchChange | None = None
     hook: HookChange | None = None
     site_tunables: SiteTunablesChange | None = None
+    alone: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def packages(self) -> tuple[ContainerChange, ...]:

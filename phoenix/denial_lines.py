@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from phoenix.denials import DenialGroup, ObservedDenials
 from phoenix.options import Options
-from phoenix.problems import printable
+from phoenix.printable import printable
 
 
 def denial_lines(
@@ -17,8 +17,13 @@ def denial_lines(
 
     No finding of its own: software tries things, and a denial is the profile at work.
     """
-    if not seen.source:
-        return
+    if seen.source:
+        yield from (printable(line, None) for line in _lines(node, seen, groups, options))
+
+
+def _lines(
+    node: str, seen: ObservedDenials, groups: Sequence[DenialGroup], options: Options
+) -> Iterator[str]:
     since = "since the time given" if options.since else "since each container's start"
     # measured: the kernel's own log had none of 300 lines that audit.log had
     misses = "" if seen.source == "audit.log" else ", which misses some: apt install auditd"
@@ -41,7 +46,7 @@ def _group_line(group: DenialGroup) -> str:
     what = " ".join(filter(None, (one["operation"], one.subject)))
     by = f" by {printable(one['comm'])}" if one["comm"] else ""
     return (
-        f"  CT {' or '.join(map(str, group.ctids))}: {one.count}x {what}{by} "
+        f"  {group.whose}: {one.count}x {what}{by} "
         f"under {printable(one['profile'])}, last {_time(one.last)}: {one.next_step}"
     )
 

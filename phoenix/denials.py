@@ -1,34 +1,27 @@
 """What AppArmor refused on a node, read from its audit lines and laid at a container's door.
 
-The lines are those of the kernel's audit subsystem, as auditd and the kernel's own log have them:
-`apparmor="DENIED"` was refused, `apparmor="ALLOWED"` would have been (complain mode), anything
-else (`STATUS`, `AUDIT`) is no refusal.
+The lines are those of the kernel's audit subsystem (`phoenix.audit_line`): `apparmor="DENIED"` was
+refused, `apparmor="ALLOWED"` would have been (complain mode).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from phoenix.advice import VARYING, is_file, verdict
 from phoenix.apparmor import Label
+from phoenix.audit_line import read_fields, read_time
 from phoenix.observed import ObservedContainer
 from phoenix.options import Options
-from phoenix.problems import printable
+from phoenix.printable import printable
 
-_FIELD = re.compile(r'(\w+)=("[^"]*"|\S+)')
-_HEX = re.compile(r"(?:[0-9A-F]{2})+")
-# the fields that the kernel writes in hex if they hold a blank, a quote or no ASCII
-# (audit_log_untrustedstring in security/apparmor)
-_UNTRUSTED = frozenset({"profile", "namespace", "name", "srcname", "target", "peer", "comm"})
 _GENERATED = re.compile(r"lxc-([0-9]+)_</var/lib/lxc>")
-_NAMESPACE = re.compile(r"(?:root//|:)lxc-([0-9]+)_<-var-lib-lxc>")
+_NAMESPACE = re.compile(r"(?:root//|:)lxc-([0-9]+)_<-var-lib-lxc>(?=$|:|//)")
 _LXC_START = "/usr/bin/lxc-start"
-# ids of containers and layers, processes, random names: many refusals of one kind
-_VARYING = re.compile(r"[0-9a-f]{64}|(?<=/proc/)[0-9]+|[0-9]{6,}")
-_PLAIN_PATH = re.compile(r"/[\w./ @:+-]*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -77,44 +70,23 @@ class Denial:
             text = f"{self['signal']}, peer {self['peer']}"
         else:
             text = self["target"] or self["name"] or self["peer"]
-        mask = self["requested_mask"] if self._about_file else ""
-        return printable(" ".join(filter(None, (mask, _VARYING.sub("*", text.strip())))))
+        mask = self["requested_mask"] if is_file(self.fields) else ""
+        return printable(" ".join(filter(None, (mask, VARYING.sub("*", text.strip())))))
 
     @property
     def _generated(self) -> bool:
         return _GENERATED.fullmatch(self.profile) is not None
 
     @property
-    def _about_file(self) -> bool:
-        # kernels before 6.3 say no class
-        return self["class"] in ("file", "") and self["name"][:1] == "/" and "fsuid" in self.fields
-
-    @property
     def rule(self) -> str:
-        """The rule that would let it pass, "" where that is not certain.
+        """The rule that would let it pass, "" where none is proposed (`phoenix.advice`).
 
-        Certain are capabilities, sockets, user namespaces, and files that no profile of ours
-        denies explicitly: a deny beats every allow. The generated profile allows all of these, so
-        there a deny is the reason.
+        The generated profile allows all that is proposed, so there a deny is the reason, which
+        beats every allow.
         """
-        operation, mask = self["operation"], self["requested_mask"]
         if self.inside or self.by_lxc_start or self._generated:
             return ""
-        if operation == "capable" and self["capname"]:
-            return f"capability {self['capname']},"
-        if operation == "userns_create":
-            return "userns,"
-        if self["class"] == "net" and operation == "create" and self["sock_type"]:
-            return f"network {self['family']} {self['sock_type']},"
-        path = self["name"]
-        certain = self._about_file and not set(mask) - set("rwcdk")
-        if not certain or self["info"] or not _PLAIN_PATH.fullmatch(path):
-            return ""
-        if path.startswith(("/proc", "/sys", "/dev/.lxc")) or _VARYING.search(path):
-            return ""
-        parts = {"r": "r", "w": "wcd", "k": "k"}
-        access = "".join(one for one, asked in parts.items() if set(asked) & set(mask))
-        return f'"{path}" {access},' if " " in path else f"{path} {access},"
+        return verdict(self.fields)[1]
 
     @property
     def next_step(self) -> str:
@@ -127,12 +99,17 @@ class Denial:
             return "refused by the container's own policy (Docker's): look there, not here"
         if self["operation"] == "change_profile":
             return "something tried to leave its profile: find out who ran that"
+        kind, rule = verdict(self.fields)
+        if self._generated and (is_file(self.fields) or self["capname"] or self["family"]):
+            return "an `audit deny` rule says so: look at lxc.apparmor.raw in its conf"
+        if kind == "purpose":
+            return "the profile denies this on purpose: find out what in it tried that"
+        if kind == "unknown":
+            return "no rule is proposed for such a thing: find out what in it tried that"
         if self._generated:
-            if self._about_file or self["capname"] or self["family"]:
-                return "an `audit deny` rule says so: look at lxc.apparmor.raw in its conf"
             return "if its software needs that: a rule for it in apparmor_raw of the fleet file"
-        rule = f"`{self.rule}`" if self.rule else "a rule for it"
-        return f"if its software needs that: {rule} in a template of your own, --data profiles=DIR"
+        words = f"`{rule}`" if rule else "a rule for it"
+        return f"if its software needs that: {words} in a template of your own, --data profiles=DIR"
 
 
 @dataclass(frozen=True)
@@ -157,30 +134,34 @@ class ObservedDenials:
 class DenialGroup:
     """All refusals of one kind, as the last of them, and the containers they may belong to.
 
-    `ctids` are several where containers share a profile and the line tells no more.
+    `ctids` are several where containers share a profile and the line tells no more. `others`: it
+    may also have been one under that profile that has ended or started anew since; without
+    any `ctids` it was such a one.
     """
 
     ctids: tuple[int, ...]
     denial: Denial
+    others: bool = False
+
+    @property
+    def whose(self) -> str:
+        """Whose they are, in words: `CT 910 or 952`."""
+        gone = "one under that profile that has ended or started anew since"
+        if not self.ctids:
+            return gone
+        return f"CT {' or '.join(map(str, self.ctids))}{f' or {gone}' if self.others else ''}"
 
 
-def parse_denials(lines: Iterable[str]) -> ObservedDenials:
-    """Read the answer of `templates/node/denials.sh`; what is not understood is skipped."""
-    source, begins, left = "", None, 0
+def denials_from_json(data: Mapping[str, Any]) -> ObservedDenials:
+    """Read the section `denials` of the node's answer (`node.denials`)."""
     denials = []
-    for line in lines:
-        word, _, rest = line.partition(" ")
-        if word == "source":
-            source = rest
-        elif word == "begins" and _is_number(rest):
-            begins = float(rest)
-        elif word == "left" and rest.isdecimal():
-            left = int(rest)
-        elif word == "denial":
-            count, last, text = (*rest.split(" ", 2), "", "")[:3]
-            if count.isdecimal() and _is_number(last) and (denial := read_line(text)):
-                denials.append(Denial(int(count), float(last), denial.complain, denial.fields))
-    return ObservedDenials(source, begins, left, tuple(denials))
+    for count, last, line in data["denials"]:
+        if denial := read_line(line):
+            denials.append(replace(denial, count=int(count), last=float(last)))
+    begins = data["begins"]
+    return ObservedDenials(
+        data["source"], None if begins is None else float(begins), int(data["left"]), tuple(denials)
+    )
 
 
 def read_line(line: str) -> Denial | None:
@@ -189,15 +170,11 @@ def read_line(line: str) -> Denial | None:
     >>> read_line('audit(17.5:1): apparmor="DENIED" operation="open" name=2F6120').fields["name"]
     '/a '
     """
-    # auditd's enriched fields follow a group separator: they repeat, in words
-    text = line.partition("\x1d")[0]
-    fields = {name: _value(name, value) for name, value in _FIELD.findall(text)}
-    verdict = fields.pop("apparmor", "")
-    if verdict not in ("DENIED", "ALLOWED"):
+    fields = {**read_fields(line)}
+    if not fields:
         return None
-    time = re.search(r"audit\(([0-9.]+):", text)
-    last = float(time[1]) if time and _is_number(time[1]) else 0.0
-    return Denial(1, last, verdict == "ALLOWED", fields)
+    complain = fields.pop("apparmor") == "ALLOWED"
+    return Denial(1, read_time(line), complain, fields)
 
 
 def group_denials(
@@ -212,55 +189,59 @@ def group_denials(
     """
     groups: dict[tuple[object, ...], DenialGroup] = {}
     for denial in seen.denials:
-        ctids = _whose(denial, containers)
-        asked = [ctid for ctid in ctids if not options.only or ctid in options.only]
-        starts = [start for ctid in asked if (start := containers[ctid].started) is not None]
-        if not asked or not (options.since or any(denial.last >= start for start in starts)):
+        found = _whose(denial, containers)
+        if found is None or not _is_asked(found, containers, options):
             continue
         words = (denial[name] for name in ("profile", "namespace", "operation", "comm"))
-        key = (ctids, denial.complain, denial.subject, *words)
+        key = (found.ctids, found.others, denial.complain, denial.subject, *words)
         if before := groups.get(key):
             last = max(denial, before.denial, key=lambda one: one.last)
-            denial = replace(last, count=denial.count + before.denial.count)
-        groups[key] = DenialGroup(ctids, denial)
+            found = replace(found, denial=replace(last, count=denial.count + before.denial.count))
+        groups[key] = found
     return sorted(groups.values(), key=lambda one: (one.ctids, -one.denial.count, -one.denial.last))
 
 
-def denial_starts(containers: Iterable[ObservedContainer], only: Collection[int]) -> list[int]:
-    """From when on the log is of interest: the present starts of the containers, each once."""
-    asked = (ct for ct in containers if not only or ct.ctid in only)
-    return sorted({ct.started for ct in asked if ct.started is not None})
+def _is_asked(
+    found: DenialGroup, containers: Mapping[int, ObservedContainer], options: Options
+) -> bool:
+    asked = [ctid for ctid in found.ctids if not options.only or ctid in options.only]
+    if options.since:
+        return bool(asked) or not (options.only or found.ctids)
+    starts = (containers[ctid].started for ctid in asked)
+    return any(start is not None and found.denial.last >= start for start in starts)
 
 
-def _whose(denial: Denial, containers: Mapping[int, ObservedContainer]) -> tuple[int, ...]:
-    """The containers that a line may be about: what it names, else all that carry its profile."""
+def _whose(denial: Denial, containers: Mapping[int, ObservedContainer]) -> DenialGroup | None:
+    """The containers that a line may be about, None for nobody here.
+
+    A namespace or a generated profile names one. A profile with a name may have several users: of
+    those only who ran at the time can have done it, under the start that it has now.
+    """
     named = _NAMESPACE.match(denial["namespace"]) or _GENERATED.fullmatch(denial.profile)
     if named is None and denial.by_lxc_start:
         wanted = denial["target"] or denial["name"]
         named = _NAMESPACE.search(wanted) or _GENERATED.match(wanted)
         if named is None:
             profile = wanted.partition("//")[0]
-            return tuple(c for c, ct in sorted(containers.items()) if _conf_profile(ct) == profile)
+            users = [ctid for ctid, one in containers.items() if _conf_profile(one) == profile]
+            return DenialGroup(tuple(sorted(users)), denial) if users else None
     if named is not None:
-        return (int(named[1]),) if int(named[1]) in containers else ()
-    return tuple(
+        ctid = int(named[1])
+        return DenialGroup((ctid,), denial) if ctid in containers else None
+    sharing = {ctid: one for ctid, one in sorted(containers.items()) if _wears(one, denial.profile)}
+    ran = tuple(
         ctid
-        for ctid, container in sorted(containers.items())
-        if container.label and Label.parse(container.label).profile == denial.profile
+        for ctid, one in sharing.items()
+        if one.label and (one.started is None or one.started <= denial.last)
     )
+    return DenialGroup(ran, denial, len(ran) < len(sharing)) if sharing else None
+
+
+def _wears(container: ObservedContainer, profile: str) -> bool:
+    """Whether a container runs under a profile, or would at its next start."""
+    runs_as = Label.parse(container.label).profile if container.label else ""
+    return profile in (runs_as, _conf_profile(container))
 
 
 def _conf_profile(container: ObservedContainer) -> str:
     return ("", *container.conf.main.raw("lxc.apparmor.profile"))[-1].partition("//")[0]
-
-
-def _value(name: str, value: str) -> str:
-    if value.startswith('"'):
-        return value.strip('"')
-    if name in _UNTRUSTED and _HEX.fullmatch(value):
-        return bytes.fromhex(value).decode("utf-8", "replace")
-    return value
-
-
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) is not None

@@ -1,27 +1,53 @@
-"""Docker in the guests, as the facts saw it."""
+"""Docker in the guests, as the facts saw it.
+
+A guest is the attacker: what it says of its Docker counts only in a closed form. What is for people
+alone is dropped where it has none; with anything else the guest is one that cannot be asked.
+"""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from phoenix.daemon_json import digest
+from phoenix.daemon_json import FILE, digest
+from phoenix.guest_json import read_json, too_much
+from phoenix.guest_paths import DATA_ROOT, GuestPathError, check_data_root
+from phoenix.journal import DRIVER_NAME, PACKAGE_NAME
+from phoenix.printable import printable
 
 #: What a guest can be: its Docker answers, is not installed, does not answer; the guest gave no
-#: answer in time, does not run, has no shell, or could not be entered for another reason.
-STATES = ("ok", "none", "dead", "hung", "stopped", "noshell", "failed")
+#: answer in time, does not run, has no shell, said more than anybody reads, or could not be asked
+#: for another reason.
+STATES = ("ok", "none", "dead", "hung", "stopped", "noshell", "flooded", "failed")
+
+#: How the error of a guest begins whose answer has no closed form.
+ODD = "its Docker says something that cannot be used"
 
 #: How containerd's image store calls itself in `docker info` (moby, daemon/containerd).
 SNAPSHOTTER_TYPE = "io.containerd.snapshotter.v1"
 
+_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~:_-]{0,63}")
+_OS = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}( [A-Za-z0-9][A-Za-z0-9._-]{0,31})?")
+_MANAGERS = ("apt", "apk", "dnf")
+# of dpkg: wanted and found; apk's and rpm's are told as "ii"
+_PACKAGE_STATE = re.compile(r"[a-z][A-Za-z]")
+_FLAG = re.compile(r"[!-~]{1,256}")
+_COUNT = re.compile(r"[0-9]{1,9}")
+_MOST = 999_999_999
+_LONGEST_NAME = 100
+_ABOUT_FILE = re.compile(r"([0-9]{1,10}) ([0-9]{1,10}) ([0-7]{1,4})")
+
+
+class _OddError(ValueError):
+    """What a guest says that has no closed form, in words."""
+
 
 @dataclass(frozen=True)
 class DaemonFile:
-    """`/etc/docker/daemon.json` of a guest; bytes that are no UTF-8 are escaped as surrogates."""
+    """`/etc/docker/daemon.json` of a guest: UTF-8 of at most 1 MiB."""
 
     text: str
     uid: int = 0
@@ -65,7 +91,7 @@ class ObservedDocker:
     running: int = 0
     volumes: int = 0
     stores: Mapping[str, int] = field(default_factory=dict)
-    data_root: str = "/var/lib/docker"
+    data_root: str = DATA_ROOT
     flags: tuple[str, ...] = ()
     runc: str = ""
     os: str = ""
@@ -105,18 +131,35 @@ class ObservedDocker:
         )
 
 
+def dockers_from_json(data: Mapping[str, Any]) -> Mapping[int, ObservedDocker]:
+    """Read the section `dockers` of the node's answer (`node.dockers`).
+
+    >>> dockers_from_json({"910": {"state": "hung", "text": "", "error": ""}})[910].state
+    'hung'
+    """
+    return {
+        int(ctid): _observed(one["state"], one["text"], one["error"]) for ctid, one in data.items()
+    }
+
+
 def parse_dockers(lines: list[str]) -> Mapping[int, ObservedDocker]:
     """Read the answer of `templates/node/docker.sh`, one container a line."""
     found = {}
     for line in lines:
         ctid, state, text = (*line.split(" ", 2), "", "")[:3]
-        if not ctid.isdecimal() or state not in STATES:
-            continue
-        answer = unquote_to_bytes(text).decode("utf-8", "surrogateescape")
-        found[int(ctid)] = (
-            _read(answer) if state == "ok" else ObservedDocker(state, error=_last(answer))
-        )
+        if ctid.isdecimal() and state in STATES:
+            answer = unquote_to_bytes(text).decode("utf-8", "surrogateescape")
+            found[int(ctid)] = _observed(state, answer, "" if state == "ok" else _last(answer))
     return found
+
+
+def _observed(state: str, text: str, error: str) -> ObservedDocker:
+    if state != "ok":
+        return ObservedDocker(state, error=printable(error, 200))
+    try:
+        return _read(text)
+    except _OddError as odd:
+        return ObservedDocker("failed", error=printable(f"{ODD}: {odd}", 300))
 
 
 def _last(text: str) -> str:
@@ -124,7 +167,10 @@ def _last(text: str) -> str:
 
 
 def _read(answer: str) -> ObservedDocker:
-    """Read what `templates/node/docker-guest.sh` prints, which says what each line holds."""
+    """Read what `templates/guest/docker.sh` prints, which says what each line holds.
+
+    Raises _OddError.
+    """
     head, mark, tail = answer.partition("\ndaemon-file ")
     info: list[str] = []
     one: dict[str, str] = {}
@@ -137,30 +183,34 @@ def _read(answer: str) -> ObservedDocker:
         match key, value.split(" "):
             case "info", _:
                 info.append(value)
-            case "flag", _:
+            case "flag", _ if _FLAG.fullmatch(value):
                 flags.append(value)
-            case "store", [name, count] if count.isdecimal():
-                stores[name.removeprefix(f"{SNAPSHOTTER_TYPE}.")] = int(count)
-            case "count", [name, count] if count.isdecimal():
+            case "store", [name, count] if _COUNT.fullmatch(count):
+                driver = name.removeprefix(f"{SNAPSHOTTER_TYPE}.")
+                if DRIVER_NAME.fullmatch(driver):
+                    stores[driver] = int(count)
+            case "count", [("volumes" | "containers") as name, count] if _COUNT.fullmatch(count):
                 counts[name] = int(count)
-            case "package", [state, name, *_]:
-                packages[name] = state
-            case "hold", [name]:
+            case "package", [state, name, *_] if _is_package(name):
+                if _PACKAGE_STATE.fullmatch(state):
+                    packages[name] = state
+            case "hold", [name] if _is_package(name):
                 holds.append(name)
+            case "daemon-file-odd", [reason]:
+                raise _OddError(f"{FILE}: {reason.replace('-', ' ')}")
             case _:
                 one[key] = value
     common = ObservedDocker(
         "dead",
         version=_version(one.get("version", "")),
-        error=next((line for line in info if not line.startswith("{")), ""),
+        error=printable(next((line for line in info if not line.startswith("{")), ""), 200),
         containers=counts.get("containers", 0),
         volumes=counts.get("volumes", 0),
         stores=stores,
-        data_root=one.get("root", "/var/lib/docker"),
         flags=tuple(flags),
-        runc=one.get("runc", ""),
-        os=one.get("os", "").strip(),
-        manager=one.get("manager", ""),
+        runc=_fit(_VERSION, one.get("runc", "")),
+        os=_fit(_OS, one.get("os", "").strip()),
+        manager=one["manager"] if one.get("manager") in _MANAGERS else "",
         packages=packages,
         holds=tuple(holds),
         dev_fuse=one.get("fuse") == "yes",
@@ -168,47 +218,87 @@ def _read(answer: str) -> ObservedDocker:
         overlay={"yes": True, "no": False}.get(one.get("overlay", "")),
         file=_file(tail) if mark else None,
     )
-    return _with_info(common, info)
+    return _with_info(common, info, one.get("root", DATA_ROOT))
 
 
-def _with_info(docker: ObservedDocker, lines: list[str]) -> ObservedDocker:
-    """Add what `docker info` said; with a daemon that answers the state is `ok`."""
+def _with_info(docker: ObservedDocker, lines: list[str], root: str) -> ObservedDocker:
+    """Add what `docker info` said; with a daemon that answers the state is `ok`.
+
+    `root`: where Docker's data is if it does not say. Raises _OddError.
+    """
+    said = next((line for line in lines if line.startswith("{")), "{}")
+    if reason := too_much(said):
+        raise _OddError(f"docker info {reason}")
     try:
-        info = json.loads(next((line for line in lines if line.startswith("{")), "{}"))
+        info = read_json(said)
         if errors := info.get("ServerErrors"):
-            return replace(docker, error=str(errors[0]))
+            return replace(docker, data_root=_known(root), error=printable(str(errors[0]), 200))
         if not info.get("ServerVersion"):
-            return docker
+            return replace(docker, data_root=_known(root))
         status = dict(pair[:2] for pair in info.get("DriverStatus") or () if len(pair) > 1)
-        return replace(
-            docker,
-            state="ok",
-            error="",
-            version=str(info["ServerVersion"]),
-            driver=str(info.get("Driver", "")),
-            snapshotter=status.get("driver-type") == SNAPSHOTTER_TYPE,
-            images=int(info.get("Images", 0)),
-            containers=int(info.get("Containers", 0)),
-            running=int(info.get("ContainersRunning", 0)),
-            data_root=str(info.get("DockerRootDir") or docker.data_root),
-        )
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, KeyError):
         return replace(docker, error="docker info printed something else than expected")
+    return replace(
+        docker,
+        state="ok",
+        error="",
+        version=_must(_VERSION, "ServerVersion", info["ServerVersion"]),
+        driver=_must(DRIVER_NAME, "Driver", info.get("Driver")),
+        snapshotter=status.get("driver-type") == SNAPSHOTTER_TYPE,
+        images=_number("Images", info.get("Images", 0)),
+        containers=_number("Containers", info.get("Containers", 0)),
+        running=_number("ContainersRunning", info.get("ContainersRunning", 0)),
+        data_root=_data_root(info.get("DockerRootDir") or root),
+    )
+
+
+def _must(form: re.Pattern[str], name: str, value: object) -> str:
+    if not isinstance(value, str) or not form.fullmatch(value):
+        raise _OddError(f"{name} is '{printable(str(value))}'")
+    return value
+
+
+def _number(name: str, value: object) -> int:
+    if type(value) is not int or not 0 <= value <= _MOST:
+        raise _OddError(f"{name} is '{printable(str(value))}'")
+    return value
+
+
+def _data_root(value: object) -> str:
+    try:
+        return check_data_root(value if isinstance(value, str) else str(value))
+    except GuestPathError as error:
+        raise _OddError(f"DockerRootDir is {error}") from None
+
+
+def _known(root: str) -> str:
+    """Of a daemon that does not answer: what no rule can name is not known."""
+    try:
+        return check_data_root(root)
+    except GuestPathError:
+        return DATA_ROOT
+
+
+def _fit(form: re.Pattern[str], text: str) -> str:
+    return text if form.fullmatch(text) else ""
+
+
+def _is_package(name: str) -> bool:
+    return len(name) <= _LONGEST_NAME and PACKAGE_NAME.fullmatch(name) is not None
 
 
 def _version(said: str) -> str:
     # Docker version 26.1.5+dfsg1, build a72d7cd
     found = re.search(r"version ([^,\s]+)", said)
-    return found[1] if found else ""
+    return _fit(_VERSION, found[1]) if found else ""
 
 
 def _file(text: str) -> DaemonFile:
-    """The line `UID GID MODE`, then the file."""
+    """The line `UID GID MODE`, then the file. Raises _OddError."""
     about, _, content = text.partition("\n")
-    uid, gid, mode = (*about.split(" "), "", "", "")[:3]
-    return DaemonFile(
-        content,
-        int(uid) if uid.isdecimal() else 0,
-        int(gid) if gid.isdecimal() else 0,
-        mode or "644",
-    )
+    if reason := too_much(content):
+        raise _OddError(f"{FILE} {reason}")
+    found = _ABOUT_FILE.fullmatch(about)
+    if found is None:
+        return DaemonFile(content)
+    return DaemonFile(content, int(found[1]), int(found[2]), found[3])

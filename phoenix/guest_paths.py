@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from phoenix.printable import printable
+
 #: Docker's own default (`data-root` of dockerd).
 DATA_ROOT = "/var/lib/docker"
 
@@ -46,7 +48,7 @@ def guest_paths(data_roots: Iterable[str], mounts: Iterable[str] = ()) -> GuestP
     /dev also leave out names like /projects. Raises GuestPathError for a path that cannot stand in
     a rule.
     """
-    roots = sorted({_data_root(root) for root in data_roots}) or [DATA_ROOT]
+    roots = sorted({check_data_root(root) for root in data_roots}) or [DATA_ROOT]
     tops = {path.strip("/").split("/")[0] for path in (*mounts, *roots)}
     sources = sorted(f"/{top}" for top in tops if _is_unreached(top))
     for source in sources:
@@ -60,19 +62,20 @@ def written_data_roots(text: str) -> tuple[str, ...]:
     return tuple(line[1].split()) if line else ()
 
 
-def _data_root(path: str) -> str:
+def check_data_root(path: str) -> str:
+    """Give the plain form of a folder of Docker's data. Raises GuestPathError where none can be."""
     plain = re.sub(r"/+", "/", path).rstrip("/")
     _check(plain or path)
     if plain.split("/")[1] in _KERNELS_OWN:
-        raise GuestPathError(f"{path}: Docker's data cannot lie there")
+        raise GuestPathError(f"'{printable(path)}': Docker's data cannot lie there")
     return plain
 
 
 def _check(path: str) -> None:
     if not _PLAIN.fullmatch(path) or {".", ".."} & {*path.split("/")}:
         raise GuestPathError(
-            f"{path!r}: in a path that a profile must name only letters, digits and . _ + - are "
-            "possible: rename it"
+            f"'{printable(path)}': in a path that a profile must name only letters, digits and "
+            ". _ + - are possible: rename it"
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from phoenix.daemon_json import FILE, DaemonJsonError, digest, merge
-from phoenix.docker import ObservedDocker
+from phoenix.docker import ODD, ObservedDocker
 from phoenix.storage_driver import needs_fuse, plan_driver
 
 
@@ -79,8 +79,10 @@ def plan_guest(
             return GuestPlan(fuse=has_fuse, ours=ours, notes=(text,))
         return _plan(wanted, docker, ours, has_fuse, force)
     except DaemonJsonError as error:
-        text = f"{FILE}: {error}: dockerd will not start with it: correct it in the guest"
-        return GuestPlan(fuse=has_fuse, ours=ours, problems=(text,))
+        text = (
+            f"{FILE}: {error}: dockerd will not start with it, left alone: correct it in the guest"
+        )
+        return GuestPlan(fuse=has_fuse, ours=ours, alone=text)
 
 
 def _plan(
@@ -118,4 +120,8 @@ def _silent(docker: ObservedDocker) -> str:
         return "its guest gave no answer in time, left alone: pct console, or restart it first"
     if docker.state == "noshell":
         return "its guest has no shell to ask Docker with, left alone"
+    if docker.state == "flooded":
+        return "its guest says more than anybody reads, left alone: see what its docker is"
+    if docker.error.startswith(ODD):
+        return f"{docker.error}; left alone: put it right in the guest"
     return f"its guest cannot be entered ({docker.error}), left alone"

@@ -1,25 +1,34 @@
-"""What a node keeps of its runs, as frozen values, and how the node's own lines become them."""
+"""What a node keeps of its runs, as frozen values."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from phoenix.changes import Unsettled
-from phoenix.journal import RunRecord, read_journal
+from phoenix.daemon_json import digest
+from phoenix.journal import NONE, JournalError, RunRecord, check_run_id, read_journal
 
-_UNIT = re.compile(r"phoenix-harden-(r[0-9TZ]+-[0-9a-f]{4})-([1-9][0-9]*)\.service")
+#: Where a node keeps its runs.
+RUNS = "/var/lib/phoenix-harden/runs"
+
+
+class KeptError(ValueError):
+    """A before-image that cannot be given back: `is not kept`, or `is not whole`."""
 
 
 @dataclass(frozen=True)
 class ObservedRuns:
-    """The runs of a node, oldest first; `active`: (run, CTID) of the commits at work."""
+    """The runs of a node, oldest first; `active`: (run, CTID) of the commits at work.
+
+    `problems`: the runs whose journals do not fit. Nothing is known of them, not even whether one
+    was cut short in a container, so they stand against every change until somebody has looked.
+    """
 
     runs: tuple[RunRecord, ...] = ()
     active: tuple[tuple[str, int], ...] = ()
+    problems: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
@@ -40,58 +49,74 @@ class ObservedRuns:
 
 @dataclass(frozen=True)
 class Kept:
-    """What a run kept (`files`: digest to text) and staged (CTID to file to text).
+    """What a run kept and staged (CTID to file to text).
 
-    `now`: what is at the asked-for paths of the node, None where there is nothing; `left`: those
-    beside which lies a new file that was never put in place, as a run that was cut short leaves it.
+    `files`: before-images of the node, and `guest_files` those of guests by CTID, each text under
+    the digest that it was kept by. `now`: what is at the asked-for paths of the node, None where
+    there is nothing; `left`: those beside which lies a new file that was never put in place, as a
+    run that was cut short leaves it.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
     staged: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     now: Mapping[str, str | None] = field(default_factory=dict)
     left: tuple[str, ...] = ()
+    guest_files: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
         return asdict(self)
 
+    def of_node(self, sha256: str) -> str | None:
+        """A before-image of the node, None for none. Raises KeptError."""
+        return _whole(sha256, self.files)
 
-def parse_runs(lines: list[str]) -> ObservedRuns:
-    """Read the answer of `templates/node/runs.sh`; what is not understood is skipped."""
-    journals: dict[str, list[str]] = {}
-    active = []
-    for line in lines:
-        word, _, rest = line.partition(" ")
-        if word == "run":
-            journals[rest] = []
-        elif word == "entry" and journals:
-            journals[next(reversed(journals))].append(rest)
-        elif word == "active" and (unit := _UNIT.fullmatch(rest)):
-            active.append((unit[1], int(unit[2])))
-    runs = (read_journal(run, entries) for run, entries in sorted(journals.items()))
-    return ObservedRuns(tuple(runs), tuple(active))
+    def of_guest(self, ctid: int, sha256: str, journal_format: int) -> str | None:
+        """A before-image of a guest's file, None for none. Raises KeptError.
+
+        Runs with a journal of format 1 kept all of them in one place.
+        """
+        theirs = self.guest_files.get(ctid, {})
+        if journal_format == 1 and sha256 not in theirs:
+            return _whole(sha256, self.files)
+        return _whole(sha256, theirs)
 
 
-def parse_kept(lines: list[str]) -> Kept:
-    """Read the answer of `templates/node/kept.sh`; what is not understood is skipped."""
-    files: dict[str, str] = {}
-    staged: dict[int, dict[str, str]] = {}
-    now: dict[str, str | None] = {}
-    left: list[str] = []
-    for line in lines:
-        match line.split(" "):
-            case ["kept", digest, *text]:
-                files[digest] = _text("".join(text))
-            case ["staged", ctid, name, *text] if ctid.isdecimal():
-                staged.setdefault(int(ctid), {})[name] = _text("".join(text))
-            case ["now", path, "none"]:
-                now[path] = None
-            case ["now", path, _, *text]:
-                now[path] = _text("".join(text))
-            case ["left", path]:
-                left.append(path)
-    return Kept(files, staged, now, tuple(left))
+def runs_from_json(data: Mapping[str, Any]) -> ObservedRuns:
+    """Read the section `runs` of the node's answer (`node.runs`).
+
+    A journal that does not fit is a problem, and what it says counts for nothing.
+    """
+    journals: Mapping[str, str] = data["runs"]
+    runs, problems = [], list(data["problems"])
+    for run, text in sorted(journals.items()):
+        try:
+            runs.append(read_journal(check_run_id(run), text))
+        except JournalError as error:
+            problems.append(
+                f"{error}: refused; look at {RUNS}/{run}/journal.jsonl, and move the folder out of "
+                f"{RUNS} if what it did need not be undone"
+            )
+    active = tuple((check_run_id(run), int(ctid)) for run, ctid in data["active"])
+    return ObservedRuns(tuple(runs), active, tuple(problems))
 
 
-def _text(encoded: str) -> str:
-    return unquote_to_bytes(encoded).decode("utf-8", "surrogateescape")
+def kept_from_json(data: Mapping[str, Any]) -> Kept:
+    """Read the section `kept` of the node's answer (`node.runs`)."""
+    return Kept(
+        files=data["files"],
+        staged={int(ctid): files for ctid, files in data["staged"].items()},
+        now=data["now"],
+        left=tuple(data["left"]),
+        guest_files={int(ctid): files for ctid, files in data["guest"].items()},
+    )
+
+
+def _whole(sha256: str, images: Mapping[str, str]) -> str | None:
+    if sha256 == NONE:
+        return None
+    if sha256 not in images:
+        raise KeptError("is not kept")
+    if digest(images[sha256]) != sha256:
+        raise KeptError("is not whole")
+    return images[sha256]

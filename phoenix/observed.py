@@ -1,7 +1,4 @@
-"""What was seen on a node, as frozen values, and how the node's own lines become them.
-
-The lines are printed by `templates/node/containers.pl`, which says what each one holds.
-"""
+"""What was seen on a node, as frozen values, and how the node's own answer becomes them."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from phoenix.features import CANONICAL
 from phoenix.pve_conf import PveConf
@@ -113,75 +109,32 @@ class ObservedPct:
         }
 
 
-def parse_containers(lines: list[str]) -> ObservedPct:
-    """Read the lines of `containers.pl`. Never raises: what is not understood is a problem.
-
-    >>> parse_containers(["node pve1", "ct 910 stopped - - - -", "conf 910 cores:%201%0A",
-    ...                   "elsewhere 955 pve2"]).containers[910].conf.main["cores"]
-    '1'
-    """
-    node = ""
-    states: dict[int, tuple[str, str, str, str, str]] = {}
-    confs: dict[int, PveConf] = {}
-    lives: dict[int, Live] = {}
-    ours: dict[int, str | None] = {}
-    elsewhere: dict[int, str] = {}
-    problems: list[str] = []
-    wanted = None
-    for line in lines:
-        match line.split(" "):
-            case ["node", name]:
-                node = _text(name) or ""
-            case ["ct", ctid, state, pid, started, label, ha] if ctid.isdecimal():
-                states[int(ctid)] = (state, pid, started, label, ha)
-            case ["conf", ctid, *text] if ctid.isdecimal():
-                confs[int(ctid)] = PveConf.from_bytes(unquote_to_bytes("".join(text)))
-            case ["live", ctid, fuse, keyctl, *text] if ctid.isdecimal():
-                lives[int(ctid)] = _live(fuse, keyctl, _text("".join(text)))
-            case ["ours", ctid, text] if ctid.isdecimal():
-                ours[int(ctid)] = _text(text)
-            case ["elsewhere", ctid, name] if ctid.isdecimal():
-                elsewhere[int(ctid)] = _text(name) or ""
-            case ["wanted", text]:
-                wanted = _text(text)
-            case ["problem", text]:
-                problems.append(_text(text) or "")
-            case _:
-                problems.append(f"unexpected line: {line[:200]!r}")
-    containers = {}
-    for number, (state, pid, started, label, ha) in sorted(states.items()):
-        if number not in confs:
-            problems.append(f"container {number}: its conf is missing from the output")
-            continue
-        containers[number] = ObservedContainer(
-            ctid=number,
-            conf=confs[number],
-            running=state == "running",
-            pid=_number(pid),
-            label=_text(label),
-            ha=_text(ha),
+def containers_from_json(data: Mapping[str, Any]) -> ObservedPct:
+    """Read the section `containers` of the node's answer (`node.containers`)."""
+    node = data["node"]
+    containers = {
+        int(ctid): ObservedContainer(
+            ctid=int(ctid),
+            conf=PveConf.parse(one["conf"]),
+            running=one["running"],
+            pid=one["pid"],
+            label=one["label"],
+            ha=one["ha"],
             node=node,
-            started=_number(started),
-            live=lives.get(number),
-            ours=ours.get(number),
+            started=one["started"],
+            live=None if one["live"] is None else _live(**one["live"]),
+            ours=one["ours"],
         )
-    return ObservedPct(node, containers, elsewhere, tuple(problems), wanted)
+        for ctid, one in data["containers"].items()
+    }
+    elsewhere = {int(ctid): name for ctid, name in data["elsewhere"].items()}
+    return ObservedPct(node, containers, elsewhere, tuple(data["problems"]), data["wanted"])
 
 
-def _live(fuse: str, keyctl: str, config: str | None) -> Live:
+def _live(fuse: bool, keyctl: bool | None, config: str | None) -> Live:
     # lxc.container.conf(5): key = value, "#" begins a comment
     pairs = re.findall(r"^[ \t]*(lxc\.\S+?)\s*=[ \t]*([^\n]*?)[ \t]*$", config or "", re.MULTILINE)
-    return Live(fuse == "yes", {"yes": True, "no": False}.get(keyctl), tuple(pairs))
-
-
-def _text(value: str) -> str | None:
-    if value == "-":
-        return None
-    return unquote_to_bytes(value).decode("utf-8", "surrogateescape")
-
-
-def _number(value: str) -> int | None:
-    return int(value) if value.isdecimal() else None
+    return Live(fuse, keyctl, tuple(pairs))
 
 
 def _flag(value: bool) -> str:

@@ -20,6 +20,9 @@ from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.order import in_order
 from phoenix.ours import Ours
+from phoenix.permits import permits
+from phoenix.printable import printable
+from phoenix.privileged import NOT_HELD, WAY_OUT, is_privileged
 from phoenix.profile_plan import Wearers, plan_hook, plan_profile
 from phoenix.raw_rules import ObservedRules, new_rules, rule_problems
 from phoenix.site_tunables import plan_site_tunables
@@ -34,6 +37,7 @@ class _Findings:
 
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    alone: dict[int, str] = field(default_factory=dict)
 
 
 def check_selection(fleet: Fleet, options: Options, nodes: Sequence[ObservedPct]) -> list[str]:
@@ -164,11 +168,12 @@ def plan_node(
         pct.node,
         tuple(change for change in profiles if change),
         tuple(change for change in containers if change),
-        tuple(findings.notes),
-        tuple(findings.problems),
+        tuple(printable(note, None) for note in findings.notes),
+        tuple(printable(problem, None) for problem in findings.problems),
         tunables,
         hook=plan_hook(wearers.wishes, apparmor, templates),
         site_tunables=site,
+        alone=findings.alone,
     )
 
 
@@ -229,23 +234,30 @@ def _plan_container(
             "mode out"
         )
         return None
+    for permit in permits(container, storage, is_privileged(observed.conf)):
+        if permit.word in options.allow:
+            note(f"allowed ({permit.word}): {permit}")
+        else:
+            findings.problems.append(
+                f"{pct.node}: {title}: {options.fleet}, {permit}: take it out there, or say that "
+                f"it is meant: --data allow={permit.word}"
+            )
+    guest = _guest(container, options, observed, dockers)
+    # what only the guest's own words stand against stops nobody else
+    if alone := guest.alone or "; ".join(guest.problems) or _no_fuse(container, guest):
+        findings.alone[container.ctid] = alone
+        leave(alone)
+        return None
     try:
-        guest = _guest(container, options, observed, dockers)
         asked = _with_fuse(container, guest)
         plan = plan_conf(asked, wish, observed, storage, options.reconfine)
     except ValueError as error:
         findings.problems.append(f"{pct.node}: {title}: {error}")
         return None
-    if guest.alone:
-        leave(guest.alone)
-        return None
     for text in (*plan.notes, *guest.notes):
         note(text)
     if container.docker and not observed.running:
         note("does not run: its Docker is not looked at")
-    if guest.problems:
-        findings.problems += [f"{pct.node}: {title}: {problem}" for problem in guest.problems]
-        return None
     waiting = waiting_keys(observed)
     if waiting:
         note(f"{waiting} waits in [pve:pending] for the next start")
@@ -263,6 +275,12 @@ def _plan_container(
         leave("left alone: a restart would apply it: settle it with pct, or --data force=true")
         return None
     if not changes and not restart and not guest.change:
+        return None
+    if wish.named and is_privileged(plan.after) and not options.force:
+        findings.problems.append(
+            f"{pct.node}: {title}: {wish.template} for a privileged container: {NOT_HELD}. "
+            f"{WAY_OUT}; to have it under the profile all the same: --data force=true"
+        )
         return None
     ours = replace(plan.ours, daemon=guest.ours)
     return ContainerChange(
@@ -307,18 +325,24 @@ def _guest(
 
 
 def _with_fuse(container: Container, guest: GuestPlan) -> Container:
-    """What the fleet file asks for, and fuse=1 where Docker needs it."""
+    """What the fleet file asks for, and fuse=1 where Docker needs it.
+
+    What the file says wins: it may switch it off where nothing is known of Docker.
+    """
     if not guest.fuse:
         return container
-    # what the file says wins: it may switch it off where nothing is known of Docker
-    asked = {"fuse": "1", **container.features}
-    if asked["fuse"] != "1" and guest.driver:
-        raise ValueError("fuse-overlayfs needs fuse=1, and pct_options says fuse=0")
-    return replace(container, features=asked)
+    return replace(container, features={"fuse": "1", **container.features})
+
+
+def _no_fuse(container: Container, guest: GuestPlan) -> str:
+    """Why the fleet file and the guest's Docker do not go together, "" if they do."""
+    if guest.fuse and guest.driver and container.features.get("fuse", "1") != "1":
+        return "fuse-overlayfs needs fuse=1, and pct_options says fuse=0"
+    return ""
 
 
 def _name(container: Container, observed: ObservedContainer) -> str:
-    return observed.conf.hostname or container.name or ""
+    return printable(observed.conf.hostname or container.name or "")
 
 
 def left_alone(observed: ObservedContainer) -> str | None:

@@ -6,8 +6,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from phoenix.printable import printable
+
+__all__ = ["FleetError", "Problem", "json_path", "printable", "shown"]
+
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_$-]+")
-_LONGEST_SHOWN = 80
 
 
 @dataclass(frozen=True)
@@ -56,16 +59,6 @@ def json_path(*parts: str | int) -> str:
     return path or "$"
 
 
-def printable(text: str) -> str:
-    r"""Make any string fit for one line of a terminal.
-
-    Control characters and lone surrogates become `\x1b` or `\ud800`, long text is cut.
-    """
-    if len(text) > _LONGEST_SHOWN:
-        text = f"{text[: _LONGEST_SHOWN - 21]}…{text[-20:]}"
-    return "".join(char if char.isprintable() else _escaped(char) for char in text)
-
-
 def shown(value: object) -> str:
     """Show a JSON value in a problem: strings in quotes, the rest as JSON writes it."""
     if isinstance(value, str):
@@ -77,7 +70,3 @@ def shown(value: object) -> str:
     if isinstance(value, list):
         return "[…]" if value else "[]"
     return printable(str(value))
-
-
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")

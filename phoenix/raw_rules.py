@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from phoenix.apparmor import ObservedAppArmor
 from phoenix.fleet import Container
@@ -101,20 +100,14 @@ def rule_problems(
             yield f"{_place(container.ctid, number)}: {problem}"
 
 
-def parse_rules(lines: list[str]) -> ObservedRules:
-    """Read the answer of `templates/node/raw-rules.sh`, one record a line."""
-    refused: dict[tuple[int, int | None], str] = {}
-    unchecked = ""
-    for line in lines:
-        match line.split(" "):
-            case ["refused", ctid, number, text] if ctid.isdecimal():
-                key = (int(ctid), int(number) if number.isdecimal() else None)
-                refused[key] = _decoded(text)
-            case ["unchecked", text]:
-                unchecked = _decoded(text)
-            case _:
-                pass
-    return ObservedRules(refused, unchecked)
+def rules_from_json(data: Mapping[str, Any]) -> ObservedRules:
+    """Read the section `rules` of the node's answer (`node.rules`).
+
+    >>> rules_from_json({"refused": [[953, 1, "Invalid capability foo."]], "unchecked": ""})
+    ObservedRules(refused={(953, 1): 'Invalid capability foo.'}, unchecked='')
+    """
+    refused = {(ctid, number): message for ctid, number, message in data["refused"]}
+    return ObservedRules(refused, data["unchecked"])
 
 
 def _said(message: str) -> str:
@@ -125,7 +118,3 @@ def _said(message: str) -> str:
 def _place(ctid: int, number: int | None = None) -> str:
     parts = ("lxc_configs", str(ctid), "apparmor_raw")
     return json_path(*parts) if number is None else json_path(*parts, number)
-
-
-def _decoded(text: str) -> str:
-    return unquote_to_bytes(text).decode("utf-8", "replace")

@@ -1,17 +1,24 @@
-"""What an operator reads: the plan before a run, the table of an audit."""
+"""What an operator reads: the plan before a run, the table of an audit, the list of runs.
+
+Labels, names and what Docker says of itself come from guests and their confs: every line passes
+`phoenix.printable`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from phoenix.apparmor import Label, generated_profile
 from phoenix.changes import NodePlan
 from phoenix.config import Container, Fleet
 from phoenix.docker import ObservedDocker
+from phoenix.journal import RunRecord
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.ours import Ours
+from phoenix.printable import printable
+from phoenix.privileged import WAY_OUT, is_privileged
 from phoenix.wish import PROFILE_KEY, is_learning, wanted
 
 HARDEN = "pyinfra inventory.py deploys/harden.py"
@@ -38,19 +45,19 @@ def plan_lines(plan: NodePlan, backups: Mapping[int, str] | None = None) -> Iter
     `backups`: how old the newest backup of each container is, if somebody asked.
     """
     for note in plan.notes:
-        yield f"{plan.node}: {note}"
+        yield _line(plan, note)
     if plan.empty:
-        yield f"{plan.node}: nothing to change"
+        yield _line(plan, "nothing to change")
     for unsettled in plan.unsettled:
-        yield f"{plan.node}: {unsettled}"
+        yield _line(plan, str(unsettled))
     yield from node_lines(plan)
     for profile in plan.profiles:
-        yield f"{plan.node}: profile {profile.name}: {profile.reason}"
+        yield _line(plan, f"profile {profile.name}: {profile.reason}")
     if plan.watch:
         words = {"on": "installed", "off": "removed", "keep": "updated"}
-        yield f"{plan.node}: watch: {words[plan.watch.timer]}"
+        yield _line(plan, f"watch: {words[plan.watch.timer]}")
     if plan.containers:
-        yield f"{plan.node}: {_count(plan.containers)}, one after another:"
+        yield _line(plan, f"{_count(plan.containers)}, one after another:")
         rows = [["#", "CTID", "NAME", "RESTART", *(["BACKUP"] if backups else []), "WHY"]]
         for place, change in enumerate(plan.containers, 1):
             restart = "yes" if change.restart else "Docker" if change.guest else "no"
@@ -59,22 +66,22 @@ def plan_lines(plan: NodePlan, backups: Mapping[int, str] | None = None) -> Iter
             rows.append([str(place), str(change.ctid), change.name, restart, *backup, why])
         yield from _table(rows)
     for one in plan.removals:
-        yield f"{plan.node}: CT {one.ctid}: packages to remove: {', '.join(one.packages)}"
+        yield _line(plan, f"CT {one.ctid}: packages to remove: {', '.join(one.packages)}")
     for file in plan.files:
         how = "is taken away" if file.after is None else "goes back to what it was"
         if file.before == file.after:
             how = "is as it was; what was to replace it still lies beside it and goes"
-        yield f"{plan.node}: {file.path} {how}"
+        yield _line(plan, f"{file.path} {how}")
 
 
 def node_lines(plan: NodePlan) -> Iterator[str]:
     """What of the node is wrong and shall be put right, its profiles aside; one line each."""
     for line in plan.tunables.lines() if plan.tunables else ():
-        yield f"{plan.node}: {line}"
+        yield _line(plan, line)
     if plan.site_tunables:
-        yield f"{plan.node}: {plan.site_tunables.line}"
+        yield _line(plan, plan.site_tunables.line)
     if plan.hook:
-        yield f"{plan.node}: {plan.hook.line}"
+        yield _line(plan, plan.hook.line)
 
 
 def audit_node(
@@ -96,7 +103,9 @@ def audit_node(
         drift = changes[ctid].reasons if ctid in changes else ()
         if ctid in unsettled:
             drift = (*drift, unsettled[ctid])
-        ok, verdict = _verdict(container, options, observed, docker, drift)
+        ok, verdict = _verdict(
+            container, options, observed, docker, drift, plan.alone.get(ctid, "")
+        )
         findings.append(
             Finding(
                 pct.node,
@@ -118,8 +127,12 @@ def _verdict(
     observed: ObservedContainer,
     docker: ObservedDocker | None,
     drift: Sequence[str],
+    alone: str,
 ) -> tuple[bool, str]:
-    """Whether a container is as it should be, and if not what to do."""
+    """Whether a container is as it should be, and if not what to do.
+
+    `alone`: why a run leaves it alone, "" if it does not.
+    """
     if observed.conf.template:
         return True, "template"
     label = Label.parse(observed.label) if observed.label else None
@@ -129,6 +142,12 @@ def _verdict(
         return True, f"not in {options.fleet}"
     wish = wanted(container, options)
     expected = wish.label(container.ctid)
+    privileged = is_privileged(observed.conf)
+    if wish.named and privileged:
+        return (
+            False,
+            f"privileged: root in it is root of the node, which no profile holds: {WAY_OUT}",
+        )
     if why := _fell_out(expected.profile if expected else "", observed, label):
         again = f"{HARDEN} --data only={observed.ctid}"
         return False, f"fell out of confinement, as after a rollback or restore: {why}: {again}"
@@ -139,13 +158,18 @@ def _verdict(
         return False, "learning: complain mode; harden without it when done"
     if drift:
         return False, f"drift: {'; '.join(drift)}"
+    root = ", but privileged: root in it is root of the node" if privileged else ""
     if label is None:
-        return True, "stopped; its conf is right"
+        return True, f"stopped; its conf is right{root}"
     if expected and not (label.wears(expected) and label.mode == expected.mode):
-        return False, f"runs as {label}, not {expected}"
-    if docker and docker.state in ("dead", "hung", "noshell", "failed"):
+        return False, f"runs as {label}, not {expected}{alone and f'; {alone}'}"
+    if alone:
+        return False, f"confined, but {alone}"
+    if docker and docker.state in ("failed", "flooded"):
+        return False, f"confined, but {docker.error or 'its guest cannot be asked'}: look there"
+    if docker and docker.state in ("dead", "hung", "noshell"):
         return False, f"confined, but Docker is {docker.state}: journalctl -u docker in the guest"
-    return True, "confined"
+    return True, f"confined{root}"
 
 
 def _fell_out(wanted: str, observed: ObservedContainer, label: Label | None) -> str | None:
@@ -175,25 +199,64 @@ def audit_lines(findings: Sequence[Finding]) -> Iterator[str]:
 
 def result_lines(node: str, results: Sequence[tuple[int, str, str]]) -> Iterator[str]:
     """What became of each container of a node: CTID, name and outcome, in their order."""
-    yield f"{node}: {_count(results)}:"
+    yield printable(f"{node}: {_count(results)}:", None)
     rows = [["CTID", "NAME", "RESULT"]]
     yield from _table([*rows, *([str(ctid), name, result] for ctid, name, result in results)])
 
 
 def outcome(ctid: int, lines: Sequence[str], succeeded: bool) -> str:
-    """What became of a container, by what `templates/node/commit.sh` and its like said of it."""
-    mine = [line.removeprefix(f"CT {ctid}: ") for line in lines if line.startswith(f"CT {ctid}: ")]
+    """What became of a container, by what the node said of it while it worked on it.
+
+    `lines`: those of all its steps in their order, or of the one that failed.
+    """
+    about = f"CT {ctid}: "
+    mine = [line[len(about) :] for line in lines if line.startswith(about)]
     last = mine[-1] if mine else ""
     if succeeded:
+        # after the commit of a rollback packages go, or stay with the reason
+        packages = [line for line in mine if line.startswith("removed: ") or " stays: " in line]
+        if "done" in mine:
+            return printable("; ".join(["done", *packages[-1:]]), None)
         # planned anew, because somebody changed it, and nothing was to do: the notes say why
-        return last if last == "done" else "left as it was found"
+        return printable("".join(packages[-1:]) or "left as it was found", None)
     if last.startswith(("refused:", "restored:")):
-        return last
+        return printable(last, None)
     if last.endswith("nothing was changed"):
-        return f"refused: {last}"
+        return printable(f"refused: {last}", None)
     if "puts the old state back" in mine:
-        return f"failed: {last}"
+        return printable(f"failed: {last}", None)
     return f"failed or cut off, the node may still be at it: {AUDIT} tells what came of it"
+
+
+def run_lines(
+    nodes: Mapping[str, Sequence[RunRecord]], working: Collection[str] = ()
+) -> Iterator[str]:
+    """The runs of all nodes as a table, the newest first: what `--data list=true` shows.
+
+    `working`: ids of the runs that are at work at this moment.
+    """
+    undone = {(node, run.undoes) for node, runs in nodes.items() for run in runs if run.undoes}
+    rows = [["RUN", "NODE", "STATE", "CHANGED"]]
+    every = [(run, node) for node, runs in nodes.items() for run in runs]
+    for run, node in sorted(every, key=lambda one: (one[0].id, one[1]), reverse=True):
+        stand = [str(change.thing) for change in run.changes if change.stands]
+        if run.open_containers:
+            state = "at work" if run.id in working else "interrupted"
+        elif (node, run.id) in undone:
+            state = "rolled back"
+        elif run.undoes:
+            state = f"undid {run.undoes}"
+        else:
+            state = "done" if stand else "nothing left of it"
+        rows.append([run.id, node, state, ", ".join(stand) or "-"])
+    if len(rows) == 1:
+        yield "no run has left a journal on these nodes"
+    else:
+        yield from _table(rows)
+
+
+def _line(plan: NodePlan, text: str) -> str:
+    return printable(f"{plan.node}: {text}", None)
 
 
 def _count(containers: Sequence[object]) -> str:
@@ -202,6 +265,7 @@ def _count(containers: Sequence[object]) -> str:
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Rows with their columns aligned; the first one is the heading."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
+    plain = [[printable(cell, None) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*plain, strict=True)]
+    for row in plain:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

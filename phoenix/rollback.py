@@ -15,12 +15,13 @@ from phoenix.changes import ContainerChange, NodePlan, PutBack, Removal
 from phoenix.daemon_json import digest
 from phoenix.docker import ObservedDocker
 from phoenix.guest_plan import GuestChange
-from phoenix.journal import DAEMON_JSON, NONE, Change, RunRecord, Thing, in_the_way
-from phoenix.kept import Kept
+from phoenix.journal import DAEMON_JSON, Change, RunRecord, Thing, in_the_way
+from phoenix.kept import Kept, KeptError
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.ours import Ours
 from phoenix.plan import left_alone, waiting_keys
+from phoenix.printable import printable
 from phoenix.pve_conf import PveConf
 from phoenix.take_back import take_back
 from phoenix.wish import PROFILE_KEY
@@ -60,8 +61,10 @@ def plan_rollback(run: str, options: Options, node: Node) -> NodePlan:
     return NodePlan(
         node.pct.node,
         containers=tuple(one for one in containers if one),
-        notes=tuple(findings.notes),
-        problems=tuple(f"{node.pct.node}: {problem}" for problem in findings.problems),
+        notes=tuple(printable(note, None) for note in findings.notes),
+        problems=tuple(
+            printable(f"{node.pct.node}: {problem}", None) for problem in findings.problems
+        ),
         files=tuple(one for one in files if one),
         removals=tuple(one for one in removals if one),
     )
@@ -76,15 +79,22 @@ def _container(
         findings.notes.append(f"CT {ctid}: {f'on {where} now' if where else 'gone'}, left alone")
         return None
     now = observed.conf
-    title = f"CT {ctid} {now.hostname or ''}".rstrip()
+    name = printable(now.hostname or "")
+    title = f"CT {ctid} {name}".rstrip()
     conf, daemon = (
         next((one for one in record.changes if one.thing == thing), Change(thing))
         for thing in (Thing(f"/etc/pve/lxc/{ctid}.conf", ctid), Thing(DAEMON_JSON, ctid))
     )
     staged = node.kept.staged.get(ctid, {})
+    if daemon.stands and observed.running and (silent := _silent(node.dockers.get(ctid))):
+        # its own fault is no reason to keep the others from going back
+        text = f"{title}: {silent}, left alone: undo the run once more when that is mended"
+        (findings.problems if ctid in options.only else findings.notes).append(text)
+        return None
     try:
         after, why = _old_conf(conf, record.id, staged.get("conf"), now, options.force, node)
-        guest = _old_daemon(daemon, record.id, observed, options.force, node)
+        guest = _old_daemon(daemon, record, observed, options.force, node)
+        ours = _old_ours(conf, record.id, node)
     except ValueError as error:
         findings.problems.append(f"{title}: {error}")
         return None
@@ -108,14 +118,14 @@ def _container(
         why = (*why, f"{DAEMON_JSON} {'goes' if guest.after is None else 'goes back'}")
     return ContainerChange(
         ctid,
-        now.hostname or "",
+        name,
         now,
         after,
         _expected(after, observed, node.apparmor),
         restart,
         "docker" in staged,
         why,
-        Ours.parse(node.kept.files.get(conf.ours)),
+        ours,
         guest,
         daemon.driver_before if guest else "",
         daemon.driver if guest else "",
@@ -136,11 +146,15 @@ def _old_conf(
     """The conf to go back to, and why. Raises ValueError where that cannot be told."""
     if not change.stands or now.sha256 == change.before:
         return now, ()
-    if change.before not in node.kept.files:
-        raise ValueError(f"the conf from before run {run} is not kept")
+    try:
+        text = node.kept.of_node(change.before)
+    except KeptError as error:
+        raise ValueError(f"the conf from before run {run} {error}") from None
+    if text is None:
+        raise ValueError(f"there was no conf before run {run}")
     if problem := _in_the_way(change, run, now.sha256, node):
         raise ValueError(problem)
-    old = PveConf.parse(node.kept.files[change.before])
+    old = PveConf.parse(text)
     if now.sha256 == change.after or planned is None or now == PveConf.parse(planned):
         return old, ("the conf from before goes back",)
     conf, conflicts = take_back(old, PveConf.parse(planned), now, force)
@@ -152,28 +166,44 @@ def _old_conf(
     return conf, ("changed since: only what the run changed goes back",)
 
 
+def _old_ours(change: Change, run: str, node: Node) -> Ours:
+    """What of the conf was ours before. Raises ValueError where that cannot be told."""
+    try:
+        return Ours.parse(node.kept.of_node(change.ours))
+    except KeptError as error:
+        raise ValueError(f"the note of what was ours before run {run} {error}") from None
+
+
+def _silent(docker: ObservedDocker | None) -> str:
+    """Why a guest's daemon.json cannot be read, "" where it can."""
+    if docker is not None and docker.state in ("ok", "dead"):
+        return ""
+    return f"its {DAEMON_JSON} cannot be read: Docker is {docker or 'not asked'}"
+
+
 def _old_daemon(
-    change: Change, run: str, observed: ObservedContainer, force: bool, node: Node
+    change: Change, record: RunRecord, observed: ObservedContainer, force: bool, node: Node
 ) -> GuestChange | None:
     """daemon.json as it goes back, None for as it is. Raises ValueError."""
-    if not change.stands or not observed.running:
-        return None
     docker = node.dockers.get(observed.ctid)
-    if docker is None or docker.state not in ("ok", "dead"):
-        raise ValueError(f"its {DAEMON_JSON} cannot be read: Docker is {docker or 'not asked'}")
+    if not change.stands or not observed.running or docker is None:
+        return None
     now = docker.file.text if docker.file else None
     found = digest(now)
     if found == change.before:
         return None
-    if problem := _in_the_way(change, run, found, node):
+    if problem := _in_the_way(change, record.id, found, node):
         raise ValueError(f"{DAEMON_JSON}: {problem}")
     if found != change.after and not force:
         raise ValueError(
             f"{DAEMON_JSON}: somebody changed it since: put it right by hand, or --data force=true"
         )
-    if change.before != NONE and change.before not in node.kept.files:
-        raise ValueError(f"{DAEMON_JSON}: what was there before run {run} is not kept")
-    return GuestChange(now, node.kept.files.get(change.before))
+    try:
+        # never one of the node's own, nor of another guest: what a guest had goes to that guest
+        before = node.kept.of_guest(observed.ctid, change.before, record.format)
+    except KeptError as error:
+        raise ValueError(f"{DAEMON_JSON}: what was there before run {record.id} {error}") from None
+    return GuestChange(now, before)
 
 
 def _removal(change: Change, node: Node, findings: _Findings) -> Removal | None:
@@ -218,9 +248,13 @@ def _file(
             f"somebody changed it since ({found[:12]}, the run left {change.after[:12]}): "
             "put it right by hand, or --data force=true"
         )
-    if problem is None and change.before != NONE and change.before not in node.kept.files:
-        problem = f"what was there before run {run} is not kept"
+    before = None
+    if problem is None:
+        try:
+            before = node.kept.of_node(change.before)
+        except KeptError as error:
+            problem = f"what was there before run {run} {error}"
     if problem:
         findings.problems.append(f"{thing}: {problem}")
         return None
-    return PutBack(thing.path, now, node.kept.files.get(change.before), found)
+    return PutBack(thing.path, now, before, found)

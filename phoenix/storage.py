@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
-from urllib.parse import unquote
 
 
 @dataclass(frozen=True)
@@ -21,18 +19,6 @@ class ObservedStorage:
         return asdict(self)
 
 
-def parse_storage(lines: list[str]) -> ObservedStorage:
-    """Read the answer of `templates/node/storage.sh`, one record a line."""
-    paths, datasets = [], {}
-    for line in lines:
-        match line.split(" "):
-            case ["exists", path]:
-                paths.append(unquote(path))
-            case ["dataset", name, mountpoint]:
-                datasets[_plain(name)] = _plain(mountpoint)
-    return ObservedStorage(tuple(paths), datasets)
-
-
-def _plain(text: str) -> str:
-    r"""Undo the octal escapes of /proc/mounts (`\040` for a blank)."""
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+def storage_from_json(data: Mapping[str, Any]) -> ObservedStorage:
+    """Read the section `storage` of the node's answer (`node.storage`)."""
+    return ObservedStorage(tuple(data["paths"]), data["datasets"])

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 from phoenix.daemon_json import DRIVER, FILE, SNAPSHOTTER, DaemonJson
 from phoenix.docker import ObservedDocker
+from phoenix.journal import DRIVER_NAME
+from phoenix.printable import printable
 
 FUSE_OVERLAYFS = "fuse-overlayfs"
 #: Flags of dockerd that the file may not contradict, or that name another file.
@@ -53,7 +55,8 @@ def plan_driver(wanted: str | None, docker: ObservedDocker, force: bool = False)
         if docker.held:
             return DriverPlan(problems=(_contradiction(docker, waiting),))
         key, _, value = waiting.partition(" ")
-        return DriverPlan(value if key == DRIVER else "", notes=notes)
+        known = key == DRIVER and DRIVER_NAME.fullmatch(value)
+        return DriverPlan(value if known else "", notes=notes)
     hidden = ""
     if target != now and docker.held:
         if not force:
@@ -148,7 +151,7 @@ def _waiting(docker: ObservedDocker) -> str:
     # containerd's image store calls it overlayfs (moby, daemon/daemon.go)
     same = docker.snapshotter and (said, docker.driver) == ("overlay2", "overlayfs")
     if said is not None and said != docker.driver and not same:
-        return f"{DRIVER} {said}"
+        return f"{DRIVER} {printable(str(said))}"
     if isinstance(store, bool) and store != docker.snapshotter:
         return f"{SNAPSHOTTER} {str(store).lower()}"
     return ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import unquote_to_bytes
 
 from phoenix.changes import FileChange, WatchChange
 from phoenix.fleet import Fleet
@@ -31,21 +30,13 @@ class ObservedWatch:
         return {"files": dict(self.files), "timer": self.timer}
 
 
-def parse_watch(lines: list[str]) -> ObservedWatch:
-    """Read the lines of `facts.watch.Watch`. Never raises.
+def watch_from_json(data: Mapping[str, Any]) -> ObservedWatch:
+    """Read the section `watch` of the node's answer (`node.watch_files`).
 
-    >>> parse_watch(["file /a b%0A", "timer on"])
+    >>> watch_from_json({"files": {"/a": "b\\n"}, "timer": True})
     ObservedWatch(files={'/a': 'b\\n'}, timer=True)
     """
-    files = {}
-    timer = False
-    for line in lines:
-        match line.split(" "):
-            case ["file", path, text]:
-                files[path] = unquote_to_bytes(text).decode("utf-8", "surrogateescape")
-            case ["timer", state]:
-                timer = state == "on"
-    return ObservedWatch(files, timer)
+    return ObservedWatch(data["files"], data["timer"])
 
 
 def wanted_text(fleet: Fleet, options: Options, pct: ObservedPct) -> str:
@@ -63,7 +54,7 @@ def _wanted_lines(fleet: Fleet, options: Options, pct: ObservedPct) -> Iterator[
         selected = not options.only or ctid in options.only
         wish = wanted(fleet.containers[ctid], options if selected else others)
         if label := wish.label(ctid):
-            yield f"{ctid} {label.profile} {label.mode}\n"
+            yield f"{ctid} {label}\n"
 
 
 def plan_watch(
@@ -75,22 +66,32 @@ def plan_watch(
 ) -> WatchChange | None:
     """What changes of the watch, None for nothing.
 
-    `asked`: install it, remove it, or None: keep it, with what is `wanted` now where it is
-    installed. `texts`: those of `SCRIPT`, `SERVICE` and `TIMER`. `observed` counts only where it
-    is asked for.
+    `asked`: install it, remove it, or None: keep it, where it is installed with its files of this
+    version and with what is `wanted` now; its timer stays as it is then. `texts`: those of
+    `SCRIPT`, `SERVICE` and `TIMER`.
     """
-    if asked is None:
-        if pct.wanted is None or pct.wanted == wanted:
-            return None
-        return WatchChange("keep", (FileChange(WANTED, pct.wanted, wanted, "600"),))
+    there = dict(observed.files)
+    if pct.wanted is not None:
+        there.setdefault(WANTED, pct.wanted)
+    if asked is None and WANTED not in there:
+        return None
     modes = {SCRIPT: "755", SERVICE: "644", TIMER: "644", WANTED: "600"}
-    after: Mapping[str, str | None] = {**texts, WANTED: wanted} if asked else dict.fromkeys(modes)
+    after: Mapping[str, str | None] = {**texts, WANTED: wanted}
+    if asked is False:
+        after = dict.fromkeys(modes)
     files = tuple(
-        FileChange(path, observed.files.get(path), after[path], mode)
+        FileChange(path, there.get(path), after[path], mode)
         for path, mode in modes.items()
-        if observed.files.get(path) != after[path]
+        if there.get(path) != after[path]
     )
-    timer: Literal["on", "off", "keep"] = "on" if asked else "off"
-    if observed.timer == asked and not {SERVICE, TIMER} & {one.path for one in files}:
-        timer = "keep"
+    timer = _timer(asked, observed.timer, bool({SERVICE, TIMER} & {one.path for one in files}))
     return WatchChange(timer, files) if files or timer != "keep" else None
+
+
+def _timer(asked: bool | None, on: bool, units: bool) -> Literal["on", "off", "keep"]:
+    """What becomes of the timer; `on`: it is now; `units`: systemd's files of it change."""
+    if asked is None:
+        return "on" if on and units else "keep"
+    if on == asked and not units:
+        return "keep"
+    return "on" if asked else "off"

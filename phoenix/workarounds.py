@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from phoenix.fleet import Container
 from phoenix.observed import ObservedContainer
+from phoenix.printable import printable
 from phoenix.pve_conf import PveConf
 from phoenix.pve_values import same_raw_value
 from phoenix.raw_keys import RawKey
@@ -78,11 +79,12 @@ def workaround_lines(
             ours_to_take |= not mine and ctid in wanted
             why = "; the fleet file asks for it: take it out of lxc_options there" if mine else ""
             line = one.raw.line.rstrip()
-            yield f"{node}: CT {ctid}: workaround {line} {one.opens}{why}"
+            yield printable(f"{node}: CT {ctid}: workaround {line} {one.opens}{why}", None)
         if held := sorted(filter(_HELD.fullmatch, (holds or {}).get(ctid, ()))):
-            yield (
+            yield printable(
                 f"{node}: CT {ctid}: workaround apt-mark hold {' '.join(held)} keeps security "
-                "fixes away: apt-mark unhold it in the guest once the container is confined"
+                "fixes away: apt-mark unhold it in the guest once the container is confined",
+                None,
             )
     if ours_to_take:
         yield f"{node}: deploys/harden.py --data reconfine=true takes these lines back"

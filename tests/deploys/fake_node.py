@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import quote
 
 CONF = """\
 features: nesting=1
@@ -12,56 +11,116 @@ unprivileged: 1
 lxc.apparmor.profile: unconfined
 """
 
+APPARMOR = {
+    "enabled": True,
+    "parser": [4, 1, 0],
+    "abis": ["4.0"],
+    "loaded": {},
+    "files": {},
+    "tunables_error": "",
+    "hook": None,
+    "reads_global_d": True,
+}
+
 
 def docker(ctid, *lines, **info):
     """What the node says of a guest whose Docker answers."""
     answer = {"ServerVersion": "26.1.5", "Driver": "overlay2", "Images": 1, **info}
     text = "\n".join(["guest 1", f"info {json.dumps(answer)}", *lines])
-    return f"{ctid} ok {quote(text)}"
+    return {str(ctid): {"state": "ok", "text": text, "error": ""}}
 
 
-APPARMOR = ["enabled Y", "parser 4.1.0", "abi 4.0"]
+def journal(*entries):
+    """A journal of the version before, which had neither a first line nor times to speak of."""
+    lines = [json.dumps({"time": "2026-11-22T01:30:00Z", **entry}) for entry in entries]
+    return "".join(f"{line}\n" for line in lines)
 
 
 @dataclass
 class FakeNode:
-    """A node that answers facts; commands that no answer is scripted for succeed silently.
+    """A node that answers `observe`; commands that no answer is scripted for succeed silently.
 
-    Each answer takes `delay` seconds.
+    Each answer takes `delay` seconds. `responses`: what comes first, by a part of the command.
     """
 
     name: str
     confs: Mapping[int, str]
     label: str = "unconfined"
-    apparmor: list[str] = field(default_factory=lambda: list(APPARMOR))
-    dockers: list[str] = field(default_factory=list)
+    apparmor: Mapping[str, object] = field(default_factory=dict)
+    dockers: Mapping[str, object] = field(default_factory=dict)
     wanted: str | None = None
     delay: float = 0
-    denials: list[str] = field(default_factory=list)
-    rules: list[str] = field(default_factory=list)
+    denials: list[tuple[int, float, str]] = field(default_factory=list)
+    rules: list[list[object]] = field(default_factory=list)
+    runs: Mapping[str, str] = field(default_factory=dict)
+    kept: Mapping[str, object] = field(default_factory=dict)
+    watch: Mapping[str, object] = field(default_factory=dict)
+    backups: Mapping[str, object] = field(default_factory=dict)
+    changed: bool = False
     responses: dict[str, object] = field(default_factory=dict)
 
     def host(self) -> tuple[str, dict[str, object]]:
         """The node as an entry of an inventory."""
-        facts = {
-            "# Prints what this node knows": self._containers(),
-            "# apparmor NAME...": self.apparmor,
-            "# denials KINDS": self.denials,
-            "# raw-rules CTID": self.rules,
-            "# docker GUEST-SCRIPT": self.dockers,
+        answers = {
+            "observe staged": self._answer(staged={"conf": None, "changed": self.changed}),
+            "observe backups": self._answer(
+                backups={
+                    "now": "2026-11-22T02:00:00Z",
+                    "storages": {},
+                    "backups": [],
+                    "problems": [],
+                    **self.backups,
+                }
+            ),
+            "observe ": self._everything(),
         }
         return f"@fake/{self.name}", {
-            # the first match wins: a case may answer a fact differently
-            "fake_responses": {**self.responses, **facts, **self.responses},
+            # the first match wins
+            "fake_responses": {**self.responses, **answers, **self.responses},
             "fake_delay": self.delay,
             "fake_delay_jitter": 0,
         }
 
-    def _containers(self) -> list[str]:
-        lines = [f"node {self.name}"]
-        if self.wanted is not None:
-            lines.append(f"wanted {quote(self.wanted)}")
-        for ctid, conf in self.confs.items():
-            lines.append(f"ct {ctid} running {ctid} 1795308303 {quote(self.label)} -")
-            lines.append(f"conf {ctid} {quote(conf)}")
-        return lines
+    def _everything(self) -> list[str]:
+        none = {"files": {}, "guest": {}, "staged": {}, "now": {}, "left": []}
+        return self._answer(
+            containers=self._containers(),
+            apparmor={**APPARMOR, **self.apparmor},
+            storage={"paths": [], "datasets": {}},
+            dockers=self.dockers,
+            rules={"refused": self.rules, "unchecked": ""},
+            runs={"runs": self.runs, "active": [], "problems": []},
+            kept={**none, **self.kept},
+            denials={
+                "source": "audit.log",
+                "begins": None,
+                "left": 0,
+                "denials": self.denials,
+            },
+            watch={"files": {}, "timer": False, **self.watch},
+        )
+
+    def _answer(self, **sections: object) -> list[str]:
+        return [json.dumps(sections)]
+
+    def _containers(self) -> dict[str, object]:
+        containers = {
+            str(ctid): {
+                "conf": conf,
+                "running": True,
+                "pid": ctid,
+                "started": 1795308303,
+                "label": self.label,
+                "ha": None,
+                "live": None,
+                "ours": None,
+            }
+            for ctid, conf in self.confs.items()
+        }
+        return {
+            "node": self.name,
+            "containers": containers,
+            "elsewhere": {},
+            "problems": [],
+            "wanted": self.wanted,
+        }

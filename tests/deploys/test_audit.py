@@ -17,7 +17,7 @@ def row(done):
 
 
 def test_an_unconfined_container_is_named_with_what_to_do(pyinfra):
-    done = pyinfra("audit", pve(dockers=[docker(910)]), fleet=FLEET)
+    done = pyinfra("audit", pve(dockers=docker(910)), fleet=FLEET)
     assert done.code == 0
     assert "unconfined  26.1.5 overlay2  !!  drift: profile: unconfined becomes" in row(done)
     assert "drift is put right by pyinfra inventory.py deploys/harden.py" in done.stderr
@@ -27,7 +27,7 @@ def test_a_confined_container_is_ok_and_strict_agrees(pyinfra):
     node = pve(
         CONF.replace("unconfined", "lxc-docker-nested"),
         label="lxc-docker-nested (enforce)",
-        dockers=[docker(910)],
+        dockers=docker(910),
     )
     done = pyinfra("audit", node, fleet=FLEET, strict="true")
     assert done.code == 0, done.stderr
@@ -38,7 +38,7 @@ def test_a_container_that_learns_is_a_finding_with_the_way_out(pyinfra):
     node = pve(
         CONF.replace("unconfined", "lxc-docker-nested-complain"),
         label="lxc-docker-nested-complain (complain)",
-        dockers=["910 ok 26.1.5|overlay2"],
+        dockers=docker(910),
     )
     learning = {"910": {**FLEET["910"], "mode": "complain"}}
     for fleet in (FLEET, learning):
@@ -70,8 +70,10 @@ def test_what_would_stop_a_hardening_run_is_shown_and_does_not_stop_the_audit(py
 
 
 DENIED = (
-    'denial 3 1795308400.5 apparmor="DENIED" operation="create" class="net" '
-    'profile="lxc-docker-nested" comm="perl" family="vsock" sock_type="stream"'
+    3,
+    1795308400.5,
+    'apparmor="DENIED" operation="create" class="net" '
+    'profile="lxc-docker-nested" comm="perl" family="vsock" sock_type="stream"',
 )
 
 
@@ -79,22 +81,19 @@ def test_what_was_denied_is_shown_below_the_table_and_is_no_finding(pyinfra):
     node = pve(
         CONF.replace("unconfined", "lxc-docker-nested"),
         label="lxc-docker-nested (enforce)",
-        dockers=[docker(910)],
-        denials=["source audit.log", DENIED],
+        dockers=docker(910),
+        denials=[DENIED],
     )
     done = pyinfra("audit", node, fleet=FLEET, strict="true")
     assert done.code == 0, done.stderr
     below = done.stderr.partition("1 container, 0 to look at")[2]
     assert "pve1: denied since each container's start (audit.log):" in below
     assert "  CT 910: 3x create vsock stream by perl under lxc-docker-nested" in below
-    assert "`network vsock stream,` in a template of your own" in below
-    # asked from the container's start on
-    assert "denials 500 1795308303" in done.stderr
+    assert "the profile denies this on purpose: find out what in it tried that" in below
 
 
-def test_a_time_that_is_given_reaches_the_node(pyinfra):
-    done = pyinfra("audit", pve(denials=["source audit.log"]), fleet=FLEET, since="2h")
-    assert "denials 500 -7200" in done.stderr
+def test_nothing_that_was_denied_is_said_with_the_time_that_was_given(pyinfra):
+    done = pyinfra("audit", pve(), fleet=FLEET, since="2h")
     assert "pve1: nothing was denied since the time given (audit.log)" in done.stderr
 
 
@@ -102,7 +101,7 @@ def test_the_same_is_written_as_json_and_as_a_page(pyinfra, tmp_path):
     node = pve(
         f"lxc.cap.drop:\n{CONF}".replace("unconfined", "lxc-docker-nested"),
         label="lxc-docker-nested (enforce)",
-        denials=["source audit.log", DENIED],
+        denials=[DENIED],
     )
     folder = tmp_path / "new/report"
     done = pyinfra("audit", node, fleet=FLEET, report=folder)
@@ -112,7 +111,7 @@ def test_the_same_is_written_as_json_and_as_a_page(pyinfra, tmp_path):
     assert f"written: {folder}/audit.json, {folder}/audit.html" in done.stderr
     data = json.loads((folder / "audit.json").read_text())
     assert (data["containers"], data["to_look_at"]) == (1, 0)
-    assert data["nodes"][0]["denials"][0]["rule"] == "network vsock stream,"
+    assert data["nodes"][0]["denials"][0]["rule"] == ""
     page = (folder / "audit.html").read_text()
     assert "create vsock stream" in page
     assert "workaround <code>lxc.cap.drop:</code>" in page

@@ -3,12 +3,11 @@
 import json
 import re
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
-from fake_node import APPARMOR, CONF, FakeNode, docker
+from fake_node import APPARMOR, CONF, FakeNode, docker, journal
 
-from phoenix.apparmor import parse_apparmor
+from phoenix.apparmor import apparmor_from_json
 from phoenix.render import render_profile
 from phoenix.wish import Wish
 
@@ -18,6 +17,9 @@ DOCKER = {
     "apparmor_profile": "lxc-docker-nested",
 }
 FLEET = {"910": DOCKER, "952": DOCKER, "953": {"apparmor_profile": "generated"}}
+
+
+A, B = "a" * 64, "b" * 64
 
 
 def pve(name="pve1", ctids=(910, 952), **changes):
@@ -77,11 +79,10 @@ def test_a_node_that_is_right_gets_no_operation_at_all(pyinfra):
         "pve1",
         {910: conf.format(name="ct910")},
         label="lxc-docker-nested (enforce)",
-        apparmor=[
-            *APPARMOR,
-            "loaded lxc-docker-nested (enforce)",
-            f"file lxc-docker-nested {text}",
-        ],
+        apparmor={
+            "loaded": {"lxc-docker-nested": "enforce"},
+            "files": {"lxc-docker-nested": text},
+        },
     )
     done = pyinfra("harden", node, fleet=FLEET)
     assert done.code == 0, done.stderr
@@ -92,7 +93,7 @@ def test_a_node_that_is_right_gets_no_operation_at_all(pyinfra):
 def render():
     folder = Path(__file__).parents[2] / "templates/apparmor"
     sources = {path.name: path.read_text() for path in folder.glob("*.j2")}
-    return quote(render_profile(Wish("lxc-docker-nested"), sources, parse_apparmor(APPARMOR)))
+    return render_profile(Wish("lxc-docker-nested"), sources, apparmor_from_json(APPARMOR))
 
 
 def test_after_a_failed_commit_no_node_begins_another_container_and_the_table_comes_out(pyinfra):
@@ -134,15 +135,20 @@ def test_containers_of_the_file_that_no_node_has_are_one_line(pyinfra):
     assert len(lines) == 1
 
 
-def test_one_command_reads_all_containers_one_all_of_apparmor_and_one_all_guests(pyinfra):
+def loaded(done):
+    return [line.split()[3] for line in done.stderr.splitlines() if "Loaded fact" in line]
+
+
+def test_one_command_asks_a_node_for_everything(pyinfra):
     done = pyinfra("harden", pve(), fleet=FLEET, flags=("--dry",))
-    loaded = [line.split()[3] for line in done.stderr.splitlines() if "Loaded fact" in line]
-    assert loaded == [
-        "facts.pct.Containers",
-        "facts.apparmor.AppArmor",
-        "facts.docker.Dockers",
-        "facts.journal.Runs",
-    ]
+    assert loaded(done) == ["facts.observe.Observe"]
+
+
+def test_new_rules_and_backups_cost_one_more_each(pyinfra):
+    fleet = {**FLEET, "953": {"apparmor_raw": ["deny /a r,"]}}
+    node = pve(ctids=(910, 953), backups=BACKUPS)
+    done = pyinfra("harden", node, fleet=fleet, flags=("--dry",), require_backup=9000)
+    assert loaded(done) == ["facts.observe.Observe"] * 3
 
 
 @pytest.mark.parametrize(
@@ -234,7 +240,7 @@ def test_a_file_that_is_no_json_says_where(pyinfra, tmp_path):
 
 
 def test_a_node_that_does_not_answer_stops_the_run_before_anything_changes(pyinfra):
-    node = pve("pve2", responses={"# Prints what this node knows": {"success": False}})
+    node = pve("pve2", responses={"observe ": {"success": False}})
     done = pyinfra("harden", pve(), node, fleet=FLEET)
     assert done.code == 1
     assert "@fake/pve2 did not answer" in done.stderr
@@ -242,24 +248,22 @@ def test_a_node_that_does_not_answer_stops_the_run_before_anything_changes(pyinf
 
 
 def test_the_only_node_not_answering_is_one_line_as_well(pyinfra):
-    done = pyinfra("harden", pve(responses={"# apparmor NAME": {"success": False}}), fleet=FLEET)
+    done = pyinfra("harden", pve(responses={"observe ": {"success": False}}), fleet=FLEET)
     assert done.code == 1
     assert "@fake/pve1 did not answer" in done.stderr
 
 
 def test_a_conf_that_somebody_changed_meanwhile_is_planned_anew_once(pyinfra):
-    node = pve(ctids=(910,), responses={"/910/changed": "changed"})
+    node = pve(ctids=(910,), changed=True)
     done = pyinfra("harden", node, fleet=FLEET)
     assert done.code == 0, done.stderr
     assert done.commands == ["910", "910"]
-    assert done.stderr.count("base64 -d | tar -x") == 2
+    assert done.stderr.count(" stage r2") == 2
 
 
-def test_a_volume_costs_one_command_and_is_left_out_where_it_is_not(pyinfra):
+def test_a_volume_that_the_node_has_not_is_left_out(pyinfra):
     volume = {"name": "data", "pool": "tank", "size_gb": 1, "mount_point": "/data"}
     done = pyinfra("harden", pve(ctids=(910,)), fleet={"910": {**DOCKER, "volumes": [volume]}})
-    loaded = [line.split()[3] for line in done.stderr.splitlines() if "Loaded fact" in line]
-    assert loaded.count("facts.storage.Storage") == 1
     assert "CT 910 ct910: volumes: /tank/data is not on this node: left out" in done.stderr
 
 
@@ -267,14 +271,11 @@ def test_a_snapshot_comes_before_each_commit_and_what_is_staged_is_planned_anew(
     done = pyinfra("harden", pve(), fleet=FLEET, snapshot="true")
     assert done.code == 0, done.stderr
     assert done.commands == ["910", "910", "952", "952"]
-    for ctid in ("910", "952"):
-        assert re.search(
-            rf"unit=phoenix-harden-snapshot-{ctid} .*rm -r \S*/runs/(\S+)/{ctid}\b.*"
-            rf"base64 -d \| tar -x -C \S*/runs/\1 .*unit=phoenix-harden-\1-{ctid} ",
-            done.stderr,
-            re.DOTALL,
-        )
-    assert done.stderr.count("base64 -d | tar -x") == 3
+    order = re.findall(
+        r"unit=phoenix-harden-snapshot-(\d+)| (stage) r2|-(\d+) .* commit r2", done.stderr
+    )
+    steps = ["".join(found) for found in order]
+    assert steps == ["stage", "910", "stage", "910", "952", "stage", "952"]
 
 
 def test_a_snapshot_that_fails_refuses_its_container_and_stops_the_run(pyinfra):
@@ -295,11 +296,15 @@ def test_a_container_that_came_to_its_snapshot_and_not_to_its_commit_has_not_beg
     assert "952   ct952  not begun" in done.stderr
 
 
-BACKUPS = ["now 2026-11-22T02:00:00Z", "storage local dir", "backup 910 2026-11-22T00:00:00Z local"]
+BACKUPS = {
+    "now": "2026-11-22T02:00:00Z",
+    "storages": {"local": "dir"},
+    "backups": [[910, "2026-11-22T00:00:00Z", "local"]],
+}
 
 
 def test_containers_without_a_new_backup_are_refused_all_at_once_before_anything(pyinfra):
-    node = pve(responses={"# Prints what a node can fall back on": BACKUPS})
+    node = pve(backups=BACKUPS)
     done = pyinfra("harden", node, fleet=FLEET, require_backup=1)
     assert done.code == 1
     assert "pve1: CT 910 ct910: the newest backup is 2 h old, require_backup=1" in done.stderr
@@ -308,7 +313,7 @@ def test_containers_without_a_new_backup_are_refused_all_at_once_before_anything
 
 
 def test_the_age_of_the_backup_stands_in_the_table_where_it_was_asked_for(pyinfra):
-    node = pve(ctids=(910,), responses={"# Prints what a node can fall back on": BACKUPS})
+    node = pve(ctids=(910,), backups=BACKUPS)
     done = pyinfra("harden", node, fleet=FLEET, require_backup=3, flags=("--dry",))
     assert done.code == 0, done.stderr
     assert "#  CTID  NAME   RESTART  BACKUP  WHY" in done.stderr
@@ -317,7 +322,7 @@ def test_the_age_of_the_backup_stands_in_the_table_where_it_was_asked_for(pyinfr
 
 def test_a_snapshot_that_the_storage_cannot_take_is_refused_before_anything(pyinfra):
     conf = CONF.format(name="ct910") + "rootfs: local:910/disk.raw\n"
-    node = FakeNode("pve1", {910: conf}, responses={"# Prints what a node can fall": BACKUPS})
+    node = FakeNode("pve1", {910: conf}, backups=BACKUPS)
     done = pyinfra("harden", node, fleet=FLEET, snapshot="true")
     assert done.code == 1
     assert "snapshot=true: rootfs is on local (dir), which has no snapshots" in done.stderr
@@ -325,7 +330,7 @@ def test_a_snapshot_that_the_storage_cannot_take_is_refused_before_anything(pyin
 
 
 def test_a_rule_that_the_node_does_not_compile_stops_the_run_before_anything_changes(pyinfra):
-    node = FakeNode("pve1", {953: CONF}, rules=["refused 953 1 Invalid%20capability%20foo."])
+    node = FakeNode("pve1", {953: CONF}, rules=[[953, 1, "Invalid capability foo."]])
     fleet = {"953": {"apparmor_raw": ["deny /a r,", "capability foo,"]}}
     done = pyinfra("harden", node, fleet=fleet)
     assert done.code == 1
@@ -337,7 +342,7 @@ def test_a_rule_that_the_node_does_not_compile_stops_the_run_before_anything_cha
 
 
 def test_missing_packages_come_before_anything_is_staged(pyinfra):
-    node = pve(ctids=(910,), dockers=[docker(910, "manager apt", Images=0)])
+    node = pve(ctids=(910,), dockers=docker(910, "manager apt", Images=0))
     done = pyinfra("harden", node, fleet=FLEET)
     assert done.code == 0, done.stderr
     names = ("CT 910 ct910: packages ", "Stage the containers' changes ", "CT 910 ct910 ")
@@ -347,7 +352,7 @@ def test_missing_packages_come_before_anything_is_staged(pyinfra):
 
 
 def test_dry_shows_the_driver_the_package_and_daemon_json_as_a_diff(pyinfra):
-    node = pve(ctids=(910,), dockers=[docker(910, "manager apt", Images=0)])
+    node = pve(ctids=(910,), dockers=docker(910, "manager apt", Images=0))
     done = pyinfra("harden", node, fleet=FLEET, flags=("--dry",))
     assert done.code == 0, done.stderr
     for line in (
@@ -361,31 +366,42 @@ def test_dry_shows_the_driver_the_package_and_daemon_json_as_a_diff(pyinfra):
 
 def test_packages_that_do_not_come_stop_the_run_before_any_container(pyinfra):
     failing = {"-910-packages": {"success": False, "stderr": "CT 910: not installed"}}
-    node = pve(dockers=[docker(910, "manager apt", Images=0)], responses=failing)
+    node = pve(dockers=docker(910, "manager apt", Images=0), responses=failing)
     done = pyinfra("harden", node, fleet=FLEET)
     assert done.code == 1
     assert done.commands == ["packages"]
 
 
-def test_every_refusal_is_told_before_anything_changes(pyinfra):
+def test_what_a_guest_says_stands_against_itself_alone(pyinfra):
     bad = docker(952, "daemon-file 0 0 644", "{", "  // mine", "}")
     fleet = {**FLEET, "910": {**DOCKER, "storage_driver": "fuse-overlayfs"}}
-    done = pyinfra("harden", pve(dockers=[docker(910), bad]), fleet=fleet)
+    node = pve(ctids=(910, 952, 953), dockers={**docker(910), **bad})
+    done = pyinfra("harden", node, fleet=fleet)
+    # who asked for all of them hears it from the exit code, too
+    assert (done.code, done.commands) == (1, ["953"])
+    table = done.stderr.partition("CTID  NAME   RESULT")[2]
+    for line in (
+        "910   ct910  left alone: storage_driver fuse-overlayfs: Docker runs on overlay2",
+        "952   ct952  left alone: /etc/docker/daemon.json: line 2, column 3: JSON has no comments",
+    ):
+        assert line in table
+
+
+def test_who_names_a_container_is_refused_where_its_guest_stands_against_it(pyinfra):
+    bad = docker(952, "daemon-file 0 0 644", "{", "  // mine", "}")
+    done = pyinfra("harden", pve(dockers=bad), fleet=FLEET, only=952)
     assert done.code == 1
-    assert "CT 910 ct910: storage_driver fuse-overlayfs: Docker runs on overlay2" in done.stderr
     assert "CT 952 ct952: /etc/docker/daemon.json: line 2, column 3: JSON has no" in done.stderr
     assert "Starting operation" not in done.stderr
 
 
 def test_what_an_earlier_run_was_cut_short_in_has_its_line_among_the_results(pyinfra):
     earlier = "r20261122T013000Z-beef"
-    intent = {"ctid": 952, "event": "intent", "file": "/etc/pve/lxc/952.conf", "before": "a"}
+    intent = {"ctid": 952, "event": "intent", "file": "/etc/pve/lxc/952.conf", "before": A}
     settled = {"stdout": "CT 952: restored: as it was", "success": False}
     node = pve(
-        responses={
-            "# runs ": [f"run {earlier}", f"entry {json.dumps({**intent, 'after': 'b'})}"],
-            f"--unit=phoenix-harden-settle-{earlier}-952": settled,
-        }
+        runs={earlier: journal({**intent, "after": B, "ours": "none"})},
+        responses={f"--unit=phoenix-harden-settle-{earlier}-952": settled},
     )
     done = pyinfra("harden", node, fleet=FLEET)
     assert (done.code, done.commands) == (1, ["952"])
@@ -395,10 +411,8 @@ def test_what_an_earlier_run_was_cut_short_in_has_its_line_among_the_results(pyi
 
 def test_what_stands_against_a_container_once_it_is_settled_fails_the_run(pyinfra):
     earlier = "r20261122T013000Z-beef"
-    intent = {"ctid": 952, "event": "intent", "file": "/etc/pve/lxc/952.conf", "before": "a"}
-    node = pve(
-        responses={"# runs ": [f"run {earlier}", f"entry {json.dumps({**intent, 'after': 'b'})}"]}
-    )
+    intent = {"ctid": 952, "event": "intent", "file": "/etc/pve/lxc/952.conf", "before": A}
+    node = pve(runs={earlier: journal({**intent, "after": B, "ours": "none"})})
     node.confs[952] += "lock: backup\n"
     done = pyinfra("harden", node, fleet=FLEET)
     assert (done.code, done.commands) == (1, ["952"])

@@ -2,7 +2,7 @@
 
 import json
 
-from fake_node import APPARMOR, CONF, FakeNode
+from fake_node import CONF, FakeNode
 
 FLEET = {"910": {"features": ["docker"], "apparmor_profile": "lxc-docker-nested"}}
 
@@ -31,7 +31,7 @@ def test_dry_shows_the_files_of_the_watch_as_diffs(pyinfra):
     done = pyinfra("host_prep", node, fleet=FLEET, watch="true", flags=("--dry",))
     assert "/etc/systemd/system/phoenix-harden-watch.service (new)" in done.stderr
     assert "+ ExecStart=/usr/local/lib/phoenix-harden/watch" in done.stderr
-    assert "+ 910 lxc-docker-nested enforce" in done.stderr
+    assert "+ 910 lxc-docker-nested (enforce)" in done.stderr
 
 
 def test_a_watch_that_is_there_learns_of_other_labels_by_any_run(pyinfra):
@@ -40,7 +40,7 @@ def test_a_watch_that_is_there_learns_of_other_labels_by_any_run(pyinfra):
     assert done.code == 0, done.stderr
     assert "pve1: watch: updated" in done.stderr
     assert "- 910 lxc-old enforce" in done.stderr
-    assert "+ 910 lxc-docker-nested enforce" in done.stderr
+    assert "+ 910 lxc-docker-nested (enforce)" in done.stderr
 
 
 def test_removing_a_watch_that_is_not_there_is_nothing_to_do(pyinfra):
@@ -65,7 +65,7 @@ def test_the_sites_tunables_come_before_the_profiles_that_use_them(pyinfra, tmp_
     tunables = {"apparmor_nesting_profiles": ["lxc-docker-nested", "lxc-phoenix-v2"]}
     fleet.write_text(json.dumps({"lxc_configs": FLEET, "tunables": tunables}))
     confs = {910: CONF.format(name="portainer")}
-    node = FakeNode("pve1", confs, apparmor=[*APPARMOR, "global.d"])
+    node = FakeNode("pve1", confs)
     done = pyinfra("host_prep", node, fleet=fleet)
     assert done.code == 0, done.stderr
     names = ("Tunables of the site", "AppArmor profile lxc-docker-nested")
@@ -74,13 +74,14 @@ def test_the_sites_tunables_come_before_the_profiles_that_use_them(pyinfra, tmp_
     dry = pyinfra("host_prep", node, fleet=fleet, flags=("--dry",))
     assert "+ @{apparmor_nesting_profiles} = lxc-docker-nested lxc-phoenix-v2" in dry.stderr
     # a node that would make nothing of them
-    refused = pyinfra("host_prep", FakeNode("pve1", confs), fleet=fleet)
+    deaf = FakeNode("pve1", confs, apparmor={"reads_global_d": False})
+    refused = pyinfra("host_prep", deaf, fleet=fleet)
     assert refused.code == 1
     assert "pve1: tunables: AppArmor 4.1.0 of this node makes nothing of" in refused.stderr
 
 
 def test_a_profile_that_does_not_install_fails_it_and_no_container_is_spoken_of(pyinfra):
-    failing = {"install-profile NAME RUN": {"success": False, "stderr": "the old state is back"}}
+    failing = {" install-profile ": {"success": False, "stderr": "the old state is back"}}
     node = FakeNode("pve1", {910: CONF.format(name="portainer")}, responses=failing)
     done = pyinfra("host_prep", node, fleet=FLEET)
     assert done.code == 1

@@ -1,11 +1,9 @@
 """deploys/rollback.py on nodes with scripted answers."""
 
 import hashlib
-import json
-from urllib.parse import quote
 
 import pytest
-from fake_node import FakeNode
+from fake_node import FakeNode, journal
 
 RUN = "r20261122T013000Z-beef"
 OLD = "hostname: portainer\nlxc.apparmor.profile: unconfined\n"
@@ -17,28 +15,28 @@ def sha(text):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def entry(event, **keys):
-    return "entry " + json.dumps({"event": event, **keys})
-
-
 def of_conf(event, **keys):
-    return entry(event, ctid=910, file="/etc/pve/lxc/910.conf", **keys)
+    return {"ctid": 910, "event": event, "file": "/etc/pve/lxc/910.conf", **keys}
 
 
 HARDENED = [
-    f"run {RUN}",
-    entry("intent", profile="lxc-docker-nested", before="none", after=sha("p")),
-    entry("done", profile="lxc-docker-nested", after=sha("p")),
+    {"profile": "lxc-docker-nested", "event": "intent", "before": "none", "after": sha("p")},
+    {"profile": "lxc-docker-nested", "event": "done", "after": sha("p")},
     of_conf("intent", before=sha(OLD), after=sha(NEW), ours="none"),
     of_conf("done", after=sha(NEW)),
 ]
-KEPT = [f"kept {sha(OLD)} {quote(OLD)}", f"staged 910 conf {quote(NEW)}", "staged 910 docker"]
+KEPT = {"files": {sha(OLD): OLD}, "staged": {"910": {"conf": NEW, "docker": ""}}}
 
 
 def node(name="pve1", conf=NEW, runs=HARDENED, profile="p", **responses):
-    there = f"now {PROFILE} {sha(profile)} {quote(profile)}" if profile else f"now {PROFILE} none"
-    answers = {"# runs all": runs, "# kept RUN": [*KEPT, there], **responses}
-    return FakeNode(name, {910: conf}, label="lxc-docker-nested (enforce)", responses=answers)
+    return FakeNode(
+        name,
+        {910: conf},
+        label="lxc-docker-nested (enforce)",
+        runs={RUN: journal(*runs)} if runs else {},
+        kept={**KEPT, "now": {PROFILE: profile}},
+        responses=responses,
+    )
 
 
 def operations(done):
@@ -63,19 +61,14 @@ def test_the_last_run_is_undone_containers_first_and_then_the_files(pyinfra):
     assert done.commands == ["910"]
 
 
-def test_each_node_is_asked_once_for_each_thing(pyinfra):
+def test_each_node_is_asked_for_its_runs_and_then_for_all_that_one_changed(pyinfra):
     done = pyinfra("rollback", node(), fleet={}, flags=("--dry",))
     loaded = [line.split()[3] for line in done.stderr.splitlines() if "Loaded fact" in line]
-    assert sorted(loaded) == [
-        "facts.apparmor.AppArmor",
-        "facts.journal.KeptFiles",
-        "facts.journal.Runs",
-        "facts.pct.Containers",
-    ]
+    assert loaded == ["facts.observe.Observe"] * 2
 
 
 def test_what_stands_against_undoing_a_settled_container_fails_the_run(pyinfra):
-    edited = node(runs=HARDENED[:4], conf=NEW.replace("lxc-docker-nested", "lxc-mine"))
+    edited = node(runs=HARDENED[:3], conf=NEW.replace("lxc-docker-nested", "lxc-mine"))
     done = pyinfra("rollback", edited, fleet={}, run=RUN)
     assert done.code == 1
     assert "lxc.apparmor.profile is lxc-mine now" in done.stderr
@@ -121,7 +114,7 @@ def test_nodes_without_any_run_say_so(pyinfra):
 
 
 def test_what_was_cut_short_is_settled_first_and_then_planned_anew(pyinfra):
-    cut = [*HARDENED[:4]]
+    cut = [*HARDENED[:3]]
     done = pyinfra("rollback", node(runs=cut), fleet={})
     assert done.code == 0, done.stderr
     assert f"CT 910: run {RUN} was cut short there: that is settled first" in done.stderr
@@ -134,7 +127,7 @@ def test_after_a_failed_commit_no_file_of_the_node_goes_back(pyinfra):
     failing = {"commit CT 910": {"success": False, "stderr": "CT 910: restored"}}
     done = pyinfra("rollback", node(**failing), fleet={})
     assert done.code == 1
-    assert "put-back" not in done.stderr.partition("Beginning operation run")[2]
+    assert " restore " not in done.stderr.partition("Beginning operation run")[2]
 
 
 @pytest.mark.parametrize(

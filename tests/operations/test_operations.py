@@ -5,7 +5,7 @@ Of a pct operation:
 conf: |                 the container's conf
   features: nesting=1
 observed:               how it differs from a stopped container that nobody manages, or
-node:                   instead of both: the lines that the node prints about its containers
+node:                   instead of both: how the node's answer differs from one without containers
 kwargs:
   features: keyctl=1
 writes: |               the conf that is written, or
@@ -44,29 +44,30 @@ script: |               the script that is there; "ours" for that of this checko
 loaded: enforce         the mode in which the kernel has it
 kwargs:
   text: ...
-installs: true          the script that installs it runs; or noop, or refused, as above
+installs: true          it is installed; or noop, or refused, as above
+
+Commands are as in node_command.py.
 """
 
 import hashlib
+import json
 import shlex
-from base64 import b64decode
 from pathlib import Path
 
-import pyinfra_testing.operations
-import pytest
-from pyinfra_testing.operations import make_operation_tests, parse_commands
+from pyinfra_testing.operations import make_operation_tests
 
-from operations import apparmor, docker, pct
+from operations import apparmor
 from phoenix.apparmor import ObservedAppArmor
 from phoenix.docker import DaemonFile, ObservedDocker
-from phoenix.observed import parse_containers
+from phoenix.observed import containers_from_json
 
+NOBODY = {"node": "pve1", "containers": {}, "elsewhere": {}, "problems": [], "wanted": None}
 STOPPED = {"ctid": 910, "running": False, "pid": None, "label": None, "ha": None, "node": "pve1"}
 RUN = "r20261122T013000Z-beef"
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 UNIT = (
     "systemd-run --wait --pipe --collect --quiet --unit=phoenix-harden-restart-910 "
-    "'--description=phoenix-harden: restart CT 910'"
+    "'--description=phoenix-harden: restart CT 910' --property=UMask=0077 "
+    "--property=MemoryMax=512M --property=RuntimeMaxSec=14400"
 )
 
 
@@ -81,13 +82,13 @@ def translate(case):
     if "fails" in case:
         commands = [f"printf '%s\\n' {shlex.quote(case['fails'])} >&2; exit 2"]
     if "restarts" in case:
-        commands = [{"command": f"{UNIT} sh -s 910 {case['restarts']}", "_stdin": "RESTART.SH"}]
+        commands = [asks(f"{UNIT} NODE restart 910 {case['restarts']}", None)]
     if "writes" in case:
         line = f"write-conf 910 {sha256(case['conf'])} {sha256(case['writes'])}"
-        commands = [{"command": f"sh -c WRITE-CONF.SH {line}", "_stdin": case["writes"]}]
+        commands = [asks(f"NODE {line}", {"text": case["writes"]})]
     return {
         "kwargs": kwargs,
-        "facts": {"pct.Containers": parse_containers(case.get("node", []))},
+        "facts": {"pct.Containers": containers_from_json({**NOBODY, **case.get("node", {})})},
         "commands": commands,
         "noop_description": case.get("noop"),
         "exception": {"name": "OperationValueError", "message": case.get("refused")},
@@ -102,9 +103,8 @@ def translate_tunables(case):
     commands = ["never reached"] if "refused" in case else []
     if "repaired" in case:
         digests = f"{sha256(case['home'])} {sha256(case['repaired'])}"
-        line = f"tunables/home /var/lib/phoenix-harden/runs/{RUN} {digests}"
-        command = f"sh -c INSTALL-TUNABLES.SH install-tunables {line}"
-        commands = [{"command": command, "_stdin": case["repaired"]}]
+        command = f"NODE install-tunables tunables/home {RUN} {digests}"
+        commands = [asks(command, {"text": case["repaired"]})]
     return {
         "kwargs": {"run": RUN},
         "facts": {"apparmor.AppArmor": observed},
@@ -122,9 +122,8 @@ def translate_site(case):
     if "writes" in case:
         before = sha256(case["site"]) if "site" in case else "none"
         after = sha256(case["writes"]) if case["writes"] else "none"
-        line = f"{apparmor.TUNABLES_SITE} /var/lib/phoenix-harden/runs/{RUN} {before} {after}"
-        command = f"sh -c INSTALL-TUNABLES.SH install-tunables {line}"
-        commands = [{"command": command, "_stdin": case["writes"]}]
+        command = f"NODE install-tunables {apparmor.TUNABLES_SITE} {RUN} {before} {after}"
+        commands = [asks(command, {"text": case["writes"] or None})]
     return {
         "kwargs": {"run": RUN, "tunables": case["tunables"]},
         "facts": {"apparmor.AppArmor": observed},
@@ -139,26 +138,24 @@ def translate_docker(case):
     debian = {"state": "ok", "version": "26.1.5", "driver": "overlay2", "manager": "apt"}
     file = DaemonFile(case["daemon_json"]) if "daemon_json" in case else None
     observed = ObservedDocker(**{**debian, **case.get("docker", {})}, file=file)
-    guest = f"base64 -d | timeout -k 5 600 lxc-attach -n 910 --clear-env --set-var PATH={PATH} --"
     commands = ["never reached"] if "refused" in case else []
     for key, manager in (("installs", "apt"), ("apk", "apk")):
         if key in case:
             unit = UNIT.replace("restart-910", "docker-910-packages")
             unit = unit.replace("restart CT 910", "packages of CT 910")
-            line = f"{unit} sh -s install 910 - {manager} {' '.join(case[key])}"
-            commands = [{"command": line, "_stdin": "PACKAGES.SH"}]
+            line = f"{unit} NODE packages install 910 - {manager}"
+            commands = [asks(line, {"packages": case[key]})]
     if "removes" in case:
         unit = UNIT.replace("restart-910", f"{RUN}-910-packages")
         unit = unit.replace("restart CT 910", "packages of CT 910")
-        line = f"{unit} sh -s remove 910 {RUN} apt {' '.join(case['removes'])}"
-        commands = [{"command": line, "_stdin": "PACKAGES.SH"}]
+        line = f"{unit} NODE packages remove 910 {RUN} apt"
+        commands = [asks(line, {"packages": case["removes"]})]
     if "writes" in case:
         before = sha256(case["daemon_json"]) if "daemon_json" in case else "none"
-        line = f"sh -c DAEMON-JSON.SH daemon-json put {before} {sha256(case['writes'])}"
-        commands = [{"command": f"{guest} {line}", "_stdin": case["writes"]}]
+        line = f"NODE daemon-json 910 put {before} {sha256(case['writes'])}"
+        commands = [asks(line, {"text": case["writes"]})]
     if "restarts" in case:
-        line = f"{guest} sh -c DAEMON-JSON.SH daemon-json restart"
-        commands = [{"command": line, "_stdin": ""}]
+        commands = [asks("NODE daemon-json 910 restart", None)]
     return {
         "kwargs": {"ctid": 910, **case.get("kwargs", {})},
         "facts": {"docker.Dockers": {"ctids=(910,), probe=()": {910: observed}}},
@@ -177,13 +174,11 @@ def translate_install(case):
     observed = ObservedAppArmor(True, (4, 1, 0), (), loaded, files, "", there)
     kwargs = {"run": RUN, **case.get("kwargs", {})}
     commands = ["never reached"] if "refused" in case else []
-    folder = f"/var/lib/phoenix-harden/runs/{RUN}"
     if "installs" in case and "profile" in kwargs:
-        line = f"install-profile lxc-a {folder} {kwargs.get('mode', 'enforce')}"
-        commands = [{"command": f"sh -c INSTALL-PROFILE.SH {line}", "_stdin": kwargs["text"]}]
+        line = f"NODE install-profile lxc-a {RUN} {kwargs.get('mode', 'enforce')}"
+        commands = [asks(line, {"text": kwargs["text"]})]
     elif "installs" in case:
-        line = f"install-hook {apparmor.HOOK} {folder} {sha256(script)}"
-        commands = [{"command": f"sh -c INSTALL-HOOK.SH {line}", "_stdin": script}]
+        commands = [asks(f"NODE install-hook {RUN}", {"text": script})]
     return {
         "kwargs": kwargs,
         "facts": {"apparmor.AppArmor": {"files=('lxc-a',)": observed}}
@@ -195,34 +190,13 @@ def translate_install(case):
     }
 
 
+def asks(command, request):
+    """A command of the node's program."""
+    return {"command": command, "_stdin": json.dumps(request)}
+
+
 def sha256(text):
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def readable(commands):
-    """Commands with the names of our scripts for their text, and confs for their base64."""
-    found = parse_commands(commands)
-    for command in found:
-        if isinstance(command, str):
-            continue
-        command.pop("_timeout", None)
-        text = command["command"].replace(shlex.quote(pct.WRITE_CONF), "WRITE-CONF.SH")
-        for script in (apparmor.TUNABLES, apparmor.SCRIPT, apparmor.INSTALL):
-            text = text.replace(shlex.quote(script.read_text()), script.name.upper())
-        text = text.replace(shlex.quote(docker.DAEMON_JSON), "DAEMON-JSON.SH")
-        if command["_stdin"] == docker.PACKAGES:
-            command["_stdin"] = "PACKAGES.SH"
-        elif text.startswith("sh -c ") or "DAEMON-JSON.SH" in text:
-            command["_stdin"] = b64decode(command["_stdin"]).decode("utf-8", "surrogateescape")
-        elif command["_stdin"] == pct.RESTART:
-            command["_stdin"] = "RESTART.SH"
-        command["command"] = text
-    return found
-
-
-@pytest.fixture(autouse=True)
-def _readable(monkeypatch):
-    monkeypatch.setattr(pyinfra_testing.operations, "parse_commands", readable)
 
 
 TRANSLATE = {

@@ -1,9 +1,7 @@
 """Container operations with `stage=`: into the run's folder, never onto the container."""
 
-import base64
 import hashlib
-import io
-import tarfile
+import json
 
 import pytest
 from pyinfra.api import OperationValueError
@@ -16,7 +14,6 @@ from phoenix.observed import ObservedContainer
 from phoenix.pve_conf import PveConf
 
 RUN = "r20261122T013000Z-beef"
-FOLDER = f"/var/lib/phoenix-harden/runs/{RUN}"
 CONF = PveConf("features: nesting=1\n")
 EDITED = PveConf("features: nesting=1,keyctl=1\n")
 
@@ -32,7 +29,7 @@ def staged():
     def run(operation, already=None, running=True, **arguments):
         observed = ObservedContainer(910, CONF, running, 4711, None, None, "pve1")
         state = FakeState()
-        host = create_host(state, facts={"staged.Staged": {f"folder={FOLDER}/910": already}})
+        host = create_host(state, facts={"staged.Staged": {f"ctid=910, run={RUN}": already}})
         with ctx_state.use(state), ctx_host.use(host):
             commands = list(
                 operation._inner(ctid=910, observed=observed, **{"stage": RUN, **arguments})
@@ -41,26 +38,22 @@ def staged():
             assert host.noop_description
             return None
         (command,) = commands
-        assert f"tar -x -C {FOLDER}" in command.get_raw_value()
-        data = base64.b64decode(command.connector_arguments["_stdin"])
-        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            return {name: tar.extractfile(name).read() for name in tar.getnames()}
+        assert command.get_raw_value().endswith(f" stage {RUN}")
+        request = json.loads(command.connector_arguments["_stdin"])
+        assert request["replace"] == []
+        return {
+            f"{ctid}/{name}": text
+            for ctid, files in request["containers"].items()
+            for name, text in files.items()
+        }
 
     return run
 
 
 def test_the_new_conf_is_staged_with_the_digest_of_the_live_one(staged):
     files = staged(pct.features, features="keyctl=1")
-    assert files["910/conf"] == EDITED.to_bytes()
-    assert files["910/before"] == sha256(CONF).encode()
-
-
-def test_the_run_gets_all_that_its_commit_needs(staged):
-    files = staged(pct.features, features="keyctl=1")
-    assert set(files) == {
-        *("commit", "write-conf", "restart", "daemon-json", "probe.tar"),
-        *("910/conf", "910/before"),
-    }
+    assert files["910/conf"] == EDITED.text
+    assert files["910/before"] == sha256(CONF)
 
 
 def test_a_second_edit_builds_on_the_first(staged):
@@ -69,8 +62,8 @@ def test_a_second_edit_builds_on_the_first(staged):
         already=StagedConf(sha256(CONF), EDITED),
         present={"lxc.apparmor.profile": "lxc-docker-nested"},
     )
-    assert files["910/conf"] == b"%slxc.apparmor.profile: lxc-docker-nested\n" % EDITED.to_bytes()
-    assert files["910/before"] == sha256(CONF).encode()
+    assert files["910/conf"] == f"{EDITED.text}lxc.apparmor.profile: lxc-docker-nested\n"
+    assert files["910/before"] == sha256(CONF)
 
 
 def test_what_is_staged_already_is_not_staged_again(staged):
@@ -80,14 +73,12 @@ def test_what_is_staged_already_is_not_staged_again(staged):
 
 def test_what_was_staged_for_a_conf_that_changed_since_is_staged_anew(staged):
     already = StagedConf(sha256(PveConf("features: fuse=1\n")), PveConf("features: fuse=1\n"))
-    assert staged(pct.features, already=already, features="keyctl=1")["910/conf"] == (
-        EDITED.to_bytes()
-    )
+    assert staged(pct.features, already=already, features="keyctl=1")["910/conf"] == (EDITED.text)
 
 
 def test_a_staged_restart_is_the_commits_and_keeps_the_staged_conf(staged):
     files = staged(pct.restart, already=StagedConf(sha256(CONF), EDITED))
-    assert files["910/conf"] == EDITED.to_bytes()
+    assert files["910/conf"] == EDITED.text
     assert "910/restart" in files
 
 

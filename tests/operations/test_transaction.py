@@ -1,12 +1,10 @@
 """Staging and committing: which commands, with what on their stdin."""
 
-import base64
-import io
-import os
-import subprocess
-import tarfile
+import json
+import shlex
 
 import pytest
+from node_command import readable
 from pyinfra.api import OperationValueError
 from pyinfra.context import ctx_host, ctx_state
 from pyinfra_testing.util import FakeState, create_host
@@ -17,6 +15,7 @@ from phoenix.changes import ContainerChange
 from phoenix.pve_conf import PveConf
 
 RUN = "r20261122T013000Z-beef"
+LATER = "r20261122T023000Z-beef"
 
 
 def change(**changes):
@@ -45,69 +44,66 @@ def commands():
     return run
 
 
-def unpack(command):
-    data = base64.b64decode(command.connector_arguments["_stdin"])
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        return {
-            entry.name: (tar.extractfile(entry).read(), entry.mode) for entry in tar.getmembers()
-        }
+def asked(command):
+    """The request of a command."""
+    return json.loads(command.connector_arguments["_stdin"])
 
 
 def test_everything_is_staged_by_one_command_with_the_files_on_its_stdin(commands):
     (command,) = commands(transaction.stage, run=RUN, changes=(change(), change(ctid=952)))
-    folder = f"/var/lib/phoenix-harden/runs/{RUN}"
-    said = command.get_raw_value()
-    assert said.startswith(f"umask 077 && mkdir -p {folder} && if [ $(df -Pk {folder} ")
-    assert said.endswith(f" && base64 -d | tar -x -C {folder} && sync -f {folder}")
-    files = unpack(command)
-    assert files["commit"] == ((transaction.NODE / "commit.sh").read_bytes(), 0o700)
-    assert files["910/conf"] == (b"hostname: a\r\n#\xff;$(reboot)\n", 0o600)
-    assert files["910/label"] == (b"lxc-docker-nested (enforce)", 0o600)
-    assert {"910/docker", "910/restart", "910/before", "952/conf"} <= set(files)
-
-
-@pytest.mark.parametrize(("free", "code"), [(65535, 1), (65536, 0)])
-def test_a_node_without_room_is_refused_before_anything_is_staged(commands, tmp_path, free, code):
-    (command,) = commands(transaction.stage, run=RUN, changes=(change(),))
-    df = tmp_path / "df"
-    df.write_text(f"#!/bin/sh\necho 'Filesystem blocks Used Available'\necho '/ 9 9 {free} 9% /'\n")
-    df.chmod(0o755)
-    folder = f"{transaction.RUNS}/{RUN}"
-    done = subprocess.run(
-        ["sh", "-c", command.get_raw_value().replace(folder, f"{tmp_path}/run")],
-        input=command.connector_arguments["_stdin"],
-        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == code
-    assert (tmp_path / "run/910/conf").exists() == (code == 0)
-    message = "less than 64 MiB are free in /var/lib/phoenix-harden: make room and run again\n"
-    assert done.stderr == (message if code else "")
+    assert readable(command.get_raw_value()) == f"NODE stage {RUN}"
+    request = asked(command)
+    assert request["replace"] == []
+    files = request["containers"]["910"]
+    assert files["conf"] == "hostname: a\r\n#\udcff;$(reboot)\n"
+    assert files["label"] == "lxc-docker-nested (enforce)"
+    assert {"docker", "restart", "before"} <= set(files)
+    assert "conf" in request["containers"]["952"]
 
 
 def test_what_is_not_asked_for_has_no_file(commands):
-    asked = change(restart=False, docker=False, label=None)
-    (command,) = commands(transaction.stage, run=RUN, changes=(asked,))
-    assert {name for name in unpack(command) if name.startswith("910/")} == {
-        "910/conf",
-        "910/before",
-    }
-
-
-def test_the_image_of_the_proof_holds_one_static_program(commands):
-    (command,) = commands(transaction.stage, run=RUN, changes=(change(),))
-    with tarfile.open(fileobj=io.BytesIO(unpack(command)["probe.tar"][0])) as image:
-        assert [(entry.name, entry.mode) for entry in image.getmembers()] == [("probe", 0o755)]
+    plain = change(restart=False, docker=False, label=None)
+    (command,) = commands(transaction.stage, run=RUN, changes=(plain,))
+    assert set(asked(command)["containers"]["910"]) == {"conf", "before"}
 
 
 def test_a_commit_is_a_transient_unit_that_outlives_the_operator(commands):
     (command,) = commands(transaction.commit, run=RUN, ctid=910)
+    program = f"/usr/bin/python3 -I /var/lib/phoenix-harden/runs/{RUN}/node.pyz"
     assert command.get_raw_value() == (
         f"systemd-run --wait --pipe --collect --quiet --unit=phoenix-harden-{RUN}-910 "
         "'--description=phoenix-harden: commit CT 910' "
-        f"/var/lib/phoenix-harden/runs/{RUN}/commit 910"
+        "--property=UMask=0077 --property=MemoryMax=512M --property=RuntimeMaxSec=14400 "
+        "--property=KillSignal=SIGKILL --property=TimeoutStopSec=14400 "
+        f"'--property=ExecStopPost={program} recover {RUN} 910 --if-cut' "
+        f"{program} commit {RUN} 910"
     )
+
+
+def test_what_was_cut_short_is_settled_by_the_program_as_it_is_now(commands):
+    (command,) = commands(
+        transaction.settle, undecided=RUN, run=LATER, ctid=910, again=lambda ctid: None
+    )
+    assert readable(command.get_raw_value()) == (
+        f"systemd-run --wait --pipe --collect --quiet --unit=phoenix-harden-settle-{RUN}-910 "
+        "'--description=phoenix-harden: settle CT 910' "
+        "--property=UMask=0077 --property=MemoryMax=512M --property=RuntimeMaxSec=14400 "
+        f"NODE recover {RUN} 910"
+    )
+    assert command.connector_arguments["_success_exit_codes"] == [0]
+
+
+def test_nothing_that_systemd_would_expand_is_in_the_words_of_a_unit(commands):
+    """`%` begins a specifier (systemd.unit(5)), `$` a variable, `;` another command (.service)."""
+    settled = {"undecided": RUN, "run": LATER, "ctid": 910, "again": lambda ctid: None}
+    for operation, arguments in (
+        (transaction.commit, {"run": RUN, "ctid": 910}),
+        (transaction.settle, settled),
+    ):
+        (command,) = commands(operation, **arguments)
+        words = shlex.split(command.get_raw_value())
+        assert [word for word in words if "%" in word or "$" in word or word == ";"] == []
+        assert "\\" not in "".join(words)
 
 
 @pytest.mark.parametrize("ctid", [99, True, "910; reboot"])

@@ -1,14 +1,21 @@
-"""A fake node on which the commit script runs, with a container that is to be committed."""
+"""A fake node on which a commit runs, with a container that is to be committed."""
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
-from script_node import SCRIPTS, ScriptNode, sha
+from script_node import ScriptNode, sha
 
-RUN = "var/lib/phoenix-harden/runs/r1"
+from node.pack import BOOT, program
+
+RUN = "r20261122T013000Z-beef"
+FOLDER = f"var/lib/phoenix-harden/runs/{RUN}"
 OLD = "hostname: old\nlxc.apparmor.profile: unconfined\n"
 NEW = "hostname: old\nlxc.apparmor.profile: lxc-docker-nested\n"
+
+IMAGE = f"sha256:{'1' * 64}"
+CONTAINER = "2" * 64
 
 #: Each fake notes its call; `state` is the container's, `label` what its PID 1 carries once the
 #: conf names a profile, `docker` whether Docker works then.
@@ -24,22 +31,22 @@ FAKES = {
             ;;
         esac
     """,
-    "lxc-info": "echo 4711",
-    "lxc-attach": """
+    "lxc-attach": f"""
         while [ "$1" != -- ]; do shift; done
         shift
         echo "guest $*" >>"$FAKE/calls"
         case "$*" in
         *'docker ps'*) cat "$FAKE/probes" 2>/dev/null ;;
         *'docker images'*) cat "$FAKE/images" 2>/dev/null ;;
-        *'docker import'*) echo sha256:image ;;
-        *'docker create'*) echo container ;;
+        *'docker import'*) echo {IMAGE} ;;
+        *'docker create'*) echo {CONTAINER} ;;
         *'docker start'*)
             ! grep -q lxc- "$PHOENIX_ROOT/etc/pve/lxc/910.conf" || [ ! -e "$FAKE/docker-denied" ]
             ;;
         *'docker port'*) echo 127.0.0.1:32768 ;;
         *'docker info -f'*) echo "[name=seccomp$(cat "$FAKE/options" 2>/dev/null)]" ;;
         esac
+        exit
     """,
     "nsenter": "echo phoenix-harden",
 }
@@ -50,13 +57,14 @@ class Node(ScriptNode):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.run = self.root / RUN
+        self.run = self.root / FOLDER
         for path in (self.run / "910", self.root / "run", self.root / "var/log/audit"):
             path.mkdir(parents=True)
-        for name in ("commit", "write-conf", "restart"):
-            (self.run / name).write_text((SCRIPTS / f"{name}.sh").read_text())
-        (self.run / "probe.tar").touch()
+        (self.run / "node.pyz").write_bytes(program())
         carried = "lxc-docker-nested (enforce)\n"
+        self.has("/sys/fs/cgroup/lxc/910/cgroup.procs", "4711\n")
+        self.has("/proc/4711/status", "Name:\tsystemd\nNSpid:\t4711\t1\n")
+        self.has("/proc/4711/ns/net", "")
         self.label = self.has("/proc/4711/attr/apparmor/current", carried)
         self.conf = self.has("/etc/pve/lxc/910.conf", OLD)
         (self.fake / "state").write_text("running\n")
@@ -69,20 +77,38 @@ class Node(ScriptNode):
         for name, text in files.items():
             (self.run / "910" / name).write_text(text)
 
-    def commit(self, *words: str) -> subprocess.CompletedProcess[str]:
+    @property
+    def call(self) -> list[str]:
+        """How the unit of a commit begins it."""
+        return [sys.executable, "-I", str(self.run / "node.pyz"), "commit", RUN, "910"]
+
+    def commit(self) -> subprocess.CompletedProcess[str]:
+        if self.boot != BOOT:
+            return self.verb("commit", RUN, "910")
         return subprocess.run(
-            ["sh", self.run / "commit", "910", *words],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
+            self.call, env=self.environment, capture_output=True, text=True, timeout=60
         )
 
+    def recover(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Take up a commit that was cut short, as the next run does."""
+        return self.verb("recover", RUN, "910", *words)
+
+    def guest_says(self, command: str, does: str) -> None:
+        """Have the guest do something else when it is told a `docker` command."""
+        attach = self.fake / "lxc-attach"
+        first = 'case "$*" in'
+        attach.write_text(attach.read_text().replace(first, f"{first}\n*'{command}'*) {does} ;;"))
+
     def was_cut_short(self, *events: str, conf: str, state: str = "running") -> None:
-        """Leave things as a kill leaves them: the journal ends with these events."""
+        """Leave things as a kill leaves them: the journal ends with these events.
+
+        It is one of the version before, which had no first line.
+        """
         digests = {
-            "intent": {"before": sha(OLD), "after": sha(NEW)},
+            "intent": {"before": sha(OLD), "after": sha(NEW), "ours": "none"},
             "started": {"after": sha(NEW)},
+            "done": {"after": sha(NEW)},
+            "restored": {"after": sha(OLD)},
         }
         self.conf.write_text(conf)
         (self.fake / "state").write_text(f"{state}\n")
@@ -93,6 +119,16 @@ class Node(ScriptNode):
                 entry = {"time": "2026-11-22T01:30:00Z", "ctid": 910, "event": event}
                 entry |= {"file": "/etc/pve/lxc/910.conf", **digests.get(event, {})}
                 journal.write(json.dumps(entry, separators=(",", ":")) + "\n")
+
+    @property
+    def events(self) -> list[str]:
+        """Those of the container; the first line of a journal is not about any."""
+        return [entry["event"] for entry in self.journal if entry["event"] != "begin"]
+
+    @property
+    def intent(self) -> dict[str, object]:
+        """The first line about the container."""
+        return next(entry for entry in self.journal if entry["event"] == "intent")
 
     @property
     def restarts(self) -> int:

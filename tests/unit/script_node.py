@@ -5,7 +5,10 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
+
+from node.pack import BOOT, stdin
 
 SCRIPTS = Path(__file__).parents[2] / "templates/node"
 
@@ -21,6 +24,9 @@ def base64_of(text):
 
 class ScriptNode:
     """What the scripts find below PHOENIX_ROOT, and fakes in front of the real tools."""
+
+    #: What runs the node's program.
+    boot = BOOT
 
     def __init__(self, folder):
         self.root, self.fake, self.run = folder / "root", folder / "fake", folder / "run"
@@ -60,6 +66,23 @@ class ScriptNode:
             text=True,
             timeout=60,
         )
+
+    def verb(self, verb, *words, request=None, timeout=60):
+        """Run a verb of the node's program in the way in which it reaches a node."""
+        return subprocess.run(
+            [sys.executable, "-I", "-c", self.boot, verb, *words],
+            input=stdin(request),
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    def observe(self, **sections):
+        """Ask for these sections, each given as its arguments."""
+        done = self.verb("observe", request=sections)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
 
     @property
     def calls(self):

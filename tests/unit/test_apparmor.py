@@ -9,8 +9,8 @@ from phoenix.apparmor import (
     MARKER,
     Label,
     ObservedAppArmor,
+    apparmor_from_json,
     generated_profile,
-    parse_apparmor,
 )
 from phoenix.guest_paths import GuestPaths
 from phoenix.render import ProfileError, profile_names, render_profile
@@ -63,27 +63,37 @@ def test_the_generated_profile_has_the_name_that_lxc_gives_it():
     assert generated_profile(910) == "lxc-910_</var/lib/lxc>"
 
 
+ANSWER = {
+    "enabled": True,
+    "parser": [4, 1, 0],
+    "abis": ["4.0"],
+    "loaded": {"lxc-docker-nested": "enforce", "a name (with brackets)": "complain"},
+    "files": {"lxc-docker-nested": "abi <abi/4.0>,\n"},
+    "tunables_error": "",
+    "hook": None,
+    "reads_global_d": False,
+}
+
+
 def test_an_answer_becomes_what_the_node_has():
-    node = parse_apparmor(
-        [
-            "enabled Y",
-            "parser 4.1.0",
-            "abi 4.0",
-            "loaded lxc-docker-nested (enforce)",
-            "loaded a name (with brackets) (complain)",
-            "file lxc-docker-nested abi%20<abi/4.0>,%0A",
-            "something new",
-        ]
-    )
+    node = apparmor_from_json(ANSWER)
     assert node.parser == (4, 1, 0)
+    assert node.abis == ("4.0",)
     assert node.loaded == {"lxc-docker-nested": "enforce", "a name (with brackets)": "complain"}
     assert node.files == {"lxc-docker-nested": "abi <abi/4.0>,\n"}
     assert node.problem is None
 
 
 def test_a_node_without_apparmor_is_a_problem_that_tells_the_next_step():
-    assert "apparmor=1" in (parse_apparmor(["enabled N", "parser 4.1.0"]).problem or "")
-    assert "apt install apparmor" in (parse_apparmor(["enabled Y"]).problem or "")
+    off, bare = ({**ANSWER, key: value} for key, value in (("enabled", False), ("parser", None)))
+    assert "apparmor=1" in (apparmor_from_json(off).problem or "")
+    assert "apt install apparmor" in (apparmor_from_json(bare).problem or "")
+
+
+@pytest.mark.parametrize("key", ANSWER)
+def test_an_answer_that_lacks_anything_is_none(key):
+    with pytest.raises(KeyError):
+        apparmor_from_json({other: value for other, value in ANSWER.items() if other != key})
 
 
 def test_shared_text_is_no_profile():
@@ -138,11 +148,14 @@ def test_a_rendered_profile_compiles_with_the_parser_of_this_machine(
 ):
     version = subprocess.run([parser, "--version"], capture_output=True, text=True, check=True)
     abis = tuple(path.name for path in Path("/etc/apparmor.d/abi").glob("*"))
-    node = parse_apparmor([f"parser {version.stdout.split('version')[1].split()[0]}"])
+    numbers = version.stdout.split("version")[1].split()[0].split(".")
     file = tmp_path / name
     file.write_text(
         render_profile(
-            Wish(name, **form), TEMPLATES, ObservedAppArmor(parser=node.parser, abis=abis), paths
+            Wish(name, **form),
+            TEMPLATES,
+            ObservedAppArmor(parser=tuple(map(int, numbers[:3])), abis=abis),
+            paths,
         )
     )
     compiled = subprocess.run([parser, "-Q", "-K", "-T", file], capture_output=True, text=True)

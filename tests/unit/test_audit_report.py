@@ -14,7 +14,7 @@ from phoenix.pve_conf import PveConf
 from phoenix.report import audit_node
 
 TEMPLATE = (Path(__file__).parents[2] / "templates/report/audit.html.j2").read_text()
-CONF = "hostname: <b>n8n</b>\nlxc.cgroup2.devices.allow: a\n"
+CONF = "hostname: <b>n8n</b>\nunprivileged: 1\nlxc.cgroup2.devices.allow: a\n"
 LINES = (
     'apparmor="DENIED" operation="open" class="file" profile="lxc-a" name="/srv/<script>" '
     'comm="dd" requested_mask="r" fsuid=0',
@@ -54,13 +54,14 @@ def test_the_data_hold_all_that_the_table_and_the_lines_below_it_say():
     assert container["workarounds"] == [
         {
             "line": "lxc.cgroup2.devices.allow: a",
-            "opens": "lets it use every device of the node, its disks included",
+            "opens": "lets it use whatever device node gets into it",
             "in_fleet_file": True,
         }
     ]
     denied, allowed = sorted(node["denials"], key=lambda one: one["would_have_been"])
     assert denied == {
         "ctids": [954],
+        "whose": "CT 954",
         "would_have_been": False,
         "count": 2,
         "last": "2026-11-22T00:27:42Z",
@@ -81,6 +82,14 @@ def test_what_comes_from_a_container_is_text_in_the_page_and_no_markup():
     assert "/srv/&lt;script&gt;" in page
     assert "<script" not in page
     assert "\x1b" not in page
+
+
+def test_no_control_character_gets_into_the_page():
+    bad = ("\x1b[2J", "\x9b", "\u202e", "\u2028", "\x00", "\udc9b")
+    problems = tuple(f"CT 954 {char}" for char in bad)
+    page = audit_page(data(*LINES, plan=NodePlan("pve1", problems=problems)), TEMPLATE)
+    assert all(char.isprintable() for char in page if char != "\n")
+    assert "CT 954 \\u202e" in page
 
 
 def test_the_page_tells_denied_and_would_have_been_apart():

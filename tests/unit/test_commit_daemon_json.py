@@ -1,13 +1,14 @@
-"""commit.sh with a guest's daemon.json: the real script in the guest, which is a folder here."""
+"""commit, with a guest's daemon.json: the real script in the guest, which is a folder here."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 
 import pytest
-from commit_node import FAKES, NEW, OLD, Node
-from script_node import SCRIPTS, sha
-from synced import Synced
+from commit_node import CONTAINER, FAKES, IMAGE, NEW, OLD, Node
+from script_node import sha
+from synced import Fsynced, Synced
 
 BEFORE = '{"log-opts": {}}\n'
 AFTER = '{"log-opts": {}, "storage-driver": "fuse-overlayfs"}\n'
@@ -37,8 +38,12 @@ GUEST = (
         grep -q fuse-overlayfs "$FAKE/dockerd-read" && echo fuse-overlayfs || echo overlay2
         ;;
     *'docker info'*) [ ! -e "$FAKE/breaks" ] || ! grep -q fuse-overlayfs "$FAKE/dockerd-read" ;;
-    *'docker import'*) echo sha256:image ;;
-    *'docker create'*) echo container ;;
+    *'docker import'*) echo """
+    + IMAGE
+    + """ ;;
+    *'docker create'*) echo """
+    + CONTAINER
+    + """ ;;
     *'docker port'*) echo 127.0.0.1:32768 ;;
     esac
 """
@@ -51,7 +56,6 @@ PCT = FAKES["pct"].replace(
 @pytest.fixture
 def node(tmp_path):
     node = Node(tmp_path)
-    (node.run / "daemon-json").write_text((SCRIPTS / "daemon-json.sh").read_text())
     for name, text in (("lxc-attach", GUEST), ("pct", PCT)):
         node.tool(name, text)
     node.daemon = node.has(DAEMON, BEFORE, 0o600)
@@ -74,12 +78,12 @@ def test_one_restart_of_the_container_brings_both_files(node):
 
 
 def test_each_step_is_on_disk_before_the_next_one(node):
-    synced = Synced(node.fake, node.daemon)
+    kept, synced = Fsynced(node, node.daemon), Synced(node.fake, node.daemon)
     assert node.commit().returncode == 0
     before, after = BEFORE.strip(), AFTER.strip()
-    its_own = (sha(BEFORE), "daemon.json.phoenix-harden", "docker")
+    assert (sha(BEFORE), before) in kept.calls
+    its_own = ("daemon.json.phoenix-harden", "docker")
     assert [one for one in synced.calls if one[0] in its_own] == [
-        (sha(BEFORE), before),
         ("daemon.json.phoenix-harden", before),
         ("docker", after),
     ]
@@ -113,7 +117,8 @@ def test_both_files_are_in_the_journal_and_the_last_line_is_the_confs(node):
         "driver": "fuse-overlayfs",
     }
     assert expected.items() <= intent.items()
-    assert (node.run / "files" / sha(BEFORE)).read_text() == BEFORE
+    # apart from the node's own
+    assert (node.run / "guest/910" / sha(BEFORE)).read_text() == BEFORE
     assert node.journal[-1]["file"] == "/etc/pve/lxc/910.conf"
 
 
@@ -205,9 +210,13 @@ def test_a_dockerd_too_old_to_check_it_is_no_obstacle(node):
     assert node.commit().returncode == 0
 
 
-def test_a_conf_that_cannot_be_swapped_takes_daemon_json_back(node):
-    (node.run / "write-conf").write_text("exit 2\n")
-    assert node.commit().returncode == 2
+def test_a_conf_that_cannot_be_swapped_takes_daemon_json_back(node, monkeypatch):
+    # Proxmox works on it
+    lock = node.has("/run/lock/lxc/pve-config-910.lock", "")
+    with lock.open() as held, monkeypatch.context() as patch:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        patch.setenv("PHOENIX_PATIENCE", "0.1")
+        assert node.commit().returncode == 2
     assert (node.conf.read_text(), node.daemon.read_text()) == (OLD, BEFORE)
     assert events(node) == ["intent", "refused"]
 
@@ -223,10 +232,7 @@ def test_in_a_container_that_was_stopped_meanwhile_it_stays_as_it_is(node):
 
 
 def test_what_somebody_writes_during_the_proof_is_not_overwritten(node):
-    attach = node.fake / "lxc-attach"
-    fails = "*'docker create'*)"
-    edit = f'{fails} echo \'{{"mine": 1}}\' >"$PHOENIX_ROOT{DAEMON}"; false ;;'
-    attach.write_text(attach.read_text().replace(fails, f"{edit}\n    {fails}"))
+    node.guest_says("docker create", f'echo \'{{"mine": 1}}\' >"$PHOENIX_ROOT{DAEMON}"; false')
     done = node.commit()
     assert done.returncode == 3
     assert node.daemon.read_text() == '{"mine": 1}\n'
@@ -250,14 +256,15 @@ def cut_short(node, *conf_events, conf, daemon):
     node.daemon.write_text(daemon)
     (node.run / "files" / sha(BEFORE)).write_text(BEFORE)
     with (node.run / "journal.jsonl").open("a") as journal:
-        entry = {"ctid": 910, "event": "intent", "file": DAEMON}
+        entry = {"time": "2026-11-22T01:30:00Z", "ctid": 910, "event": "intent", "file": DAEMON}
+        entry |= {"before": sha(BEFORE), "after": sha(AFTER)}
         journal.write(json.dumps(entry, separators=(",", ":")) + "\n")
 
 
 @pytest.mark.parametrize("daemon", [BEFORE, AFTER], ids=["not yet", "already"])
 def test_before_the_swap_of_the_conf_daemon_json_goes_back(node, daemon):
     cut_short(node, "intent", conf=OLD, daemon=daemon)
-    assert node.commit("settle").returncode == 0
+    assert node.recover().returncode == 0
     assert (node.conf.read_text(), node.daemon.read_text()) == (OLD, BEFORE)
     assert node.calls.count("restart docker") == (daemon == AFTER)
     assert events(node)[-1] == "restored"
@@ -265,7 +272,7 @@ def test_before_the_swap_of_the_conf_daemon_json_goes_back(node, daemon):
 
 def test_after_the_swap_both_are_proven(node):
     cut_short(node, "intent", conf=NEW, daemon=AFTER)
-    done = node.commit("settle")
+    done = node.recover()
     assert done.returncode == 0, done.stdout
     assert (node.conf.read_text(), node.daemon.read_text()) == (NEW, AFTER)
     assert node.restarts == 1
@@ -274,5 +281,72 @@ def test_after_the_swap_both_are_proven(node):
 
 def test_a_restoration_that_was_cut_short_restores_both(node):
     cut_short(node, "intent", "started", "back", conf=OLD, daemon=AFTER)
-    assert node.commit("settle").returncode == 1
+    assert node.recover().returncode == 1
     assert (node.conf.read_text(), node.daemon.read_text()) == (OLD, BEFORE)
+
+
+#: Ends the program by a kill right after it has put a file on disk, the NTH whose name begins so.
+KILLED = """
+import os, signal
+def fsync(fd, real=os.fsync):
+    global NTH
+    real(fd)
+    NTH -= os.readlink("/proc/self/fd/%d" % fd).rpartition("/")[2].startswith(NAME)
+    if not NTH:
+        os.kill(os.getpid(), signal.SIGKILL)
+os.fsync = fsync
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [(sha(OLD), 1), (sha(BEFORE), 1), ("910.conf.tmp.", 1)]
+    + [("journal.jsonl", number) for number in range(1, 7)],
+)
+def test_killed_at_any_moment_it_is_brought_to_one_of_its_ends(node, name, number):
+    boot = node.boot
+    node.boot = f"NAME, NTH = {name!r}, {number}\n{KILLED}{boot}"
+    assert node.commit().returncode == -9
+    node.boot = boot
+    ended = node.recover()
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    new = (node.conf.read_text(), node.daemon.read_text()) == (NEW, AFTER)
+    assert new or (node.conf.read_text(), node.daemon.read_text()) == (OLD, BEFORE)
+    assert (node.fake / "dockerd-read").read_text() == (AFTER if new else BEFORE)
+    assert (node.fake / "state").read_text() == "running\n"
+    assert [path.name for path in node.conf.parent.iterdir()] == ["910.conf"]
+    assert "has ended for it already" in node.recover().stdout
+
+
+# --- a guest that lies ----------------------------------------------------------------------------
+
+FORGED = (
+    '","after":"none"}\n{"time":"2026-11-22T01:30:00Z","event":"intent",'
+    '"file":"/etc/ld.so.preload","before":"none","after":"none"}'
+)
+
+
+def test_whatever_a_guest_says_for_its_file_only_its_digest_reaches_the_journal(node):
+    (node.fake / "forged").write_text(FORGED)
+    read = f'grep -q fuse "$FAKE/dockerd-read" && cat "$FAKE/forged" || cat "{node.daemon}"'
+    node.guest_says("daemon-json read", read)
+    assert node.commit().returncode == 0
+    assert len((node.run / "journal.jsonl").read_text().splitlines()) == len(node.journal) == 6
+    (done,) = (one for one in node.journal if one["event"] == "done" and one["file"] == DAEMON)
+    assert done["after"] == sha(FORGED)
+
+
+def test_a_guest_that_does_not_tell_its_file_in_the_end_is_not_done(node):
+    once = 'grep -q fuse "$FAKE/dockerd-read" && mkdir "$FAKE/once" 2>/dev/null && exit 1'
+    node.guest_says("daemon-json read", f'{once}; cat "{node.daemon}"')
+    done = node.commit()
+    assert done.returncode == 1, done.stdout
+    assert (node.conf.read_text(), node.daemon.read_text()) == (OLD, BEFORE)
+
+
+def test_a_driver_that_is_none_is_refused_before_anything_is_changed(node):
+    node.stage(driver='overlay2","after":"none"}')
+    done = node.commit()
+    assert done.returncode == 2
+    assert (node.conf.read_text(), node.daemon.read_text()) == (OLD, BEFORE)
+    assert "has a value that is none of ours" in done.stdout

@@ -1,10 +1,10 @@
-"""The commit script against a fake root and fake tools; tests/lab has it against real ones."""
+"""commit, against a fake root and fake tools; tests/lab has it against real ones."""
 
 import os
 import subprocess
 
 import pytest
-from commit_node import NEW, OLD, Node
+from commit_node import CONTAINER, FAKES, IMAGE, NEW, OLD, RUN, Node
 from script_node import sha
 
 
@@ -25,20 +25,20 @@ def test_a_proven_container_keeps_the_new_conf(node):
 
 def test_the_before_image_is_on_disk_under_its_hash(node):
     node.commit()
-    intent = node.journal[0]
+    intent = node.intent
     assert (node.run / "files" / str(intent["before"])).read_text() == OLD
     assert intent["after"] == sha(NEW)
 
 
 def test_a_container_that_goes_down_again_after_its_restart_is_not_done(node):
+    # as soon as the journal says that it was restarted
     goes_down = """
-        if grep -q started "$1" && [ ! -e "$FAKE/down" ]; then
-            touch "$FAKE/down"
+        if grep -qs started "$PHOENIX_ROOT"/var/lib/phoenix-harden/runs/*/journal.jsonl &&
+            mkdir "$FAKE/down" 2>/dev/null; then
             echo stopped >"$FAKE/state"
         fi
-        exec /bin/sync "$@"
     """
-    node.tool("sync", goes_down)
+    node.tool("pct", goes_down + FAKES["pct"])
     done = node.commit()
     assert done.returncode == 1
     assert "CT 910: does not run any more" in done.stdout
@@ -53,19 +53,19 @@ def test_our_container_and_its_image_are_removed_by_id(node):
     assert guest == [
         'guest docker import -c CMD ["/probe"] -c LABEL phoenix-harden=probe -',
         "guest docker create --pull never -p 127.0.0.1::8080 "
-        "--sysctl net.ipv4.ip_unprivileged_port_start=0 sha256:image",
-        "guest docker start container",
-        "guest docker port container 8080/tcp",
-        "guest docker rm -f container",
-        "guest docker rmi sha256:image",
+        f"--sysctl net.ipv4.ip_unprivileged_port_start=0 {IMAGE}",
+        f"guest docker start {CONTAINER}",
+        f"guest docker port {CONTAINER} 8080/tcp",
+        f"guest docker rm -f {CONTAINER}",
+        f"guest docker rmi {IMAGE}",
     ]
 
 
 def test_our_container_and_its_image_are_removed_when_it_does_not_start(node):
     (node.fake / "docker-denied").touch()
     node.commit()
-    assert node.calls.count("guest docker rm -f container") == 2
-    assert node.calls.count("guest docker rmi sha256:image") == 2
+    assert node.calls.count(f"guest docker rm -f {CONTAINER}") == 2
+    assert node.calls.count(f"guest docker rmi {IMAGE}") == 2
 
 
 def test_a_docker_that_does_not_run_brings_the_old_conf_back(node):
@@ -222,7 +222,7 @@ def test_what_was_noted_as_ours_before_is_kept_with_the_conf(node):
     node.stage(ours="the new note")
     assert node.commit().returncode == 0
     assert note.read_text() == "the new note"
-    kept = node.run / "files" / str(node.journal[0]["ours"])
+    kept = node.run / "files" / str(node.intent["ours"])
     assert kept.read_text() == "the note of an earlier run"
 
 
@@ -234,14 +234,11 @@ def test_an_empty_note_of_what_is_ours_takes_the_note_away(node):
 
 
 def test_an_edit_made_during_the_proof_is_not_overwritten(node):
-    attach = node.fake / "lxc-attach"
-    create = "*'docker create'*)"
-    edit = f"{create} echo cores: 2 >>{node.conf}; false ;;"
-    attach.write_text(attach.read_text().replace(create, f"{edit}\n{create}"))
+    node.guest_says("docker create", f"echo cores: 2 >>{node.conf}; false")
     done = node.commit()
     assert done.returncode == 3
     assert node.conf.read_text() == NEW + "cores: 2\n"
-    assert "rollback with run=r1 takes back what this run changed" in done.stdout
+    assert f"rollback with run={RUN} takes back what this run changed" in done.stdout
     assert node.events[-1] == "failed"
 
 
@@ -252,7 +249,7 @@ def test_a_commit_whose_operator_is_gone_goes_on_to_its_end(node):
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
-        ["sh", node.run / "commit", "910"],
+        node.call,
         env=node.environment,
         stdout=write,
         stderr=write,
@@ -274,7 +271,7 @@ def test_whoever_has_the_lock_is_named_while_the_commit_waits(node):
     with subprocess.Popen(["sh", "-c", hold], stdin=subprocess.PIPE, text=True) as holder:
         ready.read_text()
         with subprocess.Popen(
-            ["sh", node.run / "commit", "910"],
+            node.call,
             env=node.environment,
             stdout=subprocess.PIPE,
             text=True,

@@ -82,8 +82,8 @@ def test_a_driver_that_runs_without_dev_fuse_gets_the_feature():
 
 
 def test_a_fleet_file_that_switches_fuse_off_contradicts_fuse_overlayfs():
-    (problem,) = plan(storage_driver="fuse-overlayfs", pct_options=["nesting=1", "fuse=0"]).problems
-    assert "fuse-overlayfs needs fuse=1, and pct_options says fuse=0" in problem
+    result = plan(storage_driver="fuse-overlayfs", pct_options=["nesting=1", "fuse=0"])
+    assert result.alone == {910: "fuse-overlayfs needs fuse=1, and pct_options says fuse=0"}
 
 
 def test_every_restart_is_proven_with_the_driver_that_runs():
@@ -91,22 +91,26 @@ def test_every_restart_is_proven_with_the_driver_that_runs():
     assert (change.guest, change.driver, change.driver_before) == (None, "overlay2", "overlay2")
 
 
-def test_a_refusal_stops_everything_and_names_the_container():
+def test_a_driver_that_would_hide_what_the_guest_has_leaves_that_container_alone():
     result = plan(USED, container(), storage_driver="fuse-overlayfs")
-    assert not result.containers
-    assert result.problems[0].startswith(
-        "pve1: CT 910 portainer: storage_driver fuse-overlayfs: Docker runs on overlay2"
-    )
+    assert (result.containers, result.problems) == ((), ())
+    assert result.alone[910].startswith("storage_driver fuse-overlayfs: Docker runs on overlay2")
+    assert result.notes[-1] == f"CT 910 portainer: {result.alone[910]}"
 
 
 @pytest.mark.parametrize("state", ["ok", "dead"])
-def test_a_daemon_json_that_is_none_is_a_problem_even_where_nothing_changes(state):
+def test_a_daemon_json_that_is_none_is_a_finding_of_its_container_alone(state):
     docker = replace(USED, state=state, file=DaemonFile('{\n  // mine\n  "debug": true\n}\n'))
-    (problem,) = plan(docker).problems
-    assert problem == (
-        "pve1: CT 910 portainer: /etc/docker/daemon.json: line 2, column 3: JSON has no comments: "
-        "dockerd will not start with it: correct it in the guest"
+    why = (
+        "/etc/docker/daemon.json: line 2, column 3: JSON has no comments: dockerd will not start "
+        "with it, left alone: correct it in the guest"
     )
+    result = plan(docker)
+    assert (result.problems, result.containers, result.alone) == ((), (), {910: why})
+    assert result.notes[-1] == f"CT 910 portainer: {why}"
+    # who names it wants to hear of it
+    (problem,) = plan(docker, options=Options(only=(910,))).problems
+    assert problem == f"pve1: CT 910 portainer: {why}"
 
 
 def test_restart_never_leaves_the_driver_for_a_run_that_may_restart():
@@ -124,6 +128,7 @@ def test_restart_never_leaves_the_driver_for_a_run_that_may_restart():
         (ObservedDocker("hung"), "its guest gave no answer in time, left alone"),
         (ObservedDocker("noshell"), "its guest has no shell to ask Docker with, left alone"),
         (ObservedDocker("failed", error="no"), "its guest cannot be entered (no), left alone"),
+        (ObservedDocker("flooded"), "its guest says more than anybody reads, left alone"),
     ],
 )
 def test_a_guest_that_cannot_be_asked_is_left_alone(docker, note):
@@ -131,6 +136,15 @@ def test_a_guest_that_cannot_be_asked_is_left_alone(docker, note):
     assert result.empty
     assert note in result.notes[-1]
     assert note in plan(docker, container(), options=Options(only=(910,))).problems[-1]
+
+
+def test_a_storage_driver_that_is_none_does_not_become_what_docker_must_say():
+    # an own daemon.json may name anything; dockerd has not read it yet
+    text = json.dumps({"storage-driver": 'x"}\n{\x1b[2J'})
+    result = plan(replace(FRESH, file=DaemonFile(text)), container(), storage_driver="keep")
+    assert (result.containers[0].driver, result.problems) == ("", ())
+    known = replace(FRESH, file=DaemonFile('{"storage-driver": "vfs"}'))
+    assert plan(known, container(), storage_driver="keep").containers[0].driver == "vfs"
 
 
 def test_a_guest_without_docker_is_confined_and_nothing_is_proven():

@@ -1,9 +1,15 @@
-"""The script that installs the hook of stacked containers, against a fake root."""
+"""The verb that installs the hook of stacked containers, against a fake root."""
+
+import subprocess
+import sys
 
 import pytest
-from script_node import ScriptNode, base64_of, sha
-from synced import Synced
+from script_node import ScriptNode, sha
+from synced import Fsynced
 
+from node.pack import stdin
+
+RUN = "r20261122T013000Z-beef"
 NAME = "/usr/local/lib/phoenix-harden/namespace"
 NEW = "#!/bin/sh\necho new\n"
 
@@ -12,10 +18,10 @@ class Node(ScriptNode):
     def __init__(self, folder):
         super().__init__(folder)
         self.file = self.root / NAME[1:]
+        self.run = self.root / "var/lib/phoenix-harden/runs" / RUN
 
-    def install(self, text=NEW, sent=None):
-        stdin = base64_of(text if sent is None else sent)
-        return self.sh("install-hook", NAME, self.run, sha(text), stdin=stdin)
+    def install(self, text=NEW):
+        return self.verb("install-hook", RUN, request={"text": text})
 
 
 @pytest.fixture
@@ -25,7 +31,7 @@ def node(tmp_path):
 
 def test_it_is_there_for_everybody_to_run_whatever_the_umask(node):
     done = node.install()
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stdout) == (0, "")
     assert node.file.read_text() == NEW
     assert node.file.stat().st_mode & 0o777 == 0o755
     assert node.file.parent.stat().st_mode & 0o777 == 0o755
@@ -34,7 +40,7 @@ def test_it_is_there_for_everybody_to_run_whatever_the_umask(node):
 
 def test_the_journal_says_what_was_there_and_what_is(node):
     node.install()
-    intent, done = node.journal
+    _, intent, done = node.journal
     assert {**intent, "time": ""} == {
         "time": "",
         "file": NAME,
@@ -49,13 +55,13 @@ def test_an_older_one_is_replaced_and_kept_under_its_hash(node):
     node.install("the old one\n")
     assert node.install().returncode == 0
     assert node.file.read_text() == NEW
-    assert node.journal[2]["before"] == sha("the old one\n")
+    assert node.journal[3]["before"] == sha("the old one\n")
     assert (node.run / "files" / sha("the old one\n")).read_text() == "the old one\n"
 
 
 def test_each_step_is_on_disk_before_the_next_one(node):
     node.install("old\n")
-    synced = Synced(node.fake, node.file)
+    synced = Fsynced(node, node.file)
     assert node.install("new\n").returncode == 0
     assert synced.calls == [
         (sha("old\n"), "old"),
@@ -68,11 +74,35 @@ def test_each_step_is_on_disk_before_the_next_one(node):
 
 
 def test_a_text_that_is_cut_short_changes_nothing(node):
-    done = node.install(sent=NEW[:5])
+    whole = stdin({"text": NEW})
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", node.boot, "install-hook", RUN],
+        input=whole[:-9],
+        env=node.environment,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 1
-    assert "did not arrive whole; nothing was changed" in done.stderr
+    assert "did not arrive whole; nothing was changed" in done.stdout
     assert not node.file.exists()
     assert not (node.run / "journal.jsonl").exists()
+
+
+def test_one_that_nobody_could_run_can_be_run_again(node):
+    node.install()
+    node.file.chmod(0o644)
+    assert node.install().returncode == 0
+    assert node.file.stat().st_mode & 0o777 == 0o755
+
+
+def test_what_is_in_place_and_may_not_last_is_said(node):
+    node.install("old\n")
+    Fsynced(node, node.file).fails_for("phoenix-harden")
+    done = node.install("new\n")
+    assert done.returncode == 1
+    assert "is in place, but " in done.stdout
+    assert "does not reach the disk" in done.stdout
+    assert (node.file.read_text(), node.events[-1]) == ("new\n", "intent")
 
 
 def test_a_place_that_cannot_be_written_changes_nothing(node):
@@ -80,5 +110,5 @@ def test_a_place_that_cannot_be_written_changes_nothing(node):
     node.file.parent.write_text("no folder")
     done = node.install()
     assert done.returncode == 1
-    assert "cannot be written; nothing was changed" in done.stderr
-    assert node.events == ["intent", "restored"]
+    assert "cannot be written; nothing was changed" in done.stdout
+    assert node.events == ["begin", "intent", "restored"]

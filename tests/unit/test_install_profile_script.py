@@ -1,13 +1,15 @@
-"""The script that installs a profile, against a fake root and a fake parser."""
+"""The verb that installs a profile, against a fake root and a fake parser."""
 
 import pytest
-from script_node import SCRIPTS, ScriptNode, base64_of, sha
-from synced import Synced
+from script_node import ScriptNode, sha
+from synced import Fsynced
 
+RUN = "r20261122T013000Z-beef"
 NEW = "profile lxc-a { file, }\n"
 
 #: Compiles what does not say "broken"; loads what does not say "refused".
 PARSER = """\
+kernel=$PHOENIX_ROOT/sys/kernel/security/apparmor/policy/profiles/lxc-a.1
 for file; do :; done
 echo "$*" >>"$FAKE/calls"
 ! grep -q broken "$file" || exit 1
@@ -15,7 +17,7 @@ echo "$*" >>"$FAKE/calls"
 ! grep -q refused "$file" || exit 1
 mode=enforce
 ! grep -q complain "$file" || mode=complain
-echo "lxc-a ($mode)" >"$PHOENIX_ROOT/sys/kernel/security/apparmor/profiles"
+mkdir -p "$kernel" && echo lxc-a >"$kernel/name" && echo "$mode" >"$kernel/mode"
 """
 
 
@@ -24,11 +26,13 @@ class Node(ScriptNode):
         super().__init__(folder)
         self.file = self.root / "etc/apparmor.d/lxc-a"
         self.file.parent.mkdir(parents=True)
-        self.has("/sys/kernel/security/apparmor/profiles", "")
+        self.kernel = self.root / "sys/kernel/security/apparmor/policy/profiles"
+        self.kernel.mkdir(parents=True)
+        self.run = self.root / "var/lib/phoenix-harden/runs" / RUN
         self.tool("apparmor_parser", PARSER)
 
     def install(self, text=NEW, mode="enforce"):
-        return self.sh("install-profile", "lxc-a", self.run, mode, stdin=base64_of(text))
+        return self.verb("install-profile", "lxc-a", RUN, mode, request={"text": text})
 
 
 @pytest.fixture
@@ -38,20 +42,20 @@ def node(tmp_path):
 
 def test_a_profile_is_compiled_installed_loaded_and_read_back(node):
     done = node.install()
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout
     assert node.file.read_text() == NEW
     assert node.file.stat().st_mode & 0o777 == 0o644
     tried, loaded = node.calls
     assert tried.startswith("-Q -K -T ")
     assert loaded == f"-r {node.file}"
-    assert node.events == ["intent", "done"]
+    assert node.events == ["begin", "intent", "done"]
 
 
 def test_a_profile_that_does_not_compile_changes_nothing(node):
     node.file.write_text("the old one\n")
     done = node.install("broken")
     assert done.returncode == 1
-    assert "it does not compile on this node; nothing was changed" in done.stderr
+    assert "it does not compile on this node; nothing was changed" in done.stdout
     assert node.file.read_text() == "the old one\n"
     assert not (node.run / "journal.jsonl").exists()
 
@@ -62,9 +66,9 @@ def test_a_profile_that_the_kernel_refuses_leaves_the_old_state(node, old):
         node.file.write_text(old)
     done = node.install("refused")
     assert done.returncode == 1
-    assert "the old state is back" in done.stderr
+    assert "the old state is back" in done.stdout
     assert (node.file.read_text() if node.file.exists() else None) == old
-    assert node.events == ["intent", "restored"]
+    assert node.events == ["begin", "intent", "restored"]
 
 
 def test_a_profile_for_learning_is_read_back_in_complain_mode(node):
@@ -82,24 +86,28 @@ def test_the_before_image_of_a_profile_is_kept_under_its_hash(node):
 
 def test_each_step_is_on_disk_before_the_next_one(node):
     node.file.write_text("old\n")
-    synced = Synced(node.fake, node.file)
+    synced = Fsynced(node, node.file)
     assert node.install("new\n").returncode == 0
     assert synced.calls == [
+        ("lxc-a", "old"),
         (sha("old\n"), "old"),
+        ("journal.jsonl", "old"),
         ("journal.jsonl", "old"),
         ("lxc-a.dpkg-new", "old"),
         ("apparmor.d", "new"),
+        ("etc", "new"),
         ("journal.jsonl", "new"),
     ]
 
 
 def test_the_way_back_is_on_disk_before_the_journal_says_so(node):
     node.file.write_text("old\n")
-    synced = Synced(node.fake, node.file)
+    synced = Fsynced(node, node.file)
     assert node.install("refused\n").returncode == 1
-    assert synced.calls[-3:] == [
+    assert synced.calls[-4:] == [
         ("lxc-a.dpkg-new", "refused"),
         ("apparmor.d", "old"),
+        ("etc", "old"),
         ("journal.jsonl", "old"),
     ]
 
@@ -108,20 +116,45 @@ def test_the_way_back_is_on_disk_before_the_journal_says_so(node):
     ("what", "said", "events"),
     [
         (sha("old\n"), "cannot keep a copy in ", None),
-        ("lxc-a.dpkg-new", "lxc-a; nothing was changed", ["intent", "restored"]),
-        ("apparmor.d", "reach the disk; the old state is back", ["intent", "restored"]),
+        ("lxc-a.dpkg-new", "lxc-a; nothing was changed", ["begin", "intent", "restored"]),
+        ("apparmor.d", "reach the disk; the old state is back", ["begin", "intent", "restored"]),
     ],
     ids=["the-copy", "the-new-file", "the-rename"],
 )
 def test_what_does_not_reach_the_disk_leaves_the_old_state(node, what, said, events):
     node.file.write_text("old\n")
-    Synced(node.fake, node.file).fails_for(what)
+    Fsynced(node, node.file).fails_for(what)
     done = node.install("new\n")
     assert (done.returncode, node.file.read_text()) == (1, "old\n")
-    assert said in done.stderr
+    assert said in done.stdout
     assert (node.events if events else (node.run / "journal.jsonl").exists()) == (events or False)
     assert list(node.file.parent.iterdir()) == [node.file]
 
 
-def test_no_profile_is_ever_removed_from_the_kernel():
-    assert "apparmor_parser -R" not in (SCRIPTS / "install-profile.sh").read_text()
+def test_no_profile_is_ever_removed_from_the_kernel(node):
+    for text in (NEW, "refused", NEW, "broken"):
+        node.install(text)
+    assert not any("-R" in call for call in node.calls)
+
+
+def test_a_name_that_only_its_guest_speaks_of_is_not_loaded(node):
+    # what a guest loads in its own namespace may hold a newline
+    node.has("/sys/kernel/security/apparmor/profiles", ":lxc-910:x\nlxc-a (enforce)\n")
+    node.tool("apparmor_parser", "exit 0")
+    done = node.install()
+    assert done.returncode == 1
+    assert "the kernel did not take it (not loaded); the old state is back" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["../lxc-a", "docker", "lxc-a\n", "lxc-a/b"])
+def test_a_name_that_is_none_of_ours_is_refused(node, name):
+    done = node.verb("install-profile", name, RUN, "enforce", request={"text": NEW})
+    assert done.returncode == 2
+    assert [*node.file.parent.iterdir()] == []
+
+
+def test_what_is_no_run_becomes_no_folder(node):
+    done = node.verb("install-profile", "lxc-a", "../../r1", "enforce", request={"text": NEW})
+    assert done.returncode == 2
+    assert "is not the id of a run" in done.stdout
+    assert not node.file.exists()

@@ -8,7 +8,7 @@ from beside import beside
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phoenix.observed import Live, parse_containers
+from phoenix.observed import Live, containers_from_json
 
 # reference/pct/in-vm/2e and 4a: what Proxmox wrote for two containers that it started
 GENERATED = (
@@ -62,31 +62,49 @@ def test_there_is_no_such_feature() -> None:
         Live(dev_fuse=True, keyctl=None, config=NAMED).feature("nestling")
 
 
-@given(st.lists(st.text()))
-def test_no_output_of_a_node_raises(lines: list[str]) -> None:
-    seen = parse_containers(lines)
-    assert len(seen.problems) == len([line for line in lines if not line.startswith("node ")])
+CONTAINER = {
+    "conf": "cores: 1\n#caf\udce9",
+    "running": True,
+    "pid": 7,
+    "started": 1795308303,
+    "label": "unconfined",
+    "ha": None,
+    "ours": None,
+    "live": {"fuse": True, "keyctl": None, "config": "lxc.tty.max = 2\n"},
+}
+ANSWER = {
+    "node": "pve1",
+    "containers": {"910": CONTAINER},
+    "elsewhere": {"955": "pve2"},
+    "problems": [],
+    "wanted": None,
+}
 
 
-WORDS = st.sampled_from(["node", "ct", "conf", "live", "elsewhere", "problem", "910", "-", "%41"])
+@pytest.mark.parametrize("key", ANSWER)
+def test_an_answer_that_lacks_anything_is_none(key: str) -> None:
+    with pytest.raises(KeyError):
+        containers_from_json({other: value for other, value in ANSWER.items() if other != key})
 
 
-@given(st.lists(st.lists(WORDS, max_size=7).map(" ".join), max_size=5))
-def test_nearly_right_output_does_not_raise_either(lines: list[str]) -> None:
-    json.dumps(parse_containers(lines).to_json())
+@pytest.mark.parametrize("key", CONTAINER)
+def test_nor_is_one_of_a_container_that_lacks_anything(key: str) -> None:
+    one = {other: value for other, value in CONTAINER.items() if other != key}
+    with pytest.raises(KeyError):
+        containers_from_json({**ANSWER, "containers": {"910": one}})
+
+
+@given(st.text(), st.text(), st.text())
+def test_no_text_of_a_guest_or_a_conf_raises(conf: str, label: str, config: str) -> None:
+    live = {"fuse": False, "keyctl": True, "config": config}
+    one = {**CONTAINER, "conf": conf, "label": label, "live": live}
+    seen = containers_from_json({**ANSWER, "containers": {"910": one}})
+    assert seen.containers[910].conf.text == conf
+    json.dumps(seen.to_json())
 
 
 def test_it_becomes_json() -> None:
-    seen = parse_containers(
-        [
-            "node pve1",
-            "ct 910 running 7 1795308303 unconfined -",
-            "conf 910 cores:%201%0A#caf%E9",
-            "live 910 yes - lxc.tty.max%20=%202%0A",
-            "elsewhere 955 pve2",
-        ]
-    )
-    data = json.loads(json.dumps(seen.to_json()))
+    data = json.loads(json.dumps(containers_from_json(ANSWER).to_json()))
     assert data["containers"]["910"]["conf"] == "cores: 1\n#caf\udce9"
     assert data["containers"]["910"]["live"]["config"] == [["lxc.tty.max", "2"]]
     assert data["elsewhere"] == {"955": "pve2"}
@@ -97,9 +115,8 @@ def test_the_configuration_of_a_recorded_start_is_read() -> None:
     name = "4a__pct_status_920_lxc-info"
     file = beside(min(folder.glob(f"{name}*"), default=folder / name))
     config = file.read_text().split("(enforce)\n", 1)[1].split("--- stderr", 1)[0]
-    encoded = config.replace("%", "%25").replace(" ", "%20").replace("\n", "%0A")
-    seen = parse_containers(["ct 920 running 3917 - - -", "conf 920", f"live 920 no yes {encoded}"])
-    live = seen.containers[920].live
+    one = {**CONTAINER, "live": {"fuse": False, "keyctl": True, "config": config}}
+    live = containers_from_json({**ANSWER, "containers": {"920": one}}).containers[920].live
     assert live is not None
     assert live.profile == "lxc-container-default-with-nesting"
     assert len(live.config) == len(config.splitlines())

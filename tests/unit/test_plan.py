@@ -7,7 +7,7 @@ import pytest
 
 from phoenix.apparmor import MARKER, ObservedAppArmor
 from phoenix.config import parse_fleet
-from phoenix.docker import ObservedDocker
+from phoenix.docker import ObservedDocker, dockers_from_json
 from phoenix.observed import Live, ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.ours import Ours
@@ -474,12 +474,31 @@ def test_what_is_not_known_stays_as_it_is_installed():
     ]
 
 
-def test_a_data_root_that_no_rule_can_name_is_a_problem():
-    found, (problem,) = roots(node(), {910: "/srv/my docker"})
-    assert found == []
-    assert problem.startswith(
-        "pve1: apparmor_profile lxc-docker-nested: '/srv/my docker': in a path"
+@pytest.mark.parametrize("root", ["/srv/my docker", "/srv/a\n/b", "/proc/x", "/srv/../etc", "a"])
+def test_a_guest_whose_docker_names_an_impossible_folder_stops_nobody_but_itself(root):
+    said = {"ServerVersion": "26.1.5", "Driver": "overlay2", "DockerRootDir": root, "Images": 1}
+    good = {**said, "DockerRootDir": "/srv/docker"}
+    told = {
+        str(ctid): {"state": "ok", "text": f"guest 1\ninfo {json.dumps(info)}", "error": ""}
+        for ctid, info in ((910, said), (952, good))
+    }
+    result = plan_node(
+        fleet(ct910=DOCKER, ct952=DOCKER),
+        Options(),
+        node(container(), container(952)),
+        apparmor(),
+        ObservedStorage(),
+        {"lxc-docker-nested.j2": ROOTS},
+        dockers=dockers_from_json(told),
     )
+    assert result.problems == ()
+    assert [change.ctid for change in result.containers] == [952]
+    assert "/srv/docker" in result.profiles[0].after
+    assert list(result.alone) == [910]
+    (note,) = (note for note in result.notes if note.startswith("CT 910 "))
+    assert "its Docker says something that cannot be used: DockerRootDir is '" in note
+    assert note.endswith("; left alone: put it right in the guest")
+    assert note.isprintable()
 
 
 def test_mounts_of_the_fleet_file_that_the_rules_would_miss_get_one():

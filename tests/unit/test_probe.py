@@ -7,25 +7,25 @@ from pathlib import Path
 
 import pytest
 
-NODE = Path(__file__).parents[2] / "templates/node"
+FOLDER = Path(__file__).parents[2] / "templates/guest"
 
 
 def test_the_committed_program_is_what_its_source_assembles_to(tmp_path):
     if not (shutil.which("as") and shutil.which("objcopy")):
         pytest.skip("no assembler on this machine: apt install binutils")
     built = tmp_path / "probe.o"
-    subprocess.run(["as", "--64", "-o", built, NODE / "probe.S"], check=True)
+    subprocess.run(["as", "--64", "-o", built, FOLDER / "probe.S"], check=True)
     subprocess.run(
         ["objcopy", "-O", "binary", "-j", ".text", built, tmp_path / "probe"], check=True
     )
-    assert (tmp_path / "probe").read_bytes() == (NODE / "probe").read_bytes()
+    assert (tmp_path / "probe").read_bytes() == (FOLDER / "probe").read_bytes()
 
 
 def test_it_answers_every_connection_with_one_line():
     with socket.socket() as test:
         if test.connect_ex(("127.0.0.1", 8080)) == 0:
             pytest.skip("port 8080 of this machine is taken")
-    with subprocess.Popen([NODE / "probe"]) as probe:
+    with subprocess.Popen([FOLDER / "probe"]) as probe:
         try:
             for _ in range(2):
                 assert answer() == b"phoenix-harden\n"

@@ -1,9 +1,12 @@
-"""put-back.sh on a fake root with a fake apparmor_parser; tests/lab has it on a real kernel."""
+"""The verb restore on a fake root with a fake parser; tests/lab has it on a real kernel."""
+
+import shutil
 
 import pytest
 from script_node import ScriptNode, sha
-from synced import Synced
+from synced import Fsynced
 
+RUN, UNDONE = "r20261123T013000Z-beef", "r20261122T013000Z-beef"
 NAME = "lxc-docker-nested"
 PROFILE = f"/etc/apparmor.d/{NAME}"
 HOOK = "/usr/local/lib/phoenix-harden/namespace"
@@ -13,10 +16,15 @@ HOME = "/etc/apparmor.d/tunables/home"
 
 #: The kernel as a file: a name goes with -R, and stays or comes with -r.
 PARSER = """\
-echo "apparmor_parser $1 ${2##*/}" >>"$FAKE/calls"
+for last; do :; done
+case $1 in --base) shift 2 ;; esac
+echo "apparmor_parser $1 ${last##*/}" >>"$FAKE/calls"
 [ ! -e "$FAKE/broken" ] || exit 1
-kernel=$PHOENIX_ROOT/sys/kernel/security/apparmor/profiles
-case $1 in -R) : >"$kernel" ;; -r) echo "${2##*/} (enforce)" >"$kernel" ;; esac
+kernel=$PHOENIX_ROOT/sys/kernel/security/apparmor/policy/profiles/${last##*/}.1
+case $1 in
+-R) rm -r "$kernel" ;;
+-r) mkdir -p "$kernel" && echo "${last##*/}" >"$kernel/name" && echo enforce >"$kernel/mode" ;;
+esac
 """
 
 
@@ -24,11 +32,14 @@ class Node(ScriptNode):
     def __init__(self, folder):
         super().__init__(folder)
         state = self.root / "var/lib/phoenix-harden/runs"
-        self.undone, self.run = state / "r1", state / "r2"
+        self.undone, self.run = state / UNDONE, state / RUN
         self.confs = self.root / "etc/pve/lxc"
         for path in (self.undone / "files", self.confs):
             path.mkdir(parents=True)
-        self.kernel = self.has("/sys/kernel/security/apparmor/profiles", f"{NAME} (enforce)\n")
+        self.kernel = self.root / "sys/kernel/security/apparmor/policy/profiles"
+        self.has(f"/{self.kernel.relative_to(self.root)}/{NAME}.1/name", f"{NAME}\n")
+        self.has(f"/{self.kernel.relative_to(self.root)}/{NAME}.1/mode", "enforce\n")
+        (self.root / "proc").mkdir()
         self.tool("apparmor_parser", PARSER)
         self.tool("systemctl", 'echo "systemctl $*" >>"$FAKE/calls"')
 
@@ -36,7 +47,7 @@ class Node(ScriptNode):
         if before != "none":
             (self.undone / "files" / sha(before)).write_text(before)
             before = sha(before)
-        return self.sh("put-back", path, sha(now), before, self.undone, self.run)
+        return self.verb("restore", path, sha(now), before, UNDONE, RUN)
 
 
 @pytest.fixture
@@ -49,8 +60,8 @@ def test_a_profile_that_nobody_needs_leaves_the_kernel_and_the_disk(node):
     done = node.put_back(PROFILE, "ours")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert not file.exists()
-    assert node.kernel.read_text() == ""
-    assert node.events == ["intent", "done"]
+    assert [*node.kernel.iterdir()] == []
+    assert node.events == ["begin", "intent", "done"]
     assert (node.run / "files" / sha("ours")).read_text() == "ours"
 
 
@@ -86,7 +97,7 @@ def test_a_profile_with_a_longer_name_does_not_keep_it(node):
 
 def test_a_profile_that_is_not_loaded_is_removed_all_the_same(node):
     file = node.has(PROFILE, "ours")
-    node.kernel.write_text("")
+    shutil.rmtree(node.kernel / f"{NAME}.1")
     assert node.put_back(PROFILE, "ours").returncode == 0
     assert (file.exists(), node.calls) == (False, [])
 
@@ -96,7 +107,7 @@ def test_a_profile_that_the_kernel_does_not_let_go_stays_on_disk(node):
     (node.fake / "broken").touch()
     assert node.put_back(PROFILE, "ours").returncode == 1
     assert file.exists()
-    assert node.events == ["intent"]
+    assert node.events == ["begin", "intent"]
 
 
 def test_an_old_profile_is_replaced_and_never_removed_first(node):
@@ -107,20 +118,22 @@ def test_an_old_profile_is_replaced_and_never_removed_first(node):
 
 
 def test_each_step_is_on_disk_before_the_next_one(node):
-    synced = Synced(node.fake, node.has(PROFILE, "ours"))
+    synced = Fsynced(node, node.has(PROFILE, "ours"))
     assert node.put_back(PROFILE, "ours", before="theirs").returncode == 0
     assert synced.calls == [
         (sha("ours"), "ours"),
         ("journal.jsonl", "ours"),
+        ("journal.jsonl", "ours"),
         (f"{NAME}.dpkg-new", "ours"),
         ("apparmor.d", "theirs"),
+        ("etc", "theirs"),
         ("journal.jsonl", "theirs"),
     ]
 
 
-@pytest.mark.parametrize(("path", "folder"), [(PROFILE, "apparmor.d"), (HOOK, "lib")])
+@pytest.mark.parametrize(("path", "folder"), [(PROFILE, "etc"), (HOOK, "lib")])
 def test_a_removal_is_on_disk_before_the_journal_says_so(node, path, folder):
-    synced = Synced(node.fake, node.has(path, "ours"))
+    synced = Fsynced(node, node.has(path, "ours"))
     assert node.put_back(path, "ours").returncode == 0
     assert synced.calls[-2:] == [(folder, ""), ("journal.jsonl", "")]
 
@@ -189,14 +202,14 @@ def test_profiles_of_ours_are_loaded_anew_once_the_sites_variables_are_back(node
     assert node.put_back(site, "list").returncode == 0
     assert not file.exists()
     # not the one that is not loaded
-    assert node.calls == ["apparmor_parser -r -T"]
+    assert node.calls == [f"apparmor_parser -r {NAME}"]
 
 
 def test_what_somebody_changed_meanwhile_is_left_alone(node):
     file = node.has(PROFILE, "edited")
     done = node.put_back(PROFILE, "ours")
     assert (done.returncode, file.read_text()) == (1, "edited")
-    assert "somebody changed it since this was planned: run it again" in done.stderr
+    assert "somebody changed it since this was planned: run it again" in done.stdout
 
 
 def test_what_another_rollback_has_put_back_already_is_nothing_to_do(node):
@@ -204,7 +217,7 @@ def test_what_another_rollback_has_put_back_already_is_nothing_to_do(node):
     assert (done.returncode, done.stdout, node.events) == (0, "", [])
 
 
-@pytest.mark.parametrize("left", [f"{PROFILE}.dpkg-new", "/etc/systemd/system/a.timer.phoenix-new"])
+@pytest.mark.parametrize("left", [f"{PROFILE}.dpkg-new", f"{UNIT}.timer.phoenix-new"])
 def test_what_a_cut_left_beside_the_file_goes(node, left):
     left = node.has(left, "half of it")
     path = f"/{left.relative_to(node.root)}".rpartition(".")[0]
@@ -217,6 +230,43 @@ def test_what_a_cut_left_beside_the_file_goes(node, left):
 def test_an_image_that_is_not_whole_changes_nothing(node):
     file = node.has(HOME, "repaired")
     (node.undone / "files" / sha("old")).write_text("ol")
-    done = node.sh("put-back", HOME, sha("repaired"), sha("old"), node.undone, node.run)
+    done = node.verb("restore", HOME, sha("repaired"), sha("old"), UNDONE, RUN)
     assert (done.returncode, file.read_text()) == (1, "repaired")
-    assert "is not whole" in done.stderr
+    assert "is not whole" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/ld.so.preload",
+        "/etc/profile.d/zz.sh",
+        "/etc/apparmor.d/../ld.so.preload",
+        "/etc/apparmor.d/lxc/lxc-a",
+        "/etc/systemd/system/other.service",
+        "/var/lib/phoenix-harden/runs",
+        "etc/apparmor.d/lxc-a",
+    ],
+)
+def test_a_file_that_no_run_changes_is_refused_whatever_a_journal_says(node, path):
+    done = node.put_back(path, None, before="evil\n")
+    assert done.returncode == 2
+    assert "refused" in done.stdout
+    assert not (node.root / path.lstrip("/")).is_file()
+    assert not node.run.exists()
+
+
+def test_the_link_that_tunables_are_stays_one(node):
+    real = node.has("/srv/home", "repaired")
+    link = node.root / HOME[1:]
+    link.parent.mkdir(parents=True)
+    link.symlink_to(real)
+    assert node.put_back(HOME, "repaired", before="old").returncode == 0
+    assert (link.is_symlink(), real.read_text()) == (True, "old")
+
+
+def test_a_guests_own_half_of_a_label_keeps_no_profile(node):
+    file = node.has(PROFILE, "ours")
+    label = f"lxc-a//&:lxc-910_<-var-lib-lxc>:x\n{NAME} (enforce)"
+    node.has("/proc/4711/attr/apparmor/current", f"{label}\n")
+    assert node.put_back(PROFILE, "ours").returncode == 0
+    assert not file.exists()

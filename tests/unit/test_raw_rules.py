@@ -11,7 +11,7 @@ from phoenix.options import Options
 from phoenix.plan import plan_node, rules_to_compile
 from phoenix.problems import FleetError
 from phoenix.pve_conf import PveConf
-from phoenix.raw_rules import ObservedRules, parse_rules, rule_problems
+from phoenix.raw_rules import ObservedRules, rule_problems, rules_from_json
 from phoenix.storage import ObservedStorage
 
 NODE = ObservedAppArmor(True, (4, 1, 0), ("3.0", "4.0"))
@@ -140,9 +140,9 @@ def test_where_nothing_compiles_the_rules_are_linted_and_that_is_said():
     )
 
 
-def test_the_answer_of_the_node_is_read_and_noise_is_skipped():
-    lines = ["refused 953 1 a%20b", "refused 954 - c", "unchecked d%0Ae", "refused x 1 a", "noise"]
-    seen = parse_rules(lines)
+def test_the_answer_of_the_node_is_read():
+    refused = [[953, 1, "a b"], [954, None, "c"]]
+    seen = rules_from_json({"refused": refused, "unchecked": "d\ne"})
     assert seen == ObservedRules({(953, 1): "a b", (954, None): "c"}, "d\ne")
-    assert seen.to_json()["refused"] == [[953, 1, "a b"], [954, None, "c"]]
-    assert parse_rules([]) == ObservedRules()
+    assert seen.to_json()["refused"] == refused
+    assert rules_from_json({"refused": [], "unchecked": ""}) == ObservedRules()

@@ -8,6 +8,7 @@ import pytest
 from phoenix.changes import ContainerChange, NodePlan
 from phoenix.config import parse_fleet
 from phoenix.docker import ObservedDocker
+from phoenix.journal import Change, RunRecord, Thing
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.ours import Ours
@@ -20,16 +21,18 @@ from phoenix.report import (
     outcome,
     plan_lines,
     result_lines,
+    run_lines,
 )
 
 DOCKER = {"features": ["docker"], "apparmor_profile": "lxc-docker-nested"}
 LEARN = "complain"
 STACKED = {**DOCKER, "apparmor_stacking": True}
+CONF = "hostname: portainer\nunprivileged: 1\n"
 NS = "lxc-docker-nested-ns//&:lxc-910_<-var-lib-lxc>:unconfined"
 OK = ObservedDocker("ok", "26.1.5", "overlay2")
 
 
-def container(label="lxc-docker-nested (enforce)", conf="hostname: portainer\n"):
+def container(label="lxc-docker-nested (enforce)", conf=CONF):
     return ObservedContainer(910, PveConf(conf), label is not None, 1, label, None, "pve1")
 
 
@@ -106,15 +109,15 @@ def test_each_state_has_a_verdict_that_says_what_to_do(found, ok, verdict):
     assert found.verdict.startswith(verdict)
 
 
-NAMED = "hostname: portainer\nlxc.apparmor.profile: lxc-docker-nested\n"
+NAMED = f"{CONF}lxc.apparmor.profile: lxc-docker-nested\n"
 PROVEN = Ours(profile="lxc-docker-nested").render()
 
 
 @pytest.mark.parametrize(
     ("label", "conf", "why"),
     [
-        ("unconfined", "lxc.apparmor.profile: unconfined\n", "its conf says unconfined"),
-        (None, "hostname: portainer\n", "its conf says generated"),
+        ("unconfined", f"{CONF}lxc.apparmor.profile: unconfined\n", "its conf says unconfined"),
+        (None, CONF, "its conf says generated"),
         ("unconfined", NAMED, "PID 1 runs as unconfined"),
     ],
     ids=["rolled back", "restored and stopped", "profile unloaded"],
@@ -139,6 +142,39 @@ def test_a_stacked_container_has_not_fallen_out():
     label = "lxc-docker-nested//&:lxc-910_<-var-lib-lxc>:unconfined (enforce)"
     conf = NAMED.replace("nested", "nested//&:lxc-910_<-var-lib-lxc>:unconfined")
     assert finding(replace(container(label, conf), ours=PROVEN)).ok
+
+
+PRIVILEGED = "hostname: portainer\n"
+MAPPED = f"{CONF}lxc.idmap: u 0 0 65536\n"
+
+
+@pytest.mark.parametrize("conf", [PRIVILEGED, MAPPED], ids=["conf", "ids"])
+@pytest.mark.parametrize(
+    ("label", "entry", "drift"),
+    [
+        ("lxc-docker-nested (enforce)", DOCKER, ()),
+        (f"{NS} (enforce)", STACKED, ()),
+        ("unconfined", DOCKER, ("profile: a becomes b",)),
+        (None, DOCKER, ()),
+    ],
+)
+def test_a_privileged_container_of_a_named_profile_is_a_finding_whatever_its_label(
+    conf, label, entry, drift
+):
+    found = finding(container(label, conf), entry, drift=drift)
+    assert not found.ok
+    assert found.verdict.startswith("privileged: root in it is root of the node, which no profile")
+    assert "pct restore with --unprivileged 1" in found.verdict
+
+
+def test_the_generated_profile_of_a_privileged_container_is_not_said_to_hold_it():
+    entry = {**DOCKER, "apparmor_profile": "generated"}
+    label = "lxc-910_</var/lib/lxc>//&:lxc-910_<-var-lib-lxc>:unconfined (enforce)"
+    found = finding(container(label, PRIVILEGED), entry)
+    assert found.ok
+    assert found.verdict == "confined, but privileged: root in it is root of the node"
+    stopped = finding(container(None, PRIVILEGED), entry, docker=None)
+    assert stopped.verdict.endswith("right, but privileged: root in it is root of the node")
 
 
 def test_the_table_has_a_column_of_nodes_only_where_there_are_several():
@@ -183,6 +219,13 @@ def test_the_results_are_one_line_for_each_container():
         (["ok restarts (16 s)", "done"], True, "done"),
         (["somebody changed the conf: nothing was changed", "done"], True, "done"),
         (["somebody changed the conf: nothing was changed"], True, "left as it was found"),
+        # a rollback: the commit, then packages
+        (["ok restarts", "done", "removed: fuse-overlayfs"], True, "done; removed: fuse-overlayfs"),
+        (["done", "fuse3 stays: x needs it"], True, "done; fuse3 stays: x needs it"),
+        (["removed: fuse-overlayfs"], True, "removed: fuse-overlayfs"),
+        # harden: packages, then the commit
+        (["installed: fuse-overlayfs", "ok restarts", "done"], True, "done"),
+        (["refused: \x1b[2J"], False, "refused: \\x1b[2J"),
         (["refused: another run works"], False, "refused: another run works"),
         (["somebody changed it: nothing was changed"], False, "refused: somebody changed it: n"),
         (["puts the old state back", "restored: the old conf"], False, "restored: the old conf"),
@@ -202,3 +245,60 @@ def test_a_missing_script_for_namespaces_is_a_line_of_the_plan_and_of_the_audit(
     assert list(node_lines(plan)) == [
         "pve1: /usr/local/lib/phoenix-harden/namespace: missing: stacked containers start by it"
     ]
+
+
+def test_what_a_guest_or_a_conf_says_moves_no_cursor():
+    bad = "\x1b[2J\n\u202e\x9b"
+    observed = container(f"lxc-{bad} (enforce)", f"hostname: {bad}\n")
+    plan = NodePlan("pve1", containers=(change(910, bad, reasons=(bad,)),), notes=(bad,))
+    lines = [
+        *audit_lines([finding(observed, docker=ObservedDocker("dead", error=bad))]),
+        *plan_lines(plan),
+        *result_lines("pve1", [(910, bad, bad)]),
+        outcome(910, [f"CT 910: refused: {bad}"], succeeded=False),
+    ]
+    assert all(line.isprintable() for line in lines)
+
+
+RUNS = [f"r20261122T0{hour}0000Z-beef" for hour in range(1, 5)]
+CHANGED = (Change(Thing("/etc/pve/lxc/910.conf", 910), "a" * 64, "b" * 64, "done"),)
+
+
+def test_the_list_shows_the_newest_run_first_and_what_became_of_each():
+    done, undone, undo = (RunRecord(run, CHANGED) for run in RUNS[:3])
+    cut = RunRecord(RUNS[3], (replace(CHANGED[0], outcome="open"),))
+    runs = [done, undone, replace(undo, undoes=undone.id), cut]
+    assert [" ".join(line.split()) for line in run_lines({"pve1": runs})] == [
+        "RUN NODE STATE CHANGED",
+        f"{RUNS[3]} pve1 interrupted CT 910",
+        f"{RUNS[2]} pve1 undid {RUNS[1]} CT 910",
+        f"{RUNS[1]} pve1 rolled back CT 910",
+        f"{RUNS[0]} pve1 done CT 910",
+    ]
+    assert "  at work  CT 910" in list(run_lines({"pve1": [cut]}, {cut.id}))[1]
+
+
+def test_nodes_without_runs_say_so():
+    assert list(run_lines({"pve1": []})) == ["no run has left a journal on these nodes"]
+
+
+@pytest.mark.parametrize(
+    ("label", "verdict"),
+    [
+        ("lxc-docker-nested (enforce)", "confined, but its Docker lies; left alone"),
+        ("unconfined", "runs as unconfined, not lxc-docker-nested (enforce); its Docker lies; l"),
+    ],
+)
+def test_a_fault_of_a_guest_is_its_containers_finding(label, verdict):
+    fleet = parse_fleet(json.dumps({"lxc_configs": {"910": DOCKER}}).encode())
+    plan = NodePlan("pve1", alone={910: "its Docker lies; left alone"})
+    pct = ObservedPct("pve1", {910: container(label)})
+    (found,) = audit_node(fleet, Options(), pct, {910: OK}, plan)
+    assert not found.ok
+    assert found.verdict.startswith(verdict)
+
+
+@pytest.mark.parametrize("state", ["failed", "flooded"])
+def test_a_guest_that_cannot_be_asked_and_that_no_plan_is_about_is_a_finding_too(state):
+    found = finding(container(), docker=ObservedDocker(state, error="its Docker lies"))
+    assert (found.ok, found.verdict) == (False, "confined, but its Docker lies: look there")

@@ -1,14 +1,9 @@
-"""The script that restarts a container, with a fake `pct`."""
-
-import os
-import subprocess
-from pathlib import Path
+"""The verb that restarts a container, with a fake `pct`."""
 
 import pytest
+from script_node import ScriptNode
 
-SCRIPT = Path(__file__).parents[2] / "templates/node/restart.sh"
-
-PCT = """#!/bin/sh
+PCT = """\
 echo "$*" >>"$FAKE/calls"
 cat >/dev/null  # as pct exec does
 case $1 in
@@ -22,35 +17,28 @@ case " $(cat "$FAKE/odd" 2>/dev/null) " in
 *" $1-works-and-fails "*) echo "$new" >"$FAKE/state"; exit 255 ;;
 esac
 [ "$1" = status ] || echo "$new" >"$FAKE/state"
+case $1$(cat "$FAKE/odd") in
+startsays-much) printf 'explicitly configured lxc.apparmor.profile overrides \\033[2J\\n' >&2 ;;
+esac
 """
 
 
 @pytest.fixture
 def restart(tmp_path):
-    """Run the script: its exit code, its lines, what `pct` was asked, the state afterwards."""
-    tool = tmp_path / "pct"
-    tool.write_text(PCT)
-    tool.chmod(0o755)
+    """Run the verb: its exit code, its lines, what `pct` was asked, the state afterwards."""
+    node = ScriptNode(tmp_path)
+    node.tool("pct", PCT)
 
-    def run(state="running", odd="", script=None):
-        (tmp_path / "state").write_text(state)
-        (tmp_path / "odd").write_text(odd)
-        done = subprocess.run(
-            ["sh", "-s", "910", "90"],
-            input=SCRIPT.read_text() if script is None else script,
-            env={**os.environ, "PHOENIX_PATH": str(tmp_path), "FAKE": str(tmp_path)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        calls = tmp_path / "calls"
-        asked = calls.read_text().splitlines() if calls.exists() else []
-        state = (tmp_path / "state").read_text().strip()
+    def run(state="running", odd=""):
+        (node.fake / "state").write_text(state)
+        (node.fake / "odd").write_text(odd)
+        done = node.verb("restart", "910", "90")
+        assert done.stderr == ""
         return (
             done.returncode,
-            (done.stdout + done.stderr).splitlines(),
-            [call for call in asked if not call.startswith("status")],
-            state,
+            done.stdout.splitlines(),
+            [call for call in node.calls if not call.startswith("status")],
+            (node.fake / "state").read_text().strip(),
         )
 
     return run
@@ -108,7 +96,7 @@ def test_one_whose_state_is_not_known_is_left_alone(restart):
     assert lines == ["CT 910: its state is not known: nothing was done: try pct status 910"]
 
 
-def test_a_script_that_arrives_cut_short_does_nothing(restart):
-    text = SCRIPT.read_text()
-    code, _, calls, state = restart(script=text[: text.rindex("main")])
-    assert (code, calls, state) == (0, [], "running")
+def test_what_pct_says_is_told_in_printable_lines(restart):
+    code, lines, _, _ = restart(odd="says-much")
+    assert code == 0
+    assert "explicitly configured lxc.apparmor.profile overrides \\x1b[2J" in lines

@@ -20,41 +20,47 @@ NEW = "hostname: a\nlxc.apparmor.profile: lxc-docker-nested\n"
 THEIRS = '{"log-opts": {}}\n'
 MERGED = '{"log-opts": {}, "storage-driver": "fuse-overlayfs"}\n'
 PROFILE = "/etc/apparmor.d/lxc-docker-nested"
+R1, R2, R3 = (f"r20261122T0{hour}0000Z-beef" for hour in (1, 2, 3))
+TIME = {"time": "2026-11-22T01:30:00Z"}
 
 
 def sha(text):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def journal(run="r1", old=OLD, new=NEW, ctid=910, end="done", undoes=None, profile=NONE):
+def journal(run=R1, old=OLD, new=NEW, ctid=910, end="done", undoes=None, profile=NONE):
     conf = {"ctid": ctid, "file": f"/etc/pve/lxc/{ctid}.conf"}
+    found = {} if end == "refused" else {"after": sha(new if end == "done" else old)}
     lines = [
         {"event": "intent", "profile": "lxc-docker-nested", "before": profile, "after": sha("p")},
         {"event": "done", "profile": "lxc-docker-nested", "after": sha("p")},
         {"event": "intent", **conf, "before": sha(old), "after": sha(new), "ours": NONE},
-        {"event": end, **conf, "after": sha(new if end == "done" else old)},
+        {"event": end, **conf, **found},
     ]
     begin = [{"event": "begin", "undoes": undoes}] if undoes else []
-    return read_journal(run, [json.dumps(line) for line in (*begin, *lines)])
+    return read_journal(run, [json.dumps({**TIME, **line}) for line in (*begin, *lines)])
 
 
 def plan(
     now=NEW,
     *,
     runs=None,
-    run="r1",
+    run=R1,
     on_disk="p",
     left=(),
     loaded=(),
     ct=None,
     pct=None,
     dockers=None,
+    files=None,
+    guest_files=None,
     **options,
 ):
     ct = {"running": True, "pid": 1, "label": "x", "ha": None, "node": "pve1", **(ct or {})}
     observed = ObservedContainer(ctid=910, conf=PveConf(now), **ct)
     kept = Kept(
-        files={sha(OLD): OLD, sha("old p"): "old p", sha(THEIRS): THEIRS},
+        files=files or {sha(OLD): OLD, sha("old p"): "old p", sha(THEIRS): THEIRS},
+        guest_files=guest_files or {},
         staged={910: {"conf": NEW, "docker": ""}},
         now={PROFILE: on_disk},
         left=left,
@@ -112,7 +118,7 @@ def test_the_label_of_an_old_profile_is_proven_where_it_is_enforced(named, loade
     )
     pct = ObservedPct("pve1", {910: observed})
     node = ObservedAppArmor(loaded={loaded: "enforce"})
-    (change,) = plan_rollback("r1", Options(), Node(runs, kept, pct, node)).containers
+    (change,) = plan_rollback(R1, Options(), Node(runs, kept, pct, node)).containers
     assert str(change.label) == f"{named} (enforce)"
 
 
@@ -140,15 +146,15 @@ def test_a_profile_that_somebody_changed_since_stops_the_rollback_unless_forced(
 
 def test_an_earlier_run_is_refused_while_a_later_one_over_the_same_thing_stands():
     newest = "hostname: a\nlxc.apparmor.profile: lxc-phoenix-v2\n"
-    runs = [journal(), journal("r2", old=NEW, new=newest)]
+    runs = [journal(), journal(R2, old=NEW, new=newest)]
     (problem,) = plan(now=newest, runs=runs).problems
-    assert "run r2 changed it later: undo that first, with --data run=r2" in problem
+    assert f"run {R2} changed it later: undo that first, with --data run={R2}" in problem
 
 
 def test_an_earlier_run_is_undone_once_the_later_one_was():
     newest = "hostname: a\nlxc.apparmor.profile: lxc-phoenix-v2\n"
-    undo = journal("r3", old=newest, new=NEW, undoes="r2")
-    runs = [journal(), journal("r2", old=NEW, new=newest), undo]
+    undo = journal(R3, old=newest, new=NEW, undoes=R2)
+    runs = [journal(), journal(R2, old=NEW, new=newest), undo]
     done = plan(now=NEW, runs=runs)
     assert (done.problems, done.containers[0].after.render()) == ((), OLD)
 
@@ -190,18 +196,22 @@ def test_with_only_the_files_of_the_node_stay():
 
 def test_a_before_image_that_is_not_there_is_said_and_nothing_is_planned():
     (problem,) = plan(now=NEW, runs=[journal(old="lost")]).problems
-    assert "the conf from before run r1 is not kept" in problem
+    assert f"the conf from before run {R1} is not kept" in problem
 
 
 # --- in the guest -------------------------------------------------------------------------------
 
 
-def guest_journal(before=None):
+def guest_journal(before=None, journal_format=1):
+    """Packages and daemon.json, within the commit of a conf that stays as it is."""
     drivers = {"driver_before": "overlay2", "driver": "fuse-overlayfs"}
     file = {"ctid": 910, "file": "/etc/docker/daemon.json"}
+    conf = {"ctid": 910, "file": "/etc/pve/lxc/910.conf"}
+    first = [{"event": "begin", "format": 2}] if journal_format == 2 else []
     lines = [
         {"ctid": 910, "event": "intent", "packages": "fuse-overlayfs"},
         {"ctid": 910, "event": "done", "packages": "fuse-overlayfs libfuse3-4:amd64"},
+        {"event": "intent", **conf, "before": sha(NEW), "after": sha(NEW), "ours": NONE},
         {
             "event": "intent",
             **file,
@@ -210,8 +220,9 @@ def guest_journal(before=None):
             **drivers,
         },
         {"event": "done", **file, "after": sha(MERGED)},
+        {"event": "done", **conf, "after": sha(NEW)},
     ]
-    return read_journal("r1", [json.dumps(line) for line in lines])
+    return read_journal(R1, [json.dumps({**TIME, **line}) for line in (*first, *lines)])
 
 
 def docker(text, **more):
@@ -253,6 +264,51 @@ def test_a_guest_that_does_not_run_keeps_its_daemon_json_and_its_packages_with_a
     assert any("keeps its packages: fuse-overlayfs" in note for note in done.notes)
 
 
-def test_a_guest_that_hangs_stops_the_rollback():
-    (problem,) = plan(runs=[guest_journal()], dockers={910: ObservedDocker("hung")}).problems
-    assert "/etc/docker/daemon.json cannot be read: Docker is hung" in problem
+@pytest.mark.parametrize("state", ["hung", "failed", "flooded", "noshell"])
+def test_a_guest_that_cannot_be_asked_is_left_alone_and_the_others_go_back(state):
+    there = {910: ObservedDocker(state, error="\x1b[2J")}
+    done = plan(runs=[guest_journal()], dockers=there)
+    assert (done.problems, done.containers) == ((), ())
+    said = f"CT 910 a: its /etc/docker/daemon.json cannot be read: Docker is {state}"
+    assert done.notes[0].startswith(said)
+    assert done.notes[0].isprintable()
+    (problem,) = plan(runs=[guest_journal()], dockers=there, only=910).problems
+    assert problem.startswith(f"pve1: {said}")
+
+
+def test_what_a_guest_had_comes_from_its_own_store():
+    runs = [guest_journal(journal_format=2)]
+    kept = {910: {sha(THEIRS): THEIRS}}
+    (change,) = plan(runs=runs, dockers=docker(MERGED), files={"": ""}, guest_files=kept).containers
+    assert change.guest.after == THEIRS
+    # neither the node's own files nor those of another guest stand in for it
+    for others in ({}, {952: kept[910]}):
+        (problem,) = plan(runs=runs, dockers=docker(MERGED), guest_files=others).problems
+        assert f"what was there before run {R1} is not kept" in problem
+    # the version before kept all of it in one place
+    assert plan(runs=[guest_journal()], dockers=docker(MERGED)).containers
+
+
+def test_the_node_gets_nothing_back_that_a_guest_had():
+    kept = {910: {sha(OLD): OLD, sha("old p"): "old p"}}
+    runs = [journal(profile=sha("old p"))]
+    done = plan(runs=runs, files={"": ""}, guest_files=kept)
+    assert (done.containers, done.files) == ((), ())
+    assert [problem.rpartition(" is ")[2] for problem in done.problems] == ["not kept"] * 2
+
+
+def test_a_before_image_that_is_not_whole_is_none():
+    files = {sha(OLD): f"{OLD}lxc.hook.start: /tmp/x\n", sha("old p"): "profile x {}"}
+    done = plan(runs=[journal(profile=sha("old p"))], files=files)
+    assert (done.containers, done.files) == ((), ())
+    assert f"the conf from before run {R1} is not whole" in done.problems[0]
+    assert f"what was there before run {R1} is not whole" in done.problems[1]
+    runs = [guest_journal(journal_format=2)]
+    kept = {910: {sha(THEIRS): "{}"}}
+    (problem,) = plan(runs=runs, dockers=docker(MERGED), guest_files=kept).problems
+    assert f"what was there before run {R1} is not whole" in problem
+
+
+def test_a_name_from_a_conf_is_fit_for_a_terminal():
+    done = plan(now=f"lock: backup\n{NEW}".replace(": a\n", ": a\x1b[2J\u202e\n"))
+    assert "CT 910 a\\x1b[2J\\u202e: locked (backup)" in done.problems[0]

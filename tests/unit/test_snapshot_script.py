@@ -1,12 +1,8 @@
-"""The script that takes a snapshot, against a fake pct; the real one's outputs were recorded."""
-
-import os
-import subprocess
-from pathlib import Path
+"""The verb that takes a snapshot, against a fake pct; the real one's outputs were recorded."""
 
 import pytest
+from script_node import ScriptNode
 
-SCRIPT = Path(__file__).parents[2] / "templates/node/snapshot.sh"
 OLD = "hostname: old\n\n[before]\nsnaptime: 1\n"
 NAME = "phoenix-r20261122T013000Z-beef"
 
@@ -17,38 +13,20 @@ PCT = {
     # the recording of a directory storage
     "unable": "echo 'snapshot feature is not available' >&2; exit 255",
     "silent": "exit 0",
+    "looking": 'cat "$PHOENIX_ROOT/var/lib/phoenix-harden/lock" >"$FAKE/lock"',
     "half": 'printf "lock: snapshot\\n%s\\n[%s]\\nsnapstate: prepare\\n" "$(cat "$conf")" "$3" '
     '>"$conf.n"; mv "$conf.n" "$conf"; printf "a\\nb\\n" >&2; exit 255',
 }
 
 
-class Node:
+class Node(ScriptNode):
     def __init__(self, folder):
-        self.folder, self.conf = folder, folder / "etc/pve/lxc/910.conf"
-        self.conf.parent.mkdir(parents=True)
-        self.conf.write_text(OLD)
+        super().__init__(folder)
+        self.conf = self.has("/etc/pve/lxc/910.conf", OLD)
 
     def snapshot(self, pct):
-        tool = self.folder / "tools/pct"
-        tool.parent.mkdir(exist_ok=True)
-        tool.write_text(f'#!/bin/sh\nconf={self.conf}\necho "$*" >>{self.calls}\n{PCT[pct]}\n')
-        tool.chmod(0o755)
-        return subprocess.run(
-            ["sh", "-s", "910", NAME, "before run r1"],
-            stdin=SCRIPT.open(),
-            env={
-                **os.environ,
-                "PHOENIX_ROOT": str(self.folder),
-                "PHOENIX_PATH": str(tool.parent),
-            },
-            capture_output=True,
-            text=True,
-            timeout=30,
-        )
-
-    @property
-    def calls(self):
-        return self.folder / "calls"
+        self.tool("pct", f'conf={self.conf}\necho "$*" >>"$FAKE/calls"\n{PCT[pct]}')
+        return self.verb("snapshot", "910", NAME, request={"description": "before run r1"})
 
 
 @pytest.fixture
@@ -60,7 +38,7 @@ def test_a_snapshot_that_stands_in_the_conf_is_taken(node):
     done = node.snapshot("good")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"CT 910: snapshot {NAME} taken (pct delsnapshot 910 {NAME} removes it)\n"
-    assert node.calls.read_text() == f"snapshot 910 {NAME} --description before run r1\n"
+    assert node.calls == [f"snapshot 910 {NAME} --description before run r1"]
 
 
 @pytest.mark.parametrize(
@@ -84,3 +62,10 @@ def test_one_that_is_not_complete_is_refused_with_the_way_to_remove_it(node):
         f"CT 910: refused: the snapshot {NAME} is not complete (a b): "
         f"pct unlock 910; pct delsnapshot 910 {NAME} --force 1\n"
     )
+
+
+def test_others_see_who_works_on_this_node_meanwhile(node):
+    node.snapshot("looking")
+    lock = node.root / "var/lib/phoenix-harden/lock"
+    assert (node.fake / "lock").read_text() == "run r20261122T013000Z-beef, CT 910\n"
+    assert (lock.stat().st_mode & 0o777, lock.parent.stat().st_mode & 0o777) == (0o600, 0o700)

@@ -20,7 +20,8 @@ from phoenix.watch import (
 
 DOCKER = {"features": ["docker"], "apparmor_profile": "lxc-docker-nested"}
 TEXTS = {SCRIPT: "script", SERVICE: "service", TIMER: "timer"}
-LABELS = "910 lxc-docker-nested enforce\n"
+LABELS = "910 lxc-docker-nested (enforce)\n"
+STACK = "lxc-docker-nested-ns//&:lxc-910_<-var-lib-lxc>:unconfined (enforce)"
 THERE = {**TEXTS, WANTED: LABELS}
 
 
@@ -42,14 +43,14 @@ def plan(asked, observed=None, labels=LABELS, pct=None):
     return plan_watch(asked, labels, pct or node(), observed or ObservedWatch(), TEXTS)
 
 
-def test_each_form_of_a_profile_is_watched_by_its_own_name_and_mode():
+def test_each_form_of_a_profile_is_watched_by_its_own_label():
     stacked, learning = {**DOCKER, "apparmor_stacking": True}, {**DOCKER, "mode": "complain"}
     assert wanted(ct910=stacked, ct952=learning, ctids=(910, 952)) == (
-        "910 lxc-docker-nested-ns enforce\n952 lxc-docker-nested-complain complain\n"
+        f"910 {STACK}\n952 lxc-docker-nested-complain (complain)\n"
     )
     asked = Options(only=(910,), stacking=True)
     assert wanted(asked, ct910=DOCKER, ct952=DOCKER, ctids=(910, 952)) == (
-        "910 lxc-docker-nested-ns enforce\n952 lxc-docker-nested enforce\n"
+        f"910 {STACK}\n952 lxc-docker-nested (enforce)\n"
     )
 
 
@@ -59,13 +60,13 @@ def test_each_container_of_the_file_on_the_node_has_its_label_and_the_unconfined
         ct910=DOCKER,
         ct952={"apparmor_profile": "unconfined"},
         ct999=DOCKER,
-    ) == ("910 lxc-docker-nested enforce\n953 lxc-953_</var/lib/lxc> enforce\n")
+    ) == ("910 lxc-docker-nested (enforce)\n953 lxc-953_</var/lib/lxc> (enforce)\n")
 
 
 def test_the_profile_of_the_command_line_counts_for_the_selected_ones_only():
     options = Options(only=(910,), profile="lxc-mine")
     assert wanted(options, ct910=DOCKER, ct952=DOCKER) == (
-        "910 lxc-mine enforce\n952 lxc-docker-nested enforce\n"
+        "910 lxc-mine (enforce)\n952 lxc-docker-nested (enforce)\n"
     )
 
 
@@ -74,9 +75,20 @@ def test_where_nobody_asks_and_none_is_installed_nothing_happens():
 
 
 def test_an_installed_watch_learns_what_is_wanted_now():
-    change = plan(None, pct=node(wanted="910 lxc-old enforce\n"))
+    # as the version before wrote it
+    old = ObservedWatch({**THERE, WANTED: "910 lxc-docker-nested enforce\n"}, timer=True)
+    change = plan(None, old)
     assert (change.timer, [file.path for file in change.files]) == ("keep", [WANTED])
-    assert plan(None, pct=node(wanted=LABELS)) is None
+    assert plan(None, ObservedWatch(THERE, timer=True)) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "on", "timer"),
+    [(SCRIPT, True, "keep"), (SERVICE, True, "on"), (TIMER, True, "on"), (TIMER, False, "keep")],
+)
+def test_an_installed_watch_is_brought_up_to_date_and_stays_as_it_is(path, on, timer):
+    change = plan(None, ObservedWatch({**THERE, path: "old"}, timer=on))
+    assert (change.timer, [file.path for file in change.files]) == (timer, [path])
 
 
 def test_installing_it_writes_all_files_and_switches_the_timer_on():

@@ -1,15 +1,16 @@
-"""The script that writes a conf, against a fake root; tests/lab has it on a real node."""
+"""The verb that writes a conf, against a fake root; tests/lab has it on a real node."""
 
 import hashlib
-import os
 import subprocess
+import sys
 import time
-from base64 import b64encode
-from pathlib import Path
 
 import pytest
+from script_node import ScriptNode
+from synced import Fsynced
 
-SCRIPT = Path(__file__).parents[2] / "templates/node/write-conf.sh"
+from node.pack import stdin
+
 OLD = b"arch: amd64\nfeatures: nesting=1\n"
 NEW = b"arch: amd64\nfeatures: nesting=1,keyctl=1\n"
 
@@ -18,31 +19,38 @@ def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
-class Node:
+def asked(new):
+    """What the verb reads."""
+    return stdin({"text": new.decode("utf-8", "surrogateescape")}).encode()
+
+
+class Node(ScriptNode):
     """A fake node with the conf of container 910."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.conf = root / "etc/pve/lxc/910.conf"
-        self.lock = root / "run/lock/lxc/pve-config-910.lock"
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.conf = self.root / "etc/pve/lxc/910.conf"
+        self.lock = self.root / "run/lock/lxc/pve-config-910.lock"
         self.conf.parent.mkdir(parents=True)
-        (root / "run").mkdir()
+        (self.root / "run/lock").mkdir(parents=True)
         self.conf.write_bytes(OLD)
 
-    def start(self, new: bytes, before: bytes, after: str | None = None):
+    def start(self, new=NEW, before=OLD, after=None, shell=()):
+        """Begin to run it, from a shell's command if one is given."""
+        words = ("write-conf", "910", sha256(before), after or sha256(new))
         return subprocess.Popen(
-            ["sh", SCRIPT, "910", sha256(before), after or sha256(new)],
-            env={**os.environ, "PHOENIX_ROOT": str(self.root)},
+            [*shell, sys.executable, "-I", "-c", self.boot, *words],
+            env=self.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
 
-    def write(self, new: bytes = NEW, before: bytes = OLD, after: str | None = None):
-        """Run the script to its end; its exit code and what it said."""
-        process = self.start(new, before, after)
-        out, said = process.communicate(b64encode(new), timeout=60)
-        assert out == b""
+    def write(self, new=NEW, before=OLD, after=None, shell=()):
+        """Run the verb to its end; its exit code and what it said."""
+        process = self.start(new, before, after, shell)
+        said, errors = process.communicate(asked(new), timeout=60)
+        assert errors == b""
         return process.returncode, said.decode()
 
     @property
@@ -70,20 +78,17 @@ def test_the_new_conf_replaces_the_one_that_was_read(node):
 
 
 def test_the_new_conf_is_on_disk_before_it_takes_the_place_of_the_old_one(node):
-    # its PATH is its own: a function stands in for the tool
-    sync = 'sync() { echo "${1##*/}"; cat "$PHOENIX_ROOT/etc/pve/lxc/910.conf"; }; . "$0"'
-    done = subprocess.run(
-        ["sh", "-c", sync, SCRIPT, "910", sha256(OLD), sha256(NEW)],
-        env={**os.environ, "PHOENIX_ROOT": str(node.root)},
-        input=b64encode(NEW),
-        capture_output=True,
-        timeout=60,
-    )
-    assert (done.returncode, done.stderr) == (0, b"")
-    name, _, then = done.stdout.partition(b"\n")
-    assert name.startswith(b"910.conf.tmp.")
-    assert then == OLD
+    synced = Fsynced(node, node.conf)
+    assert node.write() == (0, "")
+    ((name, then),) = (call for call in synced.calls if call[0].startswith("910."))
+    assert name.startswith("910.conf.tmp.")
+    assert then == " ".join(OLD.decode().split())
     assert node.conf.read_bytes() == NEW
+
+
+def test_a_file_system_that_puts_it_on_disk_by_itself_is_taken_at_its_word(node):
+    Fsynced(node, node.conf).fails_for("910.conf.tmp.")
+    assert node.write() == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -163,25 +168,35 @@ def test_of_many_writers_who_read_the_same_conf_one_wins(node):
     writers = [node.start(new, OLD) for new in news]
     codes = []
     for process, new in zip(writers, news, strict=True):
-        process.communicate(b64encode(new), timeout=60)
+        process.communicate(asked(new), timeout=60)
         codes.append(process.returncode)
     assert sorted(codes) == [0, *[2] * 7]
     assert node.conf.read_bytes() == news[codes.index(0)]
 
 
-def test_a_line_that_drops_halfway_changes_nothing(node):
+def test_a_text_that_is_not_the_planned_one_changes_nothing(node):
     code, said = node.write(NEW[:12], after=sha256(NEW))
     assert code == 1
     assert "the new conf did not arrive whole: nothing was changed: run it again" in said
     assert node.conf.read_bytes() == OLD
 
 
+@pytest.mark.parametrize("left", [0.5, 0.9, 0.97])
+def test_a_line_that_drops_halfway_changes_nothing(node, left):
+    process = node.start()
+    program, request = asked(NEW).splitlines(keepends=True)
+    said, _ = process.communicate(program + request[: int(len(request) * left)], timeout=60)
+    assert process.returncode == 1
+    assert b"did not arrive whole; nothing was changed" in said
+    assert node.conf.read_bytes() == OLD
+
+
 def test_nobody_waits_for_our_lock_while_a_slow_line_delivers(node):
-    process = node.start(NEW, OLD)
+    process = node.start()
     time.sleep(0.5)
     node.lock.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(["flock", "-n", node.lock, "true"], check=True)
-    process.communicate(b64encode(NEW), timeout=60)
+    process.communicate(asked(NEW), timeout=60)
     assert process.returncode == 0
 
 
@@ -194,24 +209,32 @@ def test_a_conf_that_pmxcfs_would_cut_off_is_refused(node):
 
 def test_a_folder_that_takes_no_file_is_said_with_the_next_step(node):
     # root writes everywhere: a directory in the way is what stops it
-    blocked = 'mkdir "$1.tmp.$$"; shift; exec sh "$@"'
-    process = subprocess.Popen(
-        ["sh", "-c", blocked, "-", node.conf, SCRIPT, "910", sha256(OLD), sha256(NEW)],
-        env={**os.environ, "PHOENIX_ROOT": str(node.root)},
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    _, said = process.communicate(b64encode(NEW), timeout=60)
-    assert process.returncode == 1
-    assert b"cannot write beside /etc/pve/lxc/910.conf: nothing was changed" in said
-    assert b"pvecm status" in said
+    blocked = ("sh", "-c", 'mkdir "$0.tmp.$$"; exec "$@"', node.conf)
+    code, said = node.write(shell=blocked)
+    assert code == 1
+    assert "cannot write beside /etc/pve/lxc/910.conf: nothing was changed" in said
+    assert "pvecm status" in said
     assert node.conf.read_bytes() == OLD
 
 
 def test_whoever_ends_it_leaves_nothing_behind(node):
-    process = node.start(NEW, OLD)
-    time.sleep(0.5)
+    # it writes, and cannot go on from there
+    Fsynced(node, node.conf).stops_at("910.conf.tmp.")
+    process = node.start()
+    process.stdin.write(asked(NEW))
+    process.stdin.flush()
+    (new,) = wait_for(lambda: [*node.conf.parent.glob("910.conf.tmp.*")])
     process.terminate()
     process.communicate(timeout=60)
     assert process.returncode == 1
+    assert not new.exists()
     assert node.conf.read_bytes() == OLD
+
+
+def wait_for(found):
+    """What it finds, once there is something."""
+    for _ in range(200):
+        if there := found():
+            return there
+        time.sleep(0.05)
+    raise AssertionError("it never came")

@@ -1,0 +1,83 @@
+"""What a node says of itself, in one command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+from pyinfra.api import FactBase, StringCommand
+from pyinfra.api.exceptions import FactProcessError
+from typing_extensions import override
+
+from facts.program import asking
+from phoenix.printable import printable
+
+T = TypeVar("T")
+
+
+class Observe(FactBase[Mapping[str, Any]]):
+    """All that a node is asked, in one command: the sections of `node.observe`.
+
+    `{"containers": {}, "storage": {"paths": ["/dev/nvidia0"]}}` is answered with
+
+    ```
+    {"containers": {"node": "pve1", "containers": {"910": {"conf": "arch: amd64\\n", ...}}, ...},
+     "storage": {"paths": ["/dev/nvidia0"], "datasets": {}}}
+    ```
+
+    in one line, which becomes what it says; `phoenix.node_facts` reads its sections.
+    """
+
+    @override
+    def command(self, request: Mapping[str, Mapping[str, Any]]) -> StringCommand:
+        """Ask once; `request`: section to its arguments, as `node.observe.answer` has them."""
+        return asking({section: dict(arguments) for section, arguments in request.items()})
+
+    @staticmethod
+    @override
+    def default() -> Mapping[str, Any]:
+        return {}
+
+    @override
+    def process(self, output: list[str]) -> Mapping[str, Any]:
+        return read_answer(output)
+
+
+class Observed(FactBase[T]):
+    """A fact that is one section of a node's answer, read by a function of `phoenix`."""
+
+    section: ClassVar[str]
+
+    @staticmethod
+    def read(data: Any) -> T:
+        """Read the section."""
+        raise NotImplementedError
+
+    @override
+    def process(self, output: list[str]) -> T:
+        answer = read_answer(output)
+        try:
+            return self.read(answer[self.section])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise FactProcessError(_odd(self.section, error)) from None
+
+
+def read_answer(output: list[str]) -> dict[str, Any]:
+    """The answer of `node.observe`: one line, whatever a login shell prints before it.
+
+    Raises FactProcessError where there is none.
+    """
+    line = next((line for line in reversed(output) if line.startswith("{")), "")
+    try:
+        answer = json.loads(line)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise FactProcessError("the node's answer did not arrive whole: run again")
+    return answer
+
+
+def _odd(section: str, error: Exception) -> str:
+    said = printable(f"{type(error).__name__} {error}", 200)
+    return f"the node's answer is not understood, {section}: {said}"

@@ -1,0 +1,176 @@
+"""What the node can fall back on: its storages, and the backups of containers on them."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from node.bounded import MIB, MISSING, TIME, Ended, run
+from node.files import read, text
+from node.root import at
+
+#: Seconds that one storage may take.
+PATIENCE = float(os.environ.get("PHOENIX_PATIENCE", "60"))
+_LIMIT = 16 * MIB
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+_YES = re.compile(r"1|yes|on|true", re.IGNORECASE)
+_SHARES = ("nfs", "cifs", "cephfs", "glusterfs")
+# pve-storage Plugin.pm archive_info, of containers: vzdump writes `.dat` until it is complete
+_ARCHIVE = re.compile(
+    r"vzdump-lxc-([1-9][0-9]{2,8})-(2[0-9]{3})_([0-9]{2})_([0-9]{2})"
+    r"-([0-9]{2})_([0-9]{2})_([0-9]{2})\.(?:tgz|tar(?:\.(?:gz|lzo|zst|bz2))?)"
+)
+# as pvesm prints it: NAME:backup/ct/910/2026-11-20T02:00:00Z
+_VOLUME = re.compile(
+    r"\S+:backup/ct/([1-9][0-9]{2,8})/([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)\s.*"
+)
+
+#: A container, and when it was backed up.
+_Backup = tuple[int, str]
+
+
+def observe(listed: bool) -> dict[str, Any]:
+    """The node's clock, the storages that it may use and, if `listed`, the backups on them.
+
+    - `now`, and the time of each backup: UTC, 2026-11-22T01:30:00Z
+    - `storages`: name to type · `backups`: CTID, time, storage, of those that are complete
+    - `problems`: the storages that could not be asked
+    """
+    storages: dict[str, str] = {}
+    backups: list[list[Any]] = []
+    problems: list[str] = []
+    found = {"now": _utc(time.time()), "storages": storages}
+    node = _node()
+    for name, storage in sorted(_storages().items()):
+        if _is_on(storage.get("disable", "")) or node not in _words(storage.get("nodes", node)):
+            continue
+        storages[name] = storage["type"]
+        content = storage.get("content", "backup" if storage["type"] == "pbs" else "")
+        if listed and "backup" in _words(content):
+            try:
+                backups += [[ctid, when, name] for ctid, when in _backups(name, storage)]
+            except _StorageError as why:
+                problems.append(f"storage {name}: {why}")
+    return {**found, "backups": backups, "problems": problems}
+
+
+class _StorageError(Exception):
+    """Why a storage could not be asked."""
+
+
+def _storages() -> dict[str, dict[str, str]]:
+    """Storage to its settings, `type` among them; the local one is always there.
+
+    pve-common SectionConfig.pm and pve-storage Plugin.pm parse_config.
+    """
+    storages: dict[str, dict[str, str]] = {}
+    one: dict[str, str] | None = None
+    for line in (text(read(at("/etc/pve/storage.cfg"))) or "").split("\n"):
+        if head := re.fullmatch(r"(\S+):\s*(\S+)\s*", line):
+            one = storages[head[2]] = {"type": head[1].lower()}
+        elif not line.strip():
+            one = None
+        elif one is not None and (pair := re.fullmatch(r"\s+([^\s#]\S*)(?:\s+(.*\S))?\s*", line)):
+            one[pair[1]] = pair[2] or "1"
+    local = storages.get("local", {})
+    if local.get("type") != "dir" or local.get("path", "/var/lib/vz") != "/var/lib/vz":
+        local = storages["local"] = {"type": "dir", "content": "backup"}
+    local["path"] = "/var/lib/vz"
+    local.pop("nodes", None)
+    return storages
+
+
+def _backups(name: str, storage: Mapping[str, str]) -> Iterator[_Backup]:
+    """Raises _StorageError."""
+    path = storage.get("path")
+    if path is None and storage["type"] in _SHARES:
+        path = f"/mnt/pve/{name}"
+    if path is None:
+        return _of_server(name)
+    _check_mounted(path, storage)
+    own = re.search(r"(?:^|[\s,;])backup=([^\s,;]+)", storage.get("content-dirs", ""))
+    return _of_folder(f"{path}/{own[1] if own else 'dump'}")
+
+
+def _check_mounted(path: str, storage: Mapping[str, str]) -> None:
+    mount = storage.get("is_mountpoint", "no")
+    if storage["type"] not in ("dir", "btrfs") or _is_on(mount):
+        mount = path
+    if mount.startswith("/"):
+        mounts = (text(read(at("/proc/mounts"))) or "").split("\n")
+        if mount not in [line.split(" ")[1] for line in mounts if " " in line]:
+            raise _StorageError(f"{mount} is not mounted")
+
+
+def _of_folder(folder: str) -> Iterator[_Backup]:
+    """The archives in a folder, in a process of its own: a share may hang."""
+    tests = ["-mindepth", "1", "-maxdepth", "1", "-name", "vzdump-lxc-*", "-type", "f"]
+    ended = run(
+        ["find", "-L", at(folder), *tests, "-size", "+0", "-printf", "%f\\0"],
+        seconds=PATIENCE,
+        limit=_LIMIT,
+    )
+    if not ended.ok and not ended.err.rstrip().endswith(b": No such file or directory"):
+        raise _StorageError(_why(ended))
+    for name in sorted((text(ended.out) or "").split("\0")):
+        if (found := _ARCHIVE.fullmatch(name)) and (when := _local_time(found.groups()[1:])):
+            yield int(found[1]), when
+
+
+def _of_server(name: str) -> Iterator[_Backup]:
+    """Those of a Proxmox Backup Server above all."""
+    ended = run(
+        ["pvesm", "list", name, "--content", "backup"], seconds=PATIENCE, limit=_LIMIT, merge=True
+    )
+    if not ended.ok:
+        raise _StorageError(_why(ended))
+    for line in (text(ended.out) or "").split("\n"):
+        if (found := _VOLUME.fullmatch(line)) and _is_time(found[2]):
+            yield int(found[1]), found[2]
+
+
+def _why(ended: Ended) -> str:
+    if ended.why == TIME:
+        return f"no answer in {PATIENCE:g} s"
+    if ended.why and ended.why != MISSING:
+        return "its answer is too long"
+    return " ".join((text(ended.out + b"\n" + ended.err) or "").split()) or "cannot be listed"
+
+
+def _local_time(numbers: tuple[str, ...]) -> str | None:
+    """The time in a name is the node's own, as in its zone; None for what is no time."""
+    year, month, day, hour, minute, second = (int(number) for number in numbers)
+    try:
+        return _utc(time.mktime((year, month, day, hour, minute, second, 0, 0, -1)))
+    except (OverflowError, ValueError):
+        return None
+
+
+def _is_time(when: str) -> bool:
+    try:
+        return bool(time.strptime(when, _TIME))
+    except ValueError:
+        return False
+
+
+def _utc(seconds: float) -> str:
+    return time.strftime(_TIME, time.gmtime(seconds))
+
+
+def _node() -> str:
+    try:
+        return os.path.basename(os.readlink(at("/etc/pve/local")))
+    except OSError:
+        return ""
+
+
+def _words(value: str) -> list[str]:
+    return re.split(r"[\s,;]+", value)
+
+
+def _is_on(value: str) -> bool:
+    return _YES.fullmatch(value) is not None

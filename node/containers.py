@@ -1,0 +1,249 @@
+"""What the node knows of its containers: files only, no process is started."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import threading
+from functools import cache
+from itertools import islice
+from typing import Any
+
+from node.files import read, text
+from node.root import STATE, at
+
+_CONF = re.compile(r"([1-9][0-9]{2,8})\.conf")
+_PVE = "/etc/pve"
+
+#: How far the first process is searched for: root in a guest can make control groups without end.
+_MOST_FOLDERS, _MOST_PROCESSES = 5000, 50_000
+#: Seconds for a look into a guest's own file systems, which may be such that never answer.
+_PATIENCE = 2
+
+
+def observe() -> dict[str, Any]:
+    """All containers: conf, state, first process, label, HA, what they were started with."""
+    node = _node_name()
+    found: dict[str, Any] = {"node": node, "containers": {}, "elsewhere": {}, "problems": []}
+    found["wanted"] = text(read(f"{STATE}/wanted"))
+    if not os.path.isdir(at(f"{_PVE}/lxc")):
+        problem = f"no-pve: {_PVE}/lxc is not there; is this a Proxmox VE node?"
+        found["problems"].append(problem)
+    ha = _ha_states()
+    for ctid in _ctids(f"{_PVE}/lxc"):
+        path = f"{_PVE}/lxc/{ctid}.conf"
+        try:
+            conf = read(at(path))
+        except OSError as error:
+            found["problems"].append(f"unreadable: {path}: {error.strerror}")
+            continue
+        if conf is not None:
+            found["containers"][str(ctid)] = {
+                "conf": text(conf),
+                "ha": ha.get(str(ctid)),
+                "ours": text(read(f"{STATE}/containers/{ctid}")),
+                **_process(ctid),
+            }
+    for other in _entries(f"{_PVE}/nodes"):
+        if other != node:
+            for ctid in _ctids(f"{_PVE}/nodes/{other}/lxc"):
+                if str(ctid) not in found["containers"]:
+                    found["elsewhere"][str(ctid)] = other
+    return found
+
+
+def ctids() -> list[int]:
+    """The containers of this node."""
+    return _ctids(f"{_PVE}/lxc")
+
+
+def init_pid(ctid: int) -> int | None:
+    """The container's first process as the node counts, None without one."""
+    return _find_init(ctid)[0]
+
+
+def label(pid: int) -> str | None:
+    """The AppArmor label of a process as the kernel tells the node, None without one."""
+    for name in ("attr/apparmor/current", "attr/current"):
+        said = text(_read(at(f"/proc/{pid}/{name}"))) or ""
+        if said.strip("\0\n "):
+            return said.strip("\0\n ")
+    return None
+
+
+def cgroups(ctid: int) -> list[str]:
+    """The folders of the container's control groups, those of its own namespace first."""
+    base = at("/sys/fs/cgroup")
+    places = (f"lxc/{ctid}", f"lxc.payload.{ctid}", f"systemd/lxc/{ctid}", f"pids/lxc/{ctid}")
+    there = [f"{base}/{place}" for place in places if os.path.isdir(f"{base}/{place}")]
+    return [f"{one}/ns" for one in there if os.path.isdir(f"{one}/ns")] + there
+
+
+def _process(ctid: int) -> dict[str, Any]:
+    pid, alive = _find_init(ctid)
+    live = None
+    if pid is not None:
+        config = text(_read(at(f"/var/lib/lxc/{ctid}/config")))
+        live = {"fuse": _has_fuse(pid), "keyctl": _keyctl(config or ""), "config": config}
+    return {
+        "running": alive,
+        "pid": pid,
+        "started": None if pid is None else _started(pid),
+        "label": None if pid is None else label(pid),
+        "live": live,
+    }
+
+
+def _find_init(ctid: int) -> tuple[int | None, bool]:
+    """The first process, and whether there is any at all.
+
+    Searches breadth first, init.scope before its neighbours: with systemd inside, the answer is in
+    the third directory.
+    """
+    folders = cgroups(ctid)
+    folders = [scope for one in folders if os.path.isdir(scope := f"{one}/init.scope")] + folders
+    asked = 0
+    # grows while it is read
+    for folder in folders:
+        for pid in _pids(folder):
+            asked += 1
+            if _is_init(pid):
+                return pid, True
+            if asked >= _MOST_PROCESSES:
+                return _child_of_monitor(ctid), True
+        room = _MOST_FOLDERS - len(folders)
+        folders += sorted(_below(folder, room), key=lambda one: not one.endswith("/init.scope"))
+    return (_child_of_monitor(ctid) if asked else None), asked > 0
+
+
+def _child_of_monitor(ctid: int) -> int | None:
+    """The first process as the child of LXC's own, for one that hides in its control groups."""
+    for monitor in _pids(at(f"/sys/fs/cgroup/lxc.monitor/{ctid}")):
+        children = _read(at(f"/proc/{monitor}/task/{monitor}/children")) or b""
+        for pid in map(int, children.split()):
+            if _is_init(pid):
+                return pid
+    return None
+
+
+def _pids(folder: str) -> list[int]:
+    # 0: of another pid namespace than ours
+    return [pid for word in (_read(f"{folder}/cgroup.procs") or b"").split() if (pid := int(word))]
+
+
+def _below(folder: str, most: int) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            found = (entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+            return sorted(islice(found, max(most, 0)))
+    except OSError:
+        return []
+
+
+def _is_init(pid: int) -> bool:
+    """Whether it is number 1 in the pid namespace right below the node's.
+
+    In a Docker container inside it the same line has three numbers.
+    """
+    status = _read(at(f"/proc/{pid}/status")) or b""
+    return re.search(rb"^NSpid:[ \t]+\d+[ \t]+1$", status, re.MULTILINE) is not None
+
+
+def _started(pid: int) -> int | None:
+    """Seconds since the epoch. The second field of stat is a name and may hold blanks; the start
+    is the 20th field after it, in hundredths of a second since boot (proc(5)).
+    """
+    boot = _boot()
+    fields = (_read(at(f"/proc/{pid}/stat")) or b"").rpartition(b") ")[2].split()
+    if boot is None or len(fields) < 20 or not fields[19].isdigit():
+        return None
+    return boot + int(fields[19]) // 100
+
+
+@cache
+def _boot() -> int | None:
+    found = re.search(rb"^btime (\d+)", read(at("/proc/stat")) or b"", re.MULTILINE)
+    return int(found[1]) if found else None
+
+
+def _keyctl(config: str) -> bool | None:
+    """Whether the seccomp profile lets keyctl pass, None if none can be read.
+
+    Proxmox writes "keyctl errno 38" unless the feature is on.
+    """
+    named = re.search(r"^lxc\.seccomp\.profile\s*=\s*(\S+)\s*$", config, re.MULTILINE)
+    rules = _read(at(named[1])) if named else None
+    return None if rules is None else not re.search(rb"^keyctl errno", rules, re.MULTILINE)
+
+
+def _has_fuse(pid: int) -> bool:
+    """Whether a container has /dev/fuse; False where its file systems do not answer.
+
+    The path is the guest's: no link of it is followed, and nobody waits for it.
+    """
+    seen: list[bool] = []
+    # ends with us at the latest
+    looks = threading.Thread(target=lambda: seen.append(_is_fuse_there(pid)), daemon=True)
+    looks.start()
+    looks.join(_PATIENCE)
+    return bool(seen and seen[0])
+
+
+def _is_fuse_there(pid: int) -> bool:
+    opened: list[int] = []
+    try:
+        opened.append(os.open(at(f"/proc/{pid}/root"), os.O_PATH | os.O_DIRECTORY))
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+        opened.append(os.open("dev", flags, dir_fd=opened[0]))
+        return stat.S_ISCHR(os.lstat("fuse", dir_fd=opened[1]).st_mode)
+    except OSError:
+        return False
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def _node_name() -> str:
+    for link in (f"{_PVE}/local", f"{_PVE}/lxc"):
+        try:
+            found = re.search(r"nodes/([^/]+)", os.readlink(at(link)))
+        except OSError:
+            continue
+        if found:
+            return found[1]
+    name = (read(at("/proc/sys/kernel/hostname")) or b"").decode("ascii", "replace")
+    return name.strip().partition(".")[0]
+
+
+def _ha_states() -> dict[str, str]:
+    """ct:910 in ha/resources.cfg; without a state line the state is "started"."""
+    states: dict[str, str] = {}
+    ctid = None
+    for line in (text(read(at(f"{_PVE}/ha/resources.cfg"))) or "").split("\n"):
+        if head := re.fullmatch(r"(\S+?):\s*(\S+)\s*", line):
+            ctid = head[2] if head[1] == "ct" else None
+            if ctid is not None:
+                states[ctid] = "started"
+        elif ctid is not None and (state := re.match(r"\s+state\s+(\S+)", line)):
+            states[ctid] = state[1]
+    return states
+
+
+def _ctids(path: str) -> list[int]:
+    return sorted(int(found[1]) for name in _entries(path) if (found := _CONF.fullmatch(name)))
+
+
+def _entries(path: str) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(at(path)) if not name.startswith("."))
+    except OSError:
+        return []
+
+
+def _read(path: str) -> bytes | None:
+    """A file of a process or of a container, which may end at any moment."""
+    try:
+        return read(path)
+    except OSError:
+        return None

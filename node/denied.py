@@ -1,0 +1,46 @@
+"""What AppArmor refused to one container since a moment: it explains a commit that failed.
+
+audit.log is complete, the kernel's ring buffer is not. A container may provoke what it likes here:
+the last few lines are told, each for a screen.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+
+from node.bounded import run
+from node.files import open_regular
+from node.root import at
+from phoenix.audit_line import LONGEST, refusal
+from phoenix.printable import LONGEST_LINE, printable
+
+#: So many lines are told.
+MOST = 10
+
+
+def since(profile: str, began: int) -> list[str]:
+    """The last lines about this profile, and about lxc-start: it enters profiles for containers."""
+    names = (f'profile="{profile}"', 'profile="/usr/bin/lxc-start"')
+    last: deque[str] = deque(maxlen=MOST)
+    # a log that cannot be read explains nothing, and stops nobody
+    with suppress(OSError):
+        for line in _lines(began):
+            found = refusal(line)
+            if found is None or found[0] < began or not found[1].startswith('apparmor="DENIED"'):
+                continue
+            if any(name in found[1] for name in names):
+                last.append(printable(found[1], LONGEST_LINE))
+    return list(last)
+
+
+def _lines(began: int) -> Iterator[str]:
+    log = open_regular(at("/var/log/audit/audit.log"))
+    if log is None:
+        journal = ["journalctl", "-k", "-o", "cat", "--since", f"@{began}"]
+        yield from run(journal, seconds=30).out.decode("utf-8", "replace").split("\n")
+        return
+    with log:
+        while line := log.readline(LONGEST):
+            yield line.decode("utf-8", "replace")

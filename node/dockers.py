@@ -1,0 +1,79 @@
+"""Docker in the guests: what each of them says of its own, several asked at the same time.
+
+templates/guest/docker.sh runs in each and says what its lines mean; they are read on the
+operator's side (`phoenix.docker`). One guest, one stream: none can say anything for another.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from node import containers, guest
+from node.bounded import SIZE, TIME, Ended
+
+#: How long a guest may take, in seconds; what it may say, in bytes: a daemon.json of 1 MiB, too.
+PATIENCE = float(os.environ.get("PHOENIX_GUEST_TIMEOUT", "60"))
+LIMIT = 1536 * 1024
+
+#: What an exit code means; 44 is ours, the others are those of a command that cannot be run.
+_STATES = {0: "ok", 44: "none", 126: "noshell", 127: "noshell"}
+
+
+def observe(ctids: Sequence[int] | None, probe: Collection[int] = ()) -> dict[str, dict[str, str]]:
+    """Ask those of these containers that are here, None: all that run; in `probe` mount an overlay.
+
+    `{"910": {"state": "ok", "text": LINES, "error": ""}}`; `text` is empty unless the state is ok,
+    and bytes of it that are no UTF-8 are escaped as surrogates: only daemon.json, at its end, may
+    have such. The states:
+
+    - ok · none: no Docker in it · stopped · noshell · hung · flooded: it said more than 1.5 MiB
+    - failed: `error` says why, in a printable line
+    """
+    here = containers.ctids()
+    asked = [ctid for ctid in here if (_runs(ctid) if ctids is None else ctid in ctids)]
+    script = guest.script("docker")
+    # each has its own clock, from its own turn on: a busy node is no hung guest
+    with ThreadPoolExecutor((os.cpu_count() or 1) + 2) as pool:
+        answers = pool.map(lambda ctid: _ask(ctid, script, ctid in probe), asked)
+        return {str(ctid): answer for ctid, answer in zip(asked, answers)}
+
+
+def _ask(ctid: int, script: str, probes: bool) -> dict[str, str]:
+    if not _runs(ctid):
+        return _answer("stopped")
+    # the rest of the time is for what else it looks up
+    seconds = max(1, int(PATIENCE * 2 / 3))
+    words = ["sh", "-c", script, "docker", f"{seconds}", ":probe" if probes else ""]
+    ended = guest.attach(ctid, words, b"", PATIENCE, LIMIT)
+    state = _state(ctid, ended)
+    if state != "ok":
+        return _answer(state, error="" if state == "none" else guest.last_line(ended))
+    if not _is_text(ended.out.partition(b"\ndaemon-file ")[0]):
+        return _answer("failed", error="what its guest said of Docker is no UTF-8")
+    return _answer("ok", ended.out.decode("utf-8", "surrogateescape"))
+
+
+def _state(ctid: int, ended: Ended) -> str:
+    if ended.why in (TIME, SIZE):
+        return "hung" if ended.why == TIME else "flooded"
+    state = _STATES.get(-1 if ended.code is None else ended.code, "failed")
+    # it may have been stopped meanwhile
+    return "stopped" if state == "failed" and not _runs(ctid) else state
+
+
+def _runs(ctid: int) -> bool:
+    return containers.init_pid(ctid) is not None
+
+
+def _answer(state: str, text: str = "", error: str = "") -> dict[str, str]:
+    return {"state": state, "text": text, "error": error}
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,60 @@
+"""observe - what the node is and has, everything that is asked for in one command; changes nothing.
+
+The request names sections, each with its arguments; the answer has those sections, one JSON
+document in one line of stdout. A section that fails is an error of the whole: half a picture is
+none.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from node.main import request
+from node.say import Stop
+
+#: Where each section is: a module of this package, and its function.
+SECTIONS = {
+    "containers": ("containers", "observe"),
+    "apparmor": ("apparmor", "observe"),
+    "storage": ("storage", "observe"),
+    "dockers": ("dockers", "observe"),
+    "rules": ("rules", "observe"),
+    "runs": ("runs", "observe"),
+    "kept": ("runs", "kept"),
+    "staged": ("runs", "staged"),
+    "denials": ("denials", "observe"),
+    "watch": ("watch_files", "observe"),
+    "backups": ("backups", "observe"),
+}
+
+
+def main(_: list[str]) -> int:
+    """Read the request, print the answer. The words only tell people what is asked."""
+    json.dump(answer(request()), sys.stdout)
+    print()
+    return 0
+
+
+def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The asked-for sections. Raises Stop for one that there is not.
+
+    - `containers`: {} · `apparmor`: {"files": [NAME]} · `storage`: {"paths": [PATH]}
+    - `dockers`: {"ctids": [CTID], "probe": [CTID]}: those of them that run are asked
+    - `rules`: {"rules": [[CTID, RULE]]} · `runs`: {"unfinished": bool}
+    - `kept`: {"run": ID, "paths": [PATH]} · `staged`: {"run": ID, "ctid": CTID}
+    - `denials`: {"since": [SECONDS] or null: from each running container's start, "only": [CTID]}
+    - `watch`: {} · `backups`: {"listed": bool}
+    """
+    return {name: _section(name, arguments) for name, arguments in asked.items()}
+
+
+def _section(name: str, arguments: Mapping[str, Any]) -> Any:
+    if name not in SECTIONS:
+        raise Stop(2, f"observe: no such section: {name}")
+    module, function = SECTIONS[name]
+    # only what is asked for is loaded
+    return getattr(import_module(f"node.{module}"), function)(**arguments)

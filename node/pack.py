@@ -1,0 +1,136 @@
+"""The program as it travels to a node: packed here, unpacked there in memory.
+
+The modules of `phoenix` that are packed with it are those that both sides share; they keep to the
+standard library of Python 3.9, as everything in `node` does.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from node.observe import SECTIONS
+
+_TOP = Path(__file__).parents[1]
+
+#: The modules of `phoenix` that the node's program shares.
+SHARED = ("__init__", "apparmor", "audit_line", "journal", "printable")
+
+#: What reads the program from the first line of stdin and runs it; no file is written. Whatever is
+#: started from it does not get the descriptor.
+BOOT = """\
+import base64,os,sys,zlib
+if sys.version_info<(3,9):sys.exit("phoenix-harden needs Python 3.9 on the node")
+m=os.memfd_create("phoenix-harden")
+os.write(m,zlib.decompress(base64.b64decode(sys.stdin.buffer.readline())))
+sys.path.insert(0,"/proc/self/fd/"+str(m))
+from node.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+#: What the watch needs of `node` and of `phoenix`: it shall not change with every version.
+_WATCH = ("__init__", "containers", "files", "root", "say", "watch")
+_WATCH_SHARED = ("__init__", "apparmor", "printable")
+
+_WATCH_SCRIPT = """\
+#!/usr/bin/python3 -I
+# Managed by phoenix-harden: host_prep --data watch=false removes it.
+# Its sources, as a zip: {names}
+import base64,os,sys,zlib
+if sys.version_info<(3,9):sys.exit("phoenix-harden needs Python 3.9 on the node")
+m=os.memfd_create("phoenix-harden")
+os.write(m,base64.b64decode('''
+{data}'''))
+sys.path.insert(0,"/proc/self/fd/"+str(m))
+from node.watch import main
+sys.exit(main([]))
+"""
+
+_IMPORT = re.compile(r"^ *from node(?:\.(\w+))? import (.+)$", re.MULTILINE)
+
+_MAIN = "import sys\nfrom node.main import main\nsys.exit(main(sys.argv[1:]))\n"
+
+
+@cache
+def program() -> bytes:
+    """The program as a zip that Python runs; the same bytes for the same sources."""
+    return _zip(_files(), zipfile.ZIP_DEFLATED)
+
+
+@cache
+def watch_script() -> str:
+    """The watch as the one file that is installed on a node: a text, as every file of ours there.
+
+    Not compressed: the same bytes on every operator's machine, whatever its zlib.
+    """
+    files = [
+        *((f"node/{name}.py", _TOP / "node" / f"{name}.py") for name in _WATCH),
+        *((f"phoenix/{name}.py", _TOP / "phoenix" / f"{name}.py") for name in _WATCH_SHARED),
+    ]
+    data = _zip(((name, path.read_bytes()) for name, path in files), zipfile.ZIP_STORED)
+    names = ", ".join(name for name, _ in files)
+    return _WATCH_SCRIPT.format(names=names, data=base64.encodebytes(data).decode())
+
+
+def stdin(request: Any = None, observes: bool = False) -> str:
+    """What `BOOT` reads: the program, and what the verb is asked, each in a line of base64.
+
+    `observes`: the verb is `observe`; nothing else is sent then.
+    """
+    asked = zlib.compress(json.dumps(request).encode(), 9)
+    return "".join(f"{base64.b64encode(part).decode()}\n" for part in (_sent(observes), asked))
+
+
+@cache
+def _sent(observes: bool) -> bytes:
+    """The program as it is sent: compressed as one; a command may have 128 KiB and no more."""
+    files = _files()
+    if observes:
+        needed = _needed("main", "observe", *(module for module, _ in SECTIONS.values()))
+        left_out = {f"node/{path.name}" for path in (_TOP / "node").glob("*.py")} - needed
+        files = ((name, data) for name, data in files if name not in left_out)
+    return zlib.compress(_zip(files, zipfile.ZIP_STORED), 9)
+
+
+def _needed(*modules: str) -> set[str]:
+    """The files of these modules of `node` and of those that they import."""
+    found = {"__init__"}
+    left = [*modules]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            text = (_TOP / "node" / f"{name}.py").read_text()
+            for module, names in _IMPORT.findall(text):
+                left += [module] if module else names.split(", ")
+    return {f"node/{name}.py" for name in found}
+
+
+def _zip(files: Iterable[tuple[str, bytes]], how: int) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in files:
+            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            archive.writestr(entry, data, how, 9 if how == zipfile.ZIP_DEFLATED else None)
+    return buffer.getvalue()
+
+
+def _files() -> Iterator[tuple[str, bytes]]:
+    yield "__main__.py", _MAIN.encode()
+    for path in sorted((_TOP / "node").glob("*.py")):
+        if path.name != "pack.py":
+            yield f"node/{path.name}", path.read_bytes()
+    for name in SHARED:
+        yield f"phoenix/{name}.py", (_TOP / "phoenix" / f"{name}.py").read_bytes()
+    for path in sorted((_TOP / "templates/guest").iterdir()):
+        # the source of the probe stays here
+        if path.suffix != ".S":
+            yield f"node/data/{path.name}", path.read_bytes()

@@ -1,0 +1,237 @@
+"""packages install|remove CTID RUN|- apt|apk - bring packages into a running container, or take out
+of it what a run brought there.
+
+- install: what is missing of these; nothing that is there is upgraded. `done` (or `failed`) in the
+  journal names everything that came in, dependencies included.
+- remove: all of these at once. They are kept, with the reason, while another package needs them,
+  and while fuse-overlayfs is Docker's driver or holds data: without the program dockerd would not
+  start over it.
+
+RUN: id of the run that does it, for its journal; `-` for none. The request names the packages:
+`{"packages": [NAME]}`. What the guest says its packages are is used only where it is a package's
+name. Runs in a transient unit, so that losing the operator does not interrupt dpkg.
+
+Exit of install: 0 all are installed, as the guest's own database says · 1 they are not · 2 refused
+Exit of remove: 0 removed, or kept with the reason · 1 nothing was tried · 2 refused
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from node import guest
+from node.bounded import MIB, Ended
+from node.journal import Journal
+from node.main import request
+from node.say import Stop, say
+from node.state import lock
+from node.target import run_folder
+from phoenix.journal import PACKAGE_NAME
+from phoenix.printable import printable_lines
+
+#: Seconds between two attempts; for one command of the guest's package manager, which may wait for
+#: another one's lock; and for all that an installation asks of the guest.
+PATIENCE = float(os.environ.get("PHOENIX_PATIENCE", "5"))
+_ONE, _ALL = 900, 1500
+
+#: What a guest may have: no distribution is installed as a whole; one line of a journal holds more
+#: than what an installation brings.
+_MOST_LINES, _MOST_JOURNALED = 20_000, 60_000
+
+_MANAGERS = ("apt", "apk")
+
+
+def main(words: list[str]) -> int:
+    """Install or remove; gives the exit code."""
+    if len(words) != 4 or words[0] not in ("install", "remove") or words[3] not in _MANAGERS:
+        raise Stop(2, "packages: install or remove, a container, a run or -, apt or apk")
+    action, ctid, run, manager = words
+    if not re.fullmatch(r"[1-9][0-9]{2,8}", ctid):
+        raise Stop(2, f"packages: {ctid} is no container")
+    names = _names(request())
+    journal = None if run == "-" else Journal(run_folder(run))
+    who = f"packages of CT {ctid}" if run == "-" else f"run {run}, packages of CT {ctid}"
+    with lock(who, _ONE):
+        work = _Work(int(ctid), manager, journal)
+        return work.install(names) if action == "install" else work.remove(names)
+
+
+def _names(asked: Any) -> list[str]:
+    """What the request names. Raises Stop."""
+    names = asked.get("packages") if isinstance(asked, dict) else None
+    if not isinstance(names, list) or not names:
+        raise Stop(2, "packages: none are named")
+    for name in names:
+        if not isinstance(name, str) or not PACKAGE_NAME.fullmatch(name):
+            raise Stop(2, f"packages: {name!r} is no package's name")
+    return names
+
+
+class _Work:
+    """What is done in one container; `journal`: of the run that does it, if there is one."""
+
+    def __init__(self, ctid: int, manager: str, journal: Journal | None) -> None:
+        self.ctid, self.journal = ctid, journal
+        self.manager = _Apk(ctid) if manager == "apk" else _Apt(ctid)
+
+    def install(self, names: Sequence[str]) -> int:
+        """Install what is missing of these."""
+        before = self._installed()
+        wanted = _missing(names, before)
+        if not wanted:
+            self._say("all packages are installed")
+            return 0
+        self._write("intent", packages=" ".join(wanted))
+        ended, now = Ended(None), before
+        for attempt in (1, 2, 3):
+            ended = self.manager.add(wanted)
+            found = self.manager.installed()
+            now = before if found is None else found
+            if not _missing(wanted, now):
+                break
+            self.manager.repair(ended)
+            if attempt != 3:
+                time.sleep(PATIENCE)
+        known = set(before)
+        came = " ".join(name for name in now if name not in known)
+        left = _missing(wanted, now)
+        if len(came) > _MOST_JOURNALED:
+            came, left = " ".join(name for name in wanted if name not in left), wanted
+            self._say("says that more packages came in than an installation brings")
+        if left:
+            self._write("failed", packages=came)
+            self._tell(ended)
+            self._say(f"not installed: {' '.join(left)}")
+            return 1
+        self._write("done", packages=came)
+        self._say(f"installed: {came}")
+        return 0
+
+    def remove(self, names: Collection[str]) -> int:
+        """Remove what is there of these, unless something needs it."""
+        there = [name for name in self._installed() if name in names]
+        if not there:
+            return 0
+        listed = " ".join(there)
+        why = _held(self.ctid) if "fuse-overlayfs" in there else ""
+        if why:
+            self._say(f"{listed} stays: {why}")
+            return 0
+        self._write("intent", removed=listed)
+        ended = self.manager.purge(there)
+        now = self.manager.installed()
+        left = " ".join(name for name in there if now is None or name in now)
+        if left:
+            self._write("failed", removed=left)
+            self._tell(ended)
+            self._say(f"{left} stays: something needs it, see above")
+            return 0
+        self._write("done", removed=listed)
+        self._say(f"removed: {listed}")
+        return 0
+
+    def _installed(self) -> list[str]:
+        found = self.manager.installed()
+        if found is None:
+            raise Stop(1, f"CT {self.ctid}: its list of packages cannot be read: nothing was tried")
+        return found
+
+    def _write(self, event: str, **names: str) -> None:
+        if self.journal is not None:
+            self.journal.write(event, ctid=self.ctid, **names)
+
+    def _say(self, text: str) -> None:
+        say(text, self.ctid)
+
+    def _tell(self, ended: Ended) -> None:
+        """The end of what the guest said."""
+        if ended.why:
+            self._say(guest.last_line(ended))
+        for line in printable_lines(ended.out.decode("utf-8", "replace"), 15):
+            self._say(f"  {line}")
+
+
+class _Apk:
+    """Alpine's, in a container; all that is asked of it together has an end."""
+
+    #: Lists what is installed, and how a line of that reads.
+    lists: Sequence[str] = ("apk", "info", "-q")
+    line = re.compile(rf"({PACKAGE_NAME.pattern})")
+
+    def __init__(self, ctid: int) -> None:
+        self.ctid = ctid
+        self.deadline = time.monotonic() + _ALL
+
+    def installed(self) -> list[str] | None:
+        """All that is; what is no package's name is none. None where the guest gives no list."""
+        ended = guest.attach(self.ctid, self.lists, seconds=60, limit=2 * MIB)
+        lines = (ended.text or "").split("\n")
+        if not ended.ok or ended.text is None or len(lines) > _MOST_LINES:
+            return None
+        return [found[1] for line in lines if (found := self.line.fullmatch(line.strip()))]
+
+    def add(self, names: Sequence[str]) -> Ended:
+        """Install these."""
+        return self._does("apk", "add", "--no-cache", *names)
+
+    def purge(self, names: Sequence[str]) -> Ended:
+        """Remove these, all at once: they may need each other. Refused if something else does."""
+        return self._does("apk", "del", *names)
+
+    def repair(self, ended: Ended) -> None:
+        """Finish what was cut short earlier, if this attempt says that something was."""
+
+    def _does(self, *words: str) -> Ended:
+        seconds = min(_ONE, max(60, self.deadline - time.monotonic()))
+        variables = {"DEBIAN_FRONTEND": "noninteractive"}
+        return guest.attach(
+            self.ctid,
+            words,
+            seconds=seconds,
+            limit=4 * MIB,
+            merge=True,
+            variables=variables,
+            services=True,
+        )
+
+
+class _Apt(_Apk):
+    """That of Debian and Ubuntu."""
+
+    lists = ("dpkg-query", "-W", "-f", r"${db:Status-Abbrev} ${binary:Package}\n")
+    line = re.compile(rf".i +({PACKAGE_NAME.pattern})")
+
+    def add(self, names: Sequence[str]) -> Ended:
+        """Install these; another apt may be at work: wait for its lock."""
+        call = ("apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300")
+        keep = ("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold")
+        # lists that cannot be renewed may still do: the installation tells
+        self._does(*call, *keep, "update")
+        return self._does(*call, *keep, "install", "--no-upgrade", *names)
+
+    def purge(self, names: Sequence[str]) -> Ended:
+        """The same as apk's `del`."""
+        return self._does("dpkg", "--purge", *names)
+
+    def repair(self, ended: Ended) -> None:
+        """A dpkg that was cut short, by a reboot say, is finished first."""
+        if b"dpkg --configure -a" in ended.out:
+            self._does("dpkg", "--force-confdef", "--force-confold", "--configure", "-a")
+
+
+def _missing(names: Collection[str], installed: Collection[str]) -> list[str]:
+    # dpkg names some with their architecture
+    there = {*installed, *(name.partition(":")[0] for name in installed)}
+    return [name for name in names if name not in there]
+
+
+def _held(ctid: int) -> str:
+    """What Docker still keeps with fuse-overlayfs, in words."""
+    ended = guest.attach(ctid, ["sh", "-c", guest.script("held")], limit=4096)
+    if not ended.ok:
+        return f"its guest does not say what Docker keeps with it: {guest.last_line(ended)}"
+    return ", ".join(printable_lines(ended.out.decode("utf-8", "replace"), 5))

@@ -1,0 +1,46 @@
+"""The node's own `apparmor_parser`, where it loads something."""
+
+from __future__ import annotations
+
+import glob
+
+from node.apparmor import loaded
+from node.bounded import Ended, run
+from node.files import read, text
+from node.root import at
+from node.say import say
+from phoenix.apparmor import MARKER
+
+#: Where profiles are.
+FOLDER = "/etc/apparmor.d"
+
+#: Seconds for one file; ours take less than one.
+_PATIENCE = 120
+
+
+def parse(*words: str) -> Ended:
+    """Run it with these words."""
+    return run(["apparmor_parser", *words], seconds=_PATIENCE, merge=True)
+
+
+def succeeds(*words: str) -> bool:
+    """Run it, and tell the operator what it says; gives whether all is well."""
+    ended = parse(*words)
+    said = text(ended.out or ended.err) or ""
+    if said.strip():
+        say(said.rstrip("\n"))
+    return ended.ok
+
+
+def reload_ours() -> bool:
+    """Load our profiles anew that are loaded: they were compiled with the variables of then.
+
+    Replaced, never removed and added. Gives whether all of them load.
+    """
+    there = loaded()
+    for file in sorted(glob.glob(at(f"{FOLDER}/lxc-*"))):
+        ours = MARKER.encode() in (read(file) or b"")
+        is_loaded = file.rpartition("/")[2] in there
+        if ours and is_loaded and not succeeds("--base", at(FOLDER), "-r", "-T", file):
+            return False
+    return True

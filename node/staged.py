@@ -1,0 +1,109 @@
+"""What a run has staged for one container: the files of RUN/CTID.
+
+    conf         the new /etc/pve/lxc/CTID.conf
+    before       sha256 of the conf that it was planned on; written last, without it nothing is
+                 whole
+    label        if there: what PID 1 must carry, PROFILE[//&:NAMESPACE:PROFILE] (MODE)
+    docker       if there: Docker must work in it
+    restart      if there: restart it (a stopped container stays stopped)
+    ours         if there: what our runs have brought into the conf after this one; empty: nothing
+    daemon-before   if there: the guest's /etc/docker/daemon.json changes; sha256 of the one that
+                 this was planned on, or `none`
+    daemon.json  the new one; without it, the file shall go
+    driver, driver-before   if there: the storage driver that Docker must say afterwards, and the
+                 one that it says with the old daemon.json
+
+Beside them commit leaves `changed` where it found something else than what this was planned on.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+
+from node.files import digest, read, sync_folder, text, write
+from node.say import Stop
+from node.state import RunFolder
+from phoenix.apparmor import Label
+
+#: Names that a request may give; `before` is the last to be written.
+NAMES = (
+    "conf",
+    "label",
+    "docker",
+    "restart",
+    "ours",
+    "driver",
+    "driver-before",
+    "daemon.json",
+    "daemon-before",
+    "before",
+)
+
+_SHA = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class DaemonFiles:
+    """A staged change of the guest's daemon.json: the digest of the old one, and the new one."""
+
+    before: str
+    new: bytes | None
+
+    @property
+    def after(self) -> str:
+        """The digest of the new one."""
+        return digest(self.new)
+
+
+class Staged:
+    """What is staged for one container."""
+
+    def __init__(self, folder: RunFolder, ctid: int) -> None:
+        """Read it. Raises Stop where nothing whole is staged."""
+        self._path = folder.staged(ctid, "")
+        before, conf = self._text("before"), self._read("conf")
+        if conf is None or not _SHA.fullmatch(before):
+            path = os.path.dirname(self._path)
+            raise Stop(2, f"CT {ctid}: refused: nothing whole is staged in {path}")
+        self.before, self.conf, self.after = before, conf, digest(conf)
+        label = self._text("label")
+        self.label = Label.parse(label) if label else None
+        self.docker = self._read("docker") is not None
+        self.restart = self._read("restart") is not None
+        self.ours = self._read("ours")
+        self.driver = self._text("driver")
+        self.driver_before = self._text("driver-before")
+        daemon = self._text("daemon-before")
+        self.daemon = DaemonFiles(daemon, self._read("daemon.json")) if daemon else None
+
+    def forget_restart(self) -> None:
+        """It does not run: it shall stay so, also for whoever takes this up later."""
+        self.restart = False
+        self._remove("restart")
+
+    def forget_daemon(self) -> None:
+        """The guest's file shall stay as it is, also for whoever takes this up later."""
+        self.daemon = None
+        self._remove("daemon-before")
+
+    def mark_changed(self) -> None:
+        """Leave word for the operator's side, which may plan anew."""
+        write(f"{self._path}changed", b"")
+
+    def unmark_changed(self) -> None:
+        """What an earlier commit left is no longer so."""
+        self._remove("changed")
+
+    def _read(self, name: str) -> bytes | None:
+        return read(f"{self._path}{name}")
+
+    def _text(self, name: str) -> str:
+        return (text(self._read(name)) or "").strip("\n")
+
+    def _remove(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(f"{self._path}{name}")
+            sync_folder(os.path.dirname(self._path))

@@ -1,0 +1,197 @@
+"""One container's transaction: the new state proven, or the old one back and that proven.
+
+`node.commit` begins one, `node.recover` takes up one that was cut short; both end it here. The
+journal: intent · started (restarted on the new conf) · done; or back · restored or failed.
+daemon.json has lines of its own, each before that of the conf but for the intent.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from node import conf, denied
+from node.daemon_change import DaemonChange
+from node.files import digest, make_folder, read, replace, sync_folder
+from node.gate import Gate
+from node.journal import Journal, Value
+from node.root import STATE, at
+from node.say import Stop, say
+from node.staged import Staged
+from node.state import RunFolder
+from phoenix.apparmor import generated_profile
+from phoenix.journal import DAEMON_JSON, JournalError
+
+
+class Transaction:
+    """What is done to one container in one run.
+
+    `left`: digest of the conf as we left it, Proxmox's own changes at a start included.
+    """
+
+    def __init__(self, folder: RunFolder, ctid: int) -> None:
+        """Read what is staged. Raises Stop where nothing whole is."""
+        self.began = int(time.time())
+        self.folder, self.ctid = folder, ctid
+        self.journal = Journal(folder)
+        self.staged = Staged(folder, ctid)
+        self.conf_name = f"/etc/pve/lxc/{ctid}.conf"
+        self.note_path = f"{STATE}/containers/{ctid}"
+        self.left = self.staged.after
+        files = self.staged.daemon
+        self.daemon = DaemonChange(ctid, folder, self.staged, files) if files else None
+        self.gate = Gate(self)
+
+    @property
+    def run(self) -> str:
+        """The run's id."""
+        return self.folder.run
+
+    def say(self, text: str) -> None:
+        """Tell the operator, with the container."""
+        say(text, self.ctid)
+
+    def refused(self, why: str) -> Stop:
+        """The end of one that changed nothing."""
+        return Stop(2, f"CT {self.ctid}: refused: {why}")
+
+    def changed(self, name: str) -> Stop:
+        """The end of one that found something else than what it was planned on."""
+        self.staged.mark_changed()
+        return Stop(
+            4,
+            f"CT {self.ctid}: somebody changed {name} since this run was planned: "
+            "nothing was changed",
+        )
+
+    def digest(self) -> str:
+        """The digest of the conf that is there."""
+        try:
+            return digest(read(at(self.conf_name)))
+        except OSError as error:
+            self.say(f"cannot read {self.conf_name}: {error.strerror}")
+            return digest(None)
+
+    def swap(self, new: bytes, expected: str) -> bool:
+        """Put a conf in place of the one with that digest; says why not."""
+        try:
+            conf.swap(self.ctid, new, expected)
+        except Stop as stop:
+            say(stop.text)
+            return False
+        except OSError as error:
+            self.say(f"cannot replace {self.conf_name}: {error.strerror}")
+            return False
+        return True
+
+    def write(self, event: str, **keys: Value) -> None:
+        """Write a line about the conf; nothing happens before it is on disk. Raises Stop."""
+        self._intend(event, file=self.conf_name, **keys)
+
+    def write_daemon(self, event: str, **keys: Value) -> None:
+        """The same about daemon.json."""
+        self._intend(event, file=DAEMON_JSON, **keys)
+
+    def note(self, event: str, **keys: Value) -> None:
+        """Write a line about the conf, and go on without it where that fails."""
+        self._note(event, file=self.conf_name, **keys)
+
+    def note_daemon(self, event: str, **keys: Value) -> None:
+        """The same about daemon.json, if it is part of this."""
+        if self.daemon:
+            self._note(event, file=DAEMON_JSON, **keys)
+
+    # --- its two ends ---------------------------------------------------------------------------
+
+    def end(self) -> int:
+        """Prove what is there now, or put the old state back; gives the exit code."""
+        if self._finish():
+            return 0
+        self._tell_denials("AppArmor denied since the restart:")
+        return self.back()
+
+    def back(self) -> int:
+        """The old state, and the proof of it; gives the exit code."""
+        self.say("puts the old state back")
+        self.note("back")
+        self.gate.restarted = False
+        # where it runs now the restart brings it; where it does not, the gate puts it back
+        if self.daemon and self.gate.running():
+            self.daemon.back()
+        if self.digest() != self.staged.before and not self._swap_back():
+            self.note_daemon("failed")
+            self.note("failed")
+            takes = f"rollback with run={self.run} takes back what this run changed"
+            self.say(f"{self.conf_name} is left as it is: {takes}")
+            return 3
+        if self.gate.proves_old():
+            if self.daemon:
+                self.note_daemon("restored", after=self.daemon.before)
+            self.note("restored", after=self.staged.before)
+            self.say("restored: the old conf is back and the container runs with it")
+            return 1
+        self.note_daemon("failed")
+        self.note("failed", after=self.staged.before)
+        look = f"pct status {self.ctid}; journalctl -e"
+        self.say(f"the old conf is back, but the container is not healthy: {look}")
+        return 3
+
+    def _finish(self) -> bool:
+        if not (self.gate.proves_new() and self._keep_ours()):
+            return False
+        if self.daemon:
+            found = self.daemon.digest()
+            if found is None:
+                return False
+            self.note_daemon("done", after=found)
+        self.note("done", after=self.digest())
+        self._tell_denials("warning: it works, and AppArmor denied since the restart:")
+        self.say("done")
+        return True
+
+    def _swap_back(self) -> bool:
+        try:
+            old = self.folder.kept(self.staged.before)
+        except (OSError, ValueError) as error:
+            self.say(str(error))
+            return False
+        return self.swap(old, self.left)
+
+    def _keep_ours(self) -> bool:
+        """The note of what our runs brought, beside the runs, for the next one to know."""
+        ours = self.staged.ours
+        if ours is None:
+            return True
+        try:
+            if ours:
+                make_folder(os.path.dirname(self.note_path))
+                replace(self.note_path, ours, ".new", mode=0o600)
+            elif os.path.exists(self.note_path):
+                os.unlink(self.note_path)
+                sync_folder(os.path.dirname(self.note_path))
+        except OSError as error:
+            self.say(f"cannot write {self.note_path}: {error.strerror}")
+            return False
+        return True
+
+    def _intend(self, event: str, **keys: Value) -> None:
+        try:
+            self.journal.write(event, ctid=self.ctid, **keys)
+        except (OSError, JournalError) as error:
+            raise self.refused(f"cannot write {self.journal.path}: {error}") from None
+
+    def _note(self, event: str, **keys: Value) -> None:
+        try:
+            self.journal.write(event, ctid=self.ctid, **keys)
+        except (OSError, JournalError) as error:
+            # the container comes first: whoever reads it later takes it for cut short
+            self.say(f"cannot write {self.journal.path}: {error}")
+
+    def _tell_denials(self, words: str) -> None:
+        label = self.staged.label
+        profile = label.profile if label else generated_profile(self.ctid)
+        lines = denied.since(profile, self.began)
+        if lines:
+            self.say(words)
+            for line in lines:
+                say(f"  {line}")

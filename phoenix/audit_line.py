@@ -1,0 +1,110 @@
+"""One line of the kernel's audit log about AppArmor, read the same way on both sides.
+
+The node counts equal refusals of containers with it, so that a long log costs no more than its
+reading; the operator's side reads what it sends. Packed into the node's program: Python 3.9 and
+the standard library only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+# As auditd writes it (log_format, name_format) and as the kernel's own log has it. At the line's
+# beginning only: what a program says in a message of its own stands further on.
+_HEAD = re.compile(
+    r"(?:node=\S+ )?(?:type=AVC msg=|(?:audit: )?type=1400 )"
+    r"audit\(([0-9]{1,12}\.[0-9]{1,3}):[0-9]+\): "
+    r'(?=apparmor="(?:DENIED|ALLOWED)" )'
+)
+# the kernel writes a name in hex that holds a blank or a quote: no name can look like a field
+_OF_CONTAINER = re.compile(r' (?:profile="(?:lxc-|/usr/bin/lxc-start")|namespace="root//lxc-)')
+_FIELD = re.compile(r'(\w+)=("[^"]*"|\S+)')
+_HEX = re.compile(r"(?:[0-9A-F]{2})+")
+# the fields that the kernel writes in hex if they hold a blank, a quote or no ASCII
+# (audit_log_untrustedstring in security/apparmor)
+_UNTRUSTED = frozenset({"profile", "namespace", "name", "srcname", "target", "peer", "comm"})
+_TIME = re.compile(r"audit\(([0-9]{1,12}(?:\.[0-9]{1,3})?):")
+_PID = re.compile(r" pid=[0-9]+")
+_PROCESS = re.compile(r'"/proc/[0-9]+')
+
+#: A line of the kernel's is shorter (a path in hex is 8 KiB).
+LONGEST = 16 * 1024
+
+
+def read_fields(line: str) -> Mapping[str, str]:
+    r"""The fields of a line, decoded; of one that is no refusal none. Never raises.
+
+    `apparmor` says what became of it: DENIED, or ALLOWED (complain mode).
+
+    >>> read_fields('audit(17.5:1): apparmor="DENIED" operation="open" name=2F6120')["name"]
+    '/a '
+    """
+    # auditd's enriched fields follow a group separator: they repeat, in words
+    text = line[:LONGEST].partition("\x1d")[0]
+    fields = {name: _value(name, value) for name, value in _FIELD.findall(text)}
+    return fields if fields.get("apparmor") in ("DENIED", "ALLOWED") else {}
+
+
+def read_time(line: str) -> float:
+    """When it was logged, in seconds since the epoch; 0 where the line does not say."""
+    found = _TIME.search(line)
+    return float(found[1]) if found else 0.0
+
+
+def refusal(line: str) -> tuple[float, str] | None:
+    r"""When a container was refused something, and by which text equal refusals are counted.
+
+    None for every other line. Neither one process is told from another, nor its folder in /proc.
+
+    >>> refusal('type=AVC msg=audit(17.500:1): apparmor="DENIED" operation="open" profile="lxc-a" '
+    ...     'name="/proc/7/mem" pid=7 comm="dd"\x1dFSUID="root"')
+    (17.5, 'apparmor="DENIED" operation="open" profile="lxc-a" name="/proc/*/mem" comm="dd"')
+    """
+    head = _HEAD.match(line) if 'apparmor="' in line[:400] and len(line) <= LONGEST else None
+    if head is None:
+        return None
+    text = line[head.end() :].partition("\x1d")[0].rstrip()
+    if not _OF_CONTAINER.search(text):
+        return None
+    return float(head[1]), _PROCESS.sub('"/proc/*', _PID.sub("", text, count=1))
+
+
+@dataclass(frozen=True)
+class Counted:
+    """`denials`: how often, when last, and the text of each kind; `left`: lines of other kinds."""
+
+    denials: tuple[tuple[int, float, str], ...] = ()
+    left: int = 0
+
+
+def count(lines: Iterable[str], since: Sequence[float], kinds: int) -> Counted:
+    """Count equal refusals of containers.
+
+    `since`: times, ascending. What is older than the first is passed over, what lies before and
+    after each further one is counted apart. `kinds`: of so many kinds at most each is told.
+    """
+    found: dict[tuple[int, str], tuple[int, float]] = {}
+    left = 0
+    for line in lines:
+        read = refusal(line)
+        if read is None or not since or read[0] < since[0]:
+            continue
+        time, text = read
+        part = sum(time >= start for start in since)
+        if (part, text) not in found and len(found) >= kinds:
+            left += 1
+            continue
+        times, last = found.get((part, text), (0, time))
+        found[part, text] = (times + 1, max(last, time))
+    denials = ((times, last, text) for (_, text), (times, last) in found.items())
+    return Counted(tuple(denials), left)
+
+
+def _value(name: str, value: str) -> str:
+    if value.startswith('"'):
+        return value.strip('"')
+    if name in _UNTRUSTED and _HEX.fullmatch(value):
+        return bytes.fromhex(value).decode("utf-8", "replace")
+    return value

@@ -1,0 +1,136 @@
+#!/bin/sh
+# docker SECONDS [:probe] - what Docker in this guest is and has, one record a line; runs in the
+# guest. busybox is enough. SECONDS: how long dockerd may take to answer. Reads only, and only
+# regular files; with `:probe` it also mounts an overlay below Docker's data, for a moment.
+# Exit: 44 no Docker here
+#
+#   guest 1                     the answer begins
+#   os ID VERSION               as in os-release
+#   manager apt|apk|dnf         what installs packages
+#   info TEXT                   docker info as JSON, or lines of why there is none
+#   version TEXT                dockerd's, where it does not answer
+#   flag TEXT                   one argument of the running dockerd
+#   runc VERSION
+#   root PATH                   where Docker keeps its data
+#   store NAME COUNT            layers or snapshots that a storage driver keeps
+#   count volumes|containers N  under Docker's data
+#   package STATE NAME VERSION  STATE as dpkg's, or "ii" from apk and rpm
+#   hold PACKAGE                held back by apt
+#   fuse yes|no                 /dev/fuse
+#   binary fuse-overlayfs       it is there, whoever put it there
+#   overlay yes|no              the probe's mount
+#   daemon-file-odd REASON      there is a daemon.json that nobody should read: `no-regular-file`
+#                               or `too-large` (more than 1 MiB)
+#   daemon-file UID GID MODE    then all the rest is daemon.json, byte for byte
+command -v docker >/dev/null || command -v dockerd >/dev/null || exit 44
+export LC_ALL=C
+seconds=$1
+mib=1048576
+# PHOENIX_ROOT: a fake root, for the tests
+file=${PHOENIX_ROOT:-}/etc/docker/daemon.json
+names='docker.io docker-ce docker docker-cli docker-ce-cli moby-engine containerd containerd.io
+    runc fuse-overlayfs fuse3'
+
+has() { command -v "$1" >/dev/null; }
+start() { # BYTES FILE: how a regular file begins
+    [ -f "$2" ] && head -c "$1" "$2" 2>/dev/null
+}
+entries() { # FOLDER [WITHOUT]: how many it has
+    # shellcheck disable=SC2012 # a name with a newline counts twice
+    ls -A "$1" 2>/dev/null | head -n 1000000 | grep -cvx "${2:-}"
+}
+store() { # NAME FOLDER [WITHOUT]
+    [ -d "$2" ] && echo "store $1 $(entries "$2" "${3:-}")"
+}
+os_field() {
+    start 65536 /etc/os-release | sed -n "s/^$1=[\"']\{0,1\}\([^\"']*\).*/\1/p" | head -n 1
+}
+
+echo 'guest 1'
+echo "os $(os_field ID) $(os_field VERSION_ID)"
+for manager in apt-get apk dnf; do
+    ! has $manager || { echo "manager ${manager%-get}" && break; }
+done
+
+if has timeout; then limit="timeout $seconds"; else limit=; fi
+# shellcheck disable=SC2086 # two words or none
+info=$({ $limit docker info --format '{{json .}}' 2>&1 || printf '\ngave no answer (exit %s)\n' $?; } |
+    head -c 262144 | sed '/^$/d')
+printf '%s\n' "$info" | sed 's/^/info /'
+case $info in
+*'"ServerVersion":"'?*) ;;
+*) has dockerd && echo "version $(dockerd --version 2>/dev/null | head -n 1 | head -c 200)" ;;
+esac
+has runc && echo "runc $(runc --version 2>/dev/null | sed -n 's/^runc version //p' | head -n 1 | head -c 200)"
+pid=$(start 16 /run/docker.pid || start 16 /var/run/docker.pid)
+[ -z "$pid" ] || start 65536 "/proc/$pid/cmdline" | tr '\0' '\n' | sed '1d; s/^/flag /'
+
+data=$(printf '%s' "$info" | sed -n 's/.*"DockerRootDir":"\([^"]*\)".*/\1/p' | head -n 1)
+[ -n "$data" ] ||
+    data=$(start $mib "$file" | sed -n 's/.*"data-root"[^"]*"\([^"]*\)".*/\1/p' | head -n 1)
+data=${data:-/var/lib/docker}
+echo "root $data"
+# "l" holds the short names of the layers
+store overlay2 "$data/overlay2" l
+store fuse-overlayfs "$data/fuse-overlayfs" l
+store vfs "$data/vfs/dir"
+store btrfs "$data/btrfs/subvolumes"
+store zfs "$data/zfs/graph"
+for folder in /var/lib/containerd/io.containerd.snapshotter.v1.* \
+    "$data"/containerd/daemon/io.containerd.snapshotter.v1.*; do
+    [ ! -d "$folder/snapshots" ] || store "${folder##*/}" "$folder/snapshots"
+done | head -n 50
+echo "count volumes $(find "$data/volumes" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | head -n 1000000 | wc -l)"
+echo "count containers $(entries "$data/containers")"
+
+if has dpkg-query; then
+    # shellcheck disable=SC2016,SC2086
+    dpkg-query -W -f '${db:Status-Abbrev}|${Package} ${Version}\n' $names 2>/dev/null |
+        head -n 50 | sed 's/^\(..\)[^|]*|/package \1 /'
+    dpkg --get-selections 2>/dev/null | sed -n 's/[[:space:]]*hold$//p' | head -n 5000 | sed 's/^/hold /'
+elif has apk; then
+    # shellcheck disable=SC2086
+    for name in $names; do
+        apk info -e "$name" >/dev/null 2>&1 &&
+            echo "package ii $name $(apk info -v "$name" 2>/dev/null | sed -n "s/^$name-\([0-9][^ ]*\).*/\1/p" | head -n 1)"
+    done
+elif has rpm; then
+    # shellcheck disable=SC2086
+    rpm -q --qf 'package ii %{NAME} %{VERSION}\n' $names 2>/dev/null | grep '^package' | head -n 50
+fi
+if [ -c /dev/fuse ]; then echo 'fuse yes'; else echo 'fuse no'; fi
+has fuse-overlayfs && echo 'binary fuse-overlayfs'
+
+probe() ( # where Docker itself would mount: elsewhere a profile may deny what it allows there
+    made=
+    [ -d "$data/overlay2" ] || made=$data/overlay2
+    mkdir -p "$data/overlay2" && dir=$(mktemp -d "$data/overlay2/phoenix-probe.XXXXXX") || exit 1
+    mkdir "$dir/lower" "$dir/upper" "$dir/work" "$dir/merged" &&
+        mount -t overlay overlay -o "lowerdir=$dir/lower,upperdir=$dir/upper,workdir=$dir/work" \
+            "$dir/merged" 2>/dev/null && : >"$dir/merged/file" && [ -f "$dir/upper/file" ]
+    works=$?
+    umount "$dir/merged" 2>/dev/null
+    # by name and never across a mount
+    rm -f "$dir/upper/file"
+    rmdir "$dir/work/work" "$dir/work" "$dir/lower" "$dir/upper" "$dir/merged" "$dir" 2>/dev/null
+    [ -z "$made" ] || rmdir "$made" 2>/dev/null
+    exit $works
+)
+if [ "${2:-}" = :probe ]; then
+    case $info in
+    # it has one mounted: nothing to try
+    *'"Driver":"overlay2"'* | *'"Driver":"overlayfs"'*) echo 'overlay yes' ;;
+    *) if probe; then echo 'overlay yes'; else echo 'overlay no'; fi ;;
+    esac
+fi
+
+[ -e "$file" ] || exit 0
+if [ ! -f "$file" ]; then
+    echo 'daemon-file-odd no-regular-file'
+elif [ "$(stat -L -c %s "$file")" -gt $mib ]; then
+    echo 'daemon-file-odd too-large'
+else
+    echo "daemon-file $(stat -L -c '%u %g %a' "$file")"
+    head -c $mib "$file"
+fi
+exit 0

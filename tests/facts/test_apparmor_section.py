@@ -1,0 +1,156 @@
+"""node/apparmor.py on a tree of files that looks like a node, with a fake parser."""
+
+import pytest
+
+import node.apparmor
+import node.root
+from facts.apparmor import AppArmor
+
+#: Takes tunables without the word "broken"; notes how it is called, and with what.
+PARSER = """\
+case $1 in --version) echo 'AppArmor parser version 4.1.0'; exit ;; esac
+echo "$*" >>"$FAKE/calls"
+cat >>"$FAKE/profile"
+! grep -rq broken "$2/tunables/" || { echo 'in profile tunables/home: 100% wrong' >&2; exit 1; }
+"""
+KERNEL = "/sys/kernel/security/apparmor"
+
+
+@pytest.fixture
+def pve(node):
+    node.has("/sys/module/apparmor/parameters/enabled", "Y\n")
+    node.has(f"{KERNEL}/profiles", "")
+    loads(node, "lxc-a.7", "lxc-a")
+    node.has("/etc/apparmor.d/tunables/home", "@{HOMEDIRS}=/home/\r\n")
+    node.has("/etc/apparmor.d/tunables/home.d/site.local", "# ours\n")
+    node.has("/etc/apparmor.d/tunables/home.d/site.local.dpkg-old", "# not read\n")
+    node.tool("apparmor_parser", PARSER)
+    return node
+
+
+def loads(node, folder, name, mode="enforce", below="policy/profiles"):
+    """The kernel has this profile; the folder's name is made from it, and no name to go by."""
+    node.has(f"{KERNEL}/{below}/{folder}/name", f"{name}\n")
+    node.has(f"{KERNEL}/{below}/{folder}/mode", f"{mode}\n")
+
+
+def test_tunables_that_compile_are_told_with_the_text_of_home(pve):
+    pve.has("/etc/apparmor.d/lxc-a", "profile lxc-a {}\n")
+    seen = pve.see(AppArmor, ("lxc-a", "lxc-b"))
+    assert seen.files == {
+        "tunables/home": "@{HOMEDIRS}=/home/\r\n",
+        "lxc-a": "profile lxc-a {}\n",
+    }
+    assert (seen.tunables_error, seen.parser, seen.loaded) == ("", (4, 1, 0), {"lxc-a": "enforce"})
+
+
+def test_tunables_that_do_not_are_told_with_the_parsers_words_and_the_sites_own_files(pve):
+    pve.has("/etc/apparmor.d/tunables/home", "broken\n")
+    seen = pve.see(AppArmor)
+    assert seen.tunables_error == "in profile tunables/home: 100% wrong"
+    assert seen.files == {"tunables/home": "broken\n", "tunables/home.d/site.local": "# ours\n"}
+
+
+def test_it_is_tried_with_a_profile_that_uses_both_variables_and_nothing_is_loaded(pve):
+    pve.see(AppArmor)
+    assert pve.calls[0].split()[2:] == ["-Q", "-K", "-T"]
+    profile = (pve.fake / "profile").read_text()
+    assert profile.startswith("include <tunables/global>\n")
+    assert "@{HOME}/" in profile
+    assert "@{HOMEDIRS}/" in profile
+
+
+def test_the_script_for_namespaces_is_told_where_it_can_run(pve):
+    assert pve.see(AppArmor).hook is None
+    hook = pve.has("/usr/local/lib/phoenix-harden/namespace", "#!/bin/sh\n# 100%\n")
+    assert pve.see(AppArmor).hook is None
+    hook.chmod(0o755)
+    assert pve.see(AppArmor).hook == "#!/bin/sh\n# 100%\n"
+
+
+def test_a_node_without_a_parser_says_nothing_of_its_tunables(pve, monkeypatch):
+    # in this process: a real node's folders of programs are searched, too
+    monkeypatch.setattr(node.root, "PATH", str(pve.root))
+    monkeypatch.setattr(node.root, "ROOT", str(pve.root))
+    seen = node.apparmor.observe([])
+    assert (seen["parser"], seen["tunables_error"], seen["enabled"]) == (None, "", True)
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        ("include if exists <tunables/global.d>", True),
+        ('#include "tunables/global.d"', True),
+        ("# also in <tunables/global.d>", False),
+    ],
+)
+def test_the_sites_variables_are_told_and_whether_anything_reads_them(pve, line, read):
+    pve.has("/etc/apparmor.d/tunables/global", f"include <tunables/home>\n{line}\n")
+    pve.has("/etc/apparmor.d/tunables/global.d/phoenix-harden", "@{a} = b\n")
+    seen = pve.see(AppArmor)
+    assert seen.reads_global_d is read
+    assert seen.files["tunables/global.d/phoenix-harden"] == "@{a} = b\n"
+
+
+def test_apparmor_that_is_off_or_cannot_be_asked_is_not_enabled(pve):
+    assert pve.see(AppArmor).enabled
+    pve.has("/sys/module/apparmor/parameters/enabled", "N\n")
+    assert not pve.see(AppArmor).enabled
+    pve.has("/sys/module/apparmor/parameters/enabled", "Y\n")
+    (pve.root / f"{KERNEL}/profiles"[1:]).unlink()
+    assert not pve.see(AppArmor).enabled
+
+
+# -- what is loaded: guests name the profiles of their own namespace ------------------------------
+
+
+def test_a_profile_of_a_guests_namespace_is_none_of_the_nodes_whatever_its_name(pve):
+    forged = "x (enforce)\nlxc-docker-nested (enforce)\ny"
+    inside = "policy/namespaces/lxc-910_<-var-lib-lxc>/profiles"
+    loads(pve, "x.1", forged, below=inside)
+    loads(pve, "lxc-b.2", "lxc-b", below=inside)
+    # in this file all of them stand, and a line of it is what root in the guest has written
+    pve.has(f"{KERNEL}/profiles", f"lxc-a (enforce)\n:lxc-910_<-var-lib-lxc>:{forged} (enforce)\n")
+    assert pve.see(AppArmor).loaded == {"lxc-a": "enforce"}
+
+
+def test_a_name_is_what_the_kernel_says_but_for_the_newline_after_it(pve):
+    loads(pve, "a.name.8", "a name (with brackets)", "complain")
+    loads(pve, "usr.bin.man.9", "/usr/bin/man")
+    assert pve.see(AppArmor).loaded == {
+        "lxc-a": "enforce",
+        "a name (with brackets)": "complain",
+        "/usr/bin/man": "enforce",
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["lxc-b\n", "x\nlxc-b", "\nlxc-b", "lxc-b\x1b[2J", "lxc-b\x7f", ""]
+)
+def test_a_name_with_a_control_character_is_not_taken_as_anything(pve, name):
+    loads(pve, "odd.8", name)
+    assert pve.see(AppArmor).loaded == {"lxc-a": "enforce"}
+
+
+def test_profiles_within_others_are_left_out(pve):
+    loads(pve, "lxc-b.8", "lxc-b", below="policy/profiles/lxc-a.7/profiles")
+    assert pve.see(AppArmor).loaded == {"lxc-a": "enforce"}
+
+
+def test_one_that_is_removed_meanwhile_is_not_loaded(pve):
+    (pve.root / f"{KERNEL}/policy/profiles/gone.8"[1:]).mkdir()
+    assert pve.see(AppArmor).loaded == {"lxc-a": "enforce"}
+
+
+@pytest.mark.parametrize(
+    ("text", "loaded"),
+    [
+        ("lxc-a (enforce)\nlxc-b (complain)\nnoise\n", {"lxc-a": "enforce", "lxc-b": "complain"}),
+        ("lxc-a (enforce)\n:lxc-910:x (enforce)\nlxc-b (enforce)\n", {}),
+        ("lxc-a (enforce)\nlxc-c//null-/tmp/x\nlxc-b (enforce)\ny (complain)\n", {}),
+    ],
+)
+def test_an_old_kernels_list_counts_while_no_guest_can_have_written_in_it(node, text, loaded):
+    node.tool("apparmor_parser", PARSER)
+    node.has(f"{KERNEL}/profiles", text)
+    assert node.see(AppArmor).loaded == loaded

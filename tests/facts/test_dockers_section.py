@@ -1,0 +1,241 @@
+"""Docker in the guests as the node asks for it, with fake tools; tests/lab has real guests."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.unit.script_node import ScriptNode
+
+SCRIPT = Path(__file__).parents[2] / "templates/guest/docker.sh"
+ATTACH = """
+while [ "$1" != -- ]; do
+    [ "$1" != -n ] || GUEST=$2
+    shift
+done
+shift
+export GUEST
+. "$FAKE/guest-$GUEST"
+"""
+
+
+class Guests(ScriptNode):
+    """A node whose guests are a shell script each."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.tool("lxc-attach", ATTACH)
+
+    @property
+    def environment(self):
+        return {**super().environment, "PHOENIX_GUEST_TIMEOUT": "1"}
+
+    def runs(self, ctid, script):
+        """Have this container run; `script`: what it does instead of ours."""
+        self.stopped(ctid)
+        self.has(f"/sys/fs/cgroup/lxc/{ctid}/ns/init.scope/cgroup.procs", f"{ctid}0\n")
+        self.has(f"/proc/{ctid}0/status", f"Name:\tsystemd\nPPid:\t1\nNSpid:\t{ctid}0\t1\n")
+        (self.fake / f"guest-{ctid}").write_text(script)
+
+    def stopped(self, ctid):
+        self.has(f"/etc/pve/lxc/{ctid}.conf", "arch: amd64\n")
+
+    def ask(self, *ctids, probe=()):
+        return self.observe(dockers={"ctids": list(ctids) or None, "probe": list(probe)})["dockers"]
+
+
+@pytest.fixture
+def node(tmp_path):
+    return Guests(tmp_path)
+
+
+def states(found):
+    return {int(ctid): docker["state"] for ctid, docker in found.items()}
+
+
+def test_each_guest_gets_its_own_answer_whatever_the_others_do(node):
+    fails = "echo no >&2; exit"
+    guests = {
+        910: "echo guest 1; echo os debian 13; printf 'daemon-file 0 0 600\\n{\\n\\n}\\n\\n'",
+        952: f"{fails} 1",
+        953: "exit 44",
+        954: "trap '' TERM; while :; do sleep 1; done",
+        955: "exec yes 'guest 1'",
+        956: f"{fails} 127",
+        957: "setsid sleep 5 & echo guest 1",
+        960: f'rm "$PHOENIX_ROOT/proc/9600/status"; {fails} 1',
+    }
+    for ctid, script in guests.items():
+        node.runs(ctid, script)
+    found = node.ask(*guests)
+    assert states(found) == {
+        910: "ok",
+        952: "failed",
+        953: "none",
+        954: "hung",
+        955: "flooded",
+        956: "noshell",
+        957: "ok",
+        960: "stopped",
+    }
+    assert found["910"]["text"] == "guest 1\nos debian 13\ndaemon-file 0 0 600\n{\n\n}\n\n"
+    assert found["952"] == {"state": "failed", "text": "", "error": "no"}
+
+
+def test_only_where_it_is_asked_for_an_overlay_is_tried(node):
+    for ctid in (910, 952):
+        node.runs(ctid, 'shift 4; echo "info $*"')
+    found = node.ask(910, 952, probe=[952])
+    assert (found["910"]["text"], found["952"]["text"]) == ("info 1 \n", "info 1 :probe\n")
+
+
+def test_who_does_not_run_is_not_entered_and_who_is_not_here_is_no_answer(node):
+    node.runs(910, "echo guest 1")
+    node.stopped(953)
+    assert states(node.ask(910, 953, 999)) == {910: "ok", 953: "stopped"}
+    assert states(node.ask()) == {910: "ok"}
+
+
+def test_long_answers_of_two_guests_do_not_mix(node):
+    says = "i=0; while [ $i -lt 3000 ]; do echo hold $GUEST-$i; i=$((i + 1)); done"
+    for ctid in (910, 952):
+        node.runs(ctid, says)
+    found = node.ask(910, 952)
+    for ctid, one in found.items():
+        assert one["text"] == "".join(f"hold {ctid}-{n}\n" for n in range(3000))
+
+
+def test_however_many_guests_hang_each_has_its_own_time(node):
+    for ctid in range(910, 918):
+        node.runs(ctid, "sleep 60" if ctid % 2 else "echo guest 1")
+    assert states(node.ask()) == {ctid: "hung" if ctid % 2 else "ok" for ctid in range(910, 918)}
+
+
+def test_a_daemon_json_that_is_no_utf_8_keeps_its_bytes_and_nothing_else_may_be_such(node):
+    node.runs(910, r"printf 'guest 1\ndaemon-file 0 0 644\n{\377\n'")
+    node.runs(952, r"printf 'guest 1\nos \377\n'")
+    found = node.ask()
+    assert found["910"]["text"].encode("utf-8", "surrogateescape").endswith(b"{\xff\n")
+    assert found["952"]["state"] == "failed"
+    assert found["952"]["error"] == "what its guest said of Docker is no UTF-8"
+
+
+def test_why_one_failed_is_a_printable_line(node):
+    node.runs(910, r"printf 'x\n\033[2J\033]0;gone\007 no\377' >&2; exit 9")
+    (found,) = node.ask(910).values()
+    assert found["error"] == r"\x1b[2J\x1b]0;gone\x07 no�"
+    node.runs(910, "head -c 100000 /dev/zero >&2; exit 9")
+    (found,) = node.ask(910).values()
+    assert re.fullmatch(r"[ -~…]{1,200}", found["error"])
+
+
+# --- what runs in the guest -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def guest(tmp_path):
+    """A guest with a docker of its own; gives the records that our script makes of it."""
+    guest = ScriptNode(tmp_path)
+    guest.tool("docker", """echo '{"Driver":"overlay2","ServerVersion":"26.1.5"}'""")
+    guest.tool("dpkg-query", "echo 'ii |docker.io 26.1.5'")
+    guest.tool("dpkg", "printf 'docker.io\\thold\\n'")
+    return guest
+
+
+def records(guest, seconds="5"):
+    done = subprocess.run(
+        ["sh", "-c", SCRIPT.read_text(), "docker", seconds, ""],
+        env=guest.environment,
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    return done.stdout
+
+
+def lines(guest):
+    return records(guest).decode().splitlines()
+
+
+def test_its_records_are_those_that_the_script_names(guest):
+    found = lines(guest)
+    assert found[0] == "guest 1"
+    assert 'info {"Driver":"overlay2","ServerVersion":"26.1.5"}' in found
+    assert "package ii docker.io 26.1.5" in found
+    assert "hold docker.io" in found
+    named = set(re.findall(r"^#   ([a-z-]+)", SCRIPT.read_text(), re.MULTILINE))
+    assert {line.partition(" ")[0] for line in found} <= named
+
+
+def test_daemon_json_comes_last_byte_for_byte(guest):
+    file = guest.has("/etc/docker/daemon.json", "", 0o600)
+    file.write_bytes(b'\n{"a": "\xff"}\n\n')
+    head, _, tail = records(guest).partition(b"\ndaemon-file ")
+    assert b"daemon-file" not in head
+    assert tail == f"{os.getuid()} {os.getgid()} 600\n".encode() + b'\n{"a": "\xff"}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        (lambda file: os.mkfifo(file), "no-regular-file"),
+        (lambda file: file.symlink_to("/dev/zero"), "no-regular-file"),
+        (lambda file: file.mkdir(), "no-regular-file"),
+        (lambda file: file.touch() or os.truncate(file, 1 << 40), "too-large"),
+    ],
+    ids=["fifo", "device", "folder", "sparse"],
+)
+def test_a_daemon_json_that_nobody_should_read_is_named_instead(guest, made, reason):
+    file = guest.root / "etc/docker/daemon.json"
+    file.parent.mkdir(parents=True)
+    # where docker does not say it, the data's place is looked for in it
+    guest.tool("docker", "exit 1")
+    made(file)
+    assert lines(guest)[-1] == f"daemon-file-odd {reason}"
+
+
+def test_one_of_just_a_mebibyte_is_read(guest):
+    guest.has("/etc/docker/daemon.json", "x" * (1 << 20))
+    assert records(guest).endswith(b"\n" + b"x" * (1 << 20))
+
+
+def test_a_link_to_nothing_is_no_daemon_json(guest):
+    file = guest.root / "etc/docker/daemon.json"
+    file.parent.mkdir(parents=True)
+    file.symlink_to("nowhere")
+    assert not any(line.startswith("daemon-file") for line in lines(guest))
+
+
+def test_why_docker_does_not_answer_is_said_in_its_words_and_with_its_exit_code(guest):
+    guest.tool("docker", "echo 'Cannot connect to the Docker daemon' >&2; exit 1")
+    info = [line for line in lines(guest) if line.startswith("info ")]
+    assert info == ["info Cannot connect to the Docker daemon", "info gave no answer (exit 1)"]
+    guest.tool("docker", "sleep 20")
+    assert b"\ninfo gave no answer (exit 124)\n" in records(guest, "1")
+
+
+def test_a_docker_that_floods_says_no_more_than_others(guest):
+    guest.tool("docker", "yes 1234567")
+    guest.tool("dockerd", "exec yes version")
+    guest.tool("runc", "exec yes 'runc version 1'")
+    assert len(records(guest)) < 1 << 20
+
+
+def test_a_guest_without_docker_says_so_by_its_exit_code(guest):
+    done = subprocess.run(
+        ["/bin/sh", "-c", SCRIPT.read_text(), "docker", "1", ""],
+        env={"PATH": str(guest.root)},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (44, b"")
+
+
+def test_a_data_root_with_a_blank_is_one_line(guest):
+    said = {"DockerRootDir": "/srv/my docker", "ServerVersion": "26"}
+    guest.tool("docker", f"echo '{json.dumps(said, separators=(',', ':'))}'")
+    assert "root /srv/my docker" in lines(guest)

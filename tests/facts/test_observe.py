@@ -1,0 +1,117 @@
+"""The command of a fact, and what becomes of an answer that is none."""
+
+import json
+import random
+import shlex
+import subprocess
+
+import pytest
+from pyinfra.api.command import StringCommand
+from pyinfra.api.exceptions import FactProcessError
+
+from facts.audit import Denials
+from facts.docker import Dockers
+from facts.journal import KeptFiles, Runs
+from facts.observe import Observe
+from facts.pct import Containers
+from node.observe import SECTIONS
+
+#: Linux takes no longer argument (MAX_ARG_STRLEN).
+LONGEST = 128 * 1024
+
+
+def travels(command):
+    """The one argument as which a connector hands it to the node's shell."""
+    return shlex.quote(f"sh -c {shlex.quote(StringCommand(command).get_raw_value())}")
+
+
+def request(containers, paths):
+    """What a recipe asks for; hardly anything repeats itself in it."""
+    chance = random.Random(containers)
+    ctids = [100 + number for number in range(containers)]
+    words = [f"{chance.getrandbits(48):x}" for _ in range(containers * paths)]
+    return {
+        "containers": {},
+        "apparmor": {"files": ["lxc-docker-nested", "lxc-phoenix-v2"]},
+        "storage": {"paths": [f"/tank/data/{word}" for word in words]},
+        "dockers": {"ctids": ctids, "probe": ctids},
+        "runs": {"unfinished": True},
+        "watch": {},
+        "denials": {"since": None, "only": ctids},
+    }
+
+
+def test_a_thousand_containers_with_their_paths_are_asked_about_in_one_command():
+    command = Observe().command(request(containers=1000, paths=3))
+    assert "PHOENIX" in StringCommand(command).get_raw_value()
+    assert len(travels(command)) < LONGEST
+
+
+def test_what_is_too_much_for_one_command_is_one_line_that_says_what_to_do():
+    command = StringCommand(Observe().command(request(containers=9000, paths=9))).get_raw_value()
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "the fleet file names too much to be asked in one command: select fewer containers with "
+        "--data only=CTID,CTID\n"
+    )
+
+
+def test_all_of_it_is_one_answer(node):
+    node.tool("systemctl", "exit 1")
+    node.has("/etc/pve/lxc/910.conf", "arch: amd64\n")
+    run = "r20261122T013000Z-beef"
+    asked = {
+        "containers": {},
+        "apparmor": {"files": []},
+        "storage": {"paths": ["/etc/pve"]},
+        "dockers": {"ctids": [910], "probe": []},
+        "rules": {"rules": []},
+        "runs": {"unfinished": True},
+        "kept": {"run": run, "paths": []},
+        "staged": {"run": run, "ctid": 910},
+        "denials": {"since": None, "only": []},
+        "watch": {},
+        "backups": {"listed": False},
+    }
+    assert set(asked) == set(SECTIONS)
+    answer = node.see(Observe, asked)
+    assert list(answer) == list(asked)
+    assert answer["containers"]["containers"]["910"]["conf"] == "arch: amd64\n"
+    assert answer["storage"]["paths"] == ["/etc/pve"]
+
+
+def test_a_section_that_there_is_not_is_refused(node):
+    done = node.verb("observe", request={"containers": {}, "secrets": {}})
+    assert (done.returncode, done.stderr) == (2, "")
+    assert done.stdout == "observe: no such section: secrets\n"
+
+
+@pytest.mark.parametrize("output", [[], ["hello"], ['{"containers": {'], ["[1]"], ["{" * 5000]])
+def test_an_answer_that_did_not_arrive_whole_is_one_clean_error(output):
+    for fact in (Observe, Containers):
+        with pytest.raises(FactProcessError, match="did not arrive whole: run again"):
+            fact().process(output)
+
+
+@pytest.mark.parametrize(
+    ("fact", "answer"),
+    [
+        (Containers, {}),
+        (Containers, {"containers": {"node": "pve1"}}),
+        (Containers, {"containers": None}),
+        (Dockers, {"dockers": {"\x1b[2J": {"state": "ok", "text": "", "error": ""}}}),
+        (Denials, {"denials": {"source": "", "begins": None, "left": 0, "denials": [[1]]}}),
+        (Runs, {"runs": {"runs": {"../..": ""}, "active": [], "problems": []}}),
+        (KeptFiles, {"kept": []}),
+    ],
+)
+def test_an_answer_that_is_not_understood_is_one_clean_line(fact, answer):
+    with pytest.raises(FactProcessError, match="the node's answer is not understood, ") as caught:
+        fact().process([json.dumps(answer)])
+    assert str(caught.value).isprintable()
+
+
+def test_a_run_that_is_none_is_refused_before_anybody_is_asked():
+    with pytest.raises(ValueError, match="is not the id of a run"):
+        KeptFiles().command("../../etc")
