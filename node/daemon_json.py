@@ -110,7 +110,7 @@ class GuestFile:
             raise GuestError(FAILED, f"daemon.json: {driver} is no storage driver")
         ended = self._done(self._do("leave", driver, seconds=_LONG, services=True))
         for line in _last(ended.out, 1):
-            say(line, self.ctid)
+            say(f"its guest says: {line}", self.ctid)
 
     def _do(self, *words: str, seconds: float, data: bytes = b"", services: bool = False) -> Ended:
         call = ["sh", "-c", guest.script("daemon-json"), "daemon-json", *words]
@@ -122,7 +122,9 @@ class GuestFile:
             return ended
         code = {REFUSED: REFUSED, CHANGED: CHANGED}.get(ended.code or 0, FAILED)
         said = "" if ended.why else " ".join(_last(ended.err, lines))
-        raise GuestError(code, said or guest.last_line(ended))
+        said = said or guest.last_line(ended)
+        # as the script itself begins; a line of its own is never taken for one of ours
+        raise GuestError(code, said if said.startswith("daemon.json: ") else f"daemon.json: {said}")
 
 
 def _last(said: bytes, lines: int) -> list[str]:

@@ -29,9 +29,9 @@ _FOLDER = "/var/log/audit"
 def observe(since: list[int] | None, only: list[int]) -> dict[str, Any]:
     """The refusals since some time, equal ones counted together.
 
-    `since`: seconds since the epoch, ascending, between which is counted apart; or one number of
-    seconds before now, as -7200; null: the starts of the containers that run, of those in `only`
-    if there are any.
+    `since`: seconds since the epoch, or before now, as -7200; null: from the starts of the
+    containers that run, of those in `only` if there are any. Before and after each container's
+    start is counted apart.
 
     - `source`: `audit.log`, `kernel log`, or "" where no container runs
     - `begins`: the log's first time, if that is after the first of `since`
@@ -56,13 +56,18 @@ def observe(since: list[int] | None, only: list[int]) -> dict[str, Any]:
 
 
 def _times(since: list[int] | None, only: list[int]) -> list[int]:
+    """From when on to look, and the later starts of all containers.
+
+    Several may carry one profile, which is all that a line names: what was refused before one of
+    them was started was refused to another.
+    """
+    found = containers.observe()["containers"]
+    starts = {int(ctid): one["started"] for ctid, one in found.items() if one["started"]}
     if since is None:
-        found = containers.observe()["containers"]
-        asked = [one for ctid, one in found.items() if not only or int(ctid) in only]
-        return sorted({one["started"] for one in asked if one["started"] is not None})
-    if since and since[0] < 0:
-        return [int(time.time()) + since[0]]
-    return since
+        asked = [start for ctid, start in starts.items() if not only or ctid in only]
+    else:
+        asked = [int(time.time()) + since[0]] if since and since[0] < 0 else since
+    return sorted({*asked, *(start for start in starts.values() if asked and start > min(asked))})
 
 
 def _is_auditd_active() -> bool:

@@ -190,7 +190,7 @@ class Transaction:
     def _tell_denials(self, words: str) -> None:
         label = self.staged.label
         profile = label.profile if label else generated_profile(self.ctid)
-        lines = denied.since(profile, self.began)
+        lines = denied.since(profile, self.began, self.ctid)
         if lines:
             self.say(words)
             for line in lines:

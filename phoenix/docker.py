@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from phoenix.daemon_json import FILE, digest
 from phoenix.guest_json import read_json, too_much
@@ -142,17 +141,6 @@ def dockers_from_json(data: Mapping[str, Any]) -> Mapping[int, ObservedDocker]:
     }
 
 
-def parse_dockers(lines: list[str]) -> Mapping[int, ObservedDocker]:
-    """Read the answer of `templates/node/docker.sh`, one container a line."""
-    found = {}
-    for line in lines:
-        ctid, state, text = (*line.split(" ", 2), "", "")[:3]
-        if ctid.isdecimal() and state in STATES:
-            answer = unquote_to_bytes(text).decode("utf-8", "surrogateescape")
-            found[int(ctid)] = _observed(state, answer, "" if state == "ok" else _last(answer))
-    return found
-
-
 def _observed(state: str, text: str, error: str) -> ObservedDocker:
     if state != "ok":
         return ObservedDocker(state, error=printable(error, 200))
@@ -160,10 +148,6 @@ def _observed(state: str, text: str, error: str) -> ObservedDocker:
         return _read(text)
     except _OddError as odd:
         return ObservedDocker("failed", error=printable(f"{ODD}: {odd}", 300))
-
-
-def _last(text: str) -> str:
-    return text.strip().splitlines()[-1].strip() if text.strip() else ""
 
 
 def _read(answer: str) -> ObservedDocker:

@@ -135,6 +135,16 @@ def test_unless_a_time_is_given_it_is_the_start_of_each_container_that_runs(node
     assert counts(node.see(Denials, None, (952,))) == [("/a", 1, 1795305500.0)]
 
 
+def test_what_another_one_was_refused_before_a_container_was_started_is_counted_apart(node):
+    node.runs(910, started=1795304000)
+    node.runs(952, started=1795305000)
+    node.log(line(1795304500), line(1795305500))
+    apart = [("/a", 1, 1795304500.0), ("/a", 1, 1795305500.0)]
+    # both may carry the profile, whoever is asked for and whatever time is given
+    assert counts(node.see(Denials, None, (910,))) == apart
+    assert counts(node.ask(1795304100)) == apart
+
+
 def test_where_no_container_runs_nobody_looks(node):
     node.has("/etc/pve/lxc/960.conf", "arch: amd64\n")
     node.log(line(1795304458))

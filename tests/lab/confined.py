@@ -11,8 +11,9 @@ from itertools import count
 from pathlib import Path
 
 from on_node import REPO
+from pyinfra.api.command import StringCommand
 
-from phoenix.apparmor import parse_apparmor
+from facts.apparmor import AppArmor
 from phoenix.guest_paths import DEFAULT_PATHS
 from phoenix.render import profile_names, render_profile
 from phoenix.wish import HOOK, Wish
@@ -33,8 +34,8 @@ GPU_NODES = {"/dev/nvidia0": (195, 0), "/dev/nvidiactl": (195, 255)}
 
 def load(node, wishes, paths=DEFAULT_PATHS):
     """Render, install and load forms of the checkout's profiles for the node as it is."""
-    facts = node.ssh("sh -s", input=(REPO / "templates/node/apparmor.sh").read_text()).stdout
-    about = parse_apparmor(facts.splitlines())
+    ask = StringCommand(AppArmor().command()).get_raw_value()
+    about = AppArmor().process(node.ssh("sh -s", input=ask).stdout.splitlines())
     for wish in wishes:
         text = render_profile(wish, SOURCES, about, paths)
         file = f"/etc/apparmor.d/{wish.profile}"

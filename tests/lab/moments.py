@@ -1,10 +1,10 @@
 """The moments of one run on the lab's node, each kept as a saved state of the whole VM.
 
-A run calls sync(1) whenever something must be on disk: before-images, every line of a journal,
-what is staged. A wrapper in front of it stops the run right after each of those calls, so that the
-VM can be saved there; and a saved state can be gone on from in three ways: the operator is gone
-and the node finishes what it does, or everything that the run does on the node dies as well, or
-the node loses its power and with it whatever no sync has brought to the disk.
+A run calls fsync(2) whenever something must be on disk: before-images, every line of a journal,
+what is staged. Python on the node is made to stop the run right after each of those calls, so that
+the VM can be saved there; and a saved state can be gone on from in three ways: the operator is gone
+and the node finishes what it does, or everything that the run does on the node is killed, or the
+node loses its power and with it whatever has not been brought to the disk.
 """
 
 from __future__ import annotations
@@ -18,14 +18,28 @@ from on_node import REPO, command
 
 from lab.vm import Lab
 
-WRAPPER = r"""#!/bin/sh
-/bin/sync "$@" || exit
-[ -p /run/lab/at ] || exit 0
-echo "$PPID $$ $*" >/run/lab/at
-read -r _ </run/lab/go
+#: Added to what every Python on the node loads first; only our own program is stopped by it, and of
+#: the files of one staged container only at the last.
+WRAPPER = """
+import os, re, sys
+
+def _stopping(fsync=os.fsync):
+    def stop(fd):
+        fsync(fd)
+        path = os.readlink("/proc/self/fd/%d" % (fd if isinstance(fd, int) else fd.fileno()))
+        passes = os.path.isdir(path) or re.search("/runs/[^/]*/([1-9][0-9]*/(?!before)|node)", path)
+        if passes or "node.main" not in sys.modules or not os.path.exists("/run/lab/at"):
+            return
+        with open("/run/lab/at", "w") as at:
+            at.write("%d %s\\n" % (os.getpid(), path))
+        with open("/run/lab/go") as go:
+            go.readline()
+    return stop
+
+os.fsync = _stopping()
 """
 
-#: Ends the run's processes as a power cut does: no trap runs, nothing is tidied up.
+#: Kills what the run does at this moment: nothing is tidied up but by what systemd starts then.
 KILL = """
     rm -f /run/lab/at
     systemctl kill -s KILL 'phoenix-harden-*' 2>/dev/null
@@ -40,7 +54,7 @@ LEAVE = """
     echo >/run/lab/go
     while systemctl list-units --plain --no-legend --state=active,deactivating 'phoenix-harden-*' |
         grep -q .; do sleep 0.2; done
-    while pgrep -f '[i]nstall-profile|[p]ut-back|[i]nstall-tunables' >/dev/null; do sleep 0.2; done
+    while pgrep -f 'sys.exit.main.* ([i]nstall-|[r]estore)' >/dev/null; do sleep 0.2; done
 """
 
 
@@ -56,7 +70,7 @@ def moments(node, deploy="harden", tag="moment", **data):
     """Run a deploy to its end and give the moments of it, in order; `tag` begins their names."""
     node.ssh(
         "mkdir -p /run/lab && mkfifo /run/lab/at /run/lab/go && "
-        "cat >/usr/local/bin/sync && chmod 755 /usr/local/bin/sync",
+        "cat >>$(python3 -c 'import sitecustomize; print(sitecustomize.__file__)')",
         input=WRAPPER,
     )
     found = []
@@ -72,8 +86,8 @@ def moments(node, deploy="harden", tag="moment", **data):
         reader = threading.Thread(target=lambda: _read_to_the_end(run, said, node))
         reader.start()
         while (line := node.ssh("cat /run/lab/at", timeout=600).stdout) != "end\n":
-            parent, wrapper, synced = line.strip().split(" ", 2)
-            node.ssh(f"echo {parent} {wrapper} >/run/lab/waiting")
+            pid, synced = line.strip().split(" ", 1)
+            node.ssh(f"echo {pid} >/run/lab/waiting")
             found.append(Moment(f"{tag}{len(found)}", synced))
             Lab(REPO).save(found[-1].tag)
             node.ssh("echo >/run/lab/go")

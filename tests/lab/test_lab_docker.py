@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from on_node import ENFORCED, REPO, conf, pyinfra, state
+from on_node import ENFORCED, conf, pyinfra, state
 
-from phoenix.docker import parse_dockers
+from facts.docker import Dockers
 
 pytestmark = pytest.mark.lab
 
@@ -22,8 +22,6 @@ MINE = '{ "log-opts" : {"max-size": "10m"},\n\t"debug":false }'
 MERGED = (
     '{ "log-opts" : {"max-size": "10m"},\n\t"debug":false,\n\t"storage-driver":"fuse-overlayfs" }'
 )
-#: How `templates/node/docker.sh` is asked, as facts/docker.py does.
-ASK = 'PHOENIX_GUEST_TIMEOUT=5 sh /root/docker "$(cat /root/guest)"'
 
 
 def guest(node, ctid, script):
@@ -163,13 +161,12 @@ def test_what_cannot_be_is_refused_all_at_once_before_anything_changes(clean_lab
 
 
 def test_a_hung_guest_costs_its_time_out_and_the_others_answer(lab):
-    for name, script in (("docker", "docker.sh"), ("guest", "docker-guest.sh")):
-        text = (REPO / "templates/node" / script).read_text()
-        lab.ssh(f"cat >/root/{name}", input=text)
+    ask = Dockers().command((953, 954, 960)).get_raw_value()
     lab.ssh("lxc-freeze -n 954")
     try:
-        lines = lab.ssh(f"{ASK} 953 954 960").stdout.splitlines()
+        said = lab.ssh("sh", input=f"export PHOENIX_GUEST_TIMEOUT=5\n{ask}\n").stdout
     finally:
         lab.ssh("lxc-unfreeze -n 954")
-    states = {ctid: docker.state for ctid, docker in parse_dockers(lines).items()}
+    found = Dockers().process(said.splitlines())
+    states = {ctid: docker.state for ctid, docker in found.items()}
     assert states == {953: "none", 954: "hung", 960: "stopped"}

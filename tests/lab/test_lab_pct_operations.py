@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import shlex
@@ -183,9 +184,9 @@ def test_a_pct_set_between_our_read_and_our_write_survives_and_so_do_we(odd):
     # our write is kept from the lock that somebody holds, and asleep when that one lets go
     odd.ssh(f"touch /run/hold; flock -o {LOCK} sh -c '{WHILE_HELD}' >/dev/null 2>&1 &")
     process = start(960, "--retry", "3", "--retry-delay", "0")
-    odd.ssh(WAIT_FOR_OUR_WRITE)
-    odd.ssh("pkill -STOP -fx 'flock -w 10 8'; rm /run/hold; pct set 960 --hostname renamed")
-    odd.ssh("pkill -CONT -fx 'flock -w 10 8'")
+    pid = odd.ssh(WAIT_FOR_OUR_WRITE).stdout.strip()
+    odd.ssh(f"kill -STOP {pid}; rm /run/hold; pct set 960 --hostname renamed")
+    odd.ssh(f"kill -CONT {pid}")
     with process:
         _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
@@ -197,7 +198,15 @@ def test_a_pct_set_between_our_read_and_our_write_survives_and_so_do_we(odd):
 
 
 WHILE_HELD = "while [ -e /run/hold ]; do sleep 0.1; done"
-WAIT_FOR_OUR_WRITE = "until pgrep -fx 'flock -w 10 8' >/dev/null; do sleep 0.1; done"
+# ours has the lock's file open, and waits; it tells its process id
+WAIT_FOR_OUR_WRITE = """
+    while :; do
+        for pid in $(pgrep -f 'write-conf [9]60'); do
+            ! ls -l /proc/$pid/fd 2>/dev/null | grep -q pve-config-960 || { echo $pid; exit; }
+        done
+        sleep 0.1
+    done
+"""
 
 
 def test_neither_side_loses_anything_when_both_write_all_the_time(odd):
@@ -220,8 +229,9 @@ def test_the_fact_starts_no_process_per_container_with_200_confs(node):
     command = shlex.quote(Containers().command().get_raw_value())
     forks = "sed -n 's/^processes //p' /proc/stat"
     said = node.ssh(f"{forks}; sh -c {command}; {forks}")
-    first, *lines, last = said.stdout.splitlines()
-    assert len([line for line in lines if line.startswith("conf ")]) == 201
-    assert len([line for line in lines if line.startswith("live ")]) == 5
+    first, answer, last = said.stdout.splitlines()
+    found = json.loads(answer)["containers"]["containers"].values()
+    assert len(found) == 201
+    assert len([one for one in found if one["live"]]) == 5
     # the whole node forks now and then; 201 containers would be more
     assert int(last) - int(first) < 100

@@ -153,7 +153,8 @@ def test_a_container_that_does_not_start_gets_its_old_conf_and_starts_again(node
 @pytest.fixture
 def denied(node):
     """A node whose log has one denial of the container's profile since the restart."""
-    line = 'type=AVC msg=audit(%d.1:7): apparmor="DENIED" operation="mount" profile="%s"'
+    line = 'type=AVC msg=audit(%d.1:7): apparmor="DENIED" operation="mount" profile="%s" '
+    line += 'pid=7 comm="a"'
     log = [
         line % (1, "lxc-docker-nested"),
         line % (9999999999, "another"),
@@ -163,13 +164,26 @@ def denied(node):
     return node
 
 
-DENIAL = '  apparmor="DENIED" operation="mount" profile="lxc-docker-nested"'
+DENIAL = '  apparmor="DENIED" operation="mount" profile="lxc-docker-nested" comm="a"'
 
 
 def test_a_failure_is_explained_by_the_denials_since_the_restart(denied):
     denied.label.write_text("unconfined\n")
     said = denied.commit().stdout.splitlines()
     assert [text for text in said if "DENIED" in text] == [DENIAL]
+
+
+@pytest.mark.parametrize("group", ["/lxc/952/ns/init.scope", "/lxc.payload.952/init.scope"])
+def test_a_denial_of_a_process_in_another_container_does_not_explain_it(denied, group):
+    denied.has("/proc/7/cgroup", f"0::{group}\n")
+    denied.label.write_text("unconfined\n")
+    assert "DENIED" not in denied.commit().stdout
+
+
+def test_one_of_its_own_processes_does(denied):
+    denied.has("/proc/7/cgroup", "0::/lxc/910/ns/init.scope\n")
+    denied.label.write_text("unconfined\n")
+    assert DENIAL in denied.commit().stdout
 
 
 def test_denials_alone_are_a_warning_when_everything_works(denied):

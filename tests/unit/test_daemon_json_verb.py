@@ -128,7 +128,7 @@ def test_why_it_does_not_restart_is_said(node):
     done = node.verb("daemon-json", "910", "restart")
     assert (done.returncode, done.stdout) == (
         1,
-        "CT 910: Job failed. See \\x1b[1mthe journal.\n",
+        "CT 910: daemon.json: Job failed. See \\x1b[1mthe journal.\n",
     )
 
 
@@ -207,7 +207,7 @@ def test_a_guest_that_does_its_worst_fails_in_time_and_in_one_line(node, file, s
     for asked in (lambda: file.put(b"x" * 1_000_000, OLD), lambda: file.remove("none")):
         with pytest.raises(GuestError) as raised:
             asked()
-        assert (raised.value.code, raised.value.text) == (FAILED, why)
+        assert (raised.value.code, raised.value.text) == (FAILED, f"daemon.json: {why}")
     assert time.monotonic() - began < 10
 
 
@@ -242,7 +242,7 @@ def test_the_folder_of_a_driver_that_is_left_goes_or_is_moved(node, file, capfd)
     file.leave("overlay2")
     assert not data.exists()
     said = capfd.readouterr().out
-    assert said.startswith(f"CT 910: {data} holds data: it is {data}.phoenix-")
+    assert said.startswith(f"CT 910: its guest says: {data} holds data: it is {data}.phoenix-")
     assert said.count("\n") == 1
 
 

@@ -1,0 +1,107 @@
+"""What a dry run and an audit cost, beside the same recipes of another checkout.
+
+    .venv/bin/python bench/recipes.py [--beside CHECKOUT] [--containers N] [--rounds N]
+
+On the lab's node, its containers running; `--containers` gives it so many stopped ones more, which
+the fleet file names. Both checkouts take turns in one run (A B A B); printed are the medians in
+seconds of wall time, the commands that the node was sent, and the ratio. CHECKOUT needs its own
+`.venv` (make .venv/done). The lab is put back into its clean state before and after.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from lab.ssh import SshTarget  # noqa: E402
+from lab.vm import Lab  # noqa: E402
+
+RECIPES = {"dry run": ("deploys/harden.py", "--dry"), "audit": ("deploys/audit.py", "-y")}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--beside", type=Path, metavar="CHECKOUT")
+    parser.add_argument("--containers", type=int, default=0, metavar="N")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N")
+    options = parser.parse_args()
+    checkouts = {"this": ROOT}
+    if options.beside:
+        checkouts["other"] = options.beside.resolve()
+    lab = Lab(ROOT)
+    lab.up()
+    node = lab.reset()
+    with tempfile.TemporaryDirectory() as folder:
+        inventory, fleet = Path(folder, "inventory.py"), Path(folder, "fleet.json")
+        inventory.write_text(f"nodes = {[_host(node)]!r}\n")
+        fleet.write_text(json.dumps(_fleet(node, options.containers)))
+        given = [str(inventory), str(fleet)]
+        print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+        for name, recipe in RECIPES.items():
+            times: dict[str, list[float]] = {which: [] for which in checkouts}
+            for _ in range(options.rounds):
+                for which, checkout in checkouts.items():
+                    begin = time.monotonic()
+                    _run(checkout, *given, recipe)
+                    times[which].append(time.monotonic() - begin)
+            medians = {which: statistics.median(seconds) for which, seconds in times.items()}
+            for which, checkout in checkouts.items():
+                sent = _run(checkout, *given, recipe, "-vvv").count(">>> ")
+                print(f"{name:8} {which:6} {medians[which]:6.1f} s  {sent} commands")
+            if options.beside:
+                print(f"{name:8} other / this: {medians['other'] / medians['this']:.2f}")
+    lab.reset()
+
+
+def _run(checkout: Path, inventory: str, fleet: str, recipe: tuple[str, str], *flags: str) -> str:
+    deploy, how = recipe
+    done = subprocess.run(
+        [".venv/bin/pyinfra", how, *flags, inventory, deploy, f"--data=fleet={fleet}"],
+        cwd=checkout,
+        env={**os.environ, "PYINFRA_PROGRESS": "off"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise SystemExit(f"{checkout}: {deploy} failed:\n{done.stderr[-2000:]}")
+    return done.stderr
+
+
+def _host(node: SshTarget) -> tuple[str, dict[str, object]]:
+    data = {
+        "ssh_hostname": node.host,
+        "ssh_port": node.port,
+        "ssh_user": node.user,
+        "ssh_key": str(node.key),
+        "ssh_known_hosts_file": str(node.known_hosts),
+    }
+    return "pve-lab", data
+
+
+def _fleet(node: SshTarget, more: int) -> dict[str, object]:
+    """The lab's own fleet and so many stopped containers, which are made here."""
+    fleet = json.loads((ROOT / "phoenix_lxc_configs.json").read_text())
+    numbers = range(2000, 2000 + more)
+    for number in numbers:
+        fleet["lxc_configs"][str(number)] = {"apparmor_profile": "generated"}
+    if more:
+        copy = "cp /etc/pve/lxc/953.conf /etc/pve/lxc/$n.conf"
+        node.run(f"for n in $(seq {numbers[0]} {numbers[-1]}); do {copy}; done")
+    return dict(fleet)
+
+
+if __name__ == "__main__":
+    main()
