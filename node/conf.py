@@ -71,7 +71,7 @@ def locked(ctid: int) -> Iterator[None]:
     name = f"/run/lock/lxc/pve-config-{ctid:d}.lock"
     try:
         make_folder(os.path.dirname(at(name)), 0o755)
-        held = os.open(at(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        held = os.open(at(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     except OSError:
         raise _end(1, ctid, f"cannot open {name}: nothing was changed") from None
     try:

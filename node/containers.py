@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import stat
-import threading
+import time
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -16,10 +15,9 @@ from node.root import STATE, at
 _CONF = re.compile(r"([1-9][0-9]{2,8})\.conf")
 _PVE = "/etc/pve"
 
-#: How far the first process is searched for: root in a guest can make control groups without end.
-_MOST_FOLDERS, _MOST_PROCESSES = 5000, 50_000
-#: Seconds for a look into a guest's own file systems, which may be such that never answer.
-_PATIENCE = 2
+#: How far the first process is searched for, and for how many seconds: root in a guest can make
+#: control groups without end, and what the kernel tells of its processes as long as it likes.
+_MOST_FOLDERS, _MOST_PROCESSES, _PATIENCE = 5000, 50_000, 5
 
 
 def observe() -> dict[str, Any]:
@@ -85,11 +83,12 @@ def _process(ctid: int) -> dict[str, Any]:
     live = None
     if pid is not None:
         config = text(_read(at(f"/var/lib/lxc/{ctid}/config")))
-        live = {"fuse": _has_fuse(pid), "keyctl": _keyctl(config or ""), "config": config}
+        said = config or ""
+        live = {"fuse": _has_fuse(ctid, said), "keyctl": _keyctl(said), "config": config}
     return {
         "running": alive,
         "pid": pid,
-        "started": None if pid is None else _started(pid),
+        "started": None if pid is None else started(pid),
         "label": None if pid is None else label(pid),
         "live": live,
     }
@@ -98,27 +97,30 @@ def _process(ctid: int) -> dict[str, Any]:
 def _find_init(ctid: int) -> tuple[int | None, bool]:
     """The first process, and whether there is any at all.
 
-    Searches breadth first, init.scope before its neighbours: with systemd inside, the answer is in
-    the third directory.
+    LXC's own process on the node is its parent, and the guest cannot touch that one. Without one
+    the control groups are searched, breadth first, init.scope before its neighbours: with systemd
+    inside, the answer is in the third directory.
     """
+    if (child := _child_of_monitor(ctid)) is not None:
+        return child, True
     folders = cgroups(ctid)
     folders = [scope for one in folders if os.path.isdir(scope := f"{one}/init.scope")] + folders
-    asked = 0
+    asked, deadline = 0, time.monotonic() + _PATIENCE
     # grows while it is read
     for folder in folders:
         for pid in _pids(folder):
             asked += 1
             if _is_init(pid):
                 return pid, True
-            if asked >= _MOST_PROCESSES:
-                return _child_of_monitor(ctid), True
+            if asked >= _MOST_PROCESSES or time.monotonic() > deadline:
+                return None, True
         room = _MOST_FOLDERS - len(folders)
         folders += sorted(_below(folder, room), key=lambda one: not one.endswith("/init.scope"))
-    return (_child_of_monitor(ctid) if asked else None), asked > 0
+    return None, asked > 0
 
 
 def _child_of_monitor(ctid: int) -> int | None:
-    """The first process as the child of LXC's own, for one that hides in its control groups."""
+    """The first process as the child of LXC's own, which has no other that is number 1."""
     for monitor in _pids(at(f"/sys/fs/cgroup/lxc.monitor/{ctid}")):
         children = _read(at(f"/proc/{monitor}/task/{monitor}/children")) or b""
         for pid in map(int, children.split()):
@@ -150,7 +152,7 @@ def _is_init(pid: int) -> bool:
     return re.search(rb"^NSpid:[ \t]+\d+[ \t]+1$", status, re.MULTILINE) is not None
 
 
-def _started(pid: int) -> int | None:
+def started(pid: int) -> int | None:
     """Seconds since the epoch. The second field of stat is a name and may hold blanks; the start
     is the 20th field after it, in hundredths of a second since boot (proc(5)).
     """
@@ -177,31 +179,15 @@ def _keyctl(config: str) -> bool | None:
     return None if rules is None else not re.search(rb"^keyctl errno", rules, re.MULTILINE)
 
 
-def _has_fuse(pid: int) -> bool:
-    """Whether a container has /dev/fuse; False where its file systems do not answer.
+def _has_fuse(ctid: int, config: str) -> bool:
+    """Whether a container was given /dev/fuse: a mount, or a device that Proxmox's hook makes.
 
-    The path is the guest's: no link of it is followed, and nobody waits for it.
+    Told by what the node wrote for its start: whoever looks into a guest's own file systems may
+    never come back (an overlay over FUSE that does not answer).
     """
-    seen: list[bool] = []
-    # ends with us at the latest
-    looks = threading.Thread(target=lambda: seen.append(_is_fuse_there(pid)), daemon=True)
-    looks.start()
-    looks.join(_PATIENCE)
-    return bool(seen and seen[0])
-
-
-def _is_fuse_there(pid: int) -> bool:
-    opened: list[int] = []
-    try:
-        opened.append(os.open(at(f"/proc/{pid}/root"), os.O_PATH | os.O_DIRECTORY))
-        flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
-        opened.append(os.open("dev", flags, dir_fd=opened[0]))
-        return stat.S_ISCHR(os.lstat("fuse", dir_fd=opened[1]).st_mode)
-    except OSError:
-        return False
-    finally:
-        for descriptor in opened:
-            os.close(descriptor)
+    mount = r"^lxc\.mount\.entry\s*=\s*\S+\s+dev/fuse\s"
+    devices = _read(at(f"/var/lib/lxc/{ctid}/devices")) or b""
+    return bool(re.search(mount, config, re.MULTILINE)) or b"/dev/fuse" in devices
 
 
 def _node_name() -> str:

@@ -45,7 +45,7 @@ def observe(since: list[int] | None, only: list[int]) -> dict[str, Any]:
         source, lines = "audit.log", _of_files(logs, times[0])
         first = _first_time(logs[0][1])
     else:
-        source, lines, first = "kernel log", _of_kernel(times[0]), 0.0
+        source, lines, first = "kernel log", of_kernel(times[0]), 0.0
     counted = count(lines, times, MOST_KINDS)
     return {
         "source": source,
@@ -106,8 +106,8 @@ def _of_files(logs: list[tuple[float, str]], since: float) -> Iterator[str]:
                 yield from _lines(file)
 
 
-def _of_kernel(since: float) -> Iterator[str]:
-    """Raises Stop where it comes to no end."""
+def of_kernel(since: float, patience: float = _PATIENCE) -> Iterator[str]:
+    """The lines of the kernel's own log. Raises Stop where it comes to no end."""
     asked = ["journalctl", "-q", "-o", "cat", "_TRANSPORT=kernel", "--since", f"@{since}"]
     try:
         process = subprocess.Popen(
@@ -127,7 +127,7 @@ def _of_kernel(since: float) -> Iterator[str]:
         given_up.set()
         process.kill()
 
-    watch = threading.Timer(_PATIENCE, give_up)
+    watch = threading.Timer(patience, give_up)
     watch.start()
     try:
         if process.stdout is not None:
@@ -137,7 +137,7 @@ def _of_kernel(since: float) -> Iterator[str]:
         process.kill()
         process.wait()
     if given_up.is_set():
-        raise Stop(1, f"journalctl came to no end in {_PATIENCE} s: give a later since=")
+        raise Stop(1, f"journalctl came to no end in {patience:.0f} s: give a later since=")
 
 
 def _lines(file: IO[bytes]) -> Iterator[str]:

@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 
-from node.bounded import run
+from node.denials import of_kernel
 from node.files import open_regular, read
 from node.root import at
+from node.say import Stop
 from phoenix.audit_line import LONGEST, refusal
 from phoenix.printable import LONGEST_LINE, printable
 
@@ -30,7 +31,7 @@ def since(profile: str, began: int, ctid: int) -> list[str]:
     names = (f'profile="{profile}"', 'profile="/usr/bin/lxc-start"')
     last: deque[str] = deque(maxlen=MOST)
     # a log that cannot be read explains nothing, and stops nobody
-    with suppress(OSError):
+    with suppress(OSError, Stop):
         for line in _lines(began):
             found = refusal(line)
             if found is None or found[0] < began or not found[1].startswith('apparmor="DENIED"'):
@@ -54,8 +55,7 @@ def _is_of_another(line: str, ctid: int) -> bool:
 def _lines(began: int) -> Iterator[str]:
     log = open_regular(at("/var/log/audit/audit.log"))
     if log is None:
-        journal = ["journalctl", "-k", "-o", "cat", "--since", f"@{began}"]
-        yield from run(journal, seconds=30).out.decode("utf-8", "replace").split("\n")
+        yield from of_kernel(began, patience=30)
         return
     with log:
         while line := log.readline(LONGEST):

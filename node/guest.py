@@ -79,9 +79,11 @@ def last_line(ended: Ended) -> str:
 def _attached(ctid: int) -> Iterator[int]:
     """The processes that were put into the container from outside (lxc, cgroup_attach_leaf)."""
     for above in cgroups(ctid):
+        # however many others the guest has put beside it
+        yield from _processes(f"{above}/.lxc")
         with suppress(OSError), os.scandir(above) as entries:
             for entry in islice(entries, _GROUPS):
-                if re.fullmatch(r"\.lxc(-[0-9]+)?", entry.name):
+                if re.fullmatch(r"\.lxc-[0-9]+", entry.name):
                     yield from _processes(entry.path)
 
 
@@ -149,6 +151,8 @@ def _is_anothers(pid: int, there: Collection[int] = ()) -> bool:
             pid = first
             continue
         numbers, parent = found
+        if not numbers:
+            return False
         if len(numbers) == 1:
             # a process of the node; its own init has taken over what nobody waits for
             return pid > 1
@@ -162,13 +166,14 @@ def _is_anothers(pid: int, there: Collection[int] = ()) -> bool:
 def _numbers_and_parent(pid: int) -> tuple[list[bytes], int] | None:
     """Its numbers, from the node's pid namespace inwards, and its parent; None if it has gone.
 
-    A process chooses its name, which is a line of this file; the kernel escapes newlines in it.
+    A process chooses its name, which is a line of this file; the kernel escapes newlines in it. And
+    it chooses how many groups it is in, which stand before its numbers: with too many it has none.
     """
     try:
         with open(at(f"/proc/{pid}/status"), "rb") as file:
-            status = file.read(8192)
+            status = file.read(MIB)
     except OSError:
         return None
     numbers = re.search(rb"^NSpid:((?:\t[0-9]+)+)\n", status, re.MULTILINE)
     parent = re.search(rb"^PPid:\t([0-9]+)\n", status, re.MULTILINE)
-    return (numbers[1].split(), int(parent[1])) if numbers and parent else None
+    return (numbers[1].split(), int(parent[1])) if numbers and parent else ([], 0)

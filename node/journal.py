@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from typing import Union
@@ -57,8 +58,13 @@ class Journal:
 
     def _append(self, line: str) -> None:
         made = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        data, before = line.encode("ascii") + b"\n", os.fstat(made).st_size
         try:
-            os.write(made, line.encode("ascii") + b"\n")
+            # a disk that has just become full takes a part of it without a word
+            if os.write(made, data) != len(data):
+                os.ftruncate(made, before)
+                os.fsync(made)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
             os.fsync(made)
         finally:
             os.close(made)

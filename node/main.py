@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import importlib
+import io
 import json
 import os
 import signal
@@ -41,6 +42,10 @@ VERBS = {
 def main(words: list[str]) -> int:
     """Do one verb; gives the exit code. An unexpected OSError is a failure in one line."""
     os.umask(0o077)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # whatever the node's own language is
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     # losing the operator must not end anything half way
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if not words or words[0] not in VERBS:

@@ -119,10 +119,11 @@ def _events(journal: Journal, ctid: int) -> list[dict[str, Any]]:
 
 def _entry(line: str) -> dict[str, Any]:
     try:
-        return dict(json.loads(line))
-    except ValueError:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
         # cut short, or none
         return {}
+    return entry if isinstance(entry, dict) else {}
 
 
 def _drop_cut_conf(its: Transaction) -> None:

@@ -97,7 +97,8 @@ def _carriers(profile: str) -> int:
     """How many processes the node's own half of whose label is this profile."""
     pids = [int(name) for name in os.listdir(at("/proc")) if name.isdigit()]
     labels = [found for pid in pids if (found := containers.label(pid))]
-    return sum(Label.parse(found).profile == profile for found in labels)
+    # a child profile goes with it
+    return sum(Label.parse(found).profile.partition("//")[0] == profile for found in labels)
 
 
 def _remove(target: Target) -> str:

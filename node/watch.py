@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from contextlib import suppress
 
-from node.containers import init_pid, label
+from node.containers import init_pid, label, started
 from node.files import read, text
 from node.root import STATE, at
 from node.say import say
 from phoenix.apparmor import Label
 from phoenix.printable import printable
+
+#: Seconds that a first process may be lxc-start; a guest can call its own init so, too.
+_STARTING = 60
 
 _LINE = re.compile(r"([1-9][0-9]{2,8}) (\S.* \([a-z]+\))")
 
@@ -49,7 +53,10 @@ def _look(ctid: int, wanted: Label) -> None:
 
 
 def _is_starting(pid: int) -> bool:
-    """Until its init runs it is lxc-start itself, under that one's label."""
+    """Until its init runs it is lxc-start itself, under that one's label; that takes a moment."""
+    began = started(pid)
+    if began is not None and time.time() - began > _STARTING:
+        return False
     with suppress(OSError):
         return os.readlink(at(f"/proc/{pid}/exe")).endswith("/lxc-start")
     return False

@@ -185,6 +185,26 @@ def test_also_where_lxc_had_to_take_another_group(node):
     assert not node.lives(left)
 
 
+def test_one_that_is_in_so_many_groups_that_its_numbers_cannot_be_read_is_ended(node):
+    left = node.real(INIT)
+    status = node.root / f"proc/{left}/status"
+    groups = f"Groups:\t{'4294967294 ' * 100_000}\nNSpid:"
+    status.write_text(status.read_text().replace("NSpid:", groups))
+    node.leaves(left)
+    sh("")
+    assert not node.lives(left)
+
+
+def test_also_where_the_guest_has_put_many_groups_beside_it(node, monkeypatch):
+    monkeypatch.setattr(guest, "_GROUPS", 3)
+    for number in range(9):
+        node.has(f"/sys/fs/cgroup/lxc/910/ns/.a{number}/cgroup.procs", "")
+    left = node.real(INIT)
+    node.leaves(left)
+    sh("")
+    assert not node.lives(left)
+
+
 def test_what_lxc_attach_did_not_live_to_wait_for_is_ended_too(node):
     # it was given up: the node's init has taken over what it had put into the guest
     left = node.real(parent=1)

@@ -66,7 +66,12 @@ def test_a_profile_that_nobody_needs_leaves_the_kernel_and_the_disk(node):
 
 
 @pytest.mark.parametrize(
-    "label", [f"{NAME} (enforce)", f"{NAME}//&:lxc-910_<-x>:unconfined (enforce)"]
+    "label",
+    [
+        f"{NAME} (enforce)",
+        f"{NAME}//&:lxc-910_<-x>:unconfined (enforce)",
+        f"{NAME}//null-/usr/bin/x (complain)",
+    ],
 )
 def test_a_profile_that_a_process_carries_is_kept(node, label):
     file = node.has(PROFILE, "ours")
