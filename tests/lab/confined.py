@@ -45,11 +45,12 @@ def load(node, wishes, paths=DEFAULT_PATHS):
         node.ssh(f"install -D -m 755 /dev/stdin {HOOK}", input=hook)
 
 
-def wear(node, wanted, devices=(), paths=DEFAULT_PATHS):
+def wear(node, wanted, devices=(), paths=DEFAULT_PATHS, waits=True):
     """Restart each container, side by side, under a profile, "generated" or "unconfined".
 
     `wanted`: CTID to name, or to a `Wish` for another form than the plain one; `devices`: nodes
-    that become dev0, dev1 … of each; `paths`: what the profiles know of all of them.
+    that become dev0, dev1 … of each; `paths`: what the profiles know of all of them; `waits`: until
+    each of them has booted.
     """
     wanted = {ctid: one if isinstance(one, Wish) else Wish(one) for ctid, one in wanted.items()}
     load(node, {wish for wish in wanted.values() if wish.named}, paths)
@@ -60,7 +61,8 @@ def wear(node, wanted, devices=(), paths=DEFAULT_PATHS):
     restart = "pct stop {0}; pct start {0}"
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda ctid: node.ssh(restart.format(ctid)), wanted))
-        list(pool.map(lambda ctid: in_guest(node, ctid, BOOTED), wanted))
+        if waits:
+            list(pool.map(lambda ctid: in_guest(node, ctid, BOOTED), wanted))
 
 
 def about(node):
