@@ -33,6 +33,17 @@ _SOCKETS = {
 }
 # folders of the kernel's own, wherever a procfs or a sysfs may be mounted, and what boots a machine
 _KERNELS_OWN = frozenset({"proc", "sys", "dev", "boot", "efi", "modules", "firmware", "lost+found"})
+# what lies at the top of a procfs or a sysfs, or of one within: a path to a file system that is
+# mounted nowhere begins there
+_KERNELS_TOPS = re.compile(
+    r"[0-9]+|acpi|apparmor|block|bus|class|debug|devices|driver|fs|hypervisor|irq|kernel|module|"
+    r"mtrr|power|scsi|security|sysvipc|tracing"
+)
+# and beneath where one is mounted under another name
+_KERNELS_PARTS = re.compile(
+    r".*/(?:kernel|power|bus|irq|security|debug|tracing|mtrr|"
+    r"[0-9]+/(?:root|cwd|exe|fd|map_files|mem|ns|task))(?:/.*)?"
+)
 # files of theirs, should one be mounted under another name
 _KERNELS_FILES = re.compile(
     r"sysrq-trigger|k?core|kmem|mem|kallsyms|kmsg|core_pattern|modprobe|hotplug|uevent_helper|"
@@ -105,7 +116,8 @@ def _file(fields: Mapping[str, str]) -> tuple[Verdict, str]:
     # systemd mounts a procfs below /run/systemd (base.j2: any_proc)
     if _is_kernels(path) or path.startswith("/run/systemd/"):
         return "purpose", ""
-    if _KERNELS_FILES.fullmatch(path.rstrip("/").rpartition("/")[2]):
+    is_called_so = _KERNELS_FILES.fullmatch(path.rstrip("/").rpartition("/")[2])
+    if is_called_so or _KERNELS_PARTS.fullmatch(path):
         return "unknown", ""
     # a path that could not be resolved says why
     plain = _PLAIN_PATH.fullmatch(path) and not VARYING.search(path) and not fields.get("info")
@@ -125,4 +137,5 @@ def _among(fields: Mapping[str, str]) -> Verdict:
 def _is_kernels(path: str) -> bool:
     """Whether a path may lead into a file system of the kernel's, or to what boots a machine."""
     parts = path.strip("/").split("/")
-    return bool(_KERNELS_OWN & {*parts}) or ".." in parts
+    is_top = _KERNELS_TOPS.fullmatch(parts[0]) is not None
+    return is_top or bool(_KERNELS_OWN & {*parts}) or ".." in parts

@@ -11,6 +11,10 @@ from phoenix.printable import printable
 #: Docker's own default (`data-root` of dockerd).
 DATA_ROOT = "/var/lib/docker"
 
+#: A data root is a guest's word, and the node compiles it: how long, and how deep, one may be, and
+#: how many different ones stand in one profile.
+_LONGEST, _DEEPEST, MOST_DATA_ROOTS = 200, 8, 16
+
 # anything else could mean something to the parser: AARE, quotes, variables, lists, comments
 _PLAIN = re.compile(r"(/[A-Za-z0-9._+-]+)+", re.ASCII)
 # what base.j2 denies files of, or mounts in its own way
@@ -57,18 +61,29 @@ def guest_paths(data_roots: Iterable[str], mounts: Iterable[str] = ()) -> GuestP
 
 
 def written_data_roots(text: str) -> tuple[str, ...]:
-    """The data roots that a profile of ours was rendered with."""
+    """The data roots that a profile of ours was rendered with, those that it may have still."""
     line = _WRITTEN.search(text)
-    return tuple(line[1].split()) if line else ()
+    return tuple(filter(_is_data_root, line[1].split()))[:MOST_DATA_ROOTS] if line else ()
 
 
 def check_data_root(path: str) -> str:
     """Give the plain form of a folder of Docker's data. Raises GuestPathError where none can be."""
     plain = re.sub(r"/+", "/", path).rstrip("/")
+    if len(plain) > _LONGEST or plain.count("/") > _DEEPEST:
+        raise GuestPathError(
+            f"'{printable(path, 60)}': longer than {_LONGEST} characters or {_DEEPEST} folders"
+        )
     _check(plain or path)
     if plain.split("/")[1] in _KERNELS_OWN:
         raise GuestPathError(f"'{printable(path)}': Docker's data cannot lie there")
     return plain
+
+
+def _is_data_root(path: str) -> bool:
+    try:
+        return check_data_root(path) == path
+    except GuestPathError:
+        return False
 
 
 def _check(path: str) -> None:

@@ -25,6 +25,11 @@ SENSITIVE: Mapping[str, str] = {
     "/lib32": "programs that the host runs as root",
     "/lib64": "programs that the host runs as root",
     "/libx32": "programs that the host runs as root",
+    "/mnt/pve/*/dump": "backups of other guests",
+    "/mnt/pve/*/images": "disks of other guests",
+    "/mnt/pve/*/private": "disks of other guests",
+    "/mnt/pve/*/snippets": "hook scripts that the host runs as root",
+    "/mnt/pve/*/template": "what containers are made of",
     "/proc": "the host's kernel",
     "/root": "the home of the host's root",
     "/run": "the sockets of the host's services",
@@ -90,6 +95,9 @@ _ENGINES = ("docker.sock", "containerd.sock", "podman.sock", "crio.sock", "build
 # pve-storage: how ZFS and directory storage name the disks of containers
 _GUEST_DISK = re.compile(r"(subvol|basevol)-\d+-disk-.+", re.ASCII)
 
+#: Of a node that nobody has asked.
+NO_DATASETS: Mapping[str, str] = {}
+
 #: File systems that hold nothing of the node's.
 _EMPTY_TYPES = frozenset({"tmpfs", "ramfs", "mqueue", "devpts", "hugetlbfs", "cgroup", "cgroup2"})
 
@@ -103,8 +111,12 @@ def plain(path: str) -> str:
     return "/" + posixpath.normpath("/" + path).lstrip("/")
 
 
-def path_danger(path: str, read_only: bool = False) -> str | None:
+def path_danger(
+    path: str, read_only: bool = False, datasets: Mapping[str, str] = NO_DATASETS
+) -> str | None:
     """Say what a mount of this path of the node gives away, or None for ordinary data.
+
+    `datasets`: ZFS dataset to where it is mounted on that node.
 
     >>> path_danger("//etc/cron.d")
     "hands the host's /etc/cron.d to the container: what the host runs and trusts as root"
@@ -121,6 +133,11 @@ def path_danger(path: str, read_only: bool = False) -> str | None:
         return None if _below(parts[1:], ORDINARY_DEVICES) else f"{given}, no ordinary device"
     if any(_GUEST_DISK.fullmatch(part) for part in parts):
         return f"{given}: a disk of a container"
+    for dataset, mountpoint in datasets.items():
+        # a dataset of a guest may be mounted under any name
+        is_guests = any(map(_GUEST_DISK.fullmatch, _parts(f"{dataset}/{mountpoint}")))
+        if is_guests and _is_at_or_above(path, plain(mountpoint)):
+            return f"{given}, a disk of a container with it: {mountpoint}"
     if read_only and _below(parts, READ_ONLY):
         return None
     below = [name for name in SENSITIVE if _below(parts, [name])]
@@ -130,7 +147,7 @@ def path_danger(path: str, read_only: bool = False) -> str | None:
     return f"{given}, {above[0]} with it" if above else None
 
 
-def entry_danger(value: str) -> str | None:
+def entry_danger(value: str, datasets: Mapping[str, str] = NO_DATASETS) -> str | None:
     """Say what a mount entry, a line of an fstab, brings in from the node, or None.
 
     Source: fstab(5); lxc, src/lxc/conf.c mount_entry and safe_mount.
@@ -151,7 +168,8 @@ def entry_danger(value: str) -> str | None:
     bound = not {"bind", "rbind", "move"}.isdisjoint(options) or kind in ("none", "bind")
     if bound or source.startswith("/"):
         mapped = any(option.startswith("idmap=") for option in options)
-        if danger := path_danger(source, read_only="ro" in options and not mapped):
+        read_only = "ro" in options and not mapped
+        if danger := path_danger(source, read_only, datasets):
             return danger
     if bound or kind in _EMPTY_TYPES:
         return None
@@ -159,6 +177,10 @@ def entry_danger(value: str) -> str | None:
         own = plain(target) == {"proc": "/proc", "sysfs": "/sys"}[kind]
         return None if own else f"mounts {kind} where AppArmor's rules do not look for it"
     return f"has the host mount a file system of type {kind}"
+
+
+def _is_at_or_above(path: str, other: str) -> bool:
+    return f"{other}/".startswith(f"{path}/")
 
 
 def _parts(path: str) -> list[str]:

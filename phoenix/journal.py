@@ -49,6 +49,11 @@ Outcome = Literal["open", "done", "restored", "refused", "failed"]
 
 _ENDS = ("done", "restored", "refused", "failed")
 
+# kinds of entries that are about a file of the node
+_OF_NODE = ("file", "profile")
+# the digest of an empty file
+_EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
 # the files of the node that a run may change, its profiles aside
 _NODE_FILES = frozenset(
     {
@@ -192,7 +197,8 @@ class Change:
     """What a run did to one thing.
 
     `before`, `after`: SHA-256 or `NONE`; `after` is the planned one until `outcome` is `done`,
-    then the one that was found. `packages`: what was newly installed, or shall be while `open`.
+    then the one that was found; `planned` stays. `packages`: what was newly installed, or shall be
+    while `open`.
     `ours`: digest of the note of what was ours in that conf before, `NONE` without one.
     `driver_before`, `driver`: Docker's storage driver before and after a change of daemon.json.
     """
@@ -205,6 +211,7 @@ class Change:
     ours: str = NONE
     driver_before: str = ""
     driver: str = ""
+    planned: str = NONE
 
     @property
     def stands(self) -> bool:
@@ -378,10 +385,12 @@ class _Reader:
             self.committed.add(ctid)
 
     def check_images(self) -> None:
-        """See that what was a guest's goes back to that guest only. Raises _UnfitError.
+        """See that each image goes back to what it was of only. Raises _UnfitError.
 
         In format 1 the before-images of guests lie among those of the node. Two guests that had
-        the same file may get the same one: but then all of the change is the same.
+        the same file may get the same one: but then all of the change is the same. No file of the
+        node can have been a conf, or another file of the node; of a conf more is known, what was
+        staged for it (`phoenix.rollback`).
         """
         intents = [one for one in self.entries if one[2]["event"] == "intent"]
         guests = {
@@ -403,6 +412,13 @@ class _Reader:
                 } - {NONE}
             if theirs:
                 raise _UnfitError(f"{min(theirs)[:12]} is what a guest had, not what was here")
+        was: dict[str, str] = {}
+        # files of the node come last: what they were must be of nothing else
+        for self.at, kind, found in sorted(intents, key=lambda one: one[1] in _OF_NODE):
+            thing = str(found.get("profile") or found.get("file"))
+            for digest in {found.get("before", NONE), found.get("ours", NONE)} - {NONE, _EMPTY}:
+                if was.setdefault(digest, thing) != thing and kind in _OF_NODE:
+                    raise _UnfitError(f"{digest[:12]} is what {was[digest]} was, not {thing}")
 
 
 def _parsed(line: str) -> Mapping[str, Any] | None:
@@ -512,6 +528,7 @@ def _intended(thing: Thing, entry: Mapping[str, Any], earlier: Change | None) ->
         ours=entry.get("ours", NONE),
         driver_before=entry.get("driver_before", ""),
         driver=entry.get("driver", ""),
+        planned=entry.get("after", NONE),
     )
     # twice in one run (planned anew): what was there before the first counts
     if earlier and earlier.stands:

@@ -7,11 +7,11 @@ this run, and each such line is shown then.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from phoenix.fleet import Container, Mount
-from phoenix.host_paths import entry_danger, path_danger
+from phoenix.host_paths import NO_DATASETS, entry_danger, path_danger
 from phoenix.options import HOST_PATHS, RAW_HOOKS
 from phoenix.raw_classes import needs_permission
 from phoenix.raw_keys import RawKey
@@ -35,18 +35,24 @@ class Permit:
         return f"{self.key}: {self.line} {self.why}"
 
 
-def raw_permit(raw: RawKey, privileged: bool) -> Permit | None:
-    """The permit that a raw key needs, or None; `privileged`: root in it is root of the node."""
+def raw_permit(
+    raw: RawKey, privileged: bool, datasets: Mapping[str, str] = NO_DATASETS
+) -> Permit | None:
+    """The permit that a raw key needs, or None.
+
+    `privileged`: root in it is root of the node; `datasets`: as for `path_danger`.
+    """
     if why := needs_permission(raw.key, raw.value, privileged):
         return Permit(RAW_HOOKS, "lxc_options", raw.line.rstrip(), why)
-    if raw.key == "lxc.mount.entry" and (why := entry_danger(raw.value)):
+    if raw.key == "lxc.mount.entry" and (why := entry_danger(raw.value, datasets)):
         return Permit(HOST_PATHS, "lxc_options", raw.line, why)
     return None
 
 
-def mount_permit(mount: Mount, source: str) -> Permit | None:
-    """The permit that a mount needs, or None; `source`: the path on the node, where it is known."""
-    if why := path_danger(source):
+def mount_permit(mount: Mount, datasets: Mapping[str, str]) -> Permit | None:
+    """The permit that a mount needs, or None; `datasets`: as for `path_danger`."""
+    source = mount.source_on(datasets)
+    if why := path_danger(source, datasets=datasets):
         return Permit(HOST_PATHS, mount.origin, f"{source} on /{mount.target}", why)
     return None
 
@@ -54,8 +60,8 @@ def mount_permit(mount: Mount, source: str) -> Permit | None:
 def permits(container: Container, storage: ObservedStorage, privileged: bool) -> Iterator[Permit]:
     """All permits that a container's entry needs, in the order of its conf's lines."""
     for raw in container.raw:
-        if permit := raw_permit(raw, privileged):
+        if permit := raw_permit(raw, privileged, storage.datasets):
             yield permit
     for mount in container.mounts:
-        if permit := mount_permit(mount, mount.source_on(storage.datasets)):
+        if permit := mount_permit(mount, storage.datasets):
             yield permit

@@ -23,7 +23,7 @@ from phoenix.ours import Ours
 from phoenix.permits import permits
 from phoenix.printable import printable
 from phoenix.privileged import NOT_HELD, WAY_OUT, is_privileged
-from phoenix.profile_plan import Wearers, plan_hook, plan_profile
+from phoenix.profile_plan import Wearers, plan_hook, plan_profile, without_room
 from phoenix.raw_rules import ObservedRules, new_rules, rule_problems
 from phoenix.site_tunables import plan_site_tunables
 from phoenix.storage import ObservedStorage
@@ -160,8 +160,9 @@ def plan_node(
         plan_profile(wish, wearers, apparmor, templates, findings.problems)
         for wish in wearers.wishes
     ]
+    crowded = without_room(wearers, apparmor)
     containers = [
-        _plan_container(container, options, pct, storage, dockers or {}, findings)
+        _plan_container(container, options, pct, storage, dockers or {}, crowded, findings)
         for container in in_order(selected(fleet, options, pct))
     ]
     return NodePlan(
@@ -208,6 +209,7 @@ def _plan_container(
     pct: ObservedPct,
     storage: ObservedStorage,
     dockers: Mapping[int, ObservedDocker],
+    crowded: Mapping[int, str],
     findings: _Findings,
 ) -> ContainerChange | None:
     observed = pct.containers[container.ctid]
@@ -244,7 +246,12 @@ def _plan_container(
             )
     guest = _guest(container, options, observed, dockers)
     # what only the guest's own words stand against stops nobody else
-    if alone := guest.alone or "; ".join(guest.problems) or _no_fuse(container, guest):
+    if alone := (
+        guest.alone
+        or "; ".join(guest.problems)
+        or _no_fuse(container, guest)
+        or crowded.get(container.ctid, "")
+    ):
         findings.alone[container.ctid] = alone
         leave(alone)
         return None

@@ -9,6 +9,7 @@ from phoenix.apparmor import MARKER, Label, ObservedAppArmor
 from phoenix.fleet import Fleet
 from phoenix.guest_paths import (
     DATA_ROOT,
+    MOST_DATA_ROOTS,
     GuestPathError,
     GuestPaths,
     guest_paths,
@@ -80,13 +81,35 @@ class Wearers:
         GuestPathError.
         """
         wearers = [*self._wearers(profile)]
-        roots = {self.data_roots[ctid] for ctid in wearers if ctid in self.data_roots}
-        if not all(ctid in self.data_roots for ctid in wearers):
-            roots |= {DATA_ROOT, *written_data_roots(written)}
         known = (self.fleet.containers[ctid] for ctid in wearers if ctid in self.fleet.containers)
         return guest_paths(
-            roots, (f"/{mount.target}" for container in known for mount in container.mounts)
+            self._roots(profile, written)[0],
+            (f"/{mount.target}" for container in known for mount in container.mounts),
         )
+
+    def without_room(self, profile: str, written: str) -> tuple[int, ...]:
+        """The containers of this run whose data root is one too many for their profile."""
+        return tuple(
+            ctid
+            for ctid in self._roots(profile, written)[1]
+            if wanted(self.fleet.containers[ctid], self.options).profile == profile
+        )
+
+    def _roots(self, profile: str, written: str) -> tuple[list[str], list[int]]:
+        """The data roots that the rules name, and the CTIDs of those for which there is no room."""
+        wearers = sorted(self._wearers(profile))
+        there = [DATA_ROOT, *written_data_roots(written)]
+        known = [ctid for ctid in wearers if ctid in self.data_roots]
+        roots = [] if len(known) == len(wearers) else [*dict.fromkeys(there)][:MOST_DATA_ROOTS]
+        outside = []
+        # a new one takes nobody's place
+        for ctid in sorted(known, key=lambda ctid: self.data_roots[ctid] not in there):
+            root = self.data_roots[ctid]
+            if root not in roots and len(roots) == MOST_DATA_ROOTS:
+                outside.append(ctid)
+            elif root not in roots:
+                roots.append(root)
+        return roots, outside
 
     def _wearers(self, profile: str) -> Iterator[int]:
         for ctid, observed in self.pct.containers.items():
@@ -107,6 +130,18 @@ def plan_hook(
     return None if apparmor.hook == after else HookChange(apparmor.hook, after)
 
 
+def without_room(wearers: Wearers, apparmor: ObservedAppArmor) -> Mapping[int, str]:
+    """Whom a run leaves alone because its data root is one too many, with the reason."""
+    return {
+        ctid: (
+            f"Docker's data lies in {wearers.data_roots[ctid]}, and {wish.profile} names "
+            f"{MOST_DATA_ROOTS} such folders already: use one of them, or a profile of its own"
+        )
+        for wish in wearers.wishes
+        for ctid in wearers.without_room(wish.profile, _written(apparmor, wish.profile))
+    }
+
+
 def plan_profile(
     wish: Wish,
     wearers: Wearers,
@@ -119,7 +154,7 @@ def plan_profile(
     before = apparmor.files.get(name)
     ours = before is None or before.startswith(MARKER)
     try:
-        paths = wearers.paths(name, before if before and ours else "")
+        paths = wearers.paths(name, _written(apparmor, name))
         after = render_profile(wish, templates, apparmor, paths)
     except (ProfileError, GuestPathError) as error:
         problems.append(f"{node}: apparmor_profile {wish.template}: {error}")
@@ -148,3 +183,9 @@ def plan_profile(
     else:
         return None
     return ProfileChange(name, before, after, reason, wish.mode)
+
+
+def _written(apparmor: ObservedAppArmor, name: str) -> str:
+    """The text of an installed profile of ours, "" where there is none."""
+    text = apparmor.files.get(name) or ""
+    return text if text.startswith(MARKER) else ""

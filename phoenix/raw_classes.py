@@ -94,14 +94,34 @@ _IDMAP = re.compile(r"[ug] \d+ \d+ \d+", re.ASCII)
 #: Documentation/admin-guide/devices.txt (1: mem, kmem, port; 21: SCSI generic).
 _MEMORY, _MEMORY_MINORS, _SCSI_GENERIC = "1", ("1", "2", "4", "*"), "21"
 
+#: Character devices that root of the node may be given, by major number and minors, "" for all: a
+#: device that is on no list here may be any other one's disk, memory or console. devices.txt again;
+#: what Docker's guides and GPUs use, and what phoenix.host_paths has as ordinary devices.
+_ORDINARY: Mapping[str, str] = {
+    "1": "3 5 7 8 9",  # null, zero, full, random, urandom
+    "5": "0 1 2",  # tty, console, ptmx: of the container's own devpts
+    "10": "200 229 232",  # net/tun, fuse, kvm
+    "29": "",  # fb
+    "81": "",  # video
+    "116": "",  # snd
+    "136": "",  # pts
+    "166": "",  # ttyACM
+    "188": "",  # ttyUSB
+    "195": "",  # nvidia; nvidia-uvm has a number that any driver may get
+    "212": "",  # dvb
+    "226": "",  # dri
+}
+
 #: What LXC takes back for privileged containers, because it reaches the node's own kernel:
 #: lxc, config/templates/common.conf.
 _KERNEL_CAPABILITIES = frozenset({"mac_admin", "mac_override", "sys_module", "sys_rawio"})
 
-#: Where glibc, Perl, Python and shells look for code or options. LXC sets `lxc.environment` for
-#: its hooks as well, and Proxmox's are Perl (lxc, src/lxc/start.c do_start).
-_LOADING = re.compile(
-    r"(LD_|PERL|PYTHON|GLIBC_|GCONV_PATH|LOCPATH|NLSPATH|BASH|ENV$|SHELLOPTS|IFS$|PATH$|LXC_|PVE)",
+#: LXC sets `lxc.environment` for its hooks as well (lxc, src/lxc/start.c do_start), and what they
+#: start looks for code in more variables than anybody lists: LD_*, PERL5OPT, TC_LIB_DIR,
+#: OPENSSL_CONF. These say in which language, time zone and terminal, and which proxy to ask.
+_HARMLESS_VARIABLES = re.compile(
+    r"LANG|LANGUAGE|LC_[A-Z]+|TZ|TERM|COLORTERM|NO_COLOR|DEBIAN_FRONTEND"
+    r"|(?:http|https|ftp|all|no)_proxy|(?:HTTP|HTTPS|FTP|ALL|NO)_PROXY",
     re.ASCII,
 )
 
@@ -174,11 +194,18 @@ def _device(value: str, privileged: bool) -> str | None:
         major in ("*", _SCSI_GENERIC) or (major == _MEMORY and minor in _MEMORY_MINORS)
     ):
         return "lets the container use memory or disks of the host"
+    if kind == "c" and privileged and not _is_ordinary(major, minor):
+        return "lets root of the host in the container use a device that is no ordinary one"
     if kind == "a" and privileged:
         # an unprivileged one makes no node (mknod(2)), and who brings one in is judged there:
         # what guides for Docker say is warned of
         return "lets root of the host in the container use every disk"
     return None
+
+
+def _is_ordinary(major: str, minor: str) -> bool:
+    minors = _ORDINARY.get(major)
+    return minors is not None and (not minors or minor in minors.split())
 
 
 def _idmap(value: str, privileged: bool) -> str | None:
@@ -212,7 +239,7 @@ def _cap_keep(value: str, privileged: bool) -> str | None:
 
 def _environment(value: str, privileged: bool) -> str | None:
     name = value.partition("=")[0].strip()
-    if _LOADING.match(name):
+    if not _HARMLESS_VARIABLES.fullmatch(name):
         return (
             f"sets {name} for LXC's hooks on the host, too; lxc.environment.runtime sets it in "
             "the container alone"

@@ -214,7 +214,9 @@ def outcome(ctid: int, lines: Sequence[str], succeeded: bool) -> str:
     last = mine[-1] if mine else ""
     if succeeded:
         # after the commit of a rollback packages go, or stay with the reason
-        packages = [line for line in mine if line.startswith("removed: ") or " stays: " in line]
+        packages = [
+            _cut(line) for line in mine if line.startswith("removed: ") or " stays: " in line
+        ]
         if "done" in mine:
             return printable("; ".join(["done", *packages[-1:]]), None)
         # planned anew, because somebody changed it, and nothing was to do: the notes say why
@@ -226,6 +228,12 @@ def outcome(ctid: int, lines: Sequence[str], succeeded: bool) -> str:
     if "puts the old state back" in mine:
         return printable(f"failed: {last}", None)
     return f"failed or cut off, the node may still be at it: {AUDIT} tells what came of it"
+
+
+def _cut(line: str) -> str:
+    """A line about packages; why some stay may be a guest's words, of any length."""
+    names, stays, reason = line.partition(" stays: ")
+    return f"{names}{stays}{printable(reason, 120)}" if stays else line
 
 
 def run_lines(

@@ -3,6 +3,10 @@
 Newest first. What is as the run left it goes back byte for byte; what is as it was before stays;
 of a conf that somebody has changed since, only the keys that the run changed go back; anything
 else that somebody changed is shown and left, unless force=true.
+
+A guest had a word in journals of format 1, and what it said could hold whole lines. So of these
+nothing counts but what the node shows by itself: the files that the run staged for a container,
+and for a file of the node what is there now. There force=true does not help.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from phoenix.daemon_json import digest
 from phoenix.docker import ObservedDocker
 from phoenix.guest_plan import GuestChange
 from phoenix.journal import DAEMON_JSON, Change, RunRecord, Thing, in_the_way
-from phoenix.kept import Kept, KeptError
+from phoenix.kept import RUNS, Kept, KeptError
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.ours import Ours
@@ -56,7 +60,7 @@ def plan_rollback(run: str, options: Options, node: Node) -> NodePlan:
     ]
     ctids = dict.fromkeys(one.thing.ctid for one in wanted if one.thing.ctid and one.thing.path)
     containers = [_container(ctid, record, options, node, findings) for ctid in ctids]
-    files = [_file(one, run, options, node, findings) for one in wanted if not one.thing.ctid]
+    files = [_file(one, record, options, node, findings) for one in wanted if not one.thing.ctid]
     removals = [_removal(one, node, findings) for one in wanted if one.packages]
     return NodePlan(
         node.pct.node,
@@ -92,6 +96,8 @@ def _container(
         (findings.problems if ctid in options.only else findings.notes).append(text)
         return None
     try:
+        _check_staged(conf, record, staged.get("before"), staged.get("conf"))
+        _check_staged(daemon, record, staged.get("daemon-before"), staged.get("daemon.json"))
         after, why = _old_conf(conf, record.id, staged.get("conf"), now, options.force, node)
         guest = _old_daemon(daemon, record, observed, options.force, node)
         ours = _old_ours(conf, record.id, node)
@@ -132,6 +138,24 @@ def _container(
     )
 
 
+def _check_staged(
+    change: Change, record: RunRecord, before: str | None, planned: str | None
+) -> None:
+    """Hold a change of a journal of format 1 against what its run staged. Raises ValueError.
+
+    `before`: the digest that this was planned on. A run plans a container anew only where its
+    commit changed nothing, so there is but one change that stands.
+    """
+    if record.format != 1 or not change.stands:
+        return
+    if (before or "").strip() != change.before or digest(planned) != change.planned:
+        raise ValueError(
+            f"the journal of run {record.id} is of an older version, and what it says of "
+            f"{change.thing.path} is not what lies in {RUNS}/{record.id}/{change.thing.ctid}: "
+            "refused, a guest may have written it; put it right by hand"
+        )
+
+
 def _in_the_way(change: Change, run: str, found: str, node: Node) -> str | None:
     """Why an earlier run cannot be undone yet, or None."""
     later = in_the_way(node.runs, run, change.thing)
@@ -155,8 +179,13 @@ def _old_conf(
     if problem := _in_the_way(change, run, now.sha256, node):
         raise ValueError(problem)
     old = PveConf.parse(text)
-    if now.sha256 == change.after or planned is None or now == PveConf.parse(planned):
+    if now.sha256 == change.after or (planned is not None and now == PveConf.parse(planned)):
         return old, ("the conf from before goes back",)
+    if planned is None:
+        raise ValueError(
+            f"somebody changed it since, and what run {run} staged for it is gone: put it right "
+            "by hand"
+        )
     conf, conflicts = take_back(old, PveConf.parse(planned), now, force)
     if conflicts:
         raise ValueError(
@@ -234,19 +263,21 @@ def _expected(
 
 
 def _file(
-    change: Change, run: str, options: Options, node: Node, findings: _Findings
+    change: Change, record: RunRecord, options: Options, node: Node, findings: _Findings
 ) -> PutBack | None:
-    thing = change.thing
+    thing, run = change.thing, record.id
     now = node.kept.now.get(thing.path)
     found = digest(now)
     if found == change.before:
         # nothing but what a cut left beside it
         return PutBack(thing.path, now, now, found) if thing.path in node.kept.left else None
     problem = _in_the_way(change, run, found, node)
-    if problem is None and found != change.after and not options.force:
+    # a journal in which a guest had a word is no reason to write over anything else
+    old_format = record.format == 1
+    if problem is None and found != change.after and (old_format or not options.force):
         problem = (
             f"somebody changed it since ({found[:12]}, the run left {change.after[:12]}): "
-            "put it right by hand, or --data force=true"
+            f"put it right by hand{'' if old_format else ', or --data force=true'}"
         )
     before = None
     if problem is None:

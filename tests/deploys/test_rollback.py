@@ -25,7 +25,10 @@ HARDENED = [
     of_conf("intent", before=sha(OLD), after=sha(NEW), ours="none"),
     of_conf("done", after=sha(NEW)),
 ]
-KEPT = {"files": {sha(OLD): OLD}, "staged": {"910": {"conf": NEW, "docker": ""}}}
+KEPT = {
+    "files": {sha(OLD): OLD},
+    "staged": {"910": {"conf": NEW, "before": sha(OLD), "docker": ""}},
+}
 
 
 def node(name="pve1", conf=NEW, runs=HARDENED, profile="p", **responses):

@@ -54,7 +54,7 @@ def odd(clean_lab, tmp_path):
         "features": ["docker"],
         "pct_options": ["nesting=1", "keyctl=1"],
         "apparmor_profile": "lxc-docker-nested",
-        "lxc_options": ["lxc.environment=C=3"],
+        "lxc_options": ["lxc.environment=TZ=UTC"],
     }
     fleet.write_text(json.dumps({"lxc_configs": {"960": entry}}))
     return clean_lab, fleet
@@ -80,7 +80,7 @@ def test_exactly_the_intended_lines_change_and_a_second_run_agrees(odd):
         "+ features: nesting=1,keyctl=1\r\n",
         "- lxc.apparmor.profile = unconfined\r\n",
         "+ lxc.apparmor.profile: lxc-docker-nested\r\n",
-        "+ lxc.environment: C=3\r\n",
+        "+ lxc.environment: TZ=UTC\r\n",
     ]
     assert "memory waits in [pve:pending] for the next start" in done.stderr
 
@@ -121,7 +121,7 @@ def test_what_a_run_added_goes_when_the_file_no_longer_has_it(odd):
     done = pyinfra("harden", "-y", fleet=fleet)
     assert done.returncode == 0, done.stderr
     now = conf(node, 960)
-    assert "C=3" not in now
+    assert "TZ=UTC" not in now
     assert "lxc.environment: A=1" in now
     assert "features: nesting=1\n" in now.replace("\r", "")
 

@@ -149,3 +149,35 @@ def test_what_is_no_file_is_judged_by_its_kind(line, expected):
 )
 def test_a_path_that_could_mean_something_else_in_a_rule_gets_none(odd):
     assert judge(FILE.format(odd, "r"))[1] == ""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/power/state",
+        "/bus/pci/rescan",
+        "/kernel/security/apparmor/.replace",
+        "/mtrr",
+        "/irq/1/smp_affinity",
+        "/1/root/etc/shadow",
+        "/self/../1/mem",
+        "/debug/x",
+        "/tracing/trace",
+        "/devices/pci0000:00/remove",
+    ],
+)
+def test_the_kernels_own_files_without_the_place_where_they_are_mounted_get_no_rule(path):
+    assert judge(FILE.format(path, "w")) == ("purpose", "")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/tmp/pp/power/state", "/tmp/pp/kernel/x", "/mnt/1/root/etc/shadow", "/a/security/b/.replace"],
+)
+def test_what_may_lie_in_one_of_the_kernels_under_another_name_gets_no_rule(path):
+    assert judge(FILE.format(path, "w")) == ("unknown", "")
+
+
+@pytest.mark.parametrize("path", ["/srv/2024/a", "/srv/kernels/a", "/data/1/rooted", "/powers/a"])
+def test_a_name_that_only_begins_so_is_an_ordinary_file(path):
+    assert judge(FILE.format(path, "w")) == ("rule", f"{path} w,")

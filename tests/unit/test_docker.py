@@ -174,3 +174,11 @@ def test_brackets_within_strings_do_not_count():
     with pytest.raises(ValueError, match="nested deeper than 64"):
         read_json("[" * 65 + "]" * 65)
     assert read_json("[" * 64 + "]" * 64)
+
+
+def test_a_data_root_of_any_length_is_that_guests_fault():
+    said = {"ServerVersion": "26.1.5", "Driver": "vfs", "DockerRootDir": "/" + "a/" * 100_000}
+    docker = ask(f"guest 1\ninfo {json.dumps(said)}")
+    assert docker.state == "failed"
+    assert docker.error.endswith("longer than 200 characters or 8 folders")
+    assert ask(f"guest 1\nroot {said['DockerRootDir']}").data_root == "/var/lib/docker"

@@ -63,3 +63,17 @@ def test_the_data_roots_of_a_rendered_profile_are_read_back():
         "/var/lib/docker",
     )
     assert written_data_roots("@{dkr_root} = /var/lib/docker\n") == ()
+
+
+@pytest.mark.parametrize("path", ["/a" * 101, "/" + "a" * 200, "/a/b/c/d/e/f/g/h/i"])
+def test_a_data_root_has_a_length_and_a_depth_and_no_installed_profile_brings_a_longer_one(path):
+    with pytest.raises(GuestPathError, match="longer than 200 characters or 8 folders") as error:
+        guest_paths([path])
+    assert len(str(error.value)) < 200
+    assert written_data_roots(f"@{{dkr_data}} = {path} /srv/docker\n") == ("/srv/docker",)
+    assert guest_paths(["/a/b/c/d/e/f/g/h", "/" + "a" * 199])
+
+
+def test_of_an_installed_profile_come_no_more_data_roots_than_one_may_have():
+    many = " ".join(f"/srv/{number}" for number in range(40))
+    assert len(written_data_roots(f"@{{dkr_data}} = {many}\n")) == 16

@@ -24,6 +24,9 @@ def test_a_path_is_judged_by_its_plain_form(path):
         "/boot", "/proc/sys", "/sys/kernel", "/run", "/run/dbus/system_bus_socket", "/var/run",
         "/tmp", "/dev", "/dev/sda", "/dev/nvme0n1p1", "/dev/dm-0", "/dev/mapper/pve-root",
         "/dev/zvol/rpool", "/dev/mem", "/dev/kmsg", "/dev/loop0", "/dev/shm",
+        "/mnt", "/mnt/pve", "/mnt/pve/nas", "/mnt/pve/nas/images", "/mnt/pve/nas/images/910",
+        "/mnt/pve/nas/private", "/mnt/pve/nas/dump", "/mnt/pve/nas/template/cache",
+        "/mnt/pve/nas/snippets",
         "/srv/docker/docker.sock", "/rpool/data/subvol-952-disk-0", "/rpool/data/subvol-1-disk-0/a",
     ],
 )  # fmt: skip
@@ -34,7 +37,8 @@ def test_what_is_more_than_data_is_said(path):
 @pytest.mark.parametrize(
     "path",
     [
-        "/tank", "/tank/media", "/srv/data", "/mnt/pve/nas", "/media/usb", "/opt/app", "/data",
+        "/tank", "/tank/media", "/srv/data", "/mnt/pve/nas/media", "/mnt/pve/nas/a/images",
+        "/mnt/data", "/media/usb", "/opt/app", "/data",
         "/var/lib/docker-data", "/var/lib/postgresql", "/var/www", "/etcetera", "/home/anna/media",
         "/rootfs", "/tmp/.X11-unix", "/srv/etc", "/tank/root/.ssh", "/srv/mysql.sock",
         "/dev/dri", "/dev/dri/renderD128", "/dev/nvidia0", "/dev/nvidia-uvm", "/dev/nvidiactl",
@@ -100,3 +104,24 @@ def test_a_mount_entry_that_brings_in_more_than_data_is_said(entry):
 )
 def test_an_ordinary_mount_entry_is_harmless(entry):
     assert entry_danger(entry) is None
+
+
+DATASETS = {
+    "rpool/data": "/rpool/data",
+    "rpool/data/subvol-910-disk-0": "/rpool/data/subvol-910-disk-0",
+    "tank/subvol-952-disk-1": "/srv/odd",
+    "tank/media": "/tank/media",
+}
+
+
+@pytest.mark.parametrize("path", ["/rpool", "/rpool/data", "//rpool/./data/", "/srv", "/srv/odd"])
+def test_a_folder_in_which_zfs_mounts_disks_of_containers_is_more_than_data(path):
+    danger = path_danger(path, datasets=DATASETS)
+    assert "a disk of a container with it: /" in danger
+    assert entry_danger(f"{path} mnt none rbind", DATASETS) == danger
+    assert path_danger(path) is None
+
+
+@pytest.mark.parametrize("path", ["/tank", "/tank/media", "/rpool/dat", "/srv/od", "/rpool/data2"])
+def test_a_folder_with_other_datasets_is_data(path):
+    assert path_danger(path, datasets=DATASETS) is None

@@ -1,5 +1,6 @@
 """Journals: what a run did, what became of it, and which run is undone."""
 
+import hashlib
 import json
 import re
 from datetime import UTC, datetime
@@ -356,6 +357,36 @@ def test_two_guests_may_have_had_the_same_file():
     assert [change.thing.ctid for change in read(*lines, *same).changes] == [910, 910, 952, 952]
     none = [one.replace(C, NONE) for one in (*lines, *same)]
     assert len(read(*none, of_file("intent", before=NONE, after=A)).changes) == 5
+
+
+@pytest.mark.parametrize(
+    "stolen",
+    [
+        of_file("intent", before=A, after=D),
+        line("intent", profile="lxc-a", before=A, after=D),
+        line("intent", profile="lxc-a", before=C, after=D),
+    ],
+    ids=["conf as a file", "conf as a profile", "ours as a profile"],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_what_a_conf_was_is_no_file_of_the_node(stolen, first):
+    conf = [of_conf("intent", before=A, after=B, ours=C), of_conf("done", after=B)]
+    lines = [stolen, *conf] if first else [*conf, stolen]
+    assert "/etc/pve/lxc/910.conf was, not " in refused(*lines)
+    assert read_new(*lines)
+
+
+def test_what_one_file_of_the_node_was_is_no_other_one_unless_it_was_empty():
+    empty = hashlib.sha256(b"").hexdigest()
+    file, profile = (
+        [one.replace(A, image) for image in (A, empty)]
+        for one in (
+            of_file("intent", before=A, after=B),
+            line("intent", profile="lxc-a", before=A, after=B),
+        )
+    )
+    assert f"is what {HOME} was, not lxc-a" in refused(file[0], profile[0])
+    assert len(read(file[1], profile[1]).changes) == 2
 
 
 # --- writing ------------------------------------------------------------------------------------

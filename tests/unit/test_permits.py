@@ -113,3 +113,17 @@ def test_in_a_privileged_container_more_needs_it():
     assert not plan(ct910=every).problems
     (problem,) = plan(conf="hostname: web\n", ct910=every).problems
     assert "allow=raw-hooks" in problem
+
+
+def test_a_mount_of_all_disks_of_containers_needs_the_operators_word_on_that_node():
+    disks = {"rpool/data/subvol-952-disk-0": "/rpool/data/subvol-952-disk-0"}
+    wanted = (
+        {"lxc_options": ["lxc.mount.entry: /rpool/data mnt none rbind"]},
+        {"mount_points": [{"host_path": "/rpool/data", "container_path": "/disks"}]},
+    )
+    for one in wanted:
+        permits = [text for text in plan(ct910=one).problems if "allow=" in text]
+        assert not permits
+        permits = [text for text in plan(datasets=disks, ct910=one).problems if "allow=" in text]
+        assert len(permits) == 1
+        assert permits[0].endswith("--data allow=host-paths")

@@ -509,3 +509,39 @@ def test_mounts_of_the_fleet_file_that_the_rules_would_miss_get_one():
         fleet(ct910=entry), Options(), node(), apparmor(), ObservedStorage(), templates
     )
     assert "# /projects\n" in result.profiles[0].after
+
+
+def test_a_profile_names_sixteen_data_roots_and_who_brings_one_more_is_left_alone():
+    ctids = range(910, 928)
+    entries = {f"ct{ctid}": DOCKER for ctid in ctids}
+    pct = node(*(container(ctid) for ctid in ctids))
+    there = f"{MARKER}\n@{{dkr_data}} = /srv/927\nprofile lxc-docker-nested {{}}\n"
+    result = plan_node(
+        fleet(**entries),
+        Options(),
+        pct,
+        apparmor(files={"lxc-docker-nested": there}),
+        ObservedStorage(),
+        {"lxc-docker-nested.j2": ROOTS},
+        dockers={ctid: ObservedDocker("ok", data_root=f"/srv/{ctid}") for ctid in ctids},
+    )
+    assert result.problems == ()
+    # the one whose root it names already keeps its place
+    assert list(result.alone) == [925, 926]
+    assert result.alone[925].startswith("Docker's data lies in /srv/925, and lxc-docker-nested ")
+    assert {change.ctid for change in result.containers} == {*ctids} - {925, 926}
+    named = result.profiles[0].after.split(" = ")[1].split("\n")[0].split()
+    assert len(named) == 16
+    assert not {"/srv/925", "/srv/926"} & {*named}
+
+
+def test_roots_that_a_guest_had_one_after_another_fill_no_profile():
+    had = " ".join(f"/srv/{number:02}" for number in range(40))
+    there = f"{MARKER}\n@{{dkr_data}} = {had}\nprofile lxc-docker-nested {{}}\n"
+    host = apparmor(files={"lxc-docker-nested": there})
+    pct = node(container(), container(952, conf=hardened(), label=None))
+    (named,), problems = roots(pct, {910: "/srv/07"}, host, ct910=DOCKER, ct952=DOCKER)
+    assert (len(named.split()), problems) == (16, ())
+    # once all of them are known those that nobody has are gone
+    known = {910: "/srv/07", 952: "/srv/08"}
+    assert roots(pct, known, host, ct910=DOCKER, ct952=DOCKER)[0] == ["/srv/07 /srv/08"]

@@ -33,6 +33,13 @@ from phoenix.raw_keys import parse_raw
         "lxc.idmap: u 0 0 65536",
         "lxc.environment: LD_PRELOAD=/srv/x.so",
         "lxc.environment: PERL5OPT=-Mx",
+        "lxc.environment: TC_LIB_DIR=/srv/x",
+        "lxc.environment: IP_LIB_DIR=/srv/x",
+        "lxc.environment: OPENSSL_CONF=/srv/x",
+        "lxc.environment: HOME=/srv/x",
+        "lxc.environment: LANG_=/srv/x",
+        "lxc.environment: https_proxy.x=1",
+        "lxc.environment: NAME",
         "lxc.environment.hooks: A=b",
     ],
 )
@@ -57,6 +64,12 @@ def test_what_acts_on_the_node_as_root_needs_the_operators_word(line):
         "lxc.prlimit.nofile: 65536",
         "lxc.net.0.ipv4.address: 10.0.0.2/24",
         "lxc.environment: LANG=C.UTF-8",
+        "lxc.environment: LC_ALL=C",
+        "lxc.environment: TZ=Europe/Berlin",
+        "lxc.environment: TERM=linux",
+        "lxc.environment: https_proxy=http://proxy:3128",
+        "lxc.environment: NO_PROXY=localhost",
+        "lxc.environment.runtime: TC_LIB_DIR=/x",
         "lxc.environment.runtime: PATH=/app/bin:/bin",
         "lxc.seccomp.profile: /usr/share/lxc/config/pve-userns.seccomp",
         "lxc.console.path: none",
@@ -70,7 +83,21 @@ def test_what_real_containers_use_needs_none(line):
 
 
 @pytest.mark.parametrize(
-    "line", ["lxc.cap.drop:", "lxc.cap.keep: sys_module", "lxc.cgroup2.devices.allow: a"]
+    "line",
+    [
+        "lxc.cap.drop:",
+        "lxc.cap.keep: sys_module",
+        "lxc.cgroup2.devices.allow: a",
+        # autofs, vfio, loop-control, a whole major, nvme as a character device, tty1
+        "lxc.cgroup2.devices.allow: c 10:235 rwm",
+        "lxc.cgroup2.devices.allow: c 10:196 rwm",
+        "lxc.cgroup2.devices.allow: c 10:237 rwm",
+        "lxc.cgroup2.devices.allow: c 10:* rwm",
+        "lxc.cgroup2.devices.allow: c 238:0 rwm",
+        "lxc.cgroup2.devices.allow: c 4:1 rwm",
+        "lxc.cgroup.devices.allow: c 189:* rwm",
+        "lxc.cgroup2.devices.allow: c 5:* rwm",
+    ],
 )
 def test_what_opens_the_node_to_its_own_root_needs_it_in_a_privileged_container(line):
     raw = parse_raw(line)
@@ -92,3 +119,12 @@ def test_every_listed_key_is_one_that_proxmox_takes():
     names = [name for name in names if not name.endswith(".x")]
     assert [name for name in names if raw_key_problem(name)] == []
     assert not set(ALLOWED) & set(NEEDS_PERMISSION)
+
+
+@pytest.mark.parametrize(
+    "device",
+    "1:3 1:5 1:7 1:8 1:9 5:0 5:1 5:2 136:* 136:4 10:200 10:229 195:* 195:255 226:* 226:128".split(),  # noqa: SIM905
+)
+def test_ordinary_character_devices_need_no_word_in_a_privileged_container_either(device):
+    for key in ("lxc.cgroup.devices.allow", "lxc.cgroup2.devices.allow"):
+        assert needs_permission(key, f"c {device} rwm", privileged=True) is None

@@ -302,3 +302,10 @@ def test_a_fault_of_a_guest_is_its_containers_finding(label, verdict):
 def test_a_guest_that_cannot_be_asked_and_that_no_plan_is_about_is_a_finding_too(state):
     found = finding(container(), docker=ObservedDocker(state, error="its Docker lies"))
     assert (found.ok, found.verdict) == (False, "confined, but its Docker lies: look there")
+
+
+def test_why_packages_stay_is_cut_for_it_may_be_a_guests_own_words():
+    lines = ["CT 910: done", f"CT 910: fuse3 stays: \x1b[2J{'x' * 5000}"]
+    result = outcome(910, lines, succeeded=True)
+    assert result.startswith("done; fuse3 stays: \\x1b[2Jxxx")
+    assert len(result) < 160

@@ -28,7 +28,19 @@ def sha(text):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def journal(run=R1, old=OLD, new=NEW, ctid=910, end="done", undoes=None, profile=NONE):
+# what the run staged for CT 910, and what it was planned on
+STAGED = {
+    "conf": NEW,
+    "before": sha(OLD),
+    "docker": "",
+    "daemon.json": MERGED,
+    "daemon-before": sha(THEIRS),
+}
+
+
+def journal(
+    run=R1, old=OLD, new=NEW, ctid=910, end="done", undoes=None, profile=NONE, journal_format=1
+):
     conf = {"ctid": ctid, "file": f"/etc/pve/lxc/{ctid}.conf"}
     found = {} if end == "refused" else {"after": sha(new if end == "done" else old)}
     lines = [
@@ -38,6 +50,8 @@ def journal(run=R1, old=OLD, new=NEW, ctid=910, end="done", undoes=None, profile
         {"event": end, **conf, **found},
     ]
     begin = [{"event": "begin", "undoes": undoes}] if undoes else []
+    if journal_format == 2:
+        begin = [{"event": "begin", "format": 2}]
     return read_journal(run, [json.dumps({**TIME, **line}) for line in (*begin, *lines)])
 
 
@@ -54,6 +68,7 @@ def plan(
     dockers=None,
     files=None,
     guest_files=None,
+    staged=None,
     **options,
 ):
     ct = {"running": True, "pid": 1, "label": "x", "ha": None, "node": "pve1", **(ct or {})}
@@ -61,7 +76,7 @@ def plan(
     kept = Kept(
         files=files or {sha(OLD): OLD, sha("old p"): "old p", sha(THEIRS): THEIRS},
         guest_files=guest_files or {},
-        staged={910: {"conf": NEW, "docker": ""}},
+        staged={910: STAGED if staged is None else staged},
         now={PROFILE: on_disk},
         left=left,
     )
@@ -112,7 +127,8 @@ def test_a_profile_that_was_there_before_gets_its_old_text():
 def test_the_label_of_an_old_profile_is_proven_where_it_is_enforced(named, loaded):
     old = f"hostname: a\nlxc.apparmor.profile: {named}\n"
     runs = [journal(old=old)]
-    kept = Kept(files={sha(old): old}, now={PROFILE: "p"})
+    staged = {910: {"conf": NEW, "before": sha(old)}}
+    kept = Kept(files={sha(old): old}, now={PROFILE: "p"}, staged=staged)
     observed = ObservedContainer(
         ctid=910, conf=PveConf(NEW), running=True, pid=1, label="x", ha=None, node="pve1"
     )
@@ -138,10 +154,11 @@ def test_a_key_that_both_changed_stops_the_rollback_unless_forced():
 
 
 def test_a_profile_that_somebody_changed_since_stops_the_rollback_unless_forced():
-    done = plan(on_disk="edited")
+    runs = [journal(journal_format=2)]
+    done = plan(on_disk="edited", runs=runs)
     assert done.files == ()
     assert "profile lxc-docker-nested: somebody changed it since" in done.problems[0]
-    assert plan(on_disk="edited", force=True).files[0].after is None
+    assert plan(on_disk="edited", runs=runs, force=True).files[0].after is None
 
 
 def test_an_earlier_run_is_refused_while_a_later_one_over_the_same_thing_stands():
@@ -195,7 +212,8 @@ def test_with_only_the_files_of_the_node_stay():
 
 
 def test_a_before_image_that_is_not_there_is_said_and_nothing_is_planned():
-    (problem,) = plan(now=NEW, runs=[journal(old="lost")]).problems
+    staged = {**STAGED, "before": sha("lost")}
+    (problem,) = plan(now=NEW, runs=[journal(old="lost")], staged=staged).problems
     assert f"the conf from before run {R1} is not kept" in problem
 
 
@@ -241,7 +259,8 @@ def test_daemon_json_goes_back_with_the_driver_and_the_packages():
 
 
 def test_a_daemon_json_that_the_run_brought_goes():
-    (change,) = plan(runs=[guest_journal(NONE)], dockers=docker(MERGED)).containers
+    staged = {**STAGED, "daemon-before": NONE}
+    (change,) = plan(runs=[guest_journal(NONE)], dockers=docker(MERGED), staged=staged).containers
     assert change.guest.after is None
 
 
@@ -312,3 +331,77 @@ def test_a_before_image_that_is_not_whole_is_none():
 def test_a_name_from_a_conf_is_fit_for_a_terminal():
     done = plan(now=f"lock: backup\n{NEW}".replace(": a\n", ": a\x1b[2J\u202e\n"))
     assert "CT 910 a\\x1b[2J\\u202e: locked (backup)" in done.problems[0]
+
+
+# --- a journal of the version before, in which a guest had a word --------------------------------
+
+OTHERS = "hostname: b\nlxc.mount.entry: /srv/b srv/b none bind 0 0\n"
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(
+    "staged",
+    [
+        {},
+        {"conf": NEW},
+        {**STAGED, "before": sha(OTHERS)},
+        {**STAGED, "conf": f"cores: 4\n{NEW}"},
+    ],
+    ids=["nothing", "no before", "another before", "another conf"],
+)
+def test_a_conf_goes_back_only_to_what_the_run_was_planned_on(staged, force):
+    for now in (NEW, OTHERS):
+        done = plan(now=now, staged=staged, force=force)
+        assert done.containers == ()
+        assert (
+            f"the journal of run {R1} is of an older version, and what it says of "
+            "/etc/pve/lxc/910.conf is not what lies in /var/lib/phoenix-harden/runs/"
+        ) in done.problems[0]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_no_guest_gets_the_conf_of_another_one(force):
+    # all of it is what a guest printed; the image is kept, for CT 952 was changed as well
+    forged = [journal(old=OTHERS)]
+    files = {sha(OLD): OLD, sha(OTHERS): OTHERS}
+    assert plan(runs=forged, files=files, force=force).containers == ()
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("key", ["daemon.json", "daemon-before"])
+def test_a_daemon_json_goes_back_only_to_what_the_run_was_planned_on(key, force):
+    for staged in (
+        {one: text for one, text in STAGED.items() if one != key},
+        {**STAGED, key: "{}\n"},
+    ):
+        there = docker(MERGED)
+        done = plan(runs=[guest_journal()], dockers=there, staged=staged, force=force)
+        assert done.containers == ()
+        assert "what it says of /etc/docker/daemon.json is not what lies in" in done.problems[0]
+
+
+def test_where_it_restarted_on_another_conf_than_planned_that_counts_as_what_the_run_left():
+    started = NEW.replace("hostname: a", "hostname: a\nlxc.tty.max: 2")
+    lines = [
+        {"event": "intent", "before": sha(OLD), "after": sha(NEW), "ours": NONE},
+        {"event": "done", "after": sha(started)},
+    ]
+    conf = {**TIME, "ctid": 910, "file": "/etc/pve/lxc/910.conf"}
+    runs = [read_journal(R1, [json.dumps({**conf, **line}) for line in lines])]
+    (change,) = plan(now=started, runs=runs).containers
+    assert change.after.render() == OLD
+
+
+def test_of_a_file_of_the_node_nothing_but_what_the_run_left_goes_back_not_even_with_force():
+    (problem,) = plan(now=OLD, on_disk="edited", force=True).problems
+    assert problem.endswith("put it right by hand")
+
+
+def test_a_conf_that_somebody_changed_since_stays_if_nothing_tells_what_the_run_changed():
+    runs = [journal(journal_format=2)]
+    for force in (False, True):
+        done = plan(now=f"cores: 4\n{NEW}", runs=runs, staged={}, force=force)
+        assert done.containers == ()
+        assert f"what run {R1} staged for it is gone" in done.problems[0]
+    (change,) = plan(runs=runs, staged={}).containers
+    assert change.after.render() == OLD

@@ -1,11 +1,15 @@
 """Templates that somebody else wrote: what they may not do is one line, and nothing runs."""
 
+import resource
+
 import pytest
+from jinja2 import StrictUndefined
 
 from phoenix import cli
 from phoenix.apparmor import ObservedAppArmor
 from phoenix.audit_report import audit_page
 from phoenix.render import ProfileError, render_profile
+from phoenix.sandbox import Sandbox
 from phoenix.wish import Wish
 
 RUNS = "os.popen('touch {marker}').read() }}}}"
@@ -69,3 +73,57 @@ def test_the_page_of_the_audit_is_rendered_in_the_sandbox_and_escapes():
     assert audit_page({"a": "<b>"}, "{{ a }}") == "&lt;b&gt;"
     with pytest.raises(Exception, match="is unsafe"):
         audit_page({}, "{{ ''.__class__ }}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ 'x'|center(3000000000) }}",
+        "{{ '%2000000000d'|format(1) }}",
+        "{{ '%2000000000d' % 1 }}",
+        "{{ 'x'|indent(2000000000, true) }}",
+        "{{ 'x'|tojson(indent=2000000000) }}",
+        "{{ [1]|batch(2000000000, 'x')|list }}",
+        "{{ ['x']|map('center', 2000000000)|join }}",
+        "{{ '{:>2000000000}'.format(1) }}",
+        "{{ '{a:>2000000000}'.format_map({'a': 1}) }}",
+        "{{ 'x'['rjust'](2000000000) }}",
+        "{{ (1).to_bytes(2000000000) }}",
+        "{{ lipsum(n=20000000) }}",
+        "{% set n = namespace(s='x') %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}"
+        "{% endfor %}",
+        "{% set n = namespace(s='x') %}{% for i in range(60) %}{% set n.s = n.s + n.s %}"
+        "{% endfor %}",
+        "{% set n = namespace(s=1) %}{% for i in range(60) %}{% set n.s = [n.s, n.s] %}{% endfor %}"
+        "{{ n.s }}",
+        "{% set n = namespace(s=1) %}{% for i in range(60) %}{% set n.s = [n.s, n.s] %}{% endfor %}"
+        "{{ n }}",
+        "{{ range(100000)|join('x' * 1000000) }}",
+        "{% set x = 'x' * 1000000 %}{{ x|replace('x', x) }}",
+        "{% set x = 'x' * 1000000 %}{% for i in range(99999) %}{{ x }}{% endfor %}",
+        "{% set x = 'x' * 1000000 %}{% macro m() %}{% for i in range(99999) %}{{ x ~ i }}"
+        "{% endfor %}{% endmacro %}{{ m() }}",
+        "{% for i in range(99999) %}" + "x" * 100000 + "{% endfor %}",
+    ],
+)
+def test_nothing_that_a_template_makes_fills_the_memory(text):
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    # should it be made all the same, this machine shall not feel it
+    resource.setrlimit(resource.RLIMIT_AS, (2 << 30, hard))
+    try:
+        with pytest.raises(Exception, match=r"too (large|much)|No filter named|unsafe|available|%"):
+            Sandbox(undefined=StrictUndefined).from_string(text).render()
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def test_what_templates_need_is_there():
+    text = (
+        "{{ 'a' ~ 1 ~ x }}{{ 7 % 3 }}{{ 'a' + 'b' }}{{ [1] + [2] }}{{ x.upper().split('|') }}"
+        "{{ ['b', 'a']|sort|map('upper')|join('-') }}{{ 'abc'|replace('b', '') }}"
+        "{{ {'k': 1}.items()|list }}{{ y|default('z') }}"
+    )
+    rendered = Sandbox().from_string(text).render(x="u|v")
+    assert rendered == "a1u|v1ab[1, 2]['U', 'V']A-Bac[('k', 1)]z"
+    escaping = Sandbox(autoescape=True).from_string("{{ '<' ~ x ~ ('<b>'|safe) }}")
+    assert escaping.render(x="<") == "&lt;&lt;<b>"
