@@ -108,7 +108,7 @@ def test_the_journal_names_the_packages_and_both_files(hardened):
     assert "fuse-overlayfs" in done["packages"].split()
     mine = [one for one in entries if one.get("file") == "/etc/docker/daemon.json"]
     assert [(one["ctid"], one["event"]) for one in mine] == [(952, "intent"), (952, "done")]
-    kept = node.ssh(f"cat /var/lib/phoenix-harden/runs/*/files/{mine[0]['before']}").stdout
+    kept = node.ssh(f"cat /var/lib/phoenix-harden/runs/*/guest/952/{mine[0]['before']}").stdout
     assert kept == f"{MINE}\n"
 
 
