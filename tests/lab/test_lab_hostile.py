@@ -109,6 +109,7 @@ def test_an_audit_shows_every_container_though_guests_hang_cling_and_forge(
     assert hostile[1].saw()
 
 
+@pytest.mark.long
 def test_an_audit_from_a_terminal_gives_no_guest_that_terminal(
     clean_lab, fleet, tmp_path, inventory_with_a_terminal
 ):
@@ -119,6 +120,7 @@ def test_an_audit_from_a_terminal_gives_no_guest_that_terminal(
     assert "password" not in ran.out + ran.err
 
 
+@pytest.mark.long
 def test_a_guest_that_clings_is_hardened_and_so_is_the_next_one_whatever_a_third_one_is(
     clean_lab, fleet
 ):
@@ -148,6 +150,7 @@ def test_a_gate_that_never_ends_and_then_lies_brings_the_old_conf_back(clean_lab
         assert "name-of-a-secret" not in "".join(guest.saw())
 
 
+@pytest.mark.long
 def test_a_commit_that_is_killed_goes_back_and_with_a_guest_that_forges_it_is_rolled_back(
     clean_lab, fleet
 ):
