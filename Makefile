@@ -1,4 +1,4 @@
-# make harden   from a fresh clone to a hardened lab
+# make harden   from a fresh clone to a hardened lab; STACK=current make harden: of newer software
 # make test     all tests, the lab's included
 # make confinement   docs/confinement.md anew: what root in a container can do under each profile
 # make docker-checks   docs/docker-checks.md anew: what of Docker works under each (an hour)
@@ -8,8 +8,12 @@ BIN := .venv/bin
 # packed into the program for the nodes, see node/pack.py
 SHARED := __init__ apparmor audit_line journal printable
 PYINFRA := $(BIN)/pyinfra -y inventory.py
+# of the lab: stable or current
+STACK ?= stable
 
-.PHONY: harden test test-fast test-recipes test-others test-long confinement docker-checks lint format lock clean
+.PHONY: harden test test-fast test-long lab-stable lab-current confinement docker-checks lint format lock clean
+
+harden confinement docker-checks: export PHOENIX_LAB_STACK = $(STACK)
 
 harden: .venv/done
 	$(BIN)/phoenix lab up
@@ -20,21 +24,19 @@ harden: .venv/done
 	@echo; echo '== after'
 	$(PYINFRA) deploys/audit.py --data strict=true
 
+# a VM of either stack, side by side
 test: test-fast
-	$(BIN)/python -m pytest -m 'lab and not long'
+	@$(MAKE) --no-print-directory --jobs=2 lab-stable lab-current
+	$(BIN)/python -m pytest -m 'lab and not long' -n 2 --dist loadgroup
 
-# two processes: pytest itself runs one test at a time
 test-fast: .venv/done
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-recipes test-others
+	$(BIN)/python -m pytest -m 'not lab and not long' -n auto --dist worksteal
 
-test-recipes: .venv/done
-	$(BIN)/python -m pytest -m 'not lab and not long' tests/deploys
+lab-stable lab-current: .venv/done
+	$(BIN)/phoenix lab up --stack $(@:lab-%=%)
 
-test-others: .venv/done
-	$(BIN)/python -m pytest -m 'not lab and not long' --ignore=tests/deploys
-
-test-long: .venv/done
-	$(BIN)/python -m pytest
+test-long: lab-stable lab-current
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 confinement: .venv/done
 	$(BIN)/python tests/lab/confinement.py

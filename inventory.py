@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from deploys.host_keys import explain_unknown_keys
+from lab.errors import LabError
 from lab.instance import ssh_target
 
 
@@ -21,7 +22,11 @@ def _nodes() -> list[str | tuple[str, dict[str, object]]]:
         ]
     if shutil.which("pct"):
         return ["@local"]
-    if target := ssh_target(Path(__file__).parent):
+    try:
+        target = ssh_target(Path(__file__).parent)
+    except LabError as problem:
+        raise SystemExit(str(problem)) from None
+    if target:
         return [
             (
                 "pve-lab",

@@ -19,6 +19,7 @@ from lab import recipe
 from lab.errors import LabError
 from lab.ext4 import shift_owners
 from lab.progress import step
+from lab.recipe import Stack
 from lab.tools import search_path
 
 CONTAINER_ROOT = 100000  # /etc/subuid gives root this range
@@ -26,7 +27,7 @@ FREE_NEEDED = 8 << 30
 STALE_RELEASE = 'Acquire::Check-Valid-Until "false"'
 
 
-def build_trees(folder: Path) -> None:
+def build_trees(folder: Path, stack: Stack) -> None:
     """Fill *folder* with node.ext4, guest.ext4, vmlinuz, initrd, apt/ and runc.
 
     The file systems have journals: without one, losing the power may cost any file.
@@ -34,9 +35,9 @@ def build_trees(folder: Path) -> None:
     if shutil.disk_usage(folder).free < FREE_NEEDED:
         raise LabError(f"less than {FREE_NEEDED >> 30} GiB free for {folder}: make room there")
     with _workshop(folder) as work:
-        jobs = {"node": _node, "guest": _guest, "runc": _runc}
+        jobs = (_node, _guest, _runc)
         with step("building Debian trees of node and containers"), ThreadPoolExecutor(2) as pool:
-            for done in [pool.submit(job, work) for job in jobs.values()]:
+            for done in [pool.submit(job, work, stack) for job in jobs]:
                 done.result()
         with step("collecting images"):
             for path in sorted((work / "out").iterdir()):
@@ -44,12 +45,12 @@ def build_trees(folder: Path) -> None:
         shift_owners(folder / "guest.ext4", CONTAINER_ROOT)
 
 
-def _node(work: Path) -> None:
+def _node(work: Path, stack: Stack) -> None:
     out = work / "out"
     _mmdebstrap(
         work,
         "node",
-        recipe.SUITE,
+        stack.suite,
         "--variant=minbase",
         f"--include={','.join(recipe.NODE_PACKAGES)}",
         f'--essential-hook={_quoted(work / "node-initramfs.sh")} "$1"',
@@ -60,12 +61,12 @@ def _node(work: Path) -> None:
     )
 
 
-def _guest(work: Path) -> None:
+def _guest(work: Path, stack: Stack) -> None:
     out = work / "out"
     _mmdebstrap(
         work,
         "guest",
-        recipe.SUITE,
+        stack.guest_suite,
         "--variant=minbase",
         f"--include={','.join(recipe.GUEST_PACKAGES)}",
         f'--customize-hook={_quoted(work / "guest-setup.sh")} "$1" {_quoted(out / "apt")}',
@@ -74,11 +75,11 @@ def _guest(work: Path) -> None:
     )
 
 
-def _runc(work: Path) -> None:
+def _runc(work: Path, stack: Stack) -> None:
     _mmdebstrap(
         work,
         "runc",
-        recipe.RUNC_SUITE,
+        stack.runc_suite,
         "--variant=extract",
         "--include=runc",
         f'--extract-hook=cp "$1/usr/sbin/runc" {_quoted(work / "out")}',

@@ -1,4 +1,7 @@
-"""Built images in the user's cache folder: whole or not there, built by one at a time."""
+"""Built images in the user's cache folder: whole or not there, one build of a stack at a time.
+
+Their names are ``STACK.KIND-KEY``.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from lab.progress import say, step
 
-KEPT = 2  # of each kind, those that were used last
+KEPT = 2  # of each stack and kind, those that were used last
 
 
 def root() -> Path:
@@ -42,19 +45,20 @@ def entry(
     """Return the cached folder *name*; when it is not there yet, build it.
 
     *build* fills a folder beside the final place, which is then renamed: what an interrupted
-    build leaves is never used. *clean_up* sees such a left-over before it is removed.
+    build leaves is never used. *clean_up* sees such left-overs before they are removed.
     """
     place = root() / name
     if place.is_dir():
         return place
-    with locked(root() / "lock", "another build of the lab's images"):
+    with _building(name):
         if place.is_dir():
             return place
+        stack, _, _ = name.partition(".")
+        for left in root().glob(f"{stack}.*.unfinished"):
+            say(f"an earlier build of {left.stem} was interrupted: removing it")
+            clean_up(left)
+            shutil.rmtree(left)
         unfinished = root() / f"{name}.unfinished"
-        if unfinished.exists():
-            say(f"an earlier build of {name} was interrupted: starting it again")
-            clean_up(unfinished)
-            shutil.rmtree(unfinished)
         unfinished.mkdir()
         build(unfinished)
         (unfinished / "build-id").write_text(uuid.uuid4().hex)
@@ -73,17 +77,23 @@ def build_id(place: Path) -> str:
 def prune(used: Path) -> None:
     """Note that *used* is in use; remove the oldest others of its kind."""
     (used / "build-id").touch()
-    kind = used.name.partition("-")[0]
+    kind, _, _ = used.name.partition("-")
     places = [path for path in root().glob(f"{kind}-*") if (path / "build-id").exists()]
     places.sort(key=lambda path: (path / "build-id").stat().st_mtime, reverse=True)
-    with locked(root() / "lock", "another build of the lab's images"):
+    with _building(kind):
         for path in places[KEPT:]:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def purge() -> None:
-    """Remove everything that was built."""
-    with locked(root() / "lock", "another build of the lab's images"):
-        for path in root().iterdir():
+def purge(stack: str) -> None:
+    """Remove everything that was built of a stack."""
+    with _building(stack):
+        for path in root().glob(f"{stack}.*"):
             if path.is_dir():
                 shutil.rmtree(path)
+
+
+def _building(name: str) -> AbstractContextManager[None]:
+    """Held while anything is built or removed of one stack, which a name begins with."""
+    stack, _, _ = name.partition(".")
+    return locked(root() / f"{stack}.lock", f"another build of the {stack} lab's images")

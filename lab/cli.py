@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 from lab.errors import LabError
+from lab.progress import call_it, say
+from lab.recipe import DEFAULT, STACKS, VARIABLE
 from lab.vm import Lab
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -17,14 +18,17 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 def main(argv: list[str]) -> int:
     """Run one lab command; the exit code."""
     arguments = _parser().parse_args(argv)
-    lab = Lab(CHECKOUT)
     try:
+        if arguments.command == "down":
+            return _down(arguments.stack, everything=arguments.purge)
+        lab = Lab(CHECKOUT, arguments.stack)
+        call_it(f"lab {lab.stack.name}")
         return _run(lab, arguments)
     except LabError as problem:
-        print(f"lab: {problem}", file=sys.stderr)
+        say(str(problem))
         return 1
     except KeyboardInterrupt:
-        print("lab: interrupted", file=sys.stderr)
+        say("interrupted")
         return 130
 
 
@@ -34,12 +38,16 @@ def _run(lab: Lab, arguments: argparse.Namespace) -> int:
             lab.up()
         case "reset":
             lab.reset()
-        case "down":
-            lab.down(purge=arguments.purge)
         case "ssh":
             return subprocess.run(lab.target().command(arguments.remote)).returncode
         case "status":
             _print_status(lab, as_json=arguments.json)
+    return 0
+
+
+def _down(stack: str | None, *, everything: bool) -> int:
+    for name in [stack] if stack else STACKS:
+        Lab(CHECKOUT, name).down(purge=everything)
     return 0
 
 
@@ -57,12 +65,19 @@ def _print_status(lab: Lab, *, as_json: bool) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="phoenix lab", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("up", help="build what is missing and boot, or load the state 'clean'")
-    commands.add_parser("reset", help="put the running node back into the state 'clean'")
-    down = commands.add_parser("down", help="stop the VM; its saved state stays")
-    down.add_argument("--purge", action="store_true", help="remove it and all built images too")
-    ssh = commands.add_parser("ssh", help="a shell on the node, or 'ssh -- COMMAND'")
+
+    def add(name: str, text: str, default: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--stack", choices=STACKS, help=f"which one; {default}")
+        return command
+
+    named = f"default: ${VARIABLE}, else {DEFAULT}"
+    add("up", "build what is missing and boot, or load the state 'clean'", named)
+    add("reset", "put the running node back into the state 'clean'", named)
+    down = add("down", "stop the VMs; their saved states stay", "default: all")
+    down.add_argument("--purge", action="store_true", help="remove them and all built images too")
+    ssh = add("ssh", "a shell on the node, or 'ssh -- COMMAND'", named)
     ssh.add_argument("remote", nargs="*", metavar="COMMAND")
-    status = commands.add_parser("status", help="whether it runs, and where SSH answers")
+    status = add("status", "whether it runs, and where SSH answers", named)
     status.add_argument("--json", action="store_true")
     return parser

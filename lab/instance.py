@@ -1,4 +1,4 @@
-"""A checkout's own lab, below ``.lab/``: what it was made of and whether it runs.
+"""A checkout's own lab of one stack, below ``.lab/``: what it was made of and whether it runs.
 
 Reading it is quick: no command runs and no connection is made.
 """
@@ -6,22 +6,24 @@ Reading it is quick: no command runs and no connection is made.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lab.machine import HOST, Machine
+from lab.recipe import STACKS, VARIABLE, Stack, chosen
 from lab.ssh import SshTarget
 
 
 @dataclass
 class State:
-    """What ``.lab/instance.json`` remembers."""
+    """What ``.lab/STACK/instance.json`` remembers."""
 
     recipe: str  # recipe.image_key() when the disk was made
     image: str  # cache.build_id() of the image that the disk lies over
     qemu: str  # saved states only load in the QEMU that saved them
     accel: str
-    kernel: str  # machine.kernel_arguments() of that boot
+    machine: str  # machine.fingerprint() of that boot
     port: int
     clean: bool = False  # the state "clean" has been saved
     ready: bool = False  # booted or loaded; false while that is still going on
@@ -33,10 +35,10 @@ class State:
 
 
 class Instance:
-    """The lab of one checkout."""
+    """The lab of one checkout and stack."""
 
-    def __init__(self, checkout: Path) -> None:
-        self.folder = checkout.resolve() / ".lab"
+    def __init__(self, checkout: Path, stack: Stack) -> None:
+        self.folder = checkout.resolve() / ".lab" / stack.name
 
     def read(self) -> State | None:
         """The remembered state; None when there is none or it is of no use."""
@@ -78,5 +80,11 @@ class Instance:
 
 
 def ssh_target(checkout: Path) -> SshTarget | None:
-    """Where the checkout's lab answers on SSH; None when it isn't running."""
-    return Instance(checkout).target()
+    """Where the checkout's lab answers on SSH; None when it isn't running.
+
+    Of which stack says `recipe.VARIABLE`; otherwise the first that runs. Raises LabError when no
+    stack has that name.
+    """
+    stacks = [chosen()] if os.environ.get(VARIABLE) else STACKS.values()
+    targets = (Instance(checkout, stack).target() for stack in stacks)
+    return next((target for target in targets if target), None)

@@ -5,15 +5,25 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 HEARTBEAT = 15.0
+#: Seconds in which even a machine with much else to do shows that it goes on.
+STALLED = 900.0
+
+_name = "lab"
+
+
+def call_it(name: str) -> None:
+    """Begin each line with a name: two labs may be built on one terminal."""
+    global _name
+    _name = name
 
 
 def say(text: str) -> None:
     """Print one line of progress."""
-    print(f"lab: {text}", file=sys.stderr, flush=True)
+    print(f"{_name}: {text}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -37,3 +47,20 @@ def step(text: str) -> Iterator[None]:
     elapsed = time.monotonic() - began
     if elapsed >= 1:
         say(f"  {text}: {elapsed:.0f} s")
+
+
+class Watch:
+    """Tells when something has stood still for too long: *sign* gave the same all that time."""
+
+    def __init__(self, sign: Callable[[], object], seconds: float = STALLED) -> None:
+        self._sign = sign
+        self._seconds = seconds
+        self._last = sign()
+        self._since = time.monotonic()
+
+    def stalled(self) -> bool:
+        """Look once more."""
+        now = self._sign()
+        if now != self._last:
+            self._last, self._since = now, time.monotonic()
+        return time.monotonic() - self._since > self._seconds

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import io
-import subprocess
 import tarfile
 from pathlib import Path
 
 from lab import recipe
 from lab.accel import choose
-from lab.errors import LabError
 from lab.machine import Machine
-from lab.progress import say, step
-
-BOOT_TIMEOUT = 300.0
-PROVISION_TIMEOUT = 900.0
+from lab.progress import Watch, say, step
 
 
 def build_image(folder: Path, trees: Path) -> None:
@@ -25,40 +20,20 @@ def build_image(folder: Path, trees: Path) -> None:
     try:
         target = machine.start(accel=accel)
         with step(f"booting the bare node ({accel})"):
-            target.wait(BOOT_TIMEOUT, machine.check_alive)
+            target.wait(machine.check_alive, Watch(machine.console))
         target.run("mkdir -p /root/lab && tar -x -C /root/lab", stdin=_node_files(trees))
         with step("making its containers"):
-            _provision(target.command(["sh /root/lab/provision 2>&1"]))
+            for line in target.follow("sh /root/lab/provision"):
+                if line.startswith("step: "):
+                    say(f"    {line.removeprefix('step: ')}")
         target.run("rm -rf /root/lab /root/.ssh /var/log/audit/* && sync && (poweroff &)")
         with step("shutting it down"):
-            machine.wait_off(BOOT_TIMEOUT)
+            machine.wait_off()
     finally:
         machine.end()
     for path in folder.iterdir():
         if path != machine.disk:
             path.unlink()
-
-
-def end_unfinished(folder: Path, trees: Path) -> None:
-    """End the QEMU that an interrupted build may have left running."""
-    Machine(folder, trees).end()
-
-
-def _provision(command: list[str]) -> None:
-    lines: list[str] = []
-    with subprocess.Popen(
-        ["timeout", f"{PROVISION_TIMEOUT:.0f}", *command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        for line in process.stdout or ():
-            lines.append(line.rstrip())
-            if line.startswith("step: "):
-                say(f"    {line.removeprefix('step: ').rstrip()}")
-    if process.returncode != 0:
-        raise LabError(f"provisioning the node failed: {' / '.join(lines[-3:])}")
 
 
 def _node_files(trees: Path) -> bytes:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-SUITE = "trixie"  # what Proxmox VE 9 is built on
-RUNC_SUITE = "forky"  # has a runc >= 1.3
+from lab.errors import LabError
 
-NODE_PACKAGES = [
+NODE_PACKAGES = (
     "systemd",
     "systemd-sysv",
     "dbus",
@@ -30,8 +31,8 @@ NODE_PACKAGES = [
     "dmsetup",
     "e2fsprogs",
     "uidmap",
-]
-GUEST_PACKAGES = [
+)
+GUEST_PACKAGES = (
     "systemd",
     "systemd-sysv",
     "dbus",
@@ -44,7 +45,31 @@ GUEST_PACKAGES = [
     "apparmor",
     "iptables",
     "procps",
-]
+)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What a lab is built from: node and guests of one Debian suite."""
+
+    name: str
+    suite: str
+    guest_suite: str
+    runc_suite: str  # where CT 956 has its runc from, which must be 1.3 or later
+
+
+STACKS = {
+    stack.name: stack
+    for stack in (
+        # what Proxmox VE 9 is built on, as it was at its release
+        Stack("stable", "trixie", "trixie", "forky"),
+        # what Proxmox VE of today has by then: a newer kernel, LXC, AppArmor and Docker
+        Stack("current", "forky", "forky", "forky"),
+    )
+}
+DEFAULT = "stable"
+#: Names the stack of all commands that are told none.
+VARIABLE = "PHOENIX_LAB_STACK"
 
 NODE_SIZE = "12G"  # both sparse
 GUEST_SIZE = "4G"
@@ -54,14 +79,23 @@ SCRIPTS = HERE / "recipe"
 NODE_FILES = HERE / "node"
 
 
-def trees_key() -> str:
+def chosen(name: str | None = None) -> Stack:
+    """The stack of that name, else the one that the environment names, else the stable one."""
+    name = name or os.environ.get(VARIABLE) or DEFAULT
+    if name not in STACKS:
+        raise LabError(f"no stack is called {name}: there are {', '.join(STACKS)}")
+    return STACKS[name]
+
+
+def trees_key(stack: Stack) -> str:
     """Key of the two Debian trees: changes with the packages and what is done to them."""
-    return digest([HERE / "recipe.py", HERE / "build.py", HERE / "ext4.py", *tree(SCRIPTS)])
+    parts = (stack, NODE_PACKAGES, GUEST_PACKAGES, NODE_SIZE, GUEST_SIZE)
+    return digest([HERE / "build.py", HERE / "ext4.py", *tree(SCRIPTS)], seed=repr(parts))
 
 
-def image_key() -> str:
+def image_key(stack: Stack) -> str:
     """Key of the provisioned image: changes with the trees' key and with the node's files."""
-    return digest([HERE / "provision.py", *tree(NODE_FILES)], seed=trees_key())
+    return digest([HERE / "provision.py", *tree(NODE_FILES)], seed=trees_key(stack))
 
 
 def tree(folder: Path) -> list[Path]:

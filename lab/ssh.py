@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import select
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import LabError
+from lab.progress import STALLED, Watch
 
 OPTIONS = {
     "StrictHostKeyChecking": "no",  # 127.0.0.1, and the host key changes with each build
@@ -88,15 +91,45 @@ class SshTarget:
         except OSError:
             return False
 
-    def wait(self, timeout: float, alive: Callable[[], None]) -> None:
-        """Wait for the first login; *alive* raises when the machine is gone."""
-        end = time.monotonic() + timeout
-        while time.monotonic() < end:
+    def wait(self, alive: Callable[[], None], console: Watch) -> None:
+        """Wait for the first login, however long it takes while something happens on the console.
+
+        *alive* raises when the machine is gone.
+        """
+        while not (self.greets() and self.answers(timeout=60)):
             alive()
-            if self.greets() and self.answers(timeout=30):
-                return
+            if console.stalled():
+                raise LabError("the node does not answer on SSH, and its console stands still")
             time.sleep(0.5)
-        raise LabError(f"the node did not answer on SSH within {timeout:.0f} s")
+
+    def follow(self, command: str) -> Iterator[str]:
+        """Run a shell command on the node and give its lines as they come, errors among them.
+
+        Raises LabError when it fails, and when it says nothing for `progress.STALLED` seconds.
+        """
+        last, rest = "", b""
+        with subprocess.Popen(
+            self.command([command]),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ) as process:
+            assert process.stdout
+            try:
+                while select.select([process.stdout], [], [], STALLED)[0]:
+                    said = os.read(process.stdout.fileno(), 65536)
+                    if not said:
+                        break
+                    *lines, rest = (rest + said).split(b"\n")
+                    for line in lines:
+                        last = line.decode(errors="replace").rstrip()
+                        yield last
+                else:
+                    raise LabError(f"on the node, {command} stands still after: {last}")
+            finally:
+                process.kill()  # harmless once it has ended
+        if process.returncode != 0:
+            raise LabError(f"on the node, exit code {process.returncode} of {command}: {last}")
 
 
 def make_key(path: Path) -> None:

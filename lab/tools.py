@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from lab import cache
 from lab.errors import LabError
 from lab.progress import step
 
@@ -43,6 +44,11 @@ def missing_packages(*, root: bool) -> list[str]:
 
 def ensure() -> None:
     """Install what is missing when root, otherwise name the one command to run."""
+    with cache.locked(cache.root() / "tools.lock", "another command that installs packages"):
+        _ensure()
+
+
+def _ensure() -> None:
     root = os.geteuid() == 0
     packages = missing_packages(root=root)
     if not packages:

@@ -1,4 +1,4 @@
-"""Up, reset and down: the lab of a checkout as one object."""
+"""Up, reset and down: a checkout's lab of one stack as one object."""
 
 from __future__ import annotations
 
@@ -11,34 +11,33 @@ from lab import accel, cache, recipe, tools
 from lab.build import build_trees
 from lab.errors import LabError
 from lab.instance import Instance, State
-from lab.machine import Machine, kernel_arguments
-from lab.progress import say, step
-from lab.provision import build_image, end_unfinished
+from lab.machine import Machine, fingerprint
+from lab.progress import Watch, say, step
+from lab.provision import build_image
 from lab.ssh import SshTarget
 
-BOOT_TIMEOUT = 300.0
-SETTLE_TIMEOUT = 600.0
 LOAD_TIMEOUT = 60.0
 
 
 class Lab:
-    """The lab of one checkout."""
+    """The lab of one checkout and stack; without *stack* of the one that the environment names."""
 
-    def __init__(self, checkout: Path) -> None:
-        self.instance = Instance(checkout)
+    def __init__(self, checkout: Path, stack: str | None = None) -> None:
+        self.stack = recipe.chosen(stack)
+        self.instance = Instance(checkout, self.stack)
         self.folder = self.instance.folder
 
     def up(self) -> SshTarget:
         """Build what is missing, boot and save ``clean``, or just load it."""
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         with cache.locked(self.folder / "lock", "another command on this lab"):
             state = self.instance.read()
             target = self.instance.target()
-            if target is not None and state and state.recipe == recipe.image_key():
+            if target is not None and state and state.recipe == recipe.image_key(self.stack):
                 say(f"already running ({state.accel}, SSH on port {target.port})")
                 return target
             tools.ensure()
-            trees, image = images()
+            trees, image = images(self.stack)
             machine = Machine(self.folder, trees)
             machine.end()
             chosen = accel.choose(trees / "vmlinuz")
@@ -86,15 +85,16 @@ class Lab:
             Machine(self.folder, Path()).forget(tag)
 
     def down(self, *, purge: bool = False) -> None:
-        """End the VM; disk and saved state stay, unless *purge* removes them and the images."""
+        """End the VM; disk and saved states stay, unless *purge* removes them and the images."""
         if self.folder.exists():
             with cache.locked(self.folder / "lock", "another command on this lab"):
                 machine = Machine(self.folder, Path())
-                say("stopping the VM" if machine.pid() else "not running")
+                running = machine.pid() is not None
+                say(f"{self.stack.name}: {'stopping the VM' if running else 'not running'}")
                 machine.end()
         if purge:
             shutil.rmtree(self.folder, ignore_errors=True)
-            cache.purge()
+            cache.purge(self.stack.name)
 
     def target(self) -> SshTarget:
         """Where the node answers; an error when it isn't up."""
@@ -106,14 +106,14 @@ class Lab:
     def _stale(self, state: State, image: Path, chosen: str) -> str | None:
         if not state.clean or not (self.folder / "disk.qcow2").exists():
             return "the last start was interrupted"
-        if state.recipe != recipe.image_key():
+        if state.recipe != recipe.image_key(self.stack):
             return "the recipe has changed"
         if state.image != cache.build_id(image):
             return "the images were built anew"
         if state.accel != chosen:
             return f"the saved state needs {state.accel} and this machine has {chosen}"
-        if state.kernel != kernel_arguments(chosen):
-            return "the node boots with other kernel arguments now"
+        if state.machine != fingerprint(chosen):
+            return "the node is another machine now"
         if state.qemu != qemu_version():
             return "QEMU is another version than the one that saved the state"
         return None
@@ -139,11 +139,11 @@ class Lab:
         machine.make_disk(image / "disk.qcow2", "qcow2")
         target = machine.start(accel=chosen)
         state = State(
-            recipe.image_key(),
+            recipe.image_key(self.stack),
             cache.build_id(image),
             qemu_version(),
             chosen,
-            kernel_arguments(chosen),
+            fingerprint(chosen),
             target.port,
         )
         self.instance.write(state)
@@ -163,9 +163,10 @@ class Lab:
 
     def _wait_booted(self, machine: Machine, target: SshTarget, note: str = "") -> None:
         with step(f"booting the node{note}"):
-            target.wait(BOOT_TIMEOUT, machine.check_alive)
+            target.wait(machine.check_alive, Watch(machine.console))
         with step("starting its containers"):
-            target.run("/usr/lib/phoenix-lab/wait-settled", timeout=SETTLE_TIMEOUT)
+            for line in target.follow("/usr/lib/phoenix-lab/wait-settled"):
+                say(f"    {line}")
 
     def _set_clock(self, machine: Machine, target: SshTarget) -> None:
         """A loaded state has the time of its saving."""
@@ -178,14 +179,16 @@ class Lab:
         target.run(f"date -s @{time.time() + 0.5:.2f}", timeout=LOAD_TIMEOUT)
 
 
-def images() -> tuple[Path, Path]:
-    """The cached trees and the cached image, built first if need be."""
-    trees = cache.entry(f"trees-{recipe.trees_key()}", build_trees)
-    image = cache.entry(
-        f"image-{recipe.image_key()}-{cache.build_id(trees)[:8]}",
-        lambda folder: build_image(folder, trees),
-        lambda folder: end_unfinished(folder, trees),
-    )
+def images(stack: recipe.Stack) -> tuple[Path, Path]:
+    """The cached trees and the cached image of a stack, built first if need be."""
+
+    def clean_up(folder: Path) -> None:
+        Machine(folder, Path()).end()
+
+    name = f"{stack.name}.trees-{recipe.trees_key(stack)}"
+    trees = cache.entry(name, lambda folder: build_trees(folder, stack), clean_up)
+    name = f"{stack.name}.image-{recipe.image_key(stack)}-{cache.build_id(trees)[:8]}"
+    image = cache.entry(name, lambda folder: build_image(folder, trees), clean_up)
     cache.prune(trees)
     cache.prune(image)
     return trees, image

@@ -1,17 +1,31 @@
-"""The running lab for tests: ``lab`` as it is, ``clean_lab`` put back into its clean state."""
+"""The running lab for tests: ``lab`` as it is, ``clean_lab`` put back into its clean state.
+
+Every test runs on both stacks, on one of them by ``make test`` and on the other by ``make
+test-long``. With two processes each has a VM of its own: ``--dist loadgroup``, a stack is a group.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from lab.recipe import STACKS, VARIABLE
 from lab.ssh import SshTarget
 from lab.vm import Lab
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
+#: The files that ``make test`` runs on the current stack: about half of the time that all take.
+ON_CURRENT = {
+    "test_lab_profiles",
+    "test_lab_rollback",
+    "test_lab_stacked",
+    "test_lab_docker",
+}
 
 
 @dataclass(frozen=True)
@@ -51,10 +65,24 @@ class Node:
         return self.ssh(f"cat /proc/$(lxc-info -n {ctid} -pH)/attr/current").stdout.strip()
 
 
+def pytest_generate_tests(metafunc):
+    """Give each test that uses the lab one for either stack."""
+    if "lab" not in metafunc.fixturenames:
+        return
+    first = "current" if metafunc.module.__name__ in ON_CURRENT else "stable"
+    marks = {stack: [pytest.mark.xdist_group(stack)] for stack in STACKS}
+    for stack in marks.keys() - {first}:
+        marks[stack].append(pytest.mark.long)
+    stacks = [pytest.param(stack, marks=marks[stack]) for stack in marks]
+    metafunc.parametrize("lab", stacks, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def lab() -> Node:
-    """The checkout's lab, started if need be, in whatever state it is."""
-    return Node(Lab(CHECKOUT).up())
+def lab(request: pytest.FixtureRequest) -> Iterator[Node]:
+    """The checkout's lab of a stack, started if need be, in whatever state it is."""
+    os.environ[VARIABLE] = request.param  # for inventory.py, too
+    yield Node(Lab(CHECKOUT).up())
+    del os.environ[VARIABLE]
 
 
 @pytest.fixture

@@ -25,14 +25,14 @@ def test_the_cache_lies_where_xdg_says(tmp_path):
 
 
 def test_what_was_built_is_not_built_again():
-    first = cache.entry("image-1", make)
-    second = cache.entry("image-1", lambda folder: pytest.fail("built twice"))
+    first = cache.entry("stable.image-1", make)
+    second = cache.entry("stable.image-1", lambda folder: pytest.fail("built twice"))
     assert first == second
     assert (second / "image").read_text() == "whole"
 
 
 def test_another_key_is_another_build():
-    assert cache.entry("image-1", make) != cache.entry("image-2", make)
+    assert cache.entry("stable.image-1", make) != cache.entry("stable.image-2", make)
 
 
 def test_a_build_that_fails_leaves_nothing_that_is_used():
@@ -41,18 +41,21 @@ def test_a_build_that_fails_leaves_nothing_that_is_used():
         raise RuntimeError("interrupted")
 
     with pytest.raises(RuntimeError):
-        cache.entry("image-1", fail)
-    assert not (cache.root() / "image-1").exists()
-    assert (cache.entry("image-1", make) / "image").read_text() == "whole"
+        cache.entry("stable.image-1", fail)
+    assert not (cache.root() / "stable.image-1").exists()
+    assert (cache.entry("stable.image-1", make) / "image").read_text() == "whole"
 
 
-def test_what_an_interrupted_build_left_is_cleaned_up_and_built_again(capsys):
-    left = cache.root() / "image-1.unfinished"
+def test_what_an_interrupted_build_of_any_recipe_left_is_cleaned_up(capsys):
+    left = cache.root() / "stable.image-0.unfinished"
     left.mkdir(parents=True)
     (left / "litter").touch()
     seen = []
-    place = cache.entry("image-1", make, lambda folder: seen.append((folder / "litter").exists()))
+    place = cache.entry(
+        "stable.image-1", make, lambda folder: seen.append((folder / "litter").exists())
+    )
     assert seen == [True]
+    assert not left.exists()
     assert not (place / "litter").exists()
     assert "interrupted" in capsys.readouterr().err
 
@@ -66,7 +69,7 @@ def build(folder):
     sys.stdin.readline()
     (folder / "image").touch()
 
-print(cache.entry("image-1", build).name)
+print(cache.entry("stable.image-1", build).name)
 """
 
 
@@ -81,15 +84,15 @@ def test_a_second_build_waits_for_the_first_and_says_so():
         assert first.stdout.readline() == "building\n"
         with start() as second:
             assert "waiting for another build" in second.stderr.readline()
-            assert first.communicate("go on\n")[0] == "image-1\n"
-            assert second.communicate()[0] == "image-1\n"
+            assert first.communicate("go on\n")[0] == "stable.image-1\n"
+            assert second.communicate()[0] == "stable.image-1\n"
 
 
 def test_two_builds_of_one_recipe_can_be_told_apart():
-    first = cache.build_id(cache.entry("image-1", make))
-    cache.purge()
-    assert cache.build_id(cache.root() / "image-1") == ""
-    second = cache.build_id(cache.entry("image-1", make))
+    first = cache.build_id(cache.entry("stable.image-1", make))
+    cache.purge("stable")
+    assert cache.build_id(cache.root() / "stable.image-1") == ""
+    second = cache.build_id(cache.entry("stable.image-1", make))
     assert first
     assert second
     assert first != second
@@ -97,10 +100,10 @@ def test_two_builds_of_one_recipe_can_be_told_apart():
 
 def test_what_was_not_used_for_longest_is_removed():
     for number in range(4):
-        place = cache.entry(f"image-{number}", make)
+        place = cache.entry(f"stable.image-{number}", make)
         os.utime(place / "build-id", (number, number))
-    trees = cache.entry("trees-1", make)
-    cache.prune(cache.root() / "image-0")
-    left = {path.name for path in cache.root().glob("image-*")}
-    assert left == {"image-0", "image-3"}
+    trees = cache.entry("stable.trees-1", make)
+    cache.prune(cache.root() / "stable.image-0")
+    left = {path.name for path in cache.root().glob("stable.image-*")}
+    assert left == {"stable.image-0", "stable.image-3"}
     assert trees.exists()

@@ -14,29 +14,37 @@ from pathlib import Path
 
 import pytest
 
-from lab import cli, instance, machine, tools
+from lab import cli, machine, tools
 from lab.errors import LabError
 from lab.instance import Instance, State, ssh_target
 from lab.machine import Machine
 from lab.qmp import monitor
+from lab.recipe import STACKS, VARIABLE
 from lab.ssh import SshTarget
 
-STATE = State("r", "i", "q", "tcg", kernel="k", port=2222, clean=True, ready=True)
+STABLE, CURRENT = STACKS.values()
+STATE = State("r", "i", "q", "tcg", machine="m", port=2222, clean=True, ready=True)
+
+
+@pytest.fixture(autouse=True)
+def no_stack_is_named(monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
 
 
 @pytest.fixture
 def checkout(tmp_path):
-    (tmp_path / ".lab").mkdir()
+    for stack in STACKS:
+        (tmp_path / ".lab" / stack).mkdir(parents=True)
     return tmp_path
 
 
 @pytest.fixture
 def qemu(checkout):
     """A process whose command line names the checkout's disk, as QEMU's does."""
-    ours = Machine(checkout / ".lab", Path())
+    ours = Machine(checkout / ".lab/stable", Path())
     command = [sys.executable, "-c", "input()", str(ours.disk)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
-    (checkout / ".lab" / "pid").write_text(f"{process.pid}\n")
+    (checkout / ".lab/stable" / "pid").write_text(f"{process.pid}\n")
     while ours.pid() is None:  # /proc shows the command line a moment after exec
         time.sleep(0.01)
     yield process
@@ -45,14 +53,14 @@ def qemu(checkout):
 
 
 def test_without_an_instance_nothing_runs(tmp_path):
-    assert Instance(tmp_path).status() == {"running": False, "accel": None, "ssh": None}
+    assert Instance(tmp_path, STABLE).status() == {"running": False, "accel": None, "ssh": None}
     assert ssh_target(tmp_path) is None
 
 
 def test_status_tells_where_ssh_answers(checkout, qemu):
-    Instance(checkout).write(STATE)
-    status = Instance(checkout).status()
-    key = str(checkout.resolve() / ".lab" / "key")
+    Instance(checkout, STABLE).write(STATE)
+    status = Instance(checkout, STABLE).status()
+    key = str(checkout.resolve() / ".lab/stable/key")
     assert status == {
         "running": True,
         "accel": "tcg",
@@ -62,26 +70,40 @@ def test_status_tells_where_ssh_answers(checkout, qemu):
     assert ssh_target(checkout) == SshTarget("127.0.0.1", 2222, "root", Path(key))
 
 
+def test_the_named_stack_is_asked_and_otherwise_the_one_that_runs(checkout, qemu, monkeypatch):
+    for stack in STACKS.values():
+        Instance(checkout, stack).write(STATE)
+    assert ssh_target(checkout).key.parent.name == "stable"
+    monkeypatch.setenv(VARIABLE, "current")
+    assert ssh_target(checkout) is None
+
+
+def test_a_stack_that_does_not_exist_is_refused_with_those_that_do(checkout, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "newest")
+    with pytest.raises(LabError, match="no stack is called newest: there are stable, current"):
+        ssh_target(checkout)
+
+
 def test_a_lab_that_is_still_booting_is_not_up(checkout, qemu):
-    Instance(checkout).write(State("i", "t", "q", "tcg", "k", 2222))
+    Instance(checkout, STABLE).write(State("i", "t", "q", "tcg", "k", 2222))
     assert ssh_target(checkout) is None
 
 
 def test_a_pid_that_has_become_somebody_elses_is_not_ours(checkout):
-    Instance(checkout).write(STATE)
-    (checkout / ".lab" / "pid").write_text(f"{os.getpid()}\n")
+    Instance(checkout, STABLE).write(STATE)
+    (checkout / ".lab/stable" / "pid").write_text(f"{os.getpid()}\n")
     assert ssh_target(checkout) is None
 
 
 def test_ending_leaves_a_process_that_is_not_ours_alone(checkout):
-    (checkout / ".lab" / "pid").write_text(f"{os.getpid()}\n")
-    Machine(checkout / ".lab", Path()).end()  # would end this test
+    (checkout / ".lab/stable" / "pid").write_text(f"{os.getpid()}\n")
+    Machine(checkout / ".lab/stable", Path()).end()  # would end this test
 
 
 def test_a_broken_state_file_counts_as_none(checkout):
     for text in ("", "{", '{"port": 1}', "[]"):
-        (checkout / ".lab" / "instance.json").write_text(text)
-        assert Instance(checkout).read() is None
+        (checkout / ".lab/stable" / "instance.json").write_text(text)
+        assert Instance(checkout, STABLE).read() is None
 
 
 def test_states_of_different_accelerators_have_different_names():
@@ -92,14 +114,13 @@ def test_states_of_different_accelerators_have_different_names():
 @pytest.mark.parametrize(
     ("accel", "expected"),
     [
-        ("tcg", ["-accel", "tcg,thread=multi", "-cpu", "max"]),
-        ("kvm", ["-accel", "kvm", "-cpu", "host"]),
+        ("tcg", ["-accel tcg", "-cpu max", "-smp 1"]),
+        ("kvm", ["-accel kvm", "-cpu host", "-smp 2"]),
     ],
 )
 def test_qemu_gets_the_accelerator_and_its_cpu(accel, expected):
-    line = arguments(accel=accel)
-    at = line.index("-accel")
-    assert line[at : at + 4] == expected
+    line = " ".join(arguments(accel=accel))
+    assert all(part in line for part in expected)
 
 
 @pytest.mark.parametrize(("accel", "expected"), [("tcg", True), ("kvm", False)])
@@ -215,5 +236,5 @@ def test_the_ssh_command_passes_the_remote_command_on():
     assert target.command([])[-1] == "root@127.0.0.1"
 
 
-def test_instance_reads_nothing_but_its_own_folder(checkout):
-    assert instance.Instance(checkout).folder == checkout.resolve() / ".lab"
+def test_each_stack_has_a_folder_of_its_own(checkout):
+    assert Instance(checkout, CURRENT).folder == checkout.resolve() / ".lab/current"

@@ -48,10 +48,20 @@ def test_the_key_ignores_byte_code(folder):
 
 
 def test_a_change_of_the_nodes_files_leaves_the_trees_alone(monkeypatch, folder):
-    trees, image = recipe.trees_key(), recipe.image_key()
+    stack = recipe.STACKS["stable"]
+    trees, image = recipe.trees_key(stack), recipe.image_key(stack)
     monkeypatch.setattr(recipe, "NODE_FILES", folder)
-    assert recipe.trees_key() == trees
-    assert recipe.image_key() != image
+    assert recipe.trees_key(stack) == trees
+    assert recipe.image_key(stack) != image
+
+
+def test_each_stack_has_trees_and_an_image_of_its_own():
+    keys = [
+        key(stack)
+        for stack in recipe.STACKS.values()
+        for key in (recipe.trees_key, recipe.image_key)
+    ]
+    assert len({*keys}) == 4
 
 
 @pytest.mark.skipif(shutil.which("mke2fs", path=search_path()) is None, reason="needs e2fsprogs")

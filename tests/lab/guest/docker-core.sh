@@ -4,7 +4,7 @@ export DOCKER_BUILDKIT=0
 check() {
     name=$1
     shift
-    if said=$(timeout 120 "$@" 2>&1); then
+    if said=$(timeout 600 "$@" 2>&1); then
         echo "PASS $name"
     else
         echo "FAIL $name: $(echo "$said" | tail -n 3 | tr '\n' ' ')"
