@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).parents[2]
+#: Seconds that no run takes, however loaded the machine is.
+LIMIT = 600
 
 
 @dataclass
@@ -30,8 +33,22 @@ class Result:
         ]
 
 
+@pytest.fixture(scope="session")
+def prepared():
+    """A process that has imported pyinfra; `prepared.py` says how it is asked to run it."""
+    with subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("prepared.py")],
+        cwd=REPO,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+        process.stdin.close()
+
+
 @pytest.fixture
-def pyinfra(tmp_path):
+def pyinfra(tmp_path, prepared):
     """Run a deploy on fake nodes with a fleet: `pyinfra("harden", node, fleet={...}, only=910)`."""
 
     def run(deploy, *nodes, fleet, flags=("-y",), **data):
@@ -42,19 +59,19 @@ def pyinfra(tmp_path):
             fleet = tmp_path / "fleet.json"
             fleet.write_text(text)
         given = [f"--data={key}={value}" for key, value in {"fleet": fleet, **data}.items()]
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "pyinfra", "-vv"),
-                *(*flags, str(inventory), f"deploys/{deploy}.py", *given),
-            ],
-            cwd=REPO,
-            env={**os.environ, "PYINFRA_PROGRESS": "off", "NO_COLOR": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return Result(done.returncode, done.stdout, done.stderr)
+        out, err = tmp_path / "stdout", tmp_path / "stderr"
+        run = {
+            "argv": ["pyinfra", "-vv", *flags, str(inventory), f"deploys/{deploy}.py", *given],
+            "cwd": str(REPO),
+            "env": {**os.environ, "PYINFRA_PROGRESS": "off", "NO_COLOR": "1"},
+            "stdout": str(out),
+            "stderr": str(err),
+        }
+        print(json.dumps(run), file=prepared.stdin, flush=True)
+        assert select.select([prepared.stdout], [], [], LIMIT)[0], "pyinfra does not end"
+        code = int(prepared.stdout.readline())
+        stdout, stderr = out.read_text(), err.read_text()
+        assert "Traceback" not in stderr, stderr
+        return Result(code, stdout, stderr)
 
     return run
