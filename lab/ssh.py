@@ -1,4 +1,8 @@
-"""SSH to the node: on a port of this machine, with a key that nothing else uses."""
+"""SSH to the node: on a port of this machine, with a key that nothing else uses.
+
+A login takes an emulated node three seconds, a command over an open connection a few tenths: all
+commands share one (ControlMaster), which `SshTarget.hang_up` ends before the node loads a state.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import os
 import select
 import socket
 import subprocess
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,8 +26,11 @@ OPTIONS = {
     "LogLevel": "ERROR",
     "IdentitiesOnly": "yes",
     "BatchMode": "yes",
-    "ConnectTimeout": "30",
+    "ConnectTimeout": "300",
 }
+
+
+_connecting = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -33,11 +42,14 @@ class SshTarget:
     user: str
     key: Path
 
-    def command(self, remote: list[str]) -> list[str]:
-        """The ssh command line that runs *remote*; a shell when that is empty."""
+    def command(self, remote: list[str], *more: str) -> list[str]:
+        """The ssh command line that runs *remote*; a shell when that is empty.
+
+        *more*: further options.
+        """
         options = [text for key, value in OPTIONS.items() for text in ("-o", f"{key}={value}")]
         where = ["-i", str(self.key), "-p", str(self.port), f"{self.user}@{self.host}"]
-        return ["ssh", "-F", "none", *options, *where, *(["--", *remote] if remote else [])]
+        return ["ssh", "-F", "none", *options, *more, *where, *(["--", *remote] if remote else [])]
 
     @property
     def known_hosts(self) -> Path:
@@ -56,13 +68,16 @@ class SshTarget:
         check: bool = True,
         stdin: str | bytes | None = None,
         timeout: float | None = None,
+        login: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a shell command on the node; raise LabError when it fails, unless told not to."""
+        """Run a shell command on the node; raise LabError when it fails, unless told not to.
+
+        *login*: over a connection of its own.
+        """
         data = stdin.encode() if isinstance(stdin, str) else stdin
+        call = self.command([command], *([] if login else self._shared()))
         try:
-            raw = subprocess.run(
-                self.command([command]), input=data or b"", capture_output=True, timeout=timeout
-            )
+            raw = subprocess.run(call, input=data or b"", capture_output=True, timeout=timeout)
         except subprocess.TimeoutExpired:
             raise LabError(f"on the node, after {timeout:.0f} s still running: {command}") from None
         done = subprocess.CompletedProcess(
@@ -75,15 +90,46 @@ class SshTarget:
             )
         return done
 
+    def hang_up(self) -> None:
+        """End the connection that commands share; the next command makes another one."""
+        if self._socket.exists():
+            self._quietly(self.command([], "-o", f"ControlPath={self._socket}", "-O", "exit"))
+            self._socket.unlink(missing_ok=True)
+
+    def _shared(self) -> list[str]:
+        """The options by which ssh uses the shared connection, which is made first if need be.
+
+        Where there is none for whatever reason, ssh makes one of its own.
+        """
+        path = f"ControlPath={self._socket}"
+        with _connecting:
+            if not self._socket.exists():
+                self._socket.parent.mkdir(mode=0o700, exist_ok=True)
+                self._quietly(self.command([], "-o", path, "-M", "-N", "-f"))
+        return ["-o", path]
+
+    @property
+    def _socket(self) -> Path:
+        # a short path: the kernel's limit is 108 bytes
+        return Path(tempfile.gettempdir(), f"phoenix-lab-{os.getuid()}", str(self.port))
+
+    @staticmethod
+    def _quietly(command: list[str]) -> None:
+        nothing = subprocess.DEVNULL
+        subprocess.run(command, stdin=nothing, stdout=nothing, stderr=nothing)
+
     def answers(self, timeout: float) -> bool:
         """True when a whole SSH login works within the time."""
         try:
-            return self.run("true", check=False, timeout=timeout).returncode == 0
+            return self.run("true", check=False, timeout=timeout, login=True).returncode == 0
         except LabError:
             return False
 
-    def greets(self, timeout: float = 2) -> bool:
-        """True when the node's sshd shows its banner: QEMU accepts connections before it can."""
+    def greets(self, timeout: float = 30) -> bool:
+        """True when the node's sshd shows its banner: QEMU accepts connections before it can.
+
+        sshd starts a program of its own for each connection first, which takes a busy node a while.
+        """
         try:
             with socket.create_connection((self.host, self.port), timeout=timeout) as connection:
                 connection.settimeout(timeout)
@@ -96,7 +142,7 @@ class SshTarget:
 
         *alive* raises when the machine is gone.
         """
-        while not (self.greets() and self.answers(timeout=60)):
+        while not (self.greets() and self.answers(timeout=300)):
             alive()
             if console.stalled():
                 raise LabError("the node does not answer on SSH, and its console stands still")

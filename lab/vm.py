@@ -15,8 +15,9 @@ from lab.machine import Machine, fingerprint
 from lab.progress import Watch, say, step
 from lab.provision import build_image
 from lab.ssh import SshTarget
+from lab.versions import changes, seen, versions
 
-LOAD_TIMEOUT = 60.0
+LOAD_TIMEOUT = 300.0
 
 
 class Lab:
@@ -67,6 +68,7 @@ class Lab:
         """Put the running node back into a saved state and set its clock."""
         with cache.locked(self.folder / "lock", "another command on this lab"):
             machine, target = Machine(self.folder, Path()), self.target()
+            target.hang_up()
             machine.load(tag)
             self._set_clock(machine, target)
         return target
@@ -75,6 +77,7 @@ class Lab:
         """Take the running node's power and give it back; return when all that starts has."""
         with cache.locked(self.folder / "lock", "another command on this lab"):
             machine, target = Machine(self.folder, Path()), self.target()
+            target.hang_up()
             machine.reset_power()
             self._wait_booted(machine, target)
             self._set_clock(machine, target)
@@ -149,9 +152,14 @@ class Lab:
         self.instance.write(state)
         try:
             self._wait_booted(machine, target, f" ({chosen})")
+            now = versions(target)
+            say(", ".join(f"{part} {version}" for part, version in now.items()))
+            for change in changes(seen(self.stack), now):
+                say(f"another version than was seen to work: {change}")
             with step("saving the state clean"):
                 target.learn_host_key()
                 target.run("sync")
+                target.hang_up()
                 machine.save(state.tag)
         except BaseException:
             machine.end()

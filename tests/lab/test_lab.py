@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import time
+import warnings
 
 import pytest
+
+from lab.recipe import chosen
+from lab.versions import changes, seen, versions
 
 pytestmark = pytest.mark.lab
 
 RUNNING = {"910", "952", "953", "954", "956"}
 DRIVERS = {910: "overlay2", 952: "overlay2", 954: "fuse-overlayfs", 956: "overlay2"}
+
+
+def test_the_stack_is_the_one_that_was_written_down_or_says_in_a_line_what_changed(lab):
+    stack = chosen()
+    now = versions(lab.target)
+    assert now.keys() == seen(stack).keys()
+    if changed := changes(seen(stack), now):
+        # no failure: a suite moves whenever it likes
+        warnings.warn(f"the {stack.name} stack has {', '.join(changed)}", stacklevel=1)
 
 
 def test_the_node_enforces_apparmor(lab):
@@ -26,9 +39,7 @@ def test_auditd_has_no_rate_limit_and_loses_nothing(lab):
 
 def test_a_reset_brings_containers_back_as_they_were(clean_lab):
     clean_lab.ssh("pct stop 953 && rm /etc/pve/lxc/954.conf && touch /root/litter")
-    began = time.monotonic()
     clean_lab.reset()
-    assert time.monotonic() - began < 15
     assert set(clean_lab.ssh("lxc-ls -1 --running").stdout.split()) == RUNNING
     assert clean_lab.ssh("test -e /etc/pve/lxc/954.conf && test ! -e /root/litter").returncode == 0
 
