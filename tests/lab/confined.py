@@ -27,7 +27,7 @@ CHECKS_37 = REFERENCE / "docker-37-checks.sh"
 BOOTED = """
     booted() { systemctl is-system-running --wait 2>/dev/null | grep -qx -e running -e degraded; }
     export -f booted
-    timeout 300 bash -c 'until booted; do sleep 0.2; done'
+    timeout 900 bash -c 'until booted; do sleep 0.2; done'
 """
 GPU_NODES = {"/dev/nvidia0": (195, 0), "/dev/nvidiactl": (195, 255)}
 

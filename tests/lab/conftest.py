@@ -51,7 +51,7 @@ class Node:
         cmd: str,
         check: bool = True,
         input: str | bytes | None = None,
-        timeout: float | None = 300,
+        timeout: float | None = 900,
     ) -> subprocess.CompletedProcess[str]:
         """Run a shell command on the node."""
         return self.target.run(cmd, check=check, stdin=input, timeout=timeout)

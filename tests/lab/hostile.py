@@ -127,7 +127,7 @@ class Hostile:
         shell = "/usr/bin/busybox sh -euc"
         path = "PATH=/usr/sbin:/usr/bin"
         attach = f"lxc-attach -n {self.ctid} --clear-env --set-var {path} -- {shell}"
-        return self.node.ssh(f"{attach} {_quoted(script)}", input=data, timeout=120).stdout
+        return self.node.ssh(f"{attach} {_quoted(script)}", input=data, timeout=600).stdout
 
     def saw(self):
         """What its programs noted of what they were given, one thing a line."""
@@ -236,7 +236,7 @@ def unharmed(node, hostile, changes=(), growth=48):
     `hostile`: the hostile containers; `changes`: the containers that are changed, by CTID;
     `growth`: MiB that the node may hold more than before at any moment.
     """
-    node.ssh(f"{MANIFEST} manifest >/run/manifest", timeout=300)
+    node.ssh(f"{MANIFEST} manifest >/run/manifest", timeout=900)
     look = Look(node)
     watch = subprocess.Popen(
         node.target.command([f"python3 -c {_quoted(GROWTH)}"]),
@@ -261,7 +261,7 @@ def _harm(node, there, hostile, changes, watch, growth):
     """All that is not as it should be, in words; `there`: what had come in before, by CTID."""
     problems = []
     node.ssh("rm -f /run/growing")
-    grown = int(watch.communicate(timeout=60)[0]) / MIB
+    grown = int(watch.communicate(timeout=600)[0]) / MIB
     print(f"the node grew by {grown:.1f} MiB")
     if grown > growth:
         problems.append(f"the node held {grown:.0f} MiB more for a while")
@@ -275,7 +275,7 @@ def _harm(node, there, hostile, changes, watch, growth):
             ]
         )
     )
-    changed = node.ssh(f"{MANIFEST} manifest | diff /run/manifest -", check=False, timeout=300)
+    changed = node.ssh(f"{MANIFEST} manifest | diff /run/manifest -", check=False, timeout=900)
     for line in changed.stdout.splitlines():
         if line.startswith(("< ", "> ")) and not allowed.fullmatch(line.split(" ")[1]):
             problems.append(f"the node's files: {line}")

@@ -85,7 +85,7 @@ def moments(node, deploy="harden", tag="moment", **data):
         said = []
         reader = threading.Thread(target=lambda: _read_to_the_end(run, said, node))
         reader.start()
-        while (line := node.ssh("cat /run/lab/at", timeout=600).stdout) != "end\n":
+        while (line := node.ssh("cat /run/lab/at", timeout=1800).stdout) != "end\n":
             pid, synced = line.strip().split(" ", 1)
             node.ssh(f"echo {pid} >/run/lab/waiting")
             found.append(Moment(f"{tag}{len(found)}", synced))
@@ -100,7 +100,7 @@ def moments(node, deploy="harden", tag="moment", **data):
 def at(node, moment, *, node_dies):
     """Be back in that moment with the operator gone; afterwards the run is over in one way."""
     Lab(REPO).load(moment.tag)
-    node.ssh(KILL if node_dies else LEAVE, check=False, timeout=600)
+    node.ssh(KILL if node_dies else LEAVE, check=False, timeout=1800)
     yield node
 
 

@@ -134,7 +134,6 @@ def test_dry_shows_profile_features_and_conf_and_changes_nothing(clean_lab):
 
 
 def test_the_audit_of_an_unhardened_node_fails_when_strict(clean_lab):
-    assert pyinfra("audit", "-y").returncode == 0
     done = pyinfra("audit", "-y", strict="true")
     assert done.returncode == 1
     assert "unconfined" in done.stderr

@@ -137,6 +137,7 @@ def test_a_guest_that_clings_is_hardened_and_so_is_the_next_one_whatever_a_third
         assert guest.saw()
 
 
+@pytest.mark.long
 def test_a_gate_that_never_ends_and_then_lies_brings_the_old_conf_back(clean_lab, fleet):
     [guest] = guests(clean_lab, {952: "stalls"})
     clean_lab.ssh("echo secret >/root/name-of-a-secret")

@@ -67,6 +67,7 @@ def test_a_node_that_died_before_the_proof_is_rolled_back(run):
         rolled_back(node, before)
 
 
+@pytest.mark.long
 def test_a_profile_whose_installation_was_cut_short_is_rolled_back(run):
     node, before, _, found = run
     # the new file is there, beside its place
@@ -74,6 +75,7 @@ def test_a_profile_whose_installation_was_cut_short_is_rolled_back(run):
         rolled_back(node, before)
 
 
+@pytest.mark.long
 def test_a_commit_that_outlived_its_operator_is_rolled_back(run):
     node, before, _, found = run
     with at(node, named(found, "journal.jsonl", 3), node_dies=False):

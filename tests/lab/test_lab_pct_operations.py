@@ -98,7 +98,7 @@ def start(ctid, *flags):
 
 
 def finish(process):
-    _, said = process.communicate(timeout=300)
+    _, said = process.communicate(timeout=900)
     assert process.returncode == 0, said
     return re.findall(r"\] (Success|No changes|Error)", said)
 
@@ -188,7 +188,7 @@ def test_a_pct_set_between_our_read_and_our_write_survives_and_so_do_we(odd):
     odd.ssh(f"kill -STOP {pid}; rm /run/hold; pct set 960 --hostname renamed")
     odd.ssh(f"kill -CONT {pid}")
     with process:
-        _, said = process.communicate(timeout=300)
+        _, said = process.communicate(timeout=900)
     assert process.returncode == 0, said
     assert "CT 960: somebody changed /etc/pve/lxc/960.conf since it was read" in said
     config = odd.ssh("pct config 960").stdout
