@@ -167,15 +167,13 @@ class Machine:
 
 
 def hardware(accel: str) -> list[str]:
-    """QEMU's arguments for processors, memory and board under an accelerator.
-
-    An emulated node has one processor: threads of a second one mostly wait for the first, and with
-    one alone neither its kernel nor QEMU has to synchronise anything.
-    """
-    processors = ["-cpu", "host", "-smp", "2"] if accel == "kvm" else ["-cpu", "max", "-smp", "1"]
-    # no disks and sensors that a kernel would look for
-    board = ["-machine", "q35,sata=off,smbus=off", "-accel", accel, "-m", str(MEMORY_MIB)]
-    return [*board, *processors]
+    """QEMU's arguments for processors, memory and board under an accelerator."""
+    accelerator = "kvm" if accel == "kvm" else "tcg,thread=multi"
+    return [
+        # no disks and sensors that a kernel would look for
+        *("-machine", "q35,sata=off,smbus=off", "-accel", accelerator, "-m", str(MEMORY_MIB)),
+        *("-cpu", "host" if accel == "kvm" else "max", "-smp", "2"),
+    ]
 
 
 def fingerprint(accel: str) -> str:

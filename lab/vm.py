@@ -34,7 +34,7 @@ class Lab:
         with cache.locked(self.folder / "lock", "another command on this lab"):
             state = self.instance.read()
             target = self.instance.target()
-            if target is not None and state and state.recipe == recipe.image_key(self.stack):
+            if target and state and self._as_wanted(state):
                 say(f"already running ({state.accel}, SSH on port {target.port})")
                 return target
             tools.ensure()
@@ -105,6 +105,10 @@ class Lab:
         if target is None:
             raise LabError("the lab is not running: run 'phoenix lab up'")
         return target
+
+    def _as_wanted(self, state: State) -> bool:
+        same = state.machine == fingerprint(state.accel)
+        return same and state.recipe == recipe.image_key(self.stack)
 
     def _stale(self, state: State, image: Path, chosen: str) -> str | None:
         if not state.clean or not (self.folder / "disk.qcow2").exists():

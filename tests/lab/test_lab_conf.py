@@ -94,6 +94,7 @@ def test_exactly_the_intended_lines_change_and_a_second_run_agrees(odd):
     assert node.label(960) == ENFORCED
 
 
+@pytest.mark.long
 def test_a_pct_set_during_the_run_and_the_run_lose_neither_change(clean_lab):
     """`pct set` comes between planning 956 and committing it: while 953 restarts before it."""
     with subprocess.Popen(
@@ -112,6 +113,7 @@ def test_a_pct_set_during_the_run_and_the_run_lose_neither_change(clean_lab):
     assert clean_lab.label(956) == ENFORCED
 
 
+@pytest.mark.long
 def test_what_a_run_added_goes_when_the_file_no_longer_has_it(odd):
     node, fleet = odd
     assert pyinfra("harden", "-y", fleet=fleet).returncode == 0

@@ -121,6 +121,7 @@ def test_a_second_run_changes_nothing(hardened):
     assert state(node) == before
 
 
+@pytest.mark.long
 def test_a_dockerd_that_does_not_start_gets_both_files_back(hardened, tmp_path):
     node, _, _, _ = hardened
     # the package is there, as dpkg says, and its program cannot be run

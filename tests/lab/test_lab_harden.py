@@ -150,6 +150,7 @@ def test_a_real_fleet_file_hardens_one_container_and_then_another(clean_lab):
     assert clean_lab.label(954) == "unconfined"
 
 
+@pytest.mark.long
 def test_a_directory_of_the_node_is_mounted_and_docker_binds_from_it(clean_lab, tmp_path):
     # noatime, as on ZFS with atime=off: runc repeats such a flag in a remount of its own
     clean_lab.ssh("mkdir /srv/data && mount -t tmpfs -o noatime,mode=1777 tmpfs /srv/data")

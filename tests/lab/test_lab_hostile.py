@@ -177,6 +177,7 @@ def test_a_commit_that_is_killed_goes_back_and_with_a_guest_that_forges_it_is_ro
         assert conf(clean_lab, 952) == before
 
 
+@pytest.mark.long
 def test_a_daemon_json_that_no_longer_ends_is_not_read_to_its_end(clean_lab, fleet):
     guest = Hostile(clean_lab, 952)
     guest.inside(EMPTY)
@@ -189,6 +190,7 @@ def test_a_daemon_json_that_no_longer_ends_is_not_read_to_its_end(clean_lab, fle
         assert clean_lab.label(952) == "unconfined"
 
 
+@pytest.mark.long
 def test_a_profile_whose_name_has_two_lines_is_none_of_the_node(clean_lab, fleet):
     guest = Hostile(clean_lab, 952).install()
     guest.inside("chmod 755 /opt/hostile/init && ln -sf /opt/hostile/init /usr/sbin/init")

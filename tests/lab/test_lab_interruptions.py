@@ -55,6 +55,7 @@ def test_a_run_comes_by_every_place_at_which_something_must_be_on_disk(run):
     assert any(one.endswith("/910/before") for one in synced)
 
 
+@pytest.mark.long
 def test_a_node_that_died_before_the_swap_is_hardened_by_the_next_run(run):
     node, _, wanted, found = run
     with at(node, named(found, "journal.jsonl", 3), node_dies=True):

@@ -69,6 +69,7 @@ def test_an_edit_made_after_a_run_outlives_its_rollback(clean_lab):
     assert "lxc.apparmor.profile: lxc-docker-nested" in conf(clean_lab, 960)
 
 
+@pytest.mark.long
 def test_an_earlier_run_is_refused_until_the_later_one_is_undone(clean_lab):
     before = standing(clean_lab)
     for profile in ("lxc-docker-nested", "lxc-phoenix-v2"):
@@ -126,6 +127,7 @@ BROKEN = """\
 """
 
 
+@pytest.mark.long
 def test_a_profile_that_denies_what_docker_needs_changes_nothing_for_good(clean_lab, tmp_path):
     (tmp_path / "lxc-broken.j2").write_text(BROKEN)
     before = conf(clean_lab, 956), conf(clean_lab, 960), standing(clean_lab)

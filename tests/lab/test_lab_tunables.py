@@ -87,6 +87,7 @@ SIGNAL = """
 """
 
 
+@pytest.mark.long
 def test_the_sites_list_decides_whether_containers_of_other_profiles_are_in_reach(
     clean_lab, tmp_path
 ):

@@ -114,8 +114,8 @@ def test_states_of_different_accelerators_have_different_names():
 @pytest.mark.parametrize(
     ("accel", "expected"),
     [
-        ("tcg", ["-accel tcg", "-cpu max", "-smp 1"]),
-        ("kvm", ["-accel kvm", "-cpu host", "-smp 2"]),
+        ("tcg", ["-accel tcg,thread=multi", "-cpu max"]),
+        ("kvm", ["-accel kvm", "-cpu host"]),
     ],
 )
 def test_qemu_gets_the_accelerator_and_its_cpu(accel, expected):
