@@ -8,10 +8,12 @@ BIN := .venv/bin
 # packed into the program for the nodes, see node/pack.py
 SHARED := __init__ apparmor audit_line journal printable
 PYINFRA := $(BIN)/pyinfra -y inventory.py
-# of the lab: stable or current
-STACK ?= stable
+# the lab's, stable or current
+STACK ?= $(or $(PHOENIX_LAB_STACK),stable)
+LAB_TESTS := lab and not long
 
-.PHONY: harden test test-fast test-long lab-stable lab-current confinement docker-checks lint format lock clean
+.PHONY: harden test test-fast test-recipes test-others test-long test-stable test-current \
+    confinement docker-checks lint format lock clean
 
 harden confinement docker-checks: export PHOENIX_LAB_STACK = $(STACK)
 
@@ -24,19 +26,27 @@ harden: .venv/done
 	@echo; echo '== after'
 	$(PYINFRA) deploys/audit.py --data strict=true
 
-# a VM of either stack, side by side
+# the two stacks side by side, each with a VM of its own
 test: test-fast
-	@$(MAKE) --no-print-directory --jobs=2 lab-stable lab-current
-	$(BIN)/python -m pytest -m 'lab and not long' -n 2 --dist loadgroup
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-stable test-current
 
+# two processes: pytest itself runs one test at a time
 test-fast: .venv/done
-	$(BIN)/python -m pytest -m 'not lab and not long' -n auto --dist worksteal
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-recipes test-others
 
-lab-stable lab-current: .venv/done
-	$(BIN)/phoenix lab up --stack $(@:lab-%=%)
+test-recipes: .venv/done
+	$(BIN)/python -m pytest -m 'not lab and not long' tests/deploys
 
-test-long: lab-stable lab-current
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+test-others: .venv/done
+	$(BIN)/python -m pytest -m 'not lab and not long' --ignore=tests/deploys
+
+test-stable test-current: .venv/done
+	$(BIN)/phoenix lab up --stack $(@:test-%=%)
+	$(BIN)/python -m pytest -m '$(LAB_TESTS) and $(@:test-%=%)'
+
+test-long: .venv/done
+	$(BIN)/python -m pytest -m 'not lab'
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-stable test-current LAB_TESTS=lab
 
 confinement: .venv/done
 	$(BIN)/python tests/lab/confinement.py

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.progress import Watch
+from lab.progress import STALLED, Watch
 from lab.qmp import monitor
 from lab.ssh import SshTarget, make_key
 
@@ -108,7 +108,10 @@ class Machine:
 
     def console(self) -> int:
         """How much has been written to the machine's console, in bytes."""
-        return (self.folder / "serial.log").stat().st_size
+        try:
+            return (self.folder / "serial.log").stat().st_size
+        except FileNotFoundError:  # QEMU makes it a moment after its pid file
+            return 0
 
     def check_alive(self) -> None:
         """Raise when QEMU is gone."""
@@ -117,18 +120,18 @@ class Machine:
 
     def save(self, tag: str) -> None:
         """Save the running machine's state inside its disk."""
-        with monitor(self.folder / "qmp.sock", timeout=120) as qemu:
+        with monitor(self.folder / "qmp.sock", timeout=STALLED) as qemu:
             qemu.human(f"savevm {tag}")
 
     def load(self, tag: str) -> None:
         """Put the running machine back into a saved state."""
-        with monitor(self.folder / "qmp.sock", timeout=120) as qemu:
+        with monitor(self.folder / "qmp.sock", timeout=STALLED) as qemu:
             qemu.human(f"loadvm {tag}")
             qemu.command("cont")
 
     def reset_power(self) -> None:
         """Boot the running machine anew; what its kernel had not yet written to disk is lost."""
-        with monitor(self.folder / "qmp.sock", timeout=120) as qemu:
+        with monitor(self.folder / "qmp.sock", timeout=STALLED) as qemu:
             qemu.command("stop")
             qemu.command("system_reset")
             # done by QEMU's main loop, after it has answered
@@ -138,7 +141,7 @@ class Machine:
 
     def forget(self, tag: str) -> None:
         """Remove a saved state."""
-        with monitor(self.folder / "qmp.sock", timeout=120) as qemu:
+        with monitor(self.folder / "qmp.sock", timeout=STALLED) as qemu:
             qemu.human(f"delvm {tag}")
 
     def wait_off(self) -> None:

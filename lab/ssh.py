@@ -1,19 +1,20 @@
 """SSH to the node: on a port of this machine, with a key that nothing else uses.
 
 A login takes an emulated node three seconds, a command over an open connection a few tenths: all
-commands share one (ControlMaster), which `SshTarget.hang_up` ends before the node loads a state.
+commands of `SshTarget.run` share one (ssh_config's ControlMaster), which `hang_up` ends before the
+node loads a state.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import socket
 import subprocess
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,9 @@ OPTIONS = {
 }
 
 
-_connecting = threading.Lock()
+#: Of the shared connection, beside the key. A name alone: the kernel takes 108 bytes of a path.
+SOCKET = "ssh.sock"
+SHARED = ("-o", f"ControlPath={SOCKET}")
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,15 @@ class SshTarget:
         *login*: over a connection of its own.
         """
         data = stdin.encode() if isinstance(stdin, str) else stdin
-        call = self.command([command], *([] if login else self._shared()))
+        call = self.command([command], *(() if login or not self._connected() else SHARED))
         try:
-            raw = subprocess.run(call, input=data or b"", capture_output=True, timeout=timeout)
+            raw = subprocess.run(
+                call,
+                input=data or b"",
+                capture_output=True,
+                timeout=timeout,
+                cwd=self.key.parent,
+            )
         except subprocess.TimeoutExpired:
             raise LabError(f"on the node, after {timeout:.0f} s still running: {command}") from None
         done = subprocess.CompletedProcess(
@@ -92,31 +101,41 @@ class SshTarget:
 
     def hang_up(self) -> None:
         """End the connection that commands share; the next command makes another one."""
-        if self._socket.exists():
-            self._quietly(self.command([], "-o", f"ControlPath={self._socket}", "-O", "exit"))
-            self._socket.unlink(missing_ok=True)
+        with self._alone():
+            self._quietly("-O", "exit")
+            (self.key.parent / SOCKET).unlink(missing_ok=True)
 
-    def _shared(self) -> list[str]:
-        """The options by which ssh uses the shared connection, which is made first if need be.
+    def _connected(self) -> bool:
+        """Whether there is a connection to share; one is made first if need be."""
+        with self._alone():
+            if self._quietly("-O", "check"):
+                return True
+            (self.key.parent / SOCKET).unlink(missing_ok=True)  # nobody listens there any more
+            return self._quietly("-M", "-N", "-f")
 
-        Where there is none for whatever reason, ssh makes one of its own.
-        """
-        path = f"ControlPath={self._socket}"
-        with _connecting:
-            if not self._socket.exists():
-                self._socket.parent.mkdir(mode=0o700, exist_ok=True)
-                self._quietly(self.command([], "-o", path, "-M", "-N", "-f"))
-        return ["-o", path]
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else makes or ends the shared connection meanwhile."""
+        with self.key.with_name(f"{SOCKET}.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
-    @property
-    def _socket(self) -> Path:
-        # a short path: the kernel's limit is 108 bytes
-        return Path(tempfile.gettempdir(), f"phoenix-lab-{os.getuid()}", str(self.port))
-
-    @staticmethod
-    def _quietly(command: list[str]) -> None:
+    def _quietly(self, *options: str) -> bool:
+        """Whether an ssh that is about the shared connection alone succeeds."""
         nothing = subprocess.DEVNULL
-        subprocess.run(command, stdin=nothing, stdout=nothing, stderr=nothing)
+        command = self.command([], *SHARED, *options)
+        try:
+            done = subprocess.run(
+                command,
+                stdin=nothing,
+                stdout=nothing,
+                stderr=nothing,
+                cwd=self.key.parent,
+                timeout=STALLED,
+            )
+        except subprocess.TimeoutExpired:
+            return False
+        return done.returncode == 0
 
     def answers(self, timeout: float) -> bool:
         """True when a whole SSH login works within the time."""

@@ -1,12 +1,11 @@
 """The running lab for tests: ``lab`` as it is, ``clean_lab`` put back into its clean state.
 
-Every test runs on both stacks, on one of them by ``make test`` and on the other by ``make
-test-long``. With two processes each has a VM of its own: ``--dist loadgroup``, a stack is a group.
+``make test-long`` runs every test on both stacks, ``make test`` on one of them those that are not
+``long``. A stack is a marker: ``-m current``.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -65,7 +64,7 @@ def pytest_generate_tests(metafunc):
     if "lab" not in metafunc.fixturenames:
         return
     first = "current" if metafunc.module.__name__ in ON_CURRENT else "stable"
-    marks = {stack: [pytest.mark.xdist_group(stack)] for stack in STACKS}
+    marks = {stack: [getattr(pytest.mark, stack)] for stack in STACKS}
     for stack in marks.keys() - {first}:
         marks[stack].append(pytest.mark.long)
     stacks = [pytest.param(stack, marks=marks[stack]) for stack in marks]
@@ -75,9 +74,9 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture(scope="session")
 def lab(request: pytest.FixtureRequest) -> Iterator[Node]:
     """The checkout's lab of a stack, started if need be, in whatever state it is."""
-    os.environ[VARIABLE] = request.param  # for inventory.py, too
-    yield Node(Lab(CHECKOUT).up())
-    del os.environ[VARIABLE]
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(VARIABLE, request.param)  # for inventory.py, too
+        yield Node(Lab(CHECKOUT).up())
 
 
 @pytest.fixture
