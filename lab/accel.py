@@ -19,15 +19,16 @@ def choose(kernel: Path) -> str:
     """``kvm`` when the kernel starts under it within seconds, else ``tcg``."""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "tcg"
-    remembered = cache.root() / f"accel-{BOOT_ID.read_text().strip()}"
-    if remembered.exists() and remembered.read_text() in ("kvm", "tcg"):
-        return remembered.read_text()
-    with step("trying KVM"):
-        found = "kvm" if boots_under_kvm(kernel) else "tcg"
-    for old in cache.root().glob("accel-*"):
-        old.unlink(missing_ok=True)
-    remembered.write_text(found)
-    return found
+    with cache.locked(cache.root() / "accel.lock", "another command that tries KVM"):
+        remembered = cache.root() / f"accel-{BOOT_ID.read_text().strip()}"
+        if remembered.exists() and (found := remembered.read_text()) in ("kvm", "tcg"):
+            return found
+        with step("trying KVM"):
+            found = "kvm" if boots_under_kvm(kernel) else "tcg"
+        for old in cache.root().glob("accel-*"):
+            old.unlink(missing_ok=True)
+        remembered.write_text(found)
+        return found
 
 
 def boots_under_kvm(kernel: Path) -> bool:

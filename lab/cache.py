@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lab.progress import say, step
 
+UNFINISHED = ".unfinished"
 KEPT = 2  # of each stack and kind, those that were used last
 
 
@@ -54,11 +55,11 @@ def entry(
         if place.is_dir():
             return place
         stack, _, _ = name.partition(".")
-        for left in root().glob(f"{stack}.*.unfinished"):
+        for left in root().glob(f"{stack}.*{UNFINISHED}"):
             say(f"an earlier build of {left.stem} was interrupted: removing it")
             clean_up(left)
             shutil.rmtree(left)
-        unfinished = root() / f"{name}.unfinished"
+        unfinished = root() / f"{name}{UNFINISHED}"
         unfinished.mkdir()
         build(unfinished)
         (unfinished / "build-id").write_text(uuid.uuid4().hex)
@@ -78,11 +79,13 @@ def prune(used: Path) -> None:
     """Note that *used* is in use; remove the oldest others of its kind."""
     (used / "build-id").touch()
     kind, _, _ = used.name.partition("-")
-    places = [path for path in root().glob(f"{kind}-*") if (path / "build-id").exists()]
-    places.sort(key=lambda path: (path / "build-id").stat().st_mtime, reverse=True)
+    if len([*root().glob(f"{kind}-*")]) <= KEPT:
+        return  # not worth waiting for somebody's build
     with _building(kind):
+        places = [path for path in root().glob(f"{kind}-*") if (path / "build-id").exists()]
+        places.sort(key=lambda path: (path / "build-id").stat().st_mtime, reverse=True)
         for path in places[KEPT:]:
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
 
 
 def purge(stack: str) -> None:
@@ -90,7 +93,14 @@ def purge(stack: str) -> None:
     with _building(stack):
         for path in root().glob(f"{stack}.*"):
             if path.is_dir():
-                shutil.rmtree(path)
+                _remove(path)
+
+
+def _remove(place: Path) -> None:
+    """Whoever is interrupted here leaves nothing that is taken for whole."""
+    left = place if place.suffix == UNFINISHED else place.with_name(f"{place.name}{UNFINISHED}")
+    place.rename(left)
+    shutil.rmtree(left)
 
 
 def _building(name: str) -> AbstractContextManager[None]:

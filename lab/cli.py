@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def main(argv: list[str]) -> int:
     try:
         if arguments.command == "down":
             return _down(arguments.stack, everything=arguments.purge)
-        lab = Lab(CHECKOUT, arguments.stack)
+        lab = Lab(CHECKOUT, arguments.stack or _running(arguments.command))
         call_it(f"lab {lab.stack.name}")
         return _run(lab, arguments)
     except LabError as problem:
@@ -43,6 +44,14 @@ def _run(lab: Lab, arguments: argparse.Namespace) -> int:
         case "status":
             _print_status(lab, as_json=arguments.json)
     return 0
+
+
+def _running(command: str) -> str | None:
+    """What commands are about that name no stack, `up` aside: the first that runs."""
+    if command == "up" or os.environ.get(VARIABLE):
+        return None
+    running = (name for name in STACKS if Lab(CHECKOUT, name).instance.target())
+    return next(running, None)
 
 
 def _down(stack: str | None, *, everything: bool) -> int:
@@ -71,13 +80,14 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--stack", choices=STACKS, help=f"which one; {default}")
         return command
 
-    named = f"default: ${VARIABLE}, else {DEFAULT}"
-    add("up", "build what is missing and boot, or load the state 'clean'", named)
-    add("reset", "put the running node back into the state 'clean'", named)
+    default = f"default: ${VARIABLE}, else {DEFAULT}"
+    running = f"default: ${VARIABLE}, else the first that runs"
+    add("up", "build what is missing and boot, or load the state 'clean'", default)
+    add("reset", "put the running node back into the state 'clean'", running)
     down = add("down", "stop the VMs; their saved states stay", "default: all")
     down.add_argument("--purge", action="store_true", help="remove them and all built images too")
-    ssh = add("ssh", "a shell on the node, or 'ssh -- COMMAND'", named)
+    ssh = add("ssh", "a shell on the node, or 'ssh -- COMMAND'", running)
     ssh.add_argument("remote", nargs="*", metavar="COMMAND")
-    status = add("status", "whether it runs, and where SSH answers", named)
+    status = add("status", "whether it runs, and where SSH answers", running)
     status.add_argument("--json", action="store_true")
     return parser

@@ -39,6 +39,8 @@ class Instance:
 
     def __init__(self, checkout: Path, stack: Stack) -> None:
         self.folder = checkout.resolve() / ".lab" / stack.name
+        #: Held by whoever starts, ends or changes it; outside of what `down --purge` removes.
+        self.lock = self.folder.with_suffix(".lock")
 
     def read(self) -> State | None:
         """The remembered state; None when there is none or it is of no use."""

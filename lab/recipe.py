@@ -61,9 +61,9 @@ class Stack:
 STACKS = {
     stack.name: stack
     for stack in (
-        # what Proxmox VE 9 is built on, as it was at its release
+        # what Proxmox VE 9 is built on
         Stack("stable", "trixie", "trixie", "forky"),
-        # what Proxmox VE of today has by then: a newer kernel, LXC, AppArmor and Docker
+        # newer than any Proxmox VE: kernel, LXC, AppArmor and Docker as they will be
         Stack("current", "forky", "forky", "forky"),
     )
 }

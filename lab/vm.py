@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from lab import accel, cache, recipe, tools
@@ -30,8 +31,8 @@ class Lab:
 
     def up(self) -> SshTarget:
         """Build what is missing, boot and save ``clean``, or just load it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with cache.locked(self.folder / "lock", "another command on this lab"):
+        with self._locked():
+            self.folder.mkdir(parents=True, exist_ok=True)
             state = self.instance.read()
             target = self.instance.target()
             if target and state and self._as_wanted(state):
@@ -61,12 +62,13 @@ class Lab:
 
     def save(self, tag: str) -> None:
         """Save the running node, all that happens in it included, under a name of its own."""
-        with cache.locked(self.folder / "lock", "another command on this lab"):
+        with self._locked():
+            self.target().hang_up()
             Machine(self.folder, Path()).save(tag)
 
     def load(self, tag: str) -> SshTarget:
         """Put the running node back into a saved state and set its clock."""
-        with cache.locked(self.folder / "lock", "another command on this lab"):
+        with self._locked():
             machine, target = Machine(self.folder, Path()), self.target()
             target.hang_up()
             machine.load(tag)
@@ -75,7 +77,7 @@ class Lab:
 
     def power_cut(self) -> None:
         """Take the running node's power and give it back; return when all that starts has."""
-        with cache.locked(self.folder / "lock", "another command on this lab"):
+        with self._locked():
             machine, target = Machine(self.folder, Path()), self.target()
             target.hang_up()
             machine.reset_power()
@@ -84,19 +86,20 @@ class Lab:
 
     def forget(self, tag: str) -> None:
         """Remove a saved state, to have its space back."""
-        with cache.locked(self.folder / "lock", "another command on this lab"):
+        with self._locked():
             Machine(self.folder, Path()).forget(tag)
 
     def down(self, *, purge: bool = False) -> None:
         """End the VM; disk and saved states stay, unless *purge* removes them and the images."""
         if self.folder.exists():
-            with cache.locked(self.folder / "lock", "another command on this lab"):
+            with self._locked():
                 machine = Machine(self.folder, Path())
                 running = machine.pid() is not None
                 say(f"{self.stack.name}: {'stopping the VM' if running else 'not running'}")
                 machine.end()
+                if purge:
+                    shutil.rmtree(self.folder)
         if purge:
-            shutil.rmtree(self.folder, ignore_errors=True)
             cache.purge(self.stack.name)
 
     def target(self) -> SshTarget:
@@ -105,6 +108,9 @@ class Lab:
         if target is None:
             raise LabError("the lab is not running: run 'phoenix lab up'")
         return target
+
+    def _locked(self) -> AbstractContextManager[None]:
+        return cache.locked(self.instance.lock, f"another command on the {self.stack.name} lab")
 
     def _as_wanted(self, state: State) -> bool:
         same = state.machine == fingerprint(state.accel)

@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -33,18 +34,43 @@ class Result:
         ]
 
 
+class Prepared:
+    """A process that has imported pyinfra and runs it; `prepared.py` says how it is asked to."""
+
+    def __init__(self):
+        self._process = None
+
+    def run(self, **run) -> int:
+        """The exit code of a run; one that does not end is ended, with the process."""
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, Path(__file__).with_name("prepared.py")],
+                cwd=REPO,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        print(json.dumps(run), file=self._process.stdin, flush=True)
+        ended, _, _ = select.select([self._process.stdout], [], [], LIMIT)
+        code = self._process.stdout.readline() if ended else ""
+        if not code:
+            self.end()
+            pytest.fail("pyinfra does not end" if ended == [] else "prepared.py has ended")
+        return int(code)
+
+    def end(self):
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.communicate()
+            self._process = None
+
+
 @pytest.fixture(scope="session")
 def prepared():
-    """A process that has imported pyinfra; `prepared.py` says how it is asked to run it."""
-    with subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("prepared.py")],
-        cwd=REPO,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield process
-        process.stdin.close()
+    process = Prepared()
+    yield process
+    process.end()
 
 
 @pytest.fixture
@@ -60,16 +86,13 @@ def pyinfra(tmp_path, prepared):
             fleet.write_text(text)
         given = [f"--data={key}={value}" for key, value in {"fleet": fleet, **data}.items()]
         out, err = tmp_path / "stdout", tmp_path / "stderr"
-        run = {
-            "argv": ["pyinfra", "-vv", *flags, str(inventory), f"deploys/{deploy}.py", *given],
-            "cwd": str(REPO),
-            "env": {**os.environ, "PYINFRA_PROGRESS": "off", "NO_COLOR": "1"},
-            "stdout": str(out),
-            "stderr": str(err),
-        }
-        print(json.dumps(run), file=prepared.stdin, flush=True)
-        assert select.select([prepared.stdout], [], [], LIMIT)[0], "pyinfra does not end"
-        code = int(prepared.stdout.readline())
+        code = prepared.run(
+            argv=["pyinfra", "-vv", *flags, str(inventory), f"deploys/{deploy}.py", *given],
+            cwd=str(REPO),
+            env={**os.environ, "PYINFRA_PROGRESS": "off", "NO_COLOR": "1"},
+            stdout=str(out),
+            stderr=str(err),
+        )
         stdout, stderr = out.read_text(), err.read_text()
         assert "Traceback" not in stderr, stderr
         return Result(code, stdout, stderr)
