@@ -69,10 +69,13 @@ def test_every_running_container_is_unconfined_at_first(fresh):
     )
 
 
-@pytest.mark.parametrize("ctid", sorted(DRIVERS))
-def test_docker_runs_offline_in_each_docker_container(fresh, ctid):
-    driver = fresh.ssh(f"lxc-attach -n {ctid} -- docker info -f '{{{{.Driver}}}}'").stdout
-    assert driver.strip() == DRIVERS[ctid]
+def test_each_docker_container_has_its_storage_driver(fresh):
+    ask = "lxc-attach -n {} -- docker info -f '{{{{.Driver}}}}'"
+    assert {ctid: fresh.ssh(ask.format(ctid)).stdout.strip() for ctid in DRIVERS} == DRIVERS
+
+
+@pytest.mark.parametrize("ctid", [952, 954])
+def test_docker_runs_offline_on_either_driver(fresh, ctid):
     said = fresh.ssh(f"lxc-attach -n {ctid} -- docker run --rm --pull never hello:lab echo hello")
     assert said.stdout == "hello\n"
 
