@@ -117,7 +117,13 @@ class SshTarget:
     def _alone(self) -> Iterator[None]:
         """Nobody else makes or ends the shared connection meanwhile."""
         with self.key.with_name(f"{SOCKET}.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            while True:
+                # not waiting in flock(2): under gevent, as in pyinfra, that stops all threads
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    time.sleep(0.05)
             yield
 
     def _quietly(self, *options: str) -> bool:
