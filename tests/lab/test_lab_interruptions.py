@@ -8,7 +8,8 @@ from on_node import ENFORCED, REPO, conf, hello, pyinfra, standing
 
 from lab.vm import Lab
 
-pytestmark = pytest.mark.lab
+# saving the VM at every moment takes minutes
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 CTID = 910
 
 
@@ -55,7 +56,6 @@ def test_a_run_comes_by_every_place_at_which_something_must_be_on_disk(run):
     assert any(one.endswith("/910/before") for one in synced)
 
 
-@pytest.mark.long
 def test_a_node_that_died_before_the_swap_is_hardened_by_the_next_run(run):
     node, _, wanted, found = run
     with at(node, named(found, "journal.jsonl", 3), node_dies=True):
@@ -68,7 +68,6 @@ def test_a_node_that_died_before_the_proof_is_rolled_back(run):
         rolled_back(node, before)
 
 
-@pytest.mark.long
 def test_a_profile_whose_installation_was_cut_short_is_rolled_back(run):
     node, before, _, found = run
     # the new file is there, beside its place
@@ -76,14 +75,12 @@ def test_a_profile_whose_installation_was_cut_short_is_rolled_back(run):
         rolled_back(node, before)
 
 
-@pytest.mark.long
 def test_a_commit_that_outlived_its_operator_is_rolled_back(run):
     node, before, _, found = run
     with at(node, named(found, "journal.jsonl", 3), node_dies=False):
         rolled_back(node, before)
 
 
-@pytest.mark.long
 def test_a_node_that_lost_its_power_before_the_proof_is_rolled_back(run):
     node, before, _, found = run
     cut(node, named(found, "journal.jsonl", 4))
@@ -102,7 +99,6 @@ def run_without_onboot(lab):
         Lab(REPO).forget(moment.tag)
 
 
-@pytest.mark.long
 def test_a_container_that_the_boot_does_not_start_runs_again_once_rolled_back(run_without_onboot):
     node, before, found = run_without_onboot
     cut(node, named(found, "journal.jsonl", 4))
@@ -110,7 +106,6 @@ def test_a_container_that_the_boot_does_not_start_runs_again_once_rolled_back(ru
     rolled_back(node, before)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("number", [1, 3], ids=["profile-half-installed", "before-the-swap"])
 def test_a_node_that_lost_its_power_earlier_is_hardened_by_the_next_run(run, number):
     node, _, wanted, found = run
@@ -118,7 +113,6 @@ def test_a_node_that_lost_its_power_earlier_is_hardened_by_the_next_run(run, num
     hardened(node, wanted)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("node_dies", [True, False], ids=["node-dies", "operator-is-gone"])
 @pytest.mark.parametrize("end", ["harden", "rollback"])
 def test_from_every_moment_one_of_the_two_ends_is_reached(run, end, node_dies):
