@@ -193,6 +193,7 @@ def test_harden_stacks_a_container_and_proves_it(stacked):
     assert "ok  confined\n1 container, 0 to look at" in audit.stderr
 
 
+@pytest.mark.long
 def test_from_there_it_learns_in_complain_mode_and_nothing_of_the_stack_is_left(stacked):
     node, before, _ = stacked
     done = pyinfra("harden", "-y", only=952, mode="complain")
