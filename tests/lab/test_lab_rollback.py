@@ -146,6 +146,7 @@ def test_a_profile_that_denies_what_docker_needs_changes_nothing_for_good(clean_
     assert standing(clean_lab) == before[2]
 
 
+@pytest.mark.long
 def test_a_container_that_does_not_boot_gets_its_old_conf_back(clean_lab, tmp_path):
     entry = {"lxc_options": ["lxc.mount.entry=/nowhere srv/nowhere none bind 0 0"]}
     fleet = tmp_path / "fleet.json"
