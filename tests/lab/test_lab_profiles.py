@@ -192,6 +192,7 @@ def test_the_core_of_docker_works_in_every_other_combination_and_nothing_is_deni
 
 
 @pytest.mark.long
+@pytest.mark.stable  # what docs/ has was measured there
 @pytest.mark.parametrize(
     "script",
     [
