@@ -19,7 +19,7 @@ from lab.vm import Lab
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 #: The files that ``make test`` runs on the current stack: about half of the time that all take.
-ON_CURRENT = {"test_lab_profiles", "test_lab_docker"}
+ON_CURRENT = {"test_lab_profiles", "test_lab_docker", "test_lab_rollback"}
 
 
 @dataclass(frozen=True)
