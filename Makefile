@@ -27,7 +27,9 @@ harden: .venv/done
 	$(PYINFRA) deploys/audit.py --data strict=true
 
 # the two stacks side by side, each with a VM of its own
-test: test-fast
+test: .venv/done
+	$(BIN)/phoenix lab tools
+	@$(MAKE) --no-print-directory test-fast
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-stable test-current
 
 # two processes: pytest itself runs one test at a time

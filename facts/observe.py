@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -50,9 +51,9 @@ class Observed(FactBase[T]):
     section: ClassVar[str]
 
     @staticmethod
+    @abstractmethod
     def read(data: Any) -> T:
         """Read the section."""
-        raise NotImplementedError
 
     @override
     def process(self, output: list[str]) -> T:

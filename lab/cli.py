@@ -8,6 +8,7 @@ import os
 import subprocess
 from pathlib import Path
 
+from lab import tools
 from lab.errors import LabError
 from lab.progress import call_it, say
 from lab.recipe import DEFAULT, STACKS, VARIABLE
@@ -22,6 +23,9 @@ def main(argv: list[str]) -> int:
     try:
         if arguments.command == "down":
             return _down(arguments.stack, everything=arguments.purge)
+        if arguments.command == "tools":
+            tools.ensure(tests=True)
+            return 0
         lab = Lab(CHECKOUT, arguments.stack or _running(arguments.command))
         call_it(f"lab {lab.stack.name}")
         return _run(lab, arguments)
@@ -84,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     running = f"default: ${VARIABLE}, else the first that runs"
     add("up", "build what is missing and boot, or load the state 'clean'", default)
     add("reset", "put the running node back into the state 'clean'", running)
+    commands.add_parser("tools", help="install what building and testing takes")
     down = add("down", "stop the VMs; their saved states stay", "default: all")
     down.add_argument("--purge", action="store_true", help="remove them and all built images too")
     ssh = add("ssh", "a shell on the node, or 'ssh -- COMMAND'", running)

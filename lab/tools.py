@@ -19,6 +19,8 @@ PACKAGES = {
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
 }
+#: What only the tests take.
+FOR_TESTS = {"apparmor_parser": "apparmor", "as": "binutils"}
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
@@ -32,9 +34,10 @@ def search_path() -> str:
     return os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin:/usr/sbin:/sbin"])
 
 
-def missing_packages(*, root: bool) -> list[str]:
-    """Debian packages of the programs that are not there."""
-    packages = {package for program, package in PACKAGES.items() if find(program) is None}
+def missing_packages(*, root: bool, tests: bool) -> list[str]:
+    """Debian packages of the programs that are not there; *tests*: those of the tests, too."""
+    wanted = PACKAGES | (FOR_TESTS if tests else {})
+    packages = {package for program, package in wanted.items() if find(program) is None}
     if not KEYRING.exists():
         packages.add("debian-archive-keyring")
     if not root and find("newuidmap") is None:
@@ -42,15 +45,15 @@ def missing_packages(*, root: bool) -> list[str]:
     return sorted(packages)
 
 
-def ensure() -> None:
+def ensure(*, tests: bool = False) -> None:
     """Install what is missing when root, otherwise name the one command to run."""
     with cache.locked(cache.root() / "tools.lock", "another command that installs packages"):
-        _ensure()
+        _ensure(tests)
 
 
-def _ensure() -> None:
+def _ensure(tests: bool) -> None:
     root = os.geteuid() == 0
-    packages = missing_packages(root=root)
+    packages = missing_packages(root=root, tests=tests)
     if not packages:
         return
     command = f"apt-get install -y --no-install-recommends {' '.join(packages)}"

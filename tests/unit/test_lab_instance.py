@@ -225,9 +225,15 @@ def test_status_of_a_lab_that_is_down_is_no_error(monkeypatch, checkout, capsys)
 
 def test_a_missing_tool_is_one_command_to_run(monkeypatch):
     monkeypatch.setattr(tools.os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(tools, "missing_packages", lambda root: ["mmdebstrap", "uidmap"])
+    monkeypatch.setattr(tools, "missing_packages", lambda root, tests: ["mmdebstrap", "uidmap"])
     with pytest.raises(LabError, match=r"run 'sudo apt-get install .* mmdebstrap uidmap'"):
         tools.ensure()
+
+
+def test_what_only_tests_take_is_asked_for_by_them_alone(monkeypatch):
+    monkeypatch.setattr(tools, "find", lambda program: None)
+    lab = tools.missing_packages(root=True, tests=False)
+    assert {*tools.missing_packages(root=True, tests=True)} - {*lab} == {"apparmor", "binutils"}
 
 
 def test_the_ssh_command_passes_the_remote_command_on():
