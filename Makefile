@@ -15,7 +15,7 @@ LAB_TESTS := lab and not long
 .PHONY: harden test test-fast test-recipes test-others test-long test-stable test-current \
     confinement docker-checks lint format lock clean
 
-harden confinement docker-checks: export PHOENIX_LAB_STACK = $(STACK)
+harden confinement docker-checks: export PHOENIX_LAB_STACK := $(STACK)
 
 harden: .venv/done
 	$(BIN)/phoenix lab up
