@@ -30,19 +30,22 @@ STALE_RELEASE = 'Acquire::Check-Valid-Until "false"'
 def build_trees(folder: Path, stack: Stack) -> None:
     """Fill *folder* with node.ext4, guest.ext4, vmlinuz, initrd, apt/ and runc.
 
+    A stack with an older guest has its older.ext4, too.
+
     The file systems have journals: without one, losing the power may cost any file.
     """
     if shutil.disk_usage(folder).free < FREE_NEEDED:
         raise LabError(f"less than {FREE_NEEDED >> 30} GiB free for {folder}: make room there")
     with _workshop(folder) as work:
-        jobs = (_node, _guest, _runc)
+        jobs = (_node, _guest, _runc, *((_older_guest,) if stack.older_suite else ()))
         with step("building Debian trees of node and containers"), ThreadPoolExecutor(2) as pool:
             for done in [pool.submit(job, work, stack) for job in jobs]:
                 done.result()
         with step("collecting images"):
             for path in sorted((work / "out").iterdir()):
                 _take(path, folder / path.name)
-        shift_owners(folder / "guest.ext4", CONTAINER_ROOT)
+        for guest in recipe.guests(folder):
+            shift_owners(guest, CONTAINER_ROOT)
 
 
 def _node(work: Path, stack: Stack) -> None:
@@ -62,24 +65,36 @@ def _node(work: Path, stack: Stack) -> None:
 
 
 def _guest(work: Path, stack: Stack) -> None:
-    out = work / "out"
+    packages = f'{_quoted(work / "guest-packages.sh")} "$1" {_quoted(work / "out/apt")}'
+    hook = f"--customize-hook={packages}"
+    _guest_tree(work, "guest", stack.suite, recipe.GUEST_PACKAGES, hook)
+
+
+def _older_guest(work: Path, stack: Stack) -> None:
+    assert stack.older_suite
+    _guest_tree(work, "older", stack.older_suite, recipe.OLDER_GUEST_PACKAGES)
+
+
+def _guest_tree(work: Path, name: str, suite: str, packages: tuple[str, ...], *hooks: str) -> None:
+    image = work / "out" / f"{name}.ext4"
     _mmdebstrap(
         work,
-        "guest",
-        stack.guest_suite,
+        name,
+        suite,
         "--variant=minbase",
-        f"--include={','.join(recipe.GUEST_PACKAGES)}",
-        f'--customize-hook={_quoted(work / "guest-setup.sh")} "$1" {_quoted(out / "apt")}',
-        f'--customize-hook={_quoted(work / "make-image.sh")} "$1" {_quoted(out / "guest.ext4")} '
+        f"--include={','.join(packages)}",
+        *hooks,
+        f'--customize-hook={_quoted(work / "guest-setup.sh")} "$1"',
+        f'--customize-hook={_quoted(work / "make-image.sh")} "$1" {_quoted(image)} '
         f"{recipe.GUEST_SIZE} has_journal,^metadata_csum",
     )
 
 
-def _runc(work: Path, stack: Stack) -> None:
+def _runc(work: Path, _stack: Stack) -> None:
     _mmdebstrap(
         work,
         "runc",
-        stack.runc_suite,
+        recipe.RUNC_SUITE,
         "--variant=extract",
         "--include=runc",
         f'--extract-hook=cp "$1/usr/sbin/runc" {_quoted(work / "out")}',

@@ -17,6 +17,7 @@ from pathlib import Path
 from lab.errors import LabError
 from lab.progress import STALLED, Watch
 from lab.qmp import monitor
+from lab.recipe import guests
 from lab.ssh import SshTarget, make_key
 
 MEMORY_MIB = 4096
@@ -58,7 +59,7 @@ class Machine:
             *("-kernel", str(self.trees / "vmlinuz"), "-initrd", str(self.trees / "initrd")),
             *("-append", kernel_arguments(accel)),
             *("-drive", _drive(self.disk, "qcow2", "cache=unsafe,discard=unmap")),
-            *("-drive", _drive(self.trees / "guest.ext4", "raw", "readonly=on")),
+            *(word for base in guests(self.trees) for word in ("-drive", _base(base))),
             *("-netdev", f"user,id=net0,restrict=on,hostfwd=tcp:{HOST}:{port}-:22"),
             *("-device", "virtio-net-pci,netdev=net0", "-device", "virtio-rng-pci"),
             *("-smbios", f"type=11,value={credential}"),
@@ -199,6 +200,10 @@ def free_port() -> int:
 
 def _drive(path: Path, disk_format: str, more: str) -> str:
     return f"file={_quoted(path)},if=virtio,format={disk_format},{more}"
+
+
+def _base(path: Path) -> str:
+    return _drive(path, "raw", "readonly=on")
 
 
 def _quoted(path: Path) -> str:

@@ -32,12 +32,11 @@ NODE_PACKAGES = (
     "e2fsprogs",
     "uidmap",
 )
-GUEST_PACKAGES = (
+OLDER_GUEST_PACKAGES = (
     "systemd",
     "systemd-sysv",
     "dbus",
     "docker.io",
-    "docker-cli",
     "fuse-overlayfs",
     "busybox-static",
     "iproute2",
@@ -46,25 +45,26 @@ GUEST_PACKAGES = (
     "iptables",
     "procps",
 )
+GUEST_PACKAGES = (*OLDER_GUEST_PACKAGES, "docker-cli")
+RUNC_SUITE = "forky"  # where CT 956 has its runc from, which must be 1.3 or later
 
 
 @dataclass(frozen=True)
 class Stack:
-    """What a lab is built from: node and guests of one Debian suite."""
+    """What a lab is built from: node and guests of one Debian suite, and one older guest."""
 
     name: str
     suite: str
-    guest_suite: str
-    runc_suite: str  # where CT 956 has its runc from, which must be 1.3 or later
+    older_suite: str | None = None  # of CT 955
 
 
 STACKS = {
     stack.name: stack
     for stack in (
-        # what Proxmox VE 9 is built on
-        Stack("stable", "trixie", "trixie", "forky"),
+        # what Proxmox VE 9 is built on, and what many of its containers still are
+        Stack("stable", "trixie", older_suite="bookworm"),
         # newer than any Proxmox VE: kernel, LXC, AppArmor and Docker as they will be
-        Stack("current", "forky", "forky", "forky"),
+        Stack("current", "forky"),
     )
 }
 DEFAULT = "stable"
@@ -89,13 +89,19 @@ def chosen(name: str | None = None) -> Stack:
 
 def trees_key(stack: Stack) -> str:
     """Key of the two Debian trees: changes with the packages and what is done to them."""
-    parts = (stack, NODE_PACKAGES, GUEST_PACKAGES, NODE_SIZE, GUEST_SIZE)
+    packages = (NODE_PACKAGES, GUEST_PACKAGES, OLDER_GUEST_PACKAGES)
+    parts = (stack, packages, RUNC_SUITE, NODE_SIZE, GUEST_SIZE)
     return digest([HERE / "build.py", HERE / "ext4.py", *tree(SCRIPTS)], seed=repr(parts))
 
 
 def image_key(stack: Stack) -> str:
     """Key of the provisioned image: changes with the trees' key and with the node's files."""
     return digest([HERE / "provision.py", *tree(NODE_FILES)], seed=trees_key(stack))
+
+
+def guests(trees: Path) -> list[Path]:
+    """The images that containers' disks lie over, in the order in which a node has them."""
+    return [path for name in ("guest", "older") if (path := trees / f"{name}.ext4").exists()]
 
 
 def tree(folder: Path) -> list[Path]:

@@ -63,6 +63,8 @@ def begin(its: Transaction) -> None:
     check_journal(its)
     its.staged.unmark_changed()
     _look_whether_it_runs(its)
+    if its.staged.restart or its.daemon:
+        its.owners.note()
     ours = _keep_note(its)
     _keep_conf(its)
     if its.daemon:

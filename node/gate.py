@@ -52,7 +52,9 @@ class Gate:
             return False
         if self._asks_docker() and staged.label and staged.label.inner:
             self._note_apparmor_in_docker()
-        return True
+        return not self._asks_owner() or self.check(
+            "what its owner runs works as before", its.owners.work_again
+        )
 
     def proves_old(self) -> bool:
         """The same for the old state, whatever its profile was."""
@@ -64,7 +66,11 @@ class Gate:
         # a container that had not come up has its new daemon.json still
         if its.daemon and not (its.daemon.back() and self._restart_docker()):
             return False
-        return self._docker_works(its.staged.driver_before)
+        if not self._docker_works(its.staged.driver_before):
+            return False
+        if self._asks_owner():
+            its.owners.tell_old()
+        return True
 
     def starts(self, text: str) -> bool:
         """Have it run with the conf that is there: restarted, or started where it is down."""
@@ -136,6 +142,10 @@ class Gate:
             return True
         self._its.say(f"PID 1 carries '{printable(said or '', limit=200)}'")
         return False
+
+    def _asks_owner(self) -> bool:
+        its = self._its
+        return (its.staged.restart or its.daemon is not None) and its.owners.noted is not None
 
     def _asks_docker(self) -> bool:
         its = self._its

@@ -73,6 +73,11 @@ def last_line(ended: Ended) -> str:
     return printable(line, limit=200) or f"exit {ended.code}"
 
 
+def last_lines(ended: Ended, lines: int) -> list[str]:
+    """The last that a command in a guest printed, in printable lines."""
+    return printable_lines(ended.out[-65536:].decode("utf-8", "replace"), lines)
+
+
 # --- what came in with us and has not gone ----------------------------------------------------
 
 

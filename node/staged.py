@@ -10,10 +10,14 @@
     daemon-before   if there: the guest's /etc/docker/daemon.json changes; sha256 of the one that
                  this was planned on, or `none`
     daemon.json  the new one; without it, the file shall go
+    accept       if there: names, one a line, of the owner's containers and units that need not
+                 work afterwards
+    settle       if there: so many seconds after the proof nothing may have gone down
     driver, driver-before   if there: the storage driver that Docker must say afterwards, and the
                  one that it says with the old daemon.json
 
-Beside them commit leaves `changed` where it found something else than what this was planned on.
+Beside them commit leaves `changed` where it found something else than what this was planned on,
+and `works`, what worked in the guest before (templates/guest/works.sh).
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 
-from node.files import digest, read, sync_folder, text, write
+from node.files import digest, raw, read, sync_folder, text, write
 from node.say import Stop
 from node.state import RunFolder
 from phoenix.apparmor import Label
@@ -37,6 +41,8 @@ NAMES = (
     "ours",
     "driver",
     "driver-before",
+    "accept",
+    "settle",
     "daemon.json",
     "daemon-before",
     "before",
@@ -76,6 +82,10 @@ class Staged:
         self.ours = self._read("ours")
         self.driver = self._text("driver")
         self.driver_before = self._text("driver-before")
+        self.accept = frozenset(self._text("accept").split("\n")) - {""}
+        settle = self._text("settle")
+        self.settle = int(settle) if re.fullmatch(r"[0-9]{1,4}", settle) else 0
+        self.works = self._text("works")
         daemon = self._text("daemon-before")
         self.daemon = DaemonFiles(daemon, self._read("daemon.json")) if daemon else None
 
@@ -88,6 +98,16 @@ class Staged:
         """The guest's file shall stay as it is, also for whoever takes this up later."""
         self.daemon = None
         self._remove("daemon-before")
+
+    def keep_works(self, said: str) -> None:
+        """Note what works now, also for whoever takes this up later."""
+        self.works = said
+        write(f"{self._path}works", raw(said))
+
+    def forget_works(self) -> None:
+        """What an earlier commit noted is no longer so."""
+        self.works = ""
+        self._remove("works")
 
     def mark_changed(self) -> None:
         """Leave word for the operator's side, which may plan anew."""

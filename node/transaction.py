@@ -15,6 +15,7 @@ from node.daemon_change import DaemonChange
 from node.files import digest, make_folder, read, replace, sync_folder
 from node.gate import Gate
 from node.journal import Journal, Value
+from node.owners import Owners
 from node.root import STATE, at
 from node.say import Stop, say
 from node.staged import Staged
@@ -41,6 +42,7 @@ class Transaction:
         files = self.staged.daemon
         self.daemon = DaemonChange(ctid, folder, self.staged, files) if files else None
         self.gate = Gate(self)
+        self.owners = Owners(self)
 
     @property
     def run(self) -> str:

@@ -152,6 +152,10 @@ def _staged(change: ContainerChange) -> Mapping[str, str]:
         files["driver"] = change.driver
     if change.driver_before:
         files["driver-before"] = change.driver_before
+    if change.accept:
+        files["accept"] = "\n".join(change.accept)
+    if change.settle:
+        files["settle"] = str(change.settle)
     if change.guest:
         if change.guest.after is not None:
             files["daemon.json"] = change.guest.after

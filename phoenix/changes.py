@@ -24,7 +24,8 @@ class ContainerChange:
     `docker`: prove its Docker afterwards; `reasons`: one line each; `ours`: what our runs have
     brought into the conf once this is done, None to leave that as it is noted; `guest`: what
     changes in the guest, None for nothing; `driver`, `driver_before`: the storage drivers that
-    Docker shall say afterwards and says now, "" where that is not known.
+    Docker shall say afterwards and says now, "" where that is not known; `accept`: what its owner
+    runs and goes without; `settle`: seconds after the proof in which nothing may go down.
     """
 
     ctid: int
@@ -39,6 +40,8 @@ class ContainerChange:
     guest: GuestChange | None = None
     driver: str = ""
     driver_before: str = ""
+    accept: tuple[str, ...] = ()
+    settle: int = 0
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,14 @@ from phoenix.raw_keys import REPEATED_KEYS, RawKey
 from phoenix.raw_rules import raw_rules
 from phoenix.storage import ObservedStorage
 from phoenix.wish import HOOK, PROFILE_KEY, STACKED, Wish
-from phoenix.workarounds import asked_for, devices_alone, workarounds
+from phoenix.workarounds import (
+    MASK,
+    asked_for,
+    devices_alone,
+    is_mask,
+    shows_apparmor,
+    workarounds,
+)
 
 
 @dataclass(frozen=True)
@@ -52,16 +59,18 @@ def plan_conf(
     """
     edit = _Edit(observed.conf, _with_stacked_lines(Ours.parse(observed.ours), observed.conf))
     edit.features(container)
+    seen = edit.seen_by_docker(container, wish)
     raw = (
         *container.raw,
         *_nesting(container, wish),
         *raw_rules(container, wish.profile),
         *wish.raw,
+        *edit.mask(seen),
     )
     edit.raw_keys(raw, container.mounts, storage)
     edit.devices(container, storage)
     if reconfine:
-        edit.reconfine(container)
+        edit.reconfine(container, seen)
     edit.confine(container.ctid, wish)
     edit.mind(container, wish)
     return ConfPlan(edit.conf, tuple(edit.reasons), tuple(edit.notes), edit.ours)
@@ -188,9 +197,38 @@ class _Edit:
         added = [value for _, value in plan.new]
         self.ours = replace(self.ours, devices=tuple(dict.fromkeys((*still, *added))))
 
-    def reconfine(self, container: Container) -> None:
-        """Take back what somebody wrote there to do without AppArmor."""
+    def seen_by_docker(self, container: Container, wish: Wish) -> str:
+        """What shows AppArmor to a Docker that could load no profile, "" for nothing."""
+        if not container.docker or not wish.named or wish.stacked:
+            return ""
+        theirs = (RawKey(key, value) for key, value in self.conf.main.raw_items())
+        stay = [raw for raw in theirs if raw not in self.ours.raw]
+        return shows_apparmor(self.conf, (*stay, *container.raw))
+
+    def mask(self, seen: str) -> tuple[RawKey, ...]:
+        """The line that hides it, where none does yet."""
+        if not seen:
+            return ()
+        others = (RawKey(key, value) for key, value in self.conf.main.raw_items())
+        if any(is_mask(raw) and raw not in self.ours.raw for raw in others):
+            return ()
+        if MASK not in self.ours.raw:
+            self.notes.append(
+                f"Docker in it sees AppArmor's files ({seen}) and could load no profile: hidden "
+                'from it; with "apparmor_stacking": true it has a namespace for its own'
+            )
+        return (MASK,)
+
+    def reconfine(self, container: Container, seen: str) -> None:
+        """Take back what somebody wrote there to do without AppArmor; `seen`: see above."""
         for one in workarounds(self.conf):
+            if seen and is_mask(one.raw):
+                if one.raw not in self.ours.raw:
+                    self.notes.append(
+                        f"{one.raw.line} stays: without it Docker would try to load a profile "
+                        f'({seen}); with "apparmor_stacking": true it can'
+                    )
+                continue
             if asked_for(container, one.raw):
                 self.notes.append(f"{one.raw.line} stays: the fleet file asks for it")
                 continue

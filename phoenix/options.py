@@ -65,6 +65,28 @@ def _hours(value: object) -> int:
     return int(text)
 
 
+# as node/works.py takes them: names of Docker's containers, and of units
+_NAME = re.compile(r"[A-Za-z0-9:_.@\\-]{1,255}", re.ASCII)
+
+
+def _names(value: object) -> tuple[str, ...]:
+    """`db` and `db,nginx.service` arrive as texts, a list as one."""
+    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    texts = [str(part).strip() for part in parts]
+    if not all(map(_NAME.fullmatch, texts)) or any(isinstance(part, bool) for part in parts):
+        raise ValueError(
+            f"write names of containers or units with commas between them (not {value!r})"
+        )
+    return tuple(dict.fromkeys(texts))
+
+
+def _settle(value: object) -> int:
+    text = str(value)
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,4}", text):
+        raise ValueError(f"write a number of seconds, like 60 (not {value!r})")
+    return int(text)
+
+
 _AGO = re.compile(r"([1-9][0-9]{0,4})([mhdw])")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 # before the kernel logged such lines
@@ -102,6 +124,8 @@ class Options(BaseModel):
     `reconfine`: take workarounds in a conf back, whoever wrote them;
     `allow`: of what the fleet file asks for, also that which acts on the node as root
     (`PERMISSIONS`);
+    `accept`: names of the owner's containers and units that need not work afterwards; `settle`: so
+    many seconds after the proof nothing that worked may have gone down;
     `force`: go on where a check stops and says that this helps; `strict`: audit fails on any
     finding; `report`: a folder for audit's JSON file and HTML page; `since`: audit shows what was
     denied from then on, seconds since the epoch or, below zero, before now; `run`: what rollback
@@ -122,6 +146,8 @@ class Options(BaseModel):
     watch: StrictBool | None = None
     reconfine: StrictBool = False
     allow: Annotated[tuple[str, ...], BeforeValidator(_permissions)] = ()
+    accept: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
+    settle: Annotated[int, BeforeValidator(_settle)] = 0
     force: StrictBool = False
     strict: StrictBool = False
     run: Annotated[str | None, BeforeValidator(_run)] = None

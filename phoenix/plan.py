@@ -306,6 +306,8 @@ def _plan_container(
         guest.change,
         guest.driver,
         guest.driver_now,
+        options.accept,
+        options.settle,
     )
 
 

@@ -135,6 +135,8 @@ def _container(
         guest,
         daemon.driver_before if guest else "",
         daemon.driver if guest else "",
+        options.accept,
+        options.settle,
     )
 
 

@@ -6,19 +6,34 @@ Each of these was met in guides and forums. With a profile that Docker works und
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from phoenix.fleet import Container
 from phoenix.observed import ObservedContainer
+from phoenix.ours import Ours
 from phoenix.printable import printable
 from phoenix.pve_conf import PveConf
 from phoenix.pve_values import same_raw_value
 from phoenix.raw_keys import RawKey
 
+#: Hides AppArmor from Docker in a guest that has no policy namespace of its own.
+MASK = RawKey(
+    "lxc.mount.entry", "/dev/null sys/module/apparmor/parameters/enabled none bind,optional 0 0"
+)
+
 _DEVICES = ("lxc.cgroup2.devices.allow", "lxc.cgroup.devices.allow")
 # the switch itself, or a folder above it; LXC takes a target below the rootfs' own path, too
+_SECURITYFS = re.compile(r"(?:.*/)?sys/kernel/security(?:/apparmor)?/*")
 _MASKED = re.compile(r"(?:.*/)?sys/module/apparmor(?:/parameters(?:/enabled)?)?/*")
+# lxc.container.conf(5); LXC's common.conf has mixed for both
+_WRITABLE = re.compile(r"(proc|sys):rw(?::.*)?")
+#: pve-container `vm_start` runs it at pre-start, after it has written LXC's configuration.
+_HOOKED = (
+    "runs on the node at each start: if it writes the conf, such as lxc.apparmor.profile: "
+    "unconfined, that counts from the next start on; read it where the container falls out of "
+    "its profile"
+)
 _HELD = re.compile(r"containerd|containerd\.io|runc|docker\.io|docker-ce(-.+)?|moby-.+")
 
 
@@ -38,6 +53,23 @@ def workarounds(conf: PveConf) -> tuple[Workaround, ...]:
         if (opens := _opens(raw, conf.unprivileged))
     )
     return tuple(found)
+
+
+def is_mask(raw: RawKey) -> bool:
+    """Whether a line hides AppArmor's switch from the guest, in whatever spelling."""
+    return _mounts_on(raw, _MASKED)
+
+
+def shows_apparmor(conf: PveConf, raw: Iterable[RawKey]) -> str:
+    """What makes the guest see AppArmor's files, "" for nothing; `raw`: the conf's own raw lines.
+
+    Docker takes AppArmor for usable then (moby, `apparmor.HostSupports`), loads its docker-default
+    and fails: under a plain profile root in the guest may load nothing.
+    """
+    # pve-container Setup/Ubuntu.pm has ubuntu.common.conf of LXC, which binds the whole of it
+    if conf.main["ostype"] == "ubuntu":
+        return "ostype: ubuntu"
+    return next((one.line for one in raw if _mounts_on(one, _SECURITYFS)), "")
 
 
 def asked_for(container: Container | None, raw: RawKey) -> bool:
@@ -76,10 +108,14 @@ def workaround_lines(
             continue
         for one in workarounds(container.conf):
             mine = asked_for(wanted.get(ctid), one.raw)
+            if one.raw == MASK and MASK in Ours.parse(container.ours).raw and not mine:
+                continue
             ours_to_take |= not mine and ctid in wanted
             why = "; the fleet file asks for it: take it out of lxc_options there" if mine else ""
             line = one.raw.line.rstrip()
             yield printable(f"{node}: CT {ctid}: workaround {line} {one.opens}{why}", None)
+        if script := container.conf.main["hookscript"]:
+            yield printable(f"{node}: CT {ctid}: hookscript {script} {_HOOKED}", None)
         if held := sorted(filter(_HELD.fullmatch, (holds or {}).get(ctid, ()))):
             yield printable(
                 f"{node}: CT {ctid}: workaround apt-mark hold {' '.join(held)} keeps security "
@@ -90,15 +126,25 @@ def workaround_lines(
         yield f"{node}: deploys/harden.py --data reconfine=true takes these lines back"
 
 
+def _mounts_on(raw: RawKey, place: re.Pattern[str]) -> bool:
+    words = raw.value.split()
+    return raw.key == "lxc.mount.entry" and len(words) > 1 and bool(place.fullmatch(words[1]))
+
+
 def _opens(raw: RawKey, unprivileged: bool) -> str:
     words = raw.value.split()
-    if raw.key == "lxc.mount.entry" and len(words) > 1 and _MASKED.fullmatch(words[1]):
+    if is_mask(raw):
         return "hides AppArmor from Docker, which then confines nothing inside"
     if raw.key == "lxc.cap.drop" and not words:
         # userns.conf of LXC has the same line
         if unprivileged:
             return "changes nothing in an unprivileged container"
         return "lets root in it keep every capability on the node"
+    if raw.key == "lxc.mount.auto" and (found := [*filter(None, map(_WRITABLE.fullmatch, words))]):
+        places = " and ".join("/proc/sys" if one[1] == "proc" else "/sys" for one in found)
+        if unprivileged:
+            return f"makes {places} writable, as far as the kernel lets root in it"
+        return f"lets root in it write the node's {places}"
     if raw.key in _DEVICES and words and (words[0] == "a" or words[1:2] == ["*:*"]):
         if raw.key == _DEVICES[1]:
             return "does nothing with cgroup v2, and lets it use every device with v1"

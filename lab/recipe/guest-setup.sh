@@ -1,5 +1,5 @@
 #!/bin/sh
-# guest-setup.sh TREE REPOSITORY: turns the bootstrapped tree into the base that all containers share.
+# guest-setup.sh TREE: turns the bootstrapped tree into the base that all containers share.
 # mmdebstrap runs it as a customize hook, in its (user) namespace.
 set -eu
 root=$1
@@ -8,18 +8,6 @@ echo debian > "$root/etc/hostname"
 : > "$root/etc/fstab"
 : > "$root/etc/machine-id"
 
-# the small package repository that the node serves goes to $2
-chroot "$root" sh -c 'mkdir /debs && cd /debs && apt-get -qq download fuse-overlayfs fuse3 libfuse3-4'
-for deb in "$root"/debs/*.deb; do
-    name=$(basename "$deb")
-    cp "$deb" "$2/$name"
-    chroot "$root" dpkg-deb -f "/debs/$name"
-    echo "Filename: ./$name"
-    echo "Size: $(stat -c %s "$deb")"
-    echo "SHA256: $(sha256sum "$deb" | cut -d' ' -f1)"
-    echo
-done > "$2/Packages"
-rm -r "$root/debs"
 rm -f "$root"/etc/apt/sources.list.d/* "$root"/etc/apt/apt.conf.d/99mmdebstrap
 rm -rf "$root"/var/lib/apt/lists/*
 echo 'deb [trusted=yes] http://10.10.10.1/ ./' > "$root/etc/apt/sources.list"
@@ -35,7 +23,7 @@ for applet in $(busybox --list); do
 done
 echo root:x:0:0:root:/root:/bin/sh > "$tree/etc/passwd"
 echo root:x:0: > "$tree/etc/group"
-mkdir /usr/share/lab
+mkdir -p /usr/share/lab
 tar -C "$tree" -cf /usr/share/lab/hello.tar --owner=0 --group=0 .
 rm -r "$tree"
 EOF

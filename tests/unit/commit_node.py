@@ -36,6 +36,12 @@ FAKES = {
         shift
         echo "guest $*" >>"$FAKE/calls"
         case "$*" in
+        *"echo 'works 1'"*)
+            when=before
+            ! grep -q lxc- "$PHOENIX_ROOT/etc/pve/lxc/910.conf" || when=after
+            echo >>"$FAKE/asked"
+            cat "$FAKE/works-$(wc -l <"$FAKE/asked")" || cat "$FAKE/works-$when"
+            ;;
         *'docker ps'*) cat "$FAKE/probes" 2>/dev/null ;;
         *'docker images'*) cat "$FAKE/images" 2>/dev/null ;;
         *'docker import'*) echo {IMAGE} ;;

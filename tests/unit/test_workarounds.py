@@ -10,19 +10,20 @@ from phoenix.observed import ObservedContainer
 from phoenix.pve_conf import PveConf
 from phoenix.storage import ObservedStorage
 from phoenix.wish import Wish
-from phoenix.workarounds import workaround_lines, workarounds
+from phoenix.workarounds import MASK, workaround_lines, workarounds
 
-MASK = "lxc.mount.entry: /dev/null sys/module/apparmor/parameters/enabled none bind 0 0"
+OTHERS_MASK = "lxc.mount.entry: /dev/null sys/module/apparmor/parameters/enabled none bind 0 0"
+PLAIN = Wish("lxc-a")
 DEVICES = "lxc.cgroup2.devices.allow: a"
 CONF = f"""\
 hostname: n8n
 unprivileged: 1
 lxc.cap.drop:
 {DEVICES}
-{MASK}
+{OTHERS_MASK}
 
 [before]
-{MASK}
+{OTHERS_MASK}
 """
 
 
@@ -31,7 +32,7 @@ def found(text):
 
 
 def test_those_of_the_main_section_are_found_in_its_order():
-    assert found(CONF) == ["lxc.cap.drop:", DEVICES, MASK]
+    assert found(CONF) == ["lxc.cap.drop:", DEVICES, OTHERS_MASK]
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,9 @@ def test_those_of_the_main_section_are_found_in_its_order():
         "lxc.cgroup2.devices.allow: c *:* rwm",
         "lxc.cgroup.devices.allow: a",
         "lxc.cap.drop=",
+        "lxc.mount.auto: proc:rw sys:rw",
+        "lxc.mount.auto: cgroup:mixed sys:rw",
+        "lxc.mount.auto = proc:rw:force",
     ],
 )
 def test_they_are_known_in_other_spellings(line):
@@ -63,6 +67,8 @@ def test_they_are_known_in_other_spellings(line):
         "lxc.cap.drop: sys_rawio",
         "lxc.cgroup2.devices.allow: c 10:200 rwm",
         "lxc.cgroup2.devices.deny: a",
+        "lxc.mount.auto: proc:mixed sys:ro cgroup:rw:force",
+        "lxc.mount.auto: sys:rwx",
         "#lxc.cap.drop:",
     ],
 )
@@ -80,10 +86,10 @@ def test_what_each_opens_depends_on_who_root_in_it_is():
     assert told["lxc.mount.entry"] == worse["lxc.mount.entry"]
 
 
-def plan(conf=CONF, ours=None, reconfine=True, **entry):
+def plan(conf=CONF, ours=None, reconfine=True, wish=PLAIN, **entry):
     fleet = parse_fleet(json.dumps({"lxc_configs": {"954": entry}}).encode())
     observed = ObservedContainer(954, PveConf(conf), False, None, None, None, "pve1", ours=ours)
-    return plan_conf(fleet.containers[954], Wish("lxc-a"), observed, ObservedStorage(), reconfine)
+    return plan_conf(fleet.containers[954], wish, observed, ObservedStorage(), reconfine)
 
 
 def test_without_being_asked_nothing_of_others_is_taken_back():
@@ -115,6 +121,55 @@ def test_one_that_a_run_of_ours_brought_goes_with_the_file_without_being_asked()
     assert workarounds(second.after) == ()
 
 
+SECURITYFS = "lxc.mount.entry: /sys/kernel/security sys/kernel/security none bind,optional 0 0"
+
+
+@pytest.mark.parametrize(
+    ("line", "seen"), [("ostype: ubuntu", "ostype: ubuntu"), (SECURITYFS, SECURITYFS)]
+)
+def test_docker_that_sees_apparmor_and_may_load_nothing_is_spared_the_sight(line, seen):
+    first = plan(f"unprivileged: 1\n{line}\n", features=["docker"])
+    assert f"{MASK.line}\n" in first.after.render()
+    assert MASK in first.ours.raw
+    assert any(f"({seen})" in note and "apparmor_stacking" in note for note in first.notes)
+    again = plan(first.after.render(), first.ours.render(), features=["docker"])
+    assert (again.after, again.ours, again.notes) == (first.after, first.ours, ())
+
+
+def test_the_mask_of_others_stays_where_it_is_needed_and_is_said():
+    conf = f"ostype: ubuntu\nunprivileged: 1\n{OTHERS_MASK}\n"
+    result = plan(conf, features=["docker"])
+    assert OTHERS_MASK in result.after.render()
+    assert MASK.line not in result.after.render()
+    assert any(note.startswith(f"{OTHERS_MASK} stays: ") for note in result.notes)
+
+
+@pytest.mark.parametrize("wish", [Wish("lxc-a", stacked=True), Wish("generated")])
+def test_a_docker_with_a_policy_namespace_needs_no_mask_and_ours_goes(wish):
+    first = plan("ostype: ubuntu\n", features=["docker"])
+    second = plan(first.after.render(), first.ours.render(), wish=wish, features=["docker"])
+    assert MASK.line not in second.after.render()
+    assert MASK not in second.ours.raw
+
+
+def test_the_securityfs_of_the_stacked_form_goes_with_it_and_needs_no_mask():
+    first = plan("unprivileged: 1\n", wish=Wish("lxc-a", stacked=True), features=["docker"])
+    assert SECURITYFS in first.after.render()
+    second = plan(first.after.render(), first.ours.render(), features=["docker"])
+    assert second.after.render() == "unprivileged: 1\nlxc.apparmor.profile: lxc-a\n"
+
+
+def test_without_docker_nobody_needs_a_mask():
+    assert MASK.line not in plan("ostype: ubuntu\n").after.render()
+
+
+def test_our_own_mask_is_no_workaround_to_the_audit():
+    first = plan("ostype: ubuntu\n", features=["docker"])
+    conf = first.after.render()
+    assert lines(conf, ours=first.ours.render(), features=["docker"]) == []
+    assert lines(conf, features=["docker"]) != []
+
+
 def test_single_devices_that_stay_are_a_note_where_no_docker_proves_the_rest():
     conf = f"unprivileged: 1\n{DEVICES}\nlxc.cgroup2.devices.allow: c 10:200 rwm\n"
     assert plan(conf).notes == ("single devices stay allowed: see that it has /dev/null",)
@@ -124,9 +179,9 @@ def test_single_devices_that_stay_are_a_note_where_no_docker_proves_the_rest():
     assert "c 10:200 rwm" in plan(conf).after.render()
 
 
-def lines(conf=CONF, holds=None, only=(), **entry):
+def lines(conf=CONF, holds=None, only=(), ours=None, **entry):
     fleet = parse_fleet(json.dumps({"lxc_configs": {"954": entry}}).encode())
-    observed = ObservedContainer(954, PveConf(conf), False, None, None, None, "pve1")
+    observed = ObservedContainer(954, PveConf(conf), False, None, None, None, "pve1", ours=ours)
     return list(workaround_lines("pve1", {954: observed}, fleet.containers, only, holds))
 
 
@@ -135,12 +190,27 @@ def test_the_audit_tells_each_and_how_they_go():
     assert each == [
         "pve1: CT 954: workaround lxc.cap.drop: changes nothing in an unprivileged container",
         f"pve1: CT 954: workaround {DEVICES} lets it use whatever device node gets into it",
-        f"pve1: CT 954: workaround {MASK} hides AppArmor from Docker, which then confines "
+        f"pve1: CT 954: workaround {OTHERS_MASK} hides AppArmor from Docker, which then confines "
         "nothing inside",
     ]
     assert how == "pve1: deploys/harden.py --data reconfine=true takes these lines back"
     assert lines("hostname: a\n") == []
     assert lines(only=(910,)) == []
+
+
+def test_a_hookscript_is_told_as_it_may_rewrite_the_conf_and_nobody_takes_it_back():
+    (line,) = lines("hookscript: local:snippets/docker-unconfined.sh\n")
+    assert line.startswith("pve1: CT 954: hookscript local:snippets/docker-unconfined.sh runs on ")
+    assert "lxc.apparmor.profile: unconfined" in line
+    assert lines("hostname: a\n\n[before]\nhookscript: local:snippets/old.sh\n") == []
+
+
+def test_a_writable_proc_and_sys_are_told_by_what_they_open():
+    text = "lxc.mount.auto: proc:rw sys:rw\n"
+    (raw,) = workarounds(PveConf(f"unprivileged: 1\n{text}"))
+    assert raw.opens == "makes /proc/sys and /sys writable, as far as the kernel lets root in it"
+    (raw,) = workarounds(PveConf(text))
+    assert raw.opens == "lets root in it write the node's /proc/sys and /sys"
 
 
 def test_of_one_that_the_fleet_file_asks_for_the_audit_says_so():

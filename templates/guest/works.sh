@@ -1,0 +1,40 @@
+#!/bin/sh
+# works SECONDS - what works in this guest, one record a line; runs in the guest, and only reads.
+# busybox is enough. SECONDS: how long its boot may take to end before it is looked at.
+#
+#   works 1                                        the answer begins
+#   container STATUS HEALTH RESTARTS STARTED NAME  of Docker; HEALTH: - where it has no check;
+#                                                  RESTARTS: its policy; STARTED: when
+#   unit ACTIVE SUB NAME                           of systemd; of OpenRC in systemd's words
+#   boots NAME                                     a service that starts at boot
+#   end                                            the answer is whole
+export LC_ALL=C
+most=5000
+has() { command -v "$1" >/dev/null; }
+limit=
+! has timeout || limit='timeout 30'
+
+echo 'works 1'
+if has systemctl && [ -d /run/systemd/system ]; then
+    # shellcheck disable=SC2015 # without timeout nobody waits
+    [ "$1" = 0 ] || { has timeout && timeout "$1" systemctl is-system-running --wait >/dev/null 2>&1; }
+    systemctl list-units --all --plain --no-legend --no-pager --full \
+        --type=service,socket,mount 2>/dev/null |
+        sed -n "s/^\([^ ]*\) *[^ ]* *\([^ ]*\) *\([^ ]*\).*/unit \2 \3 \1/p" | head -n $most
+    systemctl list-unit-files --no-legend --no-pager --full --type=service \
+        --state=enabled,enabled-runtime 2>/dev/null | sed 's/^\([^ ]*\).*/boots \1/' | head -n $most
+elif has rc-status; then
+    rc-status -a 2>/dev/null | sed -n \
+        -e 's/^ *\([^ ]*\) *\[ *started *.*/unit active running \1/p' \
+        -e 's/^ *\([^ ]*\) *\[ *crashed *.*/unit failed failed \1/p' | sort -u | head -n $most
+    rc-status default 2>/dev/null | sed -n 's/^ \([^ ]*\) *\[.*/boots \1/p' | head -n $most
+fi
+if has docker; then
+    # shellcheck disable=SC2086 # words or none
+    ids=$($limit docker ps -aq --no-trunc 2>/dev/null | head -n $most)
+    format='container {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}-{{end}}'
+    format="$format {{.HostConfig.RestartPolicy.Name}} {{.State.StartedAt}} {{.Name}}"
+    # shellcheck disable=SC2086
+    [ -z "$ids" ] || $limit docker inspect --type container -f "$format" $ids 2>/dev/null
+fi
+echo end

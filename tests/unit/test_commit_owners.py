@@ -1,0 +1,105 @@
+"""commit: what the owner runs in the container works afterwards, or the old state is back."""
+
+import pytest
+from commit_node import NEW, OLD, Node
+
+BEFORE = """\
+works 1
+unit active running nginx.service
+unit failed failed old.service
+boots nginx.service
+container running - always 2026-11-26T20:00:00Z /db
+end
+"""
+
+
+@pytest.fixture
+def node(tmp_path, monkeypatch):
+    node = Node(tmp_path)
+    (node.fake / "works-before").write_text(BEFORE)
+    (node.fake / "works-after").write_text(BEFORE)
+    # nothing moves in a fake guest: there is nothing to wait for
+    monkeypatch.setenv("PHOENIX_OWNERS_PATIENCE", "0")
+    return node
+
+
+def after(node, old, new):
+    assert old in BEFORE
+    (node.fake / "works-after").write_text(BEFORE.replace(old, new))
+
+
+def test_where_all_works_as_before_it_is_done(node):
+    done = node.commit()
+    assert (done.returncode, node.conf.read_text()) == (0, NEW)
+    assert "CT 910: not working before, and not looked at: unit old.service (failed)" in done.stdout
+    assert "CT 910: ok what its owner runs works as before" in done.stdout
+
+
+def test_a_container_that_does_not_come_back_brings_the_old_state_back_and_says_why(node):
+    after(node, "running - always", "exited - always")
+    node.guest_says("-f {{.State.Error}}", "echo 'mount: permission denied'")
+    node.guest_says("docker logs", "printf 'one\\033[2J\\ntwo\\n'")
+    done = node.commit()
+    assert (done.returncode, node.conf.read_text()) == (1, OLD)
+    assert node.events == ["intent", "started", "back", "restored"]
+    said = done.stdout
+    assert "CT 910: container db is exited, it was running" in said
+    assert "CT 910:   mount: permission denied" in said
+    assert "CT 910:   one\\x1b[2J" in said
+    assert "CT 910: to go on without: --data accept=db" in said
+    assert "not back with the old conf" not in said
+
+
+def test_a_unit_that_fails_brings_the_old_state_back(node):
+    after(node, "active running nginx", "failed failed nginx")
+    done = node.commit()
+    assert (done.returncode, node.conf.read_text()) == (1, OLD)
+    assert "CT 910: unit nginx.service has failed" in done.stdout
+
+
+def test_what_the_owner_goes_without_stops_nothing(node):
+    after(node, "running - always", "exited - always")
+    node.stage(accept="db\nnginx.service")
+    assert node.commit().returncode == 0
+
+
+def test_what_is_not_back_with_the_old_conf_either_is_said_and_is_no_failure_of_it(node):
+    after(node, "running - always", "exited - always")
+    for number in (4, 5):
+        dead = BEFORE.replace("running - always", "dead - always")
+        (node.fake / f"works-{number}").write_text(dead)
+    done = node.commit()
+    assert (done.returncode, node.conf.read_text()) == (1, OLD)
+    assert "not back with the old conf either: container db is dead" in done.stdout
+    assert done.stdout.endswith("restored: the old conf is back and the container runs with it\n")
+
+
+def test_a_guest_that_cannot_tell_before_is_proven_by_its_docker_alone(node):
+    (node.fake / "works-before").write_text("works 1\n")
+    done = node.commit()
+    assert done.returncode == 0
+    assert "what works in it cannot be told (its answer is not whole)" in done.stdout
+
+
+def test_a_guest_that_can_no_longer_tell_is_not_proven(node):
+    (node.fake / "works-after").write_text("")
+    done = node.commit()
+    assert (done.returncode, node.conf.read_text()) == (1, OLD)
+    assert "what works in it cannot be told any more" in done.stdout
+
+
+def test_whoever_takes_up_a_commit_that_was_cut_short_knows_what_worked(node):
+    node.stage(works=BEFORE)
+    node.was_cut_short("intent", "started", conf=NEW)
+    after(node, "running - always", "exited - always")
+    done = node.recover()
+    assert done.returncode == 1
+    assert "CT 910: container db is exited, it was running" in done.stdout
+
+
+def test_a_container_that_ends_in_the_quiet_time_after_the_proof_is_not_done(node):
+    node.stage(settle="1")
+    (node.fake / "works-3").write_text(BEFORE.replace("20:00:00Z /db", "20:09:00Z /db"))
+    done = node.commit()
+    assert done.returncode == 1
+    assert "CT 910: container db has ended and begun anew" in done.stdout

@@ -1,0 +1,183 @@
+"""What works in a guest: read in a closed form, and compared with what worked before."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from node.works import Works, fell, missing
+
+SCRIPT = Path(__file__).parents[2] / "templates/guest/works.sh"
+
+BEFORE = """\
+works 1
+unit active running docker.service
+unit active running nginx.service
+unit active running by-hand.service
+unit active exited apply-settings.service
+unit failed failed sys-kernel-config.mount
+unit inactive dead logrotate.service
+boots docker.service
+boots nginx.service
+boots apply-settings.service
+container running healthy always 2026-11-26T20:00:00.5Z /db
+container running - unless-stopped 2026-11-26T20:00:01.5Z /app
+container running - no 2026-11-26T20:00:02.5Z /by-hand
+container exited - always 2026-11-26T19:00:00.5Z /broken
+container running unhealthy always 2026-11-26T19:00:00.5Z /ill
+end
+"""
+
+
+def works(text=BEFORE, *changes):
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    found = Works.parse(text)
+    assert found
+    return found
+
+
+def left(*changes, accepted=()):
+    return [str(one) for one in missing(works(), works(BEFORE, *changes), accepted)]
+
+
+def test_nothing_is_missing_where_all_is_as_it_was():
+    assert left() == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("running healthy always", "restarting healthy always", "db is restarting, it was running"),
+        ("running healthy always", "running starting always", "db is starting, it was healthy"),
+        (
+            "2026-11-26T20:00:01.5Z /app",
+            "2026-11-26T20:00:01.5Z /app2",
+            "app is not there any more",
+        ),
+    ],
+)
+def test_a_container_that_does_not_come_back_is_named_with_what_it_is(old, new, said):
+    assert left((old, new)) == [f"container {said}"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "active running nginx",
+            "activating auto-restart nginx",
+            "nginx.service is activating (auto-restart), it was running",
+        ),
+        ("active running nginx", "failed failed nginx", "nginx.service has failed"),
+        ("active exited apply", "failed failed apply", "apply-settings.service has failed"),
+        ("inactive dead logrotate", "failed failed logrotate", "logrotate.service has failed"),
+        (
+            "unit active running nginx.service\n",
+            "",
+            "nginx.service is inactive (dead), it was running",
+        ),
+    ],
+)
+def test_a_unit_that_fails_or_is_down_is_named(old, new, said):
+    assert left((old, new)) == [f"unit {said}"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("running - no", "exited - no"),
+        ("active running by-hand", "inactive dead by-hand"),
+        ("active exited apply", "inactive dead apply"),
+        ("exited - always", "restarting - always"),
+        ("running unhealthy always", "running starting always"),
+    ],
+    ids=["container-by-hand", "service-by-hand", "one-shot", "broken-before", "ill-before"],
+)
+def test_what_no_restart_brings_back_or_was_broken_before_is_not_missed(old, new):
+    assert left((old, new)) == []
+
+
+def test_the_owner_may_go_without():
+    changes = (
+        ("running healthy always", "exited healthy always"),
+        ("active running nginx", "failed failed nginx"),
+    )
+    assert len(left(*changes)) == 2
+    assert left(*changes, accepted=("db", "nginx")) == []
+    assert left(*changes, accepted=("db", "nginx.service")) == []
+
+
+def test_what_was_broken_before_is_told():
+    assert works().down == (
+        "container broken (exited)",
+        "container ill (unhealthy)",
+        "unit sys-kernel-config.mount (failed)",
+    )
+
+
+def test_a_container_that_ends_and_begins_anew_has_fallen():
+    later = works(BEFORE, ("20:00:01.5Z /app", "20:07:00.5Z /app"))
+    assert [str(one) for one in fell(works(), later)] == ["container app has ended and begun anew"]
+    assert list(fell(works(), later, ("app",))) == []
+
+
+@pytest.mark.parametrize(
+    "said", ["", "works 1\n", BEFORE.replace("end\n", ""), BEFORE.replace("works 1", "works 2")]
+)
+def test_an_answer_that_is_not_whole_is_none(said):
+    assert Works.parse(said) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "container running - always 2026-11-26T20:00:00Z /$(reboot)",
+        "container running - always 2026-11-26T20:00:00Z /-rf",
+        "container running - always 2026-11-26T20:00:00Z /a b",
+        "container running - always x\x1b[2J /a",
+        "unit active running a b.service",
+        "unit active running \x1b[31m.service",
+        "boots ../../etc",
+        "something else",
+    ],
+)
+def test_a_record_in_no_form_of_ours_is_none(line):
+    assert works(f"works 1\n{line}\nend\n") == Works()
+
+
+SYSTEMCTL = """
+case "$*" in
+is-system-running*) echo waited >>"$FAKE/calls" ;;
+list-units*) printf '%s\\n' 'nginx.service loaded active running A web server' \
+    'sys-kernel-config.mount loaded failed failed Kernel' 'a.socket not-found inactive dead a' ;;
+list-unit-files*) echo 'nginx.service enabled enabled' ;;
+esac
+"""
+DOCKER = """
+case "$*" in
+'ps -aq --no-trunc') echo 1111; echo 2222 ;;
+inspect*1111*2222) echo 'container running healthy always 2026-11-26T20:00:00Z /db' ;;
+esac
+"""
+
+
+def test_the_script_says_it_in_these_records(tmp_path):
+    for name, text in {"systemctl": SYSTEMCTL, "docker": DOCKER}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}")
+        (tmp_path / name).chmod(0o755)
+    # what is looked for there is in every guest with systemd
+    script = SCRIPT.read_text().replace("/run/systemd/system", "/")
+    done = subprocess.run(
+        ["sh", "-c", script, "works", "5"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "FAKE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    found = works(done.stdout)
+    assert found.services == {"nginx.service"}
+    assert found.failed == {"sys-kernel-config.mount"}
+    assert found.containers["db"].health == "healthy"
+    assert (tmp_path / "calls").read_text() == "waited\n"
