@@ -37,6 +37,9 @@ _FLAG = re.compile(r"[!-~]{1,256}")
 _COUNT = re.compile(r"[0-9]{1,9}")
 _MOST = 999_999_999
 _LONGEST_NAME = 100
+_CONTAINER = re.compile(r"/?[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+_PATH = re.compile(r"/[^\s\x00-\x1f\x7f]{0,1000}")
+_FSTAB_TYPE = re.compile(r"[a-z0-9._-]{1,32}")
 _ABOUT_FILE = re.compile(r"([0-9]{1,10}) ([0-9]{1,10}) ([0-7]{1,4})")
 
 
@@ -60,6 +63,15 @@ class DaemonFile:
 
 
 @dataclass(frozen=True)
+class Bind:
+    """A path of the guest inside a Docker container of that name."""
+
+    container: str
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
 class ObservedDocker:
     """The Docker of one container.
 
@@ -76,6 +88,9 @@ class ObservedDocker:
     - `os`: `debian 13`; `manager`: apt, apk, dnf or "".
     - `packages`: name to dpkg's state, such as `ii` or `rc`; `holds`: packages that apt holds.
     - `dev_fuse`: /dev/fuse is there; `fuse_overlayfs`: so is that program.
+    - `binds`: paths of the guest that Docker's containers have, those without blanks.
+    - `fstab`: what its fstab mounts and is mounted: type and target.
+    - `mount`: major and minor version of util-linux' mount(8), None for another one.
     - `overlay`: whether an overlay can be mounted, None where nobody asked.
     - `file`: its daemon.json.
     """
@@ -99,12 +114,16 @@ class ObservedDocker:
     holds: tuple[str, ...] = ()
     dev_fuse: bool = False
     fuse_overlayfs: bool = False
+    binds: tuple[Bind, ...] = ()
+    fstab: tuple[tuple[str, str], ...] = ()
+    mount: tuple[int, int] | None = None
     overlay: bool | None = None
     file: DaemonFile | None = None
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`: plain values."""
-        return {**asdict(self), "flags": list(self.flags), "holds": list(self.holds)}
+        plain = asdict(self)
+        return {key: list(one) if isinstance(one, tuple) else one for key, one in plain.items()}
 
     def __str__(self) -> str:
         words = {"ok": f"{self.version} {self.driver}", "none": "-"}
@@ -161,7 +180,7 @@ def _read(answer: str) -> ObservedDocker:
     stores: dict[str, int] = {}
     counts: dict[str, int] = {}
     packages: dict[str, str] = {}
-    holds, flags = [], []
+    holds, flags, binds, fstab = [], [], [], []
     for line in head.split("\n"):
         key, _, value = line.partition(" ")
         match key, value.split(" "):
@@ -180,6 +199,10 @@ def _read(answer: str) -> ObservedDocker:
                     packages[name] = state
             case "hold", [name] if _is_package(name):
                 holds.append(name)
+            case "bind", [name, source, target] if _is_bind(name, source, target):
+                binds.append(Bind(name.removeprefix("/"), source, target))
+            case "fstab", [kind, target] if _FSTAB_TYPE.fullmatch(kind) and _PATH.fullmatch(target):
+                fstab.append((kind, target))
             case "daemon-file-odd", [reason]:
                 raise _OddError(f"{FILE}: {reason.replace('-', ' ')}")
             case _:
@@ -199,6 +222,9 @@ def _read(answer: str) -> ObservedDocker:
         holds=tuple(holds),
         dev_fuse=one.get("fuse") == "yes",
         fuse_overlayfs=one.get("binary") == "fuse-overlayfs",
+        binds=tuple(binds),
+        fstab=tuple(fstab),
+        mount=_major_and_minor(one.get("mount", "")),
         overlay={"yes": True, "no": False}.get(one.get("overlay", "")),
         file=_file(tail) if mark else None,
     )
@@ -265,6 +291,16 @@ def _known(root: str) -> str:
 
 def _fit(form: re.Pattern[str], text: str) -> str:
     return text if form.fullmatch(text) else ""
+
+
+def _is_bind(name: str, source: str, target: str) -> bool:
+    paths = (source, target)
+    return bool(_CONTAINER.fullmatch(name)) and all(map(_PATH.fullmatch, paths))
+
+
+def _major_and_minor(version: str) -> tuple[int, int] | None:
+    found = re.match(r"([0-9]{1,4})\.([0-9]{1,4})(\.|$)", version)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def _is_package(name: str) -> bool:

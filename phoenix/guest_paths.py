@@ -54,7 +54,7 @@ def guest_paths(data_roots: Iterable[str], mounts: Iterable[str] = ()) -> GuestP
     """
     roots = sorted({check_data_root(root) for root in data_roots}) or [DATA_ROOT]
     tops = {path.strip("/").split("/")[0] for path in (*mounts, *roots)}
-    sources = sorted(f"/{top}" for top in tops if _is_unreached(top))
+    sources = sorted(f"/{top}" for top in tops if is_unreached(top))
     for source in sources:
         _check(source)
     return GuestPaths(tuple(roots), tuple(sources))
@@ -94,7 +94,7 @@ def _check(path: str) -> None:
         )
 
 
-def _is_unreached(top: str) -> bool:
+def is_unreached(top: str) -> bool:
     """Whether base.j2's patterns for any source but /proc, /sys and /dev miss /TOP."""
     if top in _KERNELS_OWN:
         return False

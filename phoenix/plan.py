@@ -6,15 +6,17 @@ prints it, audit renders it: drift is a plan that is not empty.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from phoenix.apparmor import ObservedAppArmor
+from phoenix.apparmor import Label, ObservedAppArmor
 from phoenix.changes import ContainerChange, NodePlan, Unsettled
 from phoenix.conf_plan import plan_conf, restart_reasons
 from phoenix.docker import ObservedDocker
 from phoenix.features import Features
 from phoenix.fleet import Container, Fleet
+from phoenix.guest_paths import guest_paths
 from phoenix.guest_plan import GuestPlan, plan_guest
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
@@ -25,10 +27,14 @@ from phoenix.printable import printable
 from phoenix.privileged import NOT_HELD, WAY_OUT, is_privileged
 from phoenix.profile_plan import Wearers, plan_hook, plan_profile, without_room
 from phoenix.raw_rules import ObservedRules, new_rules, rule_problems
+from phoenix.refusals import Refusal, refusals
 from phoenix.site_tunables import plan_site_tunables
 from phoenix.storage import ObservedStorage
 from phoenix.tunables_plan import plan_tunables
-from phoenix.wish import wanted
+from phoenix.wish import Wish, wanted
+
+#: So many of the things that a profile would refuse are told of a container.
+_SHOWN = 5
 
 
 @dataclass
@@ -162,7 +168,9 @@ def plan_node(
     ]
     crowded = without_room(wearers, apparmor)
     containers = [
-        _plan_container(container, options, pct, storage, dockers or {}, crowded, findings)
+        _plan_container(
+            container, options, pct, storage, dockers or {}, templates, crowded, findings
+        )
         for container in in_order(selected(fleet, options, pct))
     ]
     return NodePlan(
@@ -209,6 +217,7 @@ def _plan_container(
     pct: ObservedPct,
     storage: ObservedStorage,
     dockers: Mapping[int, ObservedDocker],
+    templates: Mapping[str, str],
     crowded: Mapping[int, str],
     findings: _Findings,
 ) -> ContainerChange | None:
@@ -283,6 +292,16 @@ def _plan_container(
         return None
     if not changes and not restart and not guest.change:
         return None
+    if restart and not options.force:
+        refused = [*_refused(container, wish, observed, dockers, templates, options)]
+        if refused:
+            why = "; ".join(str(one) for one in refused[:_SHOWN])
+            more = f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
+            owners = ",".join(dict.fromkeys(one.owner for one in refused))
+            reason = f"left alone: {why}{more}; to go on without: --data accept={owners}"
+            findings.alone[container.ctid] = reason
+            leave(reason)
+            return None
     if wish.named and is_privileged(plan.after) and not options.force:
         findings.problems.append(
             f"{pct.node}: {title}: {wish.template} for a privileged container: {NOT_HELD}. "
@@ -309,6 +328,26 @@ def _plan_container(
         options.accept,
         options.settle,
     )
+
+
+def _refused(
+    container: Container,
+    wish: Wish,
+    observed: ObservedContainer,
+    dockers: Mapping[int, ObservedDocker],
+    templates: Mapping[str, str],
+    options: Options,
+) -> Iterator[Refusal]:
+    """What works in the guest today and would not under the profile that it is to have."""
+    docker = dockers.get(container.ctid)
+    wears = Label.parse(observed.label or "").profile == wish.profile
+    if not docker or not wish.named or wish.learning or wears:
+        return
+    # what another template lets through is not known here
+    if re.search(r"{%-? *extends *[\"']base\.j2[\"']", templates.get(f"{wish.template}.j2", "")):
+        mounts = [f"/{mount.target}" for mount in container.mounts]
+        sources = guest_paths([docker.data_root], mounts).sources
+        yield from refusals(docker, wish.profile, sources, options.accept)
 
 
 def _ours(observed: ObservedContainer) -> Ours:

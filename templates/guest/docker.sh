@@ -19,6 +19,9 @@
 #   fuse yes|no                 /dev/fuse
 #   binary fuse-overlayfs       it is there, whoever put it there
 #   overlay yes|no              the probe's mount
+#   bind NAME SOURCE TARGET     a Docker container has this path of the guest; none with blanks
+#   fstab TYPE TARGET           what /etc/fstab mounts, and is mounted
+#   mount VERSION               of util-linux' mount(8)
 #   daemon-file-odd REASON      there is a daemon.json that nobody should read: `no-regular-file`
 #                               or `too-large` (more than 1 MiB)
 #   daemon-file UID GID MODE    then all the rest is daemon.json, byte for byte
@@ -100,6 +103,23 @@ elif has rpm; then
 fi
 if [ -c /dev/fuse ]; then echo 'fuse yes'; else echo 'fuse no'; fi
 has fuse-overlayfs && echo 'binary fuse-overlayfs'
+
+# shellcheck disable=SC2016 # a variable of Docker's
+format='{{$name := .Name}}{{range .Mounts}}{{if eq .Type "bind"}}bind {{$name}} {{.Source}} {{.Destination}}
+{{end}}{{end}}'
+case $info in
+*'"ServerVersion":"'?*)
+    ids=$($limit docker ps -aq --no-trunc 2>/dev/null | head -n 1000)
+    # shellcheck disable=SC2086 # words or none
+    [ -z "$ids" ] || $limit docker inspect --type container -f "$format" $ids 2>/dev/null |
+        sed -n '/^bind /p' | head -n 5000
+    ;;
+esac
+start 65536 /etc/fstab | head -n 500 | while read -r source target type _; do
+    case $source in '#'*) continue ;; esac
+    grep -qF " $target $type " /proc/self/mounts 2>/dev/null && echo "fstab $type $target"
+done
+mount --version 2>/dev/null | sed -n 's/^mount from util-linux \([0-9.]*\).*/mount \1/p' | head -n 1
 
 probe() ( # where Docker itself would mount: elsewhere a profile may deny what it allows there
     made=

@@ -171,6 +171,18 @@ def test_its_records_are_those_that_the_script_names(guest):
     assert {line.partition(" ")[0] for line in found} <= named
 
 
+def test_what_its_containers_bind_is_told(guest):
+    said = """
+        case $1 in
+        info) echo '{"ServerVersion":"26.1.5"}' ;;
+        ps) echo 1111; echo 2222 ;;
+        inspect) case "$*" in *' 1111 2222') printf 'bind /app / /host\\n\\n' ;; esac ;;
+        esac
+    """
+    guest.tool("docker", said)
+    assert [line for line in lines(guest) if line.startswith("bind")] == ["bind /app / /host"]
+
+
 def test_daemon_json_comes_last_byte_for_byte(guest):
     file = guest.has("/etc/docker/daemon.json", "", 0o600)
     file.write_bytes(b'\n{"a": "\xff"}\n\n')

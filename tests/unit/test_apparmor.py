@@ -207,7 +207,8 @@ def test_docker_data_elsewhere_is_named_once_and_its_volumes_are_reached():
     assert "@{dkr_data} = /srv/docker /var/lib/docker\n" in text
     assert text.count("/var/lib/docker") == 1
     assert rules("lxc-docker-nested", paths=ELSEWHERE) - rules("lxc-docker-nested") == {
-        "mount options in (rw,bind,rbind) /projects{,/**} -> @{dkr_root}/**,"
+        "mount options in (rw,bind,rbind) /projects{,/**} -> @{dkr_root}/**,",
+        "mount options in (rw,bind,rbind) /projects{,/**} -> @{dkr_data}/volumes/*/_data/,",
     }
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from phoenix.docker import ODD, STATES, ObservedDocker, dockers_from_json
+from phoenix.docker import ODD, STATES, Bind, ObservedDocker, dockers_from_json
 from phoenix.guest_json import read_json, too_much
 
 INFO = {
@@ -43,6 +43,16 @@ def test_a_guest_that_says_what_it_should_is_read():
     assert (docker.holds, docker.flags) == (("libfuse3-4:amd64",), ("-H",))
     assert (docker.data_root, docker.dev_fuse) == ("/srv/docker", True)
     assert (docker.file.text, docker.file.mode) == ('{"debug": true}\n', "600")
+
+
+def test_what_its_containers_have_of_the_guest_is_read_in_its_form_only():
+    lines = ["bind /app / /host", "bind /app /srv/a b /x", "bind /$(id) /a /b", "bind /app a /b"]
+    lines += ["bind /app /a\x1b[2J /b", "fstab tmpfs /srv/t", "fstab tmpfs srv", "fstab a;b /c"]
+    docker = ask(answer(*lines, "mount 2.41.3"))
+    assert docker.binds == (Bind("app", "/", "/host"),)
+    assert docker.fstab == (("tmpfs", "/srv/t"),)
+    assert docker.mount == (2, 41)
+    assert ask(answer("mount 2")).mount is None
 
 
 @pytest.mark.parametrize(

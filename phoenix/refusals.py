@@ -1,0 +1,100 @@
+"""What a container does today and its profile would refuse, known before anything restarts.
+
+The rules are those of templates/apparmor/base.j2: what is said here is what they leave out, and
+tests/unit/test_refusals.py holds the two together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from phoenix.docker import Bind, ObservedDocker
+from phoenix.guest_paths import is_unreached
+from phoenix.printable import printable
+
+#: Folders of /sys that Docker's containers may have, under their own names; "" is all of it.
+SYS_FOLDERS = (
+    *("", "/block", "/bus", "/class", "/dev", "/devices", "/firmware", "/fs", "/fs/cgroup"),
+    "/module",
+)
+
+#: Where mounts of the new kind may go: for systemd, see base.j2.
+_MOVED = re.compile(r"/(tmp|run/lock|dev/mqueue|dev/hugepages)")
+
+#: From here on mount(8) calls move_mount(2), which AppArmor sees without source and type.
+_NEW_MOUNT = (2, 39)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Something that works and would not: whose it is, and in words what and what to do."""
+
+    owner: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def refusals(
+    docker: ObservedDocker, profile: str, sources: Collection[str], accepted: Collection[str] = ()
+) -> Iterator[Refusal]:
+    """What a profile that extends base.j2 would refuse a guest.
+
+    `sources`: top directories that the profile names beside its patterns
+    (`phoenix.guest_paths.GuestPaths.sources`); `accepted`: names of what its owner goes without.
+    """
+    for bind in docker.binds:
+        if bind.container not in accepted and (why := _refused_bind(bind, sources)):
+            source, target = printable(bind.source), printable(bind.target)
+            yield Refusal(
+                bind.container,
+                f"container {bind.container} binds {source} at {target}, which {profile} refuses: "
+                f"{why}",
+            )
+    if docker.mount is None or docker.mount < _NEW_MOUNT:
+        return
+    for kind, target in docker.fstab:
+        unit = mount_unit(target)
+        if unit not in accepted and not _MOVED.fullmatch(target.rstrip("/")):
+            yield Refusal(
+                unit,
+                f"/etc/fstab mounts {printable(target)} ({kind}), which {profile} refuses to "
+                "mount(8) since util-linux 2.39: have the node mount it (mpN, or volumes of the "
+                "fleet file)",
+            )
+
+
+def mount_unit(target: str) -> str:
+    r"""The unit that systemd makes of an fstab line (systemd.mount(5)).
+
+    >>> mount_unit("/srv/my-data")
+    'srv-my\\x2ddata.mount'
+    """
+    plain = re.sub(r"/+", "/", target).strip("/")
+    octets = plain.encode().decode("latin-1")
+    escaped = re.sub(r"[^A-Za-z0-9:_./]|^\.", lambda one: f"\\x{ord(one[0]):02x}", octets)
+    return f"{escaped.replace('/', '-') or '-'}.mount"
+
+
+def _refused_bind(bind: Bind, sources: Collection[str]) -> str:
+    """Why, and what to do; "" for one that is let through."""
+    source = re.sub(r"/+", "/", bind.source).rstrip("/") or "/"
+    target = re.sub(r"/+", "/", bind.target).rstrip("/")
+    top = source.split("/")[1]
+    if top in ("proc", "sys"):
+        folders = SYS_FOLDERS if top == "sys" else ("",)
+        if any(source == f"/{top}{one}" and target.endswith(source) for one in folders):
+            return ""
+        return f"what is in /{top} goes under its own name only: bind all of it at .../{top}"
+    if top == "dev":
+        if source == "/dev":
+            return "" if target.endswith("/dev") else "bind it at a place that ends in /dev"
+        return "what begins with a dot in /dev is LXC's own" if source[5] == "." else ""
+    if "/proc/" in f"{source}/":
+        return "a procfs may lie there, and nobody could tell: rename that folder"
+    if is_unreached(top) and f"/{top}" not in sources:
+        return f"its patterns for sources miss /{top}: mount it by the fleet file, or rename it"
+    return ""

@@ -1,0 +1,141 @@
+"""What a profile would refuse is known before a restart, and is what its rules leave out."""
+
+from dataclasses import replace
+
+import pytest
+from test_apparmor import rules
+from test_plan import DOCKER, apparmor, container, fleet, node
+
+from phoenix.docker import Bind, ObservedDocker
+from phoenix.options import Options
+from phoenix.plan import plan_node
+from phoenix.refusals import SYS_FOLDERS, mount_unit, refusals
+from phoenix.storage import ObservedStorage
+
+PROFILE = "lxc-docker-nested"
+
+
+def refused(*binds, sources=(), accepted=(), **docker):
+    seen = ObservedDocker("ok", binds=tuple(Bind("app", *bind) for bind in binds), **docker)
+    return [str(one) for one in refusals(seen, PROFILE, sources, accepted)]
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("/", "/host"),
+        ("/", "/rootfs"),
+        ("/proc", "/host/proc"),
+        ("/sys", "/host/sys"),
+        ("/sys", "/sys"),
+        ("/sys/fs/cgroup", "/host/sys/fs/cgroup"),
+        ("/sys/class", "/sys/class"),
+        ("/dev", "/dev"),
+        ("/dev", "/host/dev"),
+        ("/dev/disk", "/dev/disk"),
+        ("/dev/dri/renderD128", "/gpu"),
+        ("/var/run/docker.sock", "/var/run/docker.sock"),
+        ("/var/lib/docker", "/var/lib/docker"),
+        ("/mnt/data/", "/data"),
+        ("/process", "/process"),
+        ("/srv/processed", "/x"),
+    ],
+)
+def test_what_people_bind_for_monitoring_and_data_is_let_through(source, target):
+    assert refused((source, target), sources=("/process",)) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "why"),
+    [
+        ("/proc", "/p", "under its own name"),
+        ("/proc/1", "/host/proc/1", "under its own name"),
+        ("/sys", "/s", "under its own name"),
+        ("/sys/kernel/debug", "/sys/kernel/debug", "under its own name"),
+        ("/dev", "/devices", "ends in /dev"),
+        ("/dev/.lxc", "/x", "LXC's own"),
+        ("/srv/chroot/proc", "/x", "a procfs may lie there"),
+        ("/projects/web", "/web", "miss /projects"),
+    ],
+)
+def test_what_it_leaves_out_is_named_with_the_container_and_a_way_out(source, target, why):
+    (said,) = refused((source, target))
+    assert said.startswith(f"container app binds {source} at {target}, which {PROFILE} refuses: ")
+    assert why in said
+
+
+def test_a_source_is_let_through_as_the_rules_have_it():
+    text = rules(PROFILE)
+    for folder in SYS_FOLDERS:
+        rule = f"/sys{folder}/ -> @{{dkr_root}}/{{,**/}}sys{folder}/,"
+        assert any(one.endswith(rule) for one in text), folder
+    assert sum("/sys/" in one and one.startswith("mount options in") for one in text) == len(
+        SYS_FOLDERS
+    )
+
+
+FSTAB = (("tmpfs", "/srv/t"), ("none", "/srv/b2"))
+
+
+def test_fstab_is_refused_where_mount_is_of_the_new_kind():
+    first, second = refused(fstab=FSTAB, mount=(2, 41))
+    assert first.startswith("/etc/fstab mounts /srv/t (tmpfs), which lxc-docker-nested refuses")
+    assert "mpN" in first
+    assert "/srv/b2" in second
+    assert refused(fstab=FSTAB, mount=(2, 38)) == refused(fstab=FSTAB, mount=None) == []
+    assert refused(fstab=(("tmpfs", "/tmp"),), mount=(2, 41)) == []
+
+
+def test_its_owner_may_go_without():
+    assert refused(("/proc", "/p"), accepted=("app",)) == []
+    assert len(refused(fstab=FSTAB, mount=(2, 41), accepted=("srv-t.mount",))) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "unit"),
+    [("/srv/t", "srv-t.mount"), ("/srv//my-data/", r"srv-my\x2ddata.mount"), ("/", "-.mount")],
+)
+def test_a_mount_has_the_unit_that_systemd_gives_it(path, unit):
+    assert mount_unit(path) == unit
+
+
+BASED = {"lxc-docker-nested.j2": '{% extends "base.j2" %}', "base.j2": "profile {{ name }} {}\n"}
+MONITOR = ObservedDocker("ok", driver="overlay2", binds=(Bind("monitor", "/proc", "/p"),))
+
+
+def planned(*, label="unconfined", templates=BASED, **options):
+    return plan_node(
+        fleet(ct910=DOCKER, ct952=DOCKER),
+        Options(**options),
+        node(container(label=label), container(952)),
+        apparmor(),
+        ObservedStorage(),
+        templates,
+        dockers={910: MONITOR, 952: replace(MONITOR, binds=())},
+    )
+
+
+def test_a_container_whose_stack_would_not_come_back_is_left_alone_and_the_others_go_on():
+    result = planned()
+    assert [change.ctid for change in result.containers] == [952]
+    why = result.alone[910]
+    assert "container monitor binds /proc at /p, which lxc-docker-nested refuses" in why
+    assert why.endswith("; to go on without: --data accept=monitor")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"accept": ("monitor",)},
+        {"force": True},
+        {"restart": "never"},
+        {"mode": "complain"},
+        # what it refuses is refused already
+        {"label": "lxc-docker-nested (enforce)"},
+        # what others let through is not known
+        {"templates": {"lxc-docker-nested.j2": "profile {{ name }} flags=({{ flags }}) {}\n"}},
+    ],
+    ids=lambda how: next(iter(how)),
+)
+def test_it_is_changed_where_nothing_is_lost_by_it(how):
+    assert [change.ctid for change in planned(**how).containers] == [910, 952]
