@@ -17,7 +17,7 @@ from phoenix.observed import ObservedPct
 from phoenix.printable import printable
 from phoenix.report import Finding
 from phoenix.sandbox import Sandbox
-from phoenix.workarounds import asked_for, workarounds
+from phoenix.workarounds import told
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ def _container(found: Finding, node: NodeAudit, wanted: Mapping[int, Container])
         {
             "line": one.raw.line.rstrip(),
             "opens": one.opens,
-            "in_fleet_file": asked_for(container, one.raw),
+            "in_fleet_file": asked,
         }
-        for one in workarounds(node.pct.containers[found.ctid].conf)
+        for one, asked in told(node.pct.containers[found.ctid], container)
     ]
     return {**asdict(found), "workarounds": lines}
 

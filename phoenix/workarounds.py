@@ -80,6 +80,20 @@ def asked_for(container: Container | None, raw: RawKey) -> bool:
     )
 
 
+def told(
+    observed: ObservedContainer, container: Container | None
+) -> Iterator[tuple[Workaround, bool]]:
+    """Those that the audit tells of a container, each with whether the fleet file asks for it.
+
+    A mask that a run of ours brought is none: it is there as long as it is needed.
+    """
+    ours = Ours.parse(observed.ours).raw
+    for one in workarounds(observed.conf):
+        asked = asked_for(container, one.raw)
+        if asked or not (is_mask(one.raw) and one.raw in ours):
+            yield one, asked
+
+
 def devices_alone(conf: PveConf) -> bool:
     """Whether the devices that a conf names may be the only ones that a container can use.
 
@@ -106,10 +120,7 @@ def workaround_lines(
     for ctid, container in sorted(observed.items()):
         if only and ctid not in only:
             continue
-        for one in workarounds(container.conf):
-            mine = asked_for(wanted.get(ctid), one.raw)
-            if one.raw == MASK and MASK in Ours.parse(container.ours).raw and not mine:
-                continue
+        for one, mine in told(container, wanted.get(ctid)):
             ours_to_take |= not mine and ctid in wanted
             why = "; the fleet file asks for it: take it out of lxc_options there" if mine else ""
             line = one.raw.line.rstrip()

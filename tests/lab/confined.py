@@ -91,7 +91,7 @@ def in_guest(node, ctid, script, *arguments, shell="bash", timeout=1500):
 def results(output):
     """What a script of checks says: check to its line, "PASS …" or "FAIL …"."""
     lines = [line for line in output.splitlines() if line.startswith(("PASS ", "FAIL"))]
-    return {line.split()[1]: line for line in lines}
+    return {line.split()[1].rstrip(":"): line for line in lines}
 
 
 def all_checks():

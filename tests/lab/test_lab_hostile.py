@@ -172,8 +172,14 @@ def test_a_commit_that_is_killed_goes_back_and_with_a_guest_that_forges_it_is_ro
         guest.mode("forges")
         ran = look.run("harden", limit=2 * CONTAINER, fleet=file)
         assert row(ran, 952).endswith(" done")
+        # it fails the proof of the way back as well: so it stays as confined as it is
         guest.mode("speaks")
         ran = look.run("rollback", limit=GATE)
+        assert ran.code == 1
+        assert clean_lab.label(952) == ENFORCED
+        guest.mode("honest")
+        ran = look.run("rollback", limit=GATE)
+        assert ran.code == 0
         assert conf(clean_lab, 952) == before
 
 

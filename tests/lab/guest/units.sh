@@ -1,9 +1,11 @@
-# units.sh - systemd's sandbox directives, one after another; a line for each: PASS, FAIL or NONE (this
-# systemd does not know it) NAME
+# units.sh [NAME...] - systemd's sandbox directives, one after another; all or those named; a line for
+# each: PASS, FAIL or NONE (this systemd does not know it) NAME
+only=" $* "
 booted() { systemctl is-system-running --wait 2>/dev/null | grep -qx -e running -e degraded; }
 unit() {
     name=$1
     shift
+    [ "$only" = "  " ] || [ "$only" != "${only/ $name / }" ] || return
     properties=()
     for one in "$@"; do properties+=(-p "$one"); done
     if said=$(timeout 600 systemd-run --wait -q --pipe "${properties[@]}" true 2>&1); then

@@ -1,9 +1,13 @@
-# workloads.sh - what people run in Docker beside its core: BuildKit, compose, volumes of all kinds, the
-# binds of monitoring, networks of all drivers; a line for each: PASS or FAIL NAME
+# workloads.sh [NAME...] - what people run in Docker beside its core: BuildKit, compose, volumes of all
+# kinds, the binds of monitoring, networks of all drivers; all or those named; a line for each: PASS or
+# FAIL NAME
+only=" $* "
 check() {
     name=$1
     shift
-    if said=$(timeout 600 "$@" 2>&1); then
+    [ "$only" = "  " ] || [ "$only" != "${only/ $name / }" ] || return 0
+    # a function of ours, too
+    if said=$(timeout 600 bash -c '"$@"' check "$@" 2>&1); then
         echo "PASS $name"
     else
         echo "FAIL $name: $(echo "$said" | tail -n 3 | tr '\n' ' ')"
@@ -58,16 +62,16 @@ YAML
 fi
 
 volume() { # OPTION…: a volume of the local driver, written to and read
-    docker volume rm -f v >/dev/null
-    docker volume create -d local "$@" v >/dev/null && run -v v:/d hello:lab sh -c 'echo x >/d/x && cat /d/x'
+    docker volume rm -f vol >/dev/null
+    docker volume create -d local "$@" vol >/dev/null && run -v vol:/d hello:lab sh -c 'echo x >/d/x && cat /d/x'
 }
 export -f volume
 check volume-bind volume -o type=none -o o=bind -o device=/mnt/data
 check volume-rbind volume -o type=none -o o=rbind -o device=/srv/data
 check volume-tmpfs volume -o type=tmpfs -o device=tmpfs -o o=size=4m
-check volume-subpath sh -c 'docker volume rm -f v >/dev/null; docker volume create v >/dev/null &&
-    docker run --rm --pull never -v v:/d hello:lab mkdir /d/sub &&
-    docker run --rm --pull never --mount type=volume,src=v,dst=/d,volume-subpath=sub hello:lab ls /d'
+check volume-subpath sh -c 'docker volume rm -f vol >/dev/null; docker volume create vol >/dev/null &&
+    docker run --rm --pull never -v vol:/d hello:lab mkdir /d/sub &&
+    docker run --rm --pull never --mount type=volume,src=vol,dst=/d,volume-subpath=sub hello:lab ls /d'
 
 check bind-root run -v /:/host:ro,rslave hello:lab cat /host/etc/hostname
 check bind-root-pid-host run --pid host -v /:/host:ro,rslave hello:lab cat /host/proc/1/comm
@@ -88,8 +92,8 @@ check net-admin run --cap-add NET_ADMIN hello:lab ip link add d0 type dummy
 check sys-admin run --cap-add SYS_ADMIN --security-opt apparmor=unconfined hello:lab mount -t tmpfs none /tmp
 
 network() { # DRIVER OPTION…
-    docker network rm n >/dev/null 2>&1
-    docker network create -d "$@" n >/dev/null && run --network n hello:lab ip addr
+    docker network rm net >/dev/null 2>&1
+    docker network create -d "$@" net >/dev/null && run --network net hello:lab ip addr
 }
 export -f network
 check net-bridge network bridge
@@ -97,7 +101,7 @@ check net-bridge-ipv6 network bridge --ipv6 --subnet fd00:1:2::/64
 check net-internal network bridge --internal
 check net-macvlan network macvlan -o parent=eth0 --subnet 10.77.0.0/24
 check net-ipvlan network ipvlan -o parent=eth0 --subnet 10.78.0.0/24
-docker network rm n >/dev/null 2>&1
+docker network rm net >/dev/null 2>&1
 check net-host run --network host hello:lab ip addr
 check net-none run --network none hello:lab ip addr
 check net-container sh -c 'docker run -d --pull never --name peer --init hello:lab sleep 1000 >/dev/null &&
@@ -105,13 +109,13 @@ check net-container sh -c 'docker run -d --pull never --name peer --init hello:l
 check swarm sh -c 'docker swarm init --advertise-addr 127.0.0.1 >/dev/null && docker network create -d overlay --attachable o >/dev/null &&
     docker run --rm --pull never --network o hello:lab ip addr; r=$?; docker network rm o; docker swarm leave --force; exit $r'
 check read-only run --read-only --tmpfs /run hello:lab sh -c '! touch /x && touch /run/x'
-check cp sh -c 'docker create --name c hello:lab >/dev/null && docker cp /etc/hostname c:/hn && docker cp c:/hn /root/work/hn; r=$?; docker rm -f c >/dev/null; exit $r'
-check commit sh -c 'docker create --name c hello:lab touch /z >/dev/null && docker start -a c && docker commit c cm:lab; r=$?; docker rm -f c >/dev/null; exit $r'
+check cp sh -c 'docker create --name cc hello:lab >/dev/null && docker cp /etc/hostname cc:/hn && docker cp cc:/hn /root/work/hn; r=$?; docker rm -f cc >/dev/null; exit $r'
+check commit sh -c 'docker create --name cc hello:lab touch /z >/dev/null && docker start -a cc && docker commit cc cm:lab; r=$?; docker rm -f cc >/dev/null; exit $r'
 check save-load sh -c 'docker save hello:lab | docker load'
-check export-import sh -c 'docker create --name c hello:lab >/dev/null && docker export c | docker import - ex:lab; r=$?; docker rm -f c >/dev/null; exit $r'
-check diff sh -c 'docker run --name c --pull never hello:lab touch /z && docker diff c | grep /z; r=$?; docker rm -f c >/dev/null; exit $r'
-check health sh -c 'docker run -d --name c --pull never --init --health-cmd true --health-interval 1s hello:lab sleep 1000 >/dev/null &&
-    until [ "$(docker inspect -f "{{.State.Health.Status}}" c)" = healthy ]; do sleep 0.5; done; docker rm -f c'
-check update-pause sh -c 'docker run -d --name c --pull never --init hello:lab sleep 1000 >/dev/null && docker update --memory 64m --memory-swap 64m c &&
-    docker pause c && docker unpause c && docker restart -t 1 c; r=$?; docker rm -f c >/dev/null; exit $r'
+check export-import sh -c 'docker create --name cc hello:lab >/dev/null && docker export cc | docker import - ex:lab; r=$?; docker rm -f cc >/dev/null; exit $r'
+check diff sh -c 'docker run --name cc --pull never hello:lab touch /z && docker diff cc | grep /z; r=$?; docker rm -f cc >/dev/null; exit $r'
+check health sh -c 'docker run -d --name cc --pull never --init --health-cmd true --health-interval 1s hello:lab sleep 1000 >/dev/null || exit 1
+    until [ "$(docker inspect -f "{{.State.Health.Status}}" cc)" = healthy ]; do sleep 0.5; done; docker rm -f cc'
+check update-pause sh -c 'docker run -d --name cc --pull never --init hello:lab sleep 1000 >/dev/null && docker update --memory 64m --memory-swap 64m cc &&
+    docker pause cc && docker unpause cc && docker restart -t 1 cc; r=$?; docker rm -f cc >/dev/null; exit $r'
 check dind-mounts run --privileged -v /var/lib/inner:/var/lib/docker hello:lab sh -c 'mount -t tmpfs none /tmp && mkdir /tmp/a && mount --bind /tmp /tmp/a'

@@ -1,0 +1,91 @@
+"""What the owner runs in a container: it runs again after harden, or harden takes itself back.
+
+The stack here needs what the profile refuses: one of its containers has the guest's /proc under
+another name.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from conftest import CHECKOUT, Node
+from on_node import ENFORCED, conf, pyinfra
+
+from lab.vm import Lab
+
+pytestmark = pytest.mark.lab
+
+ENTRY = {
+    "features": ["docker"],
+    "pct_options": ["nesting=1", "keyctl=1", "fuse=1"],
+    "apparmor_profile": "lxc-docker-nested",
+    "storage_driver": "keep",
+}
+STACK = """
+    run="docker run -d --pull never --init --restart always"
+    $run --name web --health-cmd 'wget -q -O /dev/null http://127.0.0.1/' --health-interval 2s \
+        --health-start-period 60s hello:lab httpd -f -p 80 -h /etc >/dev/null
+    $run --name monitor -v /proc:/p:ro hello:lab sleep 10000 >/dev/null
+    docker run -d --pull never --init --name by-hand hello:lab sleep 10000 >/dev/null
+    systemd-run -q --unit by-hand sleep 10000
+    until [ "$(docker inspect -f '{{.State.Health.Status}}' web)" = healthy ]; do sleep 0.5; done
+"""
+RUNNING = "docker ps --format '{{.Names}}' | sort | xargs"
+
+
+def inside(node, script):
+    return node.ssh("lxc-attach -n 952 -- sh -e", input=script).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def stack(lab, tmp_path_factory):
+    """CT 952 with that stack, saved as it is; gives the fleet file."""
+    lab.reset()
+    inside(lab, STACK)
+    Lab(CHECKOUT).save("stack")
+    path = tmp_path_factory.mktemp("owners") / "fleet.json"
+    path.write_text(json.dumps({"lxc_configs": {"952": ENTRY}}))
+    yield path
+    Lab(CHECKOUT).forget("stack")
+
+
+@pytest.fixture
+def node(stack):
+    return Node(Lab(CHECKOUT).load("stack"))
+
+
+def test_it_is_known_before_and_nothing_restarts(stack, node):
+    before = conf(node, 952)
+    done = pyinfra("harden", "-y", fleet=stack)
+    assert done.returncode == 1
+    assert "container monitor binds /proc at /p, which lxc-docker-nested refuses" in done.stderr
+    assert "--data accept=monitor" in done.stderr
+    assert conf(node, 952) == before
+    assert inside(node, RUNNING) == "by-hand monitor web"
+
+
+def test_with_force_it_is_found_by_the_gate_and_all_is_as_it_was(stack, node):
+    before = conf(node, 952)
+    done = pyinfra("harden", "-y", fleet=stack, force="true")
+    assert done.returncode == 1
+    said = done.stderr
+    assert "CT 952: container monitor is " in said
+    assert "permission denied" in said
+    assert "FAILED what its owner runs works as before" in said
+    assert 'apparmor="DENIED" operation="mount"' in said
+    assert 'srcname="/proc/"' in said
+    # what nobody starts at boot is not missed
+    assert "by-hand" not in said
+    assert "not back with the old conf" not in said
+    assert conf(node, 952) == before
+    assert node.label(952) == "unconfined"
+    assert inside(node, RUNNING) == "monitor web"
+
+
+def test_its_owner_may_go_without_it(stack, node):
+    done = pyinfra("harden", "-y", fleet=stack, accept="monitor", settle=5)
+    assert done.returncode == 0, done.stderr
+    assert "CT 952: ok what its owner runs works as before" in done.stderr
+    assert node.label(952) == ENFORCED
+    assert inside(node, RUNNING) == "web"
