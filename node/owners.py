@@ -82,7 +82,7 @@ class Owners:
             self._its.say(f"not back with the old conf either: {one}")
 
     def _wait(self, before: Works) -> tuple[Works | None, list[Missing]]:
-        """Look until nothing is missing, or as long as what is missing changes."""
+        """Look until nothing is missing, or as long as it changes or something begins."""
         accepted = self._its.staged.accept
         began = changed = time.monotonic()
         last: list[Missing] | None = None
@@ -90,7 +90,7 @@ class Owners:
             now = self._look(_BOOT)
             left = list(missing(before, now, accepted)) if now else []
             clock = time.monotonic()
-            if left != last:
+            if left != last or any(one.begins for one in left):
                 last, changed = left, clock
             if (now and not left) or clock - changed > PATIENCE or clock - began > _MOST:
                 return now, left

@@ -90,11 +90,15 @@ class Works:
 
 @dataclass(frozen=True)
 class Missing:
-    """Something that worked and does not: a `container` or a `unit`, and what it is now."""
+    """Something that worked and does not: a `container` or a `unit`, and what it is now.
+
+    `begins`: it has begun and is not there yet, as its own health check or its unit says.
+    """
 
     kind: str
     name: str
     now: str
+    begins: bool = False
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name} {self.now}"
@@ -111,7 +115,8 @@ def missing(before: Works, now: Works, accepted: Collection[str] = ()) -> Iterat
         elif one.status != "running":
             yield Missing("container", name, f"is {one.status}, it was running")
         elif was.health == "healthy" and one.health != "healthy":
-            yield Missing("container", name, f"is {one.health}, it was healthy")
+            begins = one.health == "starting"
+            yield Missing("container", name, f"is {one.health}, it was healthy", begins)
     for name in sorted(before.services | now.failed):
         if name in accepted or name.removesuffix(".service") in accepted:
             continue
@@ -120,7 +125,9 @@ def missing(before: Works, now: Works, accepted: Collection[str] = ()) -> Iterat
             if name not in before.failed:
                 yield Missing("unit", name, "has failed")
         elif active != "active" and name in before.services:
-            yield Missing("unit", name, f"is {active} ({sub}), it was running")
+            # not one that systemd begins anew again and again
+            begins = active == "activating" and sub != "auto-restart"
+            yield Missing("unit", name, f"is {active} ({sub}), it was running", begins)
 
 
 def fell(before: Works, now: Works, accepted: Collection[str] = ()) -> Iterator[Missing]:

@@ -73,7 +73,8 @@ def _names(value: object) -> tuple[str, ...]:
     """`db` and `db,nginx.service` arrive as texts, a list as one."""
     parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
     texts = [str(part).strip() for part in parts]
-    if not all(map(_NAME.fullmatch, texts)) or any(isinstance(part, bool) for part in parts):
+    odd = any(isinstance(one, bool) for one in (value, *parts))
+    if odd or not all(map(_NAME.fullmatch, texts)):
         raise ValueError(
             f"write names of containers or units with commas between them (not {value!r})"
         )

@@ -293,7 +293,8 @@ def _plan_container(
     if not changes and not restart and not guest.change:
         return None
     if restart and not options.force:
-        refused = [*_refused(container, wish, observed, dockers, templates, options)]
+        docker = dockers.get(container.ctid)
+        refused = [*_refused(container, wish, observed, docker, guest.driver, templates, options)]
         if refused:
             why = "; ".join(str(one) for one in refused[:_SHOWN])
             more = f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
@@ -334,12 +335,12 @@ def _refused(
     container: Container,
     wish: Wish,
     observed: ObservedContainer,
-    dockers: Mapping[int, ObservedDocker],
+    docker: ObservedDocker | None,
+    driver: str,
     templates: Mapping[str, str],
     options: Options,
 ) -> Iterator[Refusal]:
     """What works in the guest today and would not under the profile that it is to have."""
-    docker = dockers.get(container.ctid)
     wears = Label.parse(observed.label or "").profile == wish.profile
     if not docker or not wish.named or wish.learning or wears:
         return
@@ -347,7 +348,7 @@ def _refused(
     if re.search(r"{%-? *extends *[\"']base\.j2[\"']", templates.get(f"{wish.template}.j2", "")):
         mounts = [f"/{mount.target}" for mount in container.mounts]
         sources = guest_paths([docker.data_root], mounts).sources
-        yield from refusals(docker, wish.profile, sources, options.accept)
+        yield from refusals(docker, driver, wish.profile, sources, options.accept)
 
 
 def _ours(observed: ObservedContainer) -> Ours:

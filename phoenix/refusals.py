@@ -20,6 +20,10 @@ SYS_FOLDERS = (
     "/module",
 )
 
+#: Storage drivers, and snapshotters of containerd's image store, that the rules know.
+_DRIVERS = ("overlay2", "fuse-overlayfs", "vfs")
+_SNAPSHOTTERS = ("overlayfs", "native", "fuse-overlayfs")
+
 #: Where mounts of the new kind may go: for systemd, see base.j2.
 _MOVED = re.compile(r"/(tmp|run/lock|dev/mqueue|dev/hugepages)")
 
@@ -39,13 +43,26 @@ class Refusal:
 
 
 def refusals(
-    docker: ObservedDocker, profile: str, sources: Collection[str], accepted: Collection[str] = ()
+    docker: ObservedDocker,
+    driver: str,
+    profile: str,
+    sources: Collection[str],
+    accepted: Collection[str] = (),
 ) -> Iterator[Refusal]:
     """What a profile that extends base.j2 would refuse a guest.
 
-    `sources`: top directories that the profile names beside its patterns
+    `driver`: what its Docker runs on after its next start, "" where that is not known; `sources`:
+    top directories that the profile names beside its patterns
     (`phoenix.guest_paths.GuestPaths.sources`); `accepted`: names of what its owner goes without.
     """
+    known = _SNAPSHOTTERS if docker.snapshotter and driver == docker.driver else _DRIVERS
+    if driver and driver not in known and driver not in accepted:
+        kind = "snapshotter" if known is _SNAPSHOTTERS else "storage driver"
+        yield Refusal(
+            driver,
+            f"its Docker's {kind} is {driver}, which {profile} has no rules for: move to "
+            "overlay2 or fuse-overlayfs (docker save, storage_driver)",
+        )
     for bind in docker.binds:
         if bind.container not in accepted and (why := _refused_bind(bind, sources)):
             source, target = printable(bind.source), printable(bind.target)

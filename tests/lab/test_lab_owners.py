@@ -13,6 +13,7 @@ from conftest import CHECKOUT, Node
 from on_node import ENFORCED, conf, pyinfra
 
 from lab.vm import Lab
+from phoenix.workarounds import MASK
 
 pytestmark = pytest.mark.lab
 
@@ -83,9 +84,16 @@ def test_with_force_it_is_found_by_the_gate_and_all_is_as_it_was(stack, node):
     assert inside(node, RUNNING) == "monitor web"
 
 
-def test_its_owner_may_go_without_it(stack, node):
+SECURITYFS = "lxc.mount.entry: /sys/kernel/security sys/kernel/security none bind,optional 0 0"
+
+
+def test_its_owner_may_go_without_it_also_where_docker_sees_apparmor(stack, node):
+    # as Proxmox has it for ostype: ubuntu
+    main, _, snapshots = conf(node, 952).partition("\n[")
+    node.ssh("cat >/etc/pve/lxc/952.conf", input=f"{main}\n{SECURITYFS}\n\n[{snapshots}")
     done = pyinfra("harden", "-y", fleet=stack, accept="monitor", settle=5)
     assert done.returncode == 0, done.stderr
     assert "CT 952: ok what its owner runs works as before" in done.stderr
     assert node.label(952) == ENFORCED
     assert inside(node, RUNNING) == "web"
+    assert f"\n{MASK.line}\n" in conf(node, 952)

@@ -29,6 +29,13 @@ def test_what_is_allowed_is_words_of_a_closed_set(value):
     assert parse_options({}).allow == ()
 
 
+def test_what_its_owner_goes_without_is_names_of_containers_and_units():
+    assert parse_options({"accept": "db,nginx.service"}).accept == ("db", "nginx.service")
+    assert parse_options({"accept": r"srv-my\x2ddata.mount"}).accept == (r"srv-my\x2ddata.mount",)
+    assert parse_options({}).accept == ()
+    assert parse_options({"settle": 60}).settle == parse_options({"settle": "60"}).settle == 60
+
+
 def test_hours_arrive_as_a_number_or_a_text():
     assert parse_options({"require_backup": 24}) == parse_options({"require_backup": "24"})
     assert parse_options({}).require_backup is None
@@ -82,6 +89,11 @@ def test_a_date_that_is_none_is_refused(value):
         ({"only": True}, "--data only=True: write CTIDs"),
         ({"only": ""}, "--data only=: write CTIDs"),
         ({"allow": "all"}, "--data allow=all: write raw-hooks or host-paths, both with a comma"),
+        ({"accept": "a b"}, "--data accept=a b: write names of containers or units with commas"),
+        ({"accept": "db,"}, "--data accept=db,: write names of containers or units with commas"),
+        ({"accept": True}, "--data accept=True: write names of containers or units"),
+        ({"settle": "1m"}, "--data settle=1m: write a number of seconds, like 60"),
+        ({"settle": True}, "--data settle=True: write a number of seconds, like 60"),
         ({"allow": "raw-hooks,"}, "--data allow=raw-hooks,: write raw-hooks or host-paths"),
         ({"allow": True}, "--data allow=True: write raw-hooks or host-paths"),
         ({"force": "no"}, "--data force=no: write true or false"),

@@ -15,9 +15,11 @@ from phoenix.storage import ObservedStorage
 PROFILE = "lxc-docker-nested"
 
 
-def refused(*binds, sources=(), accepted=(), **docker):
-    seen = ObservedDocker("ok", binds=tuple(Bind("app", *bind) for bind in binds), **docker)
-    return [str(one) for one in refusals(seen, PROFILE, sources, accepted)]
+def refused(*binds, driver="overlay2", sources=(), accepted=(), **docker):
+    seen = ObservedDocker(
+        "ok", driver=driver, binds=tuple(Bind("app", *bind) for bind in binds), **docker
+    )
+    return [str(one) for one in refusals(seen, driver, PROFILE, sources, accepted)]
 
 
 @pytest.mark.parametrize(
@@ -84,6 +86,23 @@ def test_fstab_is_refused_where_mount_is_of_the_new_kind():
     assert "/srv/b2" in second
     assert refused(fstab=FSTAB, mount=(2, 38)) == refused(fstab=FSTAB, mount=None) == []
     assert refused(fstab=(("tmpfs", "/tmp"),), mount=(2, 41)) == []
+
+
+@pytest.mark.parametrize("driver", ["btrfs", "zfs", "devicemapper"])
+def test_a_driver_without_rules_is_known_before(driver):
+    (said,) = refused(driver=driver)
+    assert said.startswith(
+        f"its Docker's storage driver is {driver}, which lxc-docker-nested has no"
+    )
+    assert refused(driver=driver, accepted=(driver,)) == []
+
+
+def test_the_image_store_is_known_by_its_snapshotters():
+    assert refused(driver="overlayfs", snapshotter=True) == []
+    for driver in ("overlay2", "fuse-overlayfs", "vfs", ""):
+        assert refused(driver=driver) == []
+    (said,) = refused(driver="stargz", snapshotter=True)
+    assert "snapshotter is stargz" in said
 
 
 def test_its_owner_may_go_without():

@@ -109,6 +109,16 @@ def test_the_owner_may_go_without():
     assert left(*changes, accepted=("db", "nginx.service")) == []
 
 
+def test_what_has_begun_is_waited_for_and_what_begins_again_and_again_is_not():
+    said = BEFORE.replace("running healthy always", "running starting always")
+    (one,) = missing(works(), works(said))
+    assert one.begins
+    for sub, begins in (("start-pre", True), ("auto-restart", False)):
+        said = BEFORE.replace("active running nginx", f"activating {sub} nginx")
+        (one,) = missing(works(), works(said))
+        assert one.begins is begins
+
+
 def test_what_was_broken_before_is_told():
     assert works().down == (
         "container broken (exited)",

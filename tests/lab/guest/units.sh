@@ -17,7 +17,7 @@ unit() {
     fi
 }
 until booted; do sleep 0.5; done
-mkdir -p /srv/data /srv/root /var/lib/thing
+mkdir -p /srv/data /srv/root
 echo secret >/srv/data/secret
 for one in PrivateTmp=yes PrivateTmp=disconnected PrivateDevices=yes PrivateNetwork=yes PrivateIPC=yes PrivateMounts=yes \
     ProtectSystem=yes ProtectSystem=full ProtectSystem=strict ProtectHome=yes ProtectHome=read-only \
@@ -47,7 +47,3 @@ unit logrotate PrivateDevices=yes PrivateTmp=yes ProtectClock=yes ProtectControl
 unit everything PrivateTmp=yes PrivateDevices=yes PrivateNetwork=yes ProtectProc=invisible ProcSubset=pid ProtectSystem=strict \
     ProtectHome=tmpfs ProtectKernelTunables=yes ProtectControlGroups=yes DynamicUser=yes TemporaryFileSystem=/opt \
     BindReadOnlyPaths=/srv/data:/opt/data LoadCredential=s:/srv/data/secret
-mkdir -p /srv/tree/{proc,sys,dev,tmp,run,etc,usr,var/tmp}
-for dir in bin lib lib64 sbin; do [ ! -L /$dir ] || cp -P /$dir /srv/tree/; done
-unit RootDirectory RootDirectory=/srv/tree BindReadOnlyPaths=/usr
-unit RootDirectory+APIVFS RootDirectory=/srv/tree BindReadOnlyPaths=/usr MountAPIVFS=yes PrivateDevices=yes
