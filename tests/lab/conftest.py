@@ -21,6 +21,9 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 #: The files that ``make test`` runs on the current stack: about half of the time that all take.
 ON_CURRENT = {"test_lab_profiles", "test_lab_docker", "test_lab_rollback"}
 
+#: Those that it runs on either: each has its own part there.
+ON_BOTH = {"test_lab_workloads"}
+
 
 @dataclass(frozen=True)
 class Node:
@@ -63,9 +66,10 @@ def pytest_generate_tests(metafunc):
     """Give each test that uses the lab one for either stack."""
     if "lab" not in metafunc.fixturenames:
         return
-    first = "current" if metafunc.module.__name__ in ON_CURRENT else "stable"
+    name = metafunc.module.__name__
+    first = "current" if name in ON_CURRENT else "stable"
     marks = {stack: [getattr(pytest.mark, stack)] for stack in STACKS}
-    for stack in marks.keys() - {first}:
+    for stack in marks.keys() - {first} if name not in ON_BOTH else ():
         marks[stack].append(pytest.mark.long)
     stacks = [pytest.param(stack, marks=marks[stack]) for stack in marks]
     metafunc.parametrize("lab", stacks, indirect=True, scope="session")

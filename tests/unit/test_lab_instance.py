@@ -135,9 +135,13 @@ def test_qemu_listens_on_this_machine_only():
     assert "user,id=net0,restrict=on,hostfwd=tcp:127.0.0.1:2222-:22" in arguments()
 
 
-def test_the_guests_base_is_read_only_and_the_disk_is_not():
-    drives = [text for text in arguments() if text.startswith("file=")]
-    assert [("readonly=on" in text) for text in drives] == [False, True]
+@pytest.mark.parametrize("bases", [("guest",), ("guest", "older")])
+def test_the_guests_bases_are_read_only_and_the_disk_is_not(tmp_path, bases):
+    for name in bases:
+        (tmp_path / f"{name}.ext4").touch()
+    drives = [text for text in arguments(trees=tmp_path) if text.startswith("file=")]
+    assert [Path(text.partition(",")[0]).stem for text in drives] == ["disk", *bases]
+    assert [("readonly=on" in text) for text in drives] == [False, *(True for _ in bases)]
 
 
 def test_the_key_reaches_the_node_as_a_credential():
@@ -155,8 +159,8 @@ def test_a_state_is_loaded_only_when_named():
     assert arguments(load="clean-tcg")[-2:] == ["-loadvm", "clean-tcg"]
 
 
-def arguments(folder=Path("/folder"), accel="tcg", load=None):
-    return Machine(folder, Path("/trees")).arguments(
+def arguments(folder=Path("/folder"), accel="tcg", load=None, trees=Path("/trees")):
+    return Machine(folder, trees).arguments(
         accel=accel, port=2222, public_key="ssh-ed25519 AAAA me", load=load
     )
 

@@ -21,7 +21,7 @@ cd /root/work || exit 1
 echo hi >bk/f
 echo data >/mnt/data/d
 docker image inspect hello:lab >/dev/null 2>&1 ||
-    check import docker import -c 'CMD ["/bin/sh"]' /usr/share/lab/hello.tar hello:lab
+    docker import -c 'CMD ["/bin/sh"]' /usr/share/lab/hello.tar hello:lab >/dev/null || exit 1
 
 printf 'FROM hello:lab\nCOPY f /f\nRUN echo built >/g && cat /f /g\nCMD ["cat", "/g"]\n' >bk/Dockerfile
 if docker buildx version >/dev/null 2>&1; then
