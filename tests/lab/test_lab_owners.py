@@ -25,8 +25,8 @@ ENTRY = {
 }
 STACK = """
     run="docker run -d --pull never --init --restart always"
-    $run --name web --health-cmd 'wget -q -O /dev/null http://127.0.0.1/' --health-interval 2s \
-        --health-start-period 60s hello:lab httpd -f -p 80 -h /etc >/dev/null
+    $run --name web --health-cmd 'ls /etc/passwd' --health-interval 5s \
+        hello:lab httpd -f -p 80 -h /etc >/dev/null
     $run --name monitor -v /proc:/p:ro hello:lab sleep 10000 >/dev/null
     docker run -d --pull never --init --name by-hand hello:lab sleep 10000 >/dev/null
     systemd-run -q --unit by-hand sleep 10000

@@ -183,6 +183,18 @@ def test_each_profile_adds_only_what_its_name_promises():
 
 
 @pytest.mark.parametrize("name", profile_names(TEMPLATES))
+def test_no_rule_for_binds_admits_a_mount_of_any_type(name):
+    # measured: "options in (rw,bind,rbind)" lets mount(2) have a procfs, with a path for its device
+    kinds = ("bind", "move", "slave", "shared", "private")
+    for rule in rules(name):
+        if rule.startswith("mount ") and "fstype=" not in rule:
+            words = rule.partition("options=(")[2].partition(")")[0].split(",")
+            assert "remount" in words or any(word.removeprefix("r") in kinds for word in words), (
+                rule
+            )
+
+
+@pytest.mark.parametrize("name", profile_names(TEMPLATES))
 def test_the_stacked_form_may_load_policy_and_is_the_plain_one_else(name):
     plain, stacked = rules(name), rules(name, stacked=True)
     assert stacked - plain == {
@@ -207,8 +219,9 @@ def test_docker_data_elsewhere_is_named_once_and_its_volumes_are_reached():
     assert "@{dkr_data} = /srv/docker /var/lib/docker\n" in text
     assert text.count("/var/lib/docker") == 1
     assert rules("lxc-docker-nested", paths=ELSEWHERE) - rules("lxc-docker-nested") == {
-        "mount options in (rw,bind,rbind) /projects{,/**} -> @{dkr_root}/**,",
-        "mount options in (rw,bind,rbind) /projects{,/**} -> @{dkr_data}/volumes/*/_data/,",
+        f"mount options=(rw,{how}) {'' if how == 'rbind' else ' '}/projects{{,/**}} -> {target},"
+        for how in ("bind", "rbind")
+        for target in ("@{dkr_root}/**", "@{dkr_data}/volumes/*/_data/")
     }
 
 
