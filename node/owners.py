@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from node.transaction import Transaction
 
 #: Seconds without any change until what is missing is given up.
-PATIENCE = float(os.environ.get("PHOENIX_OWNERS_PATIENCE", "120"))
+PATIENCE = float(os.environ.get("PHOENIX_OWNERS_PATIENCE", "60"))
 
 #: Seconds: for the end of a boot, for an answer beside that, for all of it; between two looks.
 _BOOT, _ANSWER, _MOST, _PAUSE = 120, 60, 1200, 2

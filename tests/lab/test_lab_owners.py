@@ -87,6 +87,7 @@ def test_with_force_it_is_found_by_the_gate_and_all_is_as_it_was(stack, node):
 SECURITYFS = "lxc.mount.entry: /sys/kernel/security sys/kernel/security none bind,optional 0 0"
 
 
+@pytest.mark.long
 def test_its_owner_may_go_without_it_also_where_docker_sees_apparmor(stack, node):
     # as Proxmox has it for ostype: ubuntu
     main, _, snapshots = conf(node, 952).partition("\n[")
