@@ -25,4 +25,15 @@ R mnt-nfs 'mount -t nfs -o nolock,addr=127.0.0.1 127.0.0.1:/x /mnt/.probe'; umou
 R old-proc-over-proc-ro 'raw_mount proc /proc proc 1 && umount -l /proc'
 R old-proc-over-proc 'raw_mount proc /proc proc 0 && umount -l /proc'
 R old-proc-over-proc-made-rw 'raw_mount proc /proc proc 1 && { mount -o remount,bind,rw /proc; echo core >/proc/sys/kernel/core_pattern; r=$?; umount -l /proc; [ $r = 0 ]; }'
+
 rmdir /mnt/.probe
+# a procfs where Docker's rules for binds reach, and the root of a Docker container under other names
+dkr=/var/lib/docker/overlay2/probe/merged
+mkdir -p $dkr/proc $dkr/p /var/lib/docker/tmp/probe
+R old-proc-named-as-bind "raw_mount /etc $dkr/p proc 0"; umount -l $dkr/p 2>/dev/null
+raw_mount proc $dkr/proc proc 0 >/dev/null
+R old-bind-inner-proc "raw_mount $dkr/proc $dkr/p none 4096"; umount -l $dkr/p 2>/dev/null
+R old-bind-inner-proc-tmp "raw_mount $dkr/proc /var/lib/docker/tmp/probe none 4096"; umount -l /var/lib/docker/tmp/probe 2>/dev/null
+R old-bind-inner-proc-mnt "raw_mount $dkr/proc /mnt none 4096"; umount -l /mnt 2>/dev/null
+umount -l $dkr/proc 2>/dev/null
+rm -r /var/lib/docker/overlay2/probe /var/lib/docker/tmp/probe
