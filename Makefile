@@ -1,6 +1,7 @@
 # make harden   from a fresh clone to a hardened lab; STACK=current make harden: of newer software
 # make test     the tests, on the lab's two stacks too; make test-long: all of them, on both
-# make confinement   docs/confinement.md anew: what root in a container can do under each profile
+# make confinement   docs/confinement.md anew: what root in a container can do under each profile;
+#                    STACK=current of the other stack, in a page of its own
 # make docker-checks   docs/docker-checks.md anew: what of Docker works under each (an hour)
 SHELL := /bin/sh
 PYTHON ?= python3

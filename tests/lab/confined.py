@@ -14,6 +14,7 @@ from on_node import REPO
 from pyinfra.api.command import StringCommand
 
 from facts.apparmor import AppArmor
+from lab.recipe import DEFAULT, chosen
 from phoenix.guest_paths import DEFAULT_PATHS
 from phoenix.render import profile_names, render_profile
 from phoenix.wish import HOOK, Wish
@@ -63,6 +64,12 @@ def wear(node, wanted, devices=(), paths=DEFAULT_PATHS, waits=True):
         list(pool.map(lambda ctid: node.ssh(restart.format(ctid)), wanted))
         if waits:
             list(pool.map(lambda ctid: in_guest(node, ctid, BOOTED), wanted))
+
+
+def result(name):
+    """The page of results of the stack that the environment names."""
+    stack = chosen().name
+    return REPO / f"docs/{name}{'' if stack == DEFAULT else f'-{stack}'}.md"
 
 
 def about(node):

@@ -1,6 +1,6 @@
 """What root in a container can do, measured under each profile: writes docs/confinement.md.
 
-    make confinement
+    make confinement    of the current stack: STACK=current, docs/confinement-current.md
 
 One container of the lab wears each profile, all run the same probes; in a second round three wear
 the stacked forms. Fails when a profile lets through what the reference profile stops, or what that
@@ -14,7 +14,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from confined import PROFILES, REFERENCE, about, in_guest, text, wear
+from confined import PROFILES, REFERENCE, about, in_guest, result, text, wear
 from conftest import CHECKOUT, Node
 
 from lab.vm import Lab
@@ -23,7 +23,7 @@ from phoenix.wish import Wish
 
 PROBES = REFERENCE / "probe.sh"
 MEASURED = REFERENCE / "measured.md"
-RESULT = CHECKOUT / "docs/confinement.md"
+RESULT = result("confinement")
 PLAIN = [Wish(name) for name in PROFILES]
 STACKED = [Wish(name, stacked=True) for name in PROFILES]
 OURS = [wish.profile for wish in (*PLAIN, *STACKED)]

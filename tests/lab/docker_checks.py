@@ -15,12 +15,23 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from confined import CHECKS_37, PROFILES, about, all_checks, denied, failed, in_guest, results, wear
+from confined import (
+    CHECKS_37,
+    PROFILES,
+    about,
+    all_checks,
+    denied,
+    failed,
+    in_guest,
+    result,
+    results,
+    wear,
+)
 from conftest import CHECKOUT, Node
 
 from lab.vm import Lab
 
-RESULT = CHECKOUT / "docs/docker-checks.md"
+RESULT = result("docker-checks")
 CONTAINERS = (954, 956)
 DRIVERS = ("overlay2", "fuse-overlayfs")
 
