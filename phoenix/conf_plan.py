@@ -57,7 +57,7 @@ def plan_conf(
     `reconfine`: take the workarounds of others back, too.
     Raises ValueError for a conf that cannot be read (a malformed features line).
     """
-    edit = _Edit(observed.conf, _with_stacked_lines(Ours.parse(observed.ours), observed.conf))
+    edit = _Edit(observed.conf, _with_our_lines(Ours.parse(observed.ours), observed.conf))
     edit.features(container)
     seen = edit.seen_by_docker(container, wish)
     raw = (
@@ -65,7 +65,7 @@ def plan_conf(
         *_nesting(container, wish),
         *raw_rules(container, wish.profile),
         *wish.raw,
-        *edit.mask(seen),
+        *edit.mask(seen, container.raw),
     )
     edit.raw_keys(raw, container.mounts, storage)
     edit.devices(container, storage)
@@ -98,12 +98,14 @@ def _nesting(container: Container, wish: Wish) -> Iterator[RawKey]:
         yield RawKey("lxc.apparmor.allow_nesting", "1")
 
 
-def _with_stacked_lines(ours: Ours, conf: PveConf) -> Ours:
-    """Ours, and the lines of the stacked form wherever a conf names our script.
+def _with_our_lines(ours: Ours, conf: PveConf) -> Ours:
+    """Ours, and the mask in our words, and the lines of the stacked form beside our script.
 
     The node's note of what is ours stays behind when a container migrates; with these lines left
     over Docker would go on looking for a policy namespace that the plain form does not give.
     """
+    if MASK.value in conf.main.raw(MASK.key):
+        ours = replace(ours, raw=tuple(dict.fromkeys((*ours.raw, MASK))))
     if not any(raw.value == HOOK and HOOK in conf.main.raw(raw.key) for raw in STACKED):
         return ours
     there = (raw for raw in STACKED if raw.value in conf.main.raw(raw.key))
@@ -173,9 +175,9 @@ class _Edit:
             entry = RawKey("lxc.mount.entry", replace(mount, source=source).raw_value)
             if entry in self.ours.raw or entry.value in self.conf.main.raw(entry.key):
                 yield entry
-            elif holder := _holder(self.conf, mount.target):
+            elif held := holder(self.conf, mount.target):
                 # what the operator mounted there holds the data: nothing goes on top of it
-                self.notes.append(f"/{mount.target} is {holder} already: kept")
+                self.notes.append(f"/{mount.target} is {held} already: kept")
             elif source in storage.paths or source in storage.datasets.values():
                 yield entry
             else:
@@ -205,11 +207,12 @@ class _Edit:
         stay = [raw for raw in theirs if raw not in self.ours.raw]
         return shows_apparmor(self.conf, (*stay, *container.raw))
 
-    def mask(self, seen: str) -> tuple[RawKey, ...]:
-        """The line that hides it, where none does yet."""
+    def mask(self, seen: str, asked: tuple[RawKey, ...]) -> tuple[RawKey, ...]:
+        """The line that hides it, where none does yet; `asked`: those of the fleet file."""
         if not seen:
             return ()
-        others = (RawKey(key, value) for key, value in self.conf.main.raw_items())
+        there = (RawKey(key, value) for key, value in self.conf.main.raw_items())
+        others = (*there, *asked)
         if any(is_mask(raw) and raw not in self.ours.raw for raw in others):
             return ()
         if MASK not in self.ours.raw:
@@ -292,7 +295,7 @@ def _shown(value: str) -> str:
     return f"{label.profile} (stacked)" if label.namespace else value
 
 
-def _holder(conf: PveConf, target: str) -> str | None:
+def holder(conf: PveConf, target: str) -> str | None:
     """Which line of the conf mounts something at this place of the container, or None."""
     for key in conf.main:
         if key.startswith("mp") and key[2:].isdigit():

@@ -7,16 +7,16 @@ prints it, audit renders it: drift is a plan that is not empty.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from phoenix.apparmor import Label, ObservedAppArmor
 from phoenix.changes import ContainerChange, NodePlan, Unsettled
-from phoenix.conf_plan import plan_conf, restart_reasons
+from phoenix.conf_plan import holder, plan_conf, restart_reasons
 from phoenix.docker import ObservedDocker
 from phoenix.features import Features
 from phoenix.fleet import Container, Fleet
-from phoenix.guest_paths import guest_paths
+from phoenix.guest_paths import GuestPathError
 from phoenix.guest_plan import GuestPlan, plan_guest
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
@@ -27,11 +27,13 @@ from phoenix.printable import printable
 from phoenix.privileged import NOT_HELD, WAY_OUT, is_privileged
 from phoenix.profile_plan import Wearers, plan_hook, plan_profile, without_room
 from phoenix.raw_rules import ObservedRules, new_rules, rule_problems
-from phoenix.refusals import Refusal, refusals
+from phoenix.refusals import TEMPLATES, Refusal, is_under_its_rules, refusals
 from phoenix.site_tunables import plan_site_tunables
 from phoenix.storage import ObservedStorage
 from phoenix.tunables_plan import plan_tunables
 from phoenix.wish import Wish, wanted
+
+_BASED = re.compile(r"{%-? *extends *[\"']base\.j2[\"']")
 
 #: So many of the things that a profile would refuse are told of a container.
 _SHOWN = 5
@@ -167,9 +169,10 @@ def plan_node(
         for wish in wearers.wishes
     ]
     crowded = without_room(wearers, apparmor)
+    sources = {wish.profile: _sources(wish, wearers, apparmor) for wish in wearers.wishes}
     containers = [
         _plan_container(
-            container, options, pct, storage, dockers or {}, templates, crowded, findings
+            container, options, pct, storage, dockers or {}, templates, sources, crowded, findings
         )
         for container in in_order(selected(fleet, options, pct))
     ]
@@ -218,6 +221,7 @@ def _plan_container(
     storage: ObservedStorage,
     dockers: Mapping[int, ObservedDocker],
     templates: Mapping[str, str],
+    sources: Mapping[str, Collection[str]],
     crowded: Mapping[int, str],
     findings: _Findings,
 ) -> ContainerChange | None:
@@ -294,7 +298,10 @@ def _plan_container(
         return None
     if restart and not options.force:
         docker = dockers.get(container.ctid)
-        refused = [*_refused(container, wish, observed, docker, guest.driver, templates, options)]
+        named = sources.get(wish.profile, ())
+        refused = [
+            *_refused(container, wish, observed, docker, guest.driver, templates, named, options)
+        ]
         if refused:
             why = "; ".join(str(one) for one in refused[:_SHOWN])
             more = f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
@@ -331,6 +338,14 @@ def _plan_container(
     )
 
 
+def _sources(wish: Wish, wearers: Wearers, apparmor: ObservedAppArmor) -> Collection[str]:
+    """What a profile will name beside its patterns; nothing where it cannot be rendered."""
+    try:
+        return wearers.paths(wish.profile, apparmor.files.get(wish.profile, "")).sources
+    except GuestPathError:
+        return ()
+
+
 def _refused(
     container: Container,
     wish: Wish,
@@ -338,17 +353,20 @@ def _refused(
     docker: ObservedDocker | None,
     driver: str,
     templates: Mapping[str, str],
+    sources: Collection[str],
     options: Options,
 ) -> Iterator[Refusal]:
-    """What works in the guest today and would not under the profile that it is to have."""
-    wears = Label.parse(observed.label or "").profile == wish.profile
-    if not docker or not wish.named or wish.learning or wears:
+    """What works in the guest today and would not under the profile that it is to have.
+
+    `sources`: what that profile names beside its patterns.
+    """
+    known = wish.template in TEMPLATES and _BASED.search(templates.get(f"{wish.template}.j2", ""))
+    if not docker or not known or wish.learning:
         return
-    # what another template lets through is not known here
-    if re.search(r"{%-? *extends *[\"']base\.j2[\"']", templates.get(f"{wish.template}.j2", "")):
-        mounts = [f"/{mount.target}" for mount in container.mounts]
-        sources = guest_paths([docker.data_root], mounts).sources
-        yield from refusals(docker, driver, wish.profile, sources, options.accept)
+    if not is_under_its_rules(Label.parse(observed.label or "")):
+        mounted = [target for _, target in docker.fstab if holder(observed.conf, target.strip("/"))]
+        mounted = [target.rstrip("/") for target in mounted]
+        yield from refusals(docker, driver, wish.profile, sources, options.accept, mounted)
 
 
 def _ours(observed: ObservedContainer) -> Ours:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from phoenix.apparmor import Label
 from phoenix.docker import Bind, ObservedDocker
 from phoenix.guest_paths import is_unreached
 from phoenix.printable import printable
@@ -19,6 +20,9 @@ SYS_FOLDERS = (
     *("", "/block", "/bus", "/class", "/dev", "/devices", "/firmware", "/fs", "/fs/cgroup"),
     "/module",
 )
+
+#: The templates whose rules these are. What one of the operator's own lets through is not known.
+TEMPLATES = ("lxc-docker-nested", "lxc-nesting-gpu-docker-storage", "lxc-phoenix-v2")
 
 #: Storage drivers, and snapshotters of containerd's image store, that the rules know.
 _DRIVERS = ("overlay2", "fuse-overlayfs", "vfs")
@@ -48,12 +52,14 @@ def refusals(
     profile: str,
     sources: Collection[str],
     accepted: Collection[str] = (),
+    mounted: Collection[str] = (),
 ) -> Iterator[Refusal]:
     """What a profile that extends base.j2 would refuse a guest.
 
     `driver`: what its Docker runs on after its next start, "" where that is not known; `sources`:
     top directories that the profile names beside its patterns
-    (`phoenix.guest_paths.GuestPaths.sources`); `accepted`: names of what its owner goes without.
+    (`phoenix.guest_paths.GuestPaths.sources`); `accepted`: names of what its owner goes without;
+    `mounted`: places at which the node mounts something.
     """
     known = _SNAPSHOTTERS if docker.snapshotter and driver == docker.driver else _DRIVERS
     if driver and driver not in known and driver not in accepted:
@@ -74,14 +80,19 @@ def refusals(
     if docker.mount is None or docker.mount < _NEW_MOUNT:
         return
     for kind, target in docker.fstab:
-        unit = mount_unit(target)
-        if unit not in accepted and not _MOVED.fullmatch(target.rstrip("/")):
+        unit, place = mount_unit(target), target.rstrip("/")
+        if unit not in accepted and place not in mounted and not _MOVED.fullmatch(place):
             yield Refusal(
                 unit,
                 f"/etc/fstab mounts {printable(target)} ({kind}), which {profile} refuses to "
                 "mount(8) since util-linux 2.39: have the node mount it (mpN, or volumes of the "
                 "fleet file)",
             )
+
+
+def is_under_its_rules(label: Label) -> bool:
+    """Whether a container lives under these rules already: what they refuse is refused."""
+    return label.mode == "enforce" and label.profile.removesuffix("-ns") in TEMPLATES
 
 
 def mount_unit(target: str) -> str:
@@ -110,8 +121,6 @@ def _refused_bind(bind: Bind, sources: Collection[str]) -> str:
         if source == "/dev":
             return "" if target.endswith("/dev") else "bind it at a place that ends in /dev"
         return "what begins with a dot in /dev is LXC's own" if source[5] == "." else ""
-    if "/proc/" in f"{source}/":
-        return "a procfs may lie there, and nobody could tell: rename that folder"
     if is_unreached(top) and f"/{top}" not in sources:
         return f"its patterns for sources miss /{top}: mount it by the fleet file, or rename it"
     return ""

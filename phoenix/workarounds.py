@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from phoenix.fleet import Container
 from phoenix.observed import ObservedContainer
-from phoenix.ours import Ours
 from phoenix.printable import printable
 from phoenix.pve_conf import PveConf
 from phoenix.pve_values import same_raw_value
@@ -85,12 +84,11 @@ def told(
 ) -> Iterator[tuple[Workaround, bool]]:
     """Those that the audit tells of a container, each with whether the fleet file asks for it.
 
-    A mask that a run of ours brought is none: it is there as long as it is needed.
+    The mask in our words is none: it is there as long as it is needed.
     """
-    ours = Ours.parse(observed.ours).raw
     for one in workarounds(observed.conf):
         asked = asked_for(container, one.raw)
-        if asked or not (is_mask(one.raw) and one.raw in ours):
+        if asked or one.raw != MASK:
             yield one, asked
 
 

@@ -19,8 +19,10 @@
 #   fuse yes|no                 /dev/fuse
 #   binary fuse-overlayfs       it is there, whoever put it there
 #   overlay yes|no              the probe's mount
-#   bind NAME SOURCE TARGET     a Docker container has this path of the guest; none with blanks
-#   fstab TYPE TARGET           what /etc/fstab mounts, and is mounted
+#   bind NAME SOURCE TARGET     a Docker container that runs and restarts by itself has this path of
+#                               the guest, symbolic links resolved; none with blanks
+#   fstab TYPE TARGET           what /etc/fstab mounts, and is mounted; not what systemd leaves to
+#                               itself or to the node
 #   mount VERSION               of util-linux' mount(8)
 #   daemon-file-odd REASON      there is a daemon.json that nobody should read: `no-regular-file`
 #                               or `too-large` (more than 1 MiB)
@@ -105,19 +107,27 @@ if [ -c /dev/fuse ]; then echo 'fuse yes'; else echo 'fuse no'; fi
 has fuse-overlayfs && echo 'binary fuse-overlayfs'
 
 # shellcheck disable=SC2016 # a variable of Docker's
-format='{{$name := .Name}}{{range .Mounts}}{{if eq .Type "bind"}}bind {{$name}} {{.Source}} {{.Destination}}
-{{end}}{{end}}'
+format='{{$name := .Name}}{{$policy := .HostConfig.RestartPolicy.Name}}
+{{- if or (eq $policy "always") (eq $policy "unless-stopped")}}
+{{- range .Mounts}}{{if eq .Type "bind"}}bind {{$name}} {{.Source}} {{.Destination}}
+{{end}}{{end}}{{end}}'
 case $info in
 *'"ServerVersion":"'?*)
-    ids=$($limit docker ps -aq --no-trunc 2>/dev/null | head -n 1000)
+    ids=$($limit docker ps -q --no-trunc 2>/dev/null | head -n 1000)
     # shellcheck disable=SC2086 # words or none
     [ -z "$ids" ] || $limit docker inspect --type container -f "$format" $ids 2>/dev/null |
-        sed -n '/^bind /p' | head -n 5000
+        sed -n '/^bind /p' | head -n 1000 | while read -r _ name source target rest; do
+            [ -z "$rest" ] && real=$(readlink -f -- "$source" 2>/dev/null) &&
+                echo "bind $name ${real:-$source} $target"
+        done
     ;;
 esac
 start 65536 /etc/fstab | head -n 500 | while read -r source target type _; do
     case $source in '#'*) continue ;; esac
-    grep -qF " $target $type " /proc/self/mounts 2>/dev/null && echo "fstab $type $target"
+    case $target in
+    *[!!-~]* | / | /proc* | /sys* | /dev* | /run* | /tmp) continue ;;
+    /*) grep -qF " ${target%/} " /proc/self/mounts 2>/dev/null && echo "fstab $type $target" ;;
+    esac
 done
 mount --version 2>/dev/null | sed -n 's/^mount from util-linux \([0-9.]*\).*/mount \1/p' | head -n 1
 

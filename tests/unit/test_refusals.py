@@ -3,23 +3,25 @@
 from dataclasses import replace
 
 import pytest
+from test_apparmor import TEMPLATES as SHIPPED
 from test_apparmor import rules
-from test_plan import DOCKER, apparmor, container, fleet, node
+from test_plan import CONF, DOCKER, apparmor, container, fleet, node
 
 from phoenix.docker import Bind, ObservedDocker
 from phoenix.options import Options
 from phoenix.plan import plan_node
-from phoenix.refusals import SYS_FOLDERS, mount_unit, refusals
+from phoenix.refusals import SYS_FOLDERS, TEMPLATES, mount_unit, refusals
+from phoenix.render import profile_names
 from phoenix.storage import ObservedStorage
 
 PROFILE = "lxc-docker-nested"
 
 
-def refused(*binds, driver="overlay2", sources=(), accepted=(), **docker):
+def refused(*binds, driver="overlay2", sources=(), accepted=(), mounted=(), **docker):
     seen = ObservedDocker(
         "ok", driver=driver, binds=tuple(Bind("app", *bind) for bind in binds), **docker
     )
-    return [str(one) for one in refusals(seen, driver, PROFILE, sources, accepted)]
+    return [str(one) for one in refusals(seen, driver, PROFILE, sources, accepted, mounted)]
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,7 @@ def refused(*binds, driver="overlay2", sources=(), accepted=(), **docker):
         ("/mnt/data/", "/data"),
         ("/process", "/process"),
         ("/srv/processed", "/x"),
+        ("/var/lib/lxcfs/proc/meminfo", "/proc/meminfo"),
     ],
 )
 def test_what_people_bind_for_monitoring_and_data_is_let_through(source, target):
@@ -56,7 +59,6 @@ def test_what_people_bind_for_monitoring_and_data_is_let_through(source, target)
         ("/sys/kernel/debug", "/sys/kernel/debug", "under its own name"),
         ("/dev", "/devices", "ends in /dev"),
         ("/dev/.lxc", "/x", "LXC's own"),
-        ("/srv/chroot/proc", "/x", "a procfs may lie there"),
         ("/projects/web", "/web", "miss /projects"),
     ],
 )
@@ -85,6 +87,7 @@ def test_fstab_is_refused_where_mount_is_of_the_new_kind():
     assert "/srv/b2" in second
     assert refused(fstab=FSTAB, mount=(2, 38)) == refused(fstab=FSTAB, mount=None) == []
     assert refused(fstab=(("tmpfs", "/tmp"),), mount=(2, 41)) == []
+    assert len(refused(fstab=FSTAB, mount=(2, 41), mounted=("/srv/t",))) == 1
 
 
 @pytest.mark.parametrize("driver", ["btrfs", "zfs", "devicemapper"])
@@ -121,15 +124,17 @@ BASED = {"lxc-docker-nested.j2": '{% extends "base.j2" %}', "base.j2": "profile 
 MONITOR = ObservedDocker("ok", driver="overlay2", binds=(Bind("monitor", "/proc", "/p"),))
 
 
-def planned(*, label="unconfined", templates=BASED, **options):
+def planned(
+    *, label="unconfined", templates=BASED, docker=MONITOR, conf=CONF, other=DOCKER, **options
+):
     return plan_node(
-        fleet(ct910=DOCKER, ct952=DOCKER),
+        fleet(ct910=DOCKER, ct952=other),
         Options(**options),
-        node(container(label=label), container(952)),
+        node(container(label=label, conf=conf), container(952)),
         apparmor(),
         ObservedStorage(),
         templates,
-        dockers={910: MONITOR, 952: replace(MONITOR, binds=())},
+        dockers={910: docker, 952: replace(MONITOR, binds=())},
     )
 
 
@@ -141,6 +146,27 @@ def test_a_container_whose_stack_would_not_come_back_is_left_alone_and_the_other
     assert why.endswith("; to go on without: --data accept=monitor")
 
 
+def test_what_the_node_mounts_there_is_not_the_guests_to_mount():
+    docker = replace(MONITOR, binds=(), fstab=(("ext4", "/mnt/tank"),), mount=(2, 41))
+    assert 910 in planned(docker=docker).alone
+    conf = CONF.replace("unprivileged", "mp0: tank:vm-910-disk-1,mp=/mnt/tank\nunprivileged", 1)
+    assert planned(docker=docker, conf=conf).alone == {}
+
+
+def test_what_a_profile_names_for_all_its_wearers_counts():
+    docker = replace(MONITOR, binds=(Bind("app", "/projects/web", "/web"),))
+    mounts = [{"host_path": "/tank/projects", "container_path": "/projects"}]
+    assert 910 in planned(docker=docker).alone
+    assert planned(docker=docker, other={**DOCKER, "mount_points": mounts}).alone == {}
+    # what no rule can name is the profile's problem, told by it
+    odd = [{"host_path": "/tank/projects", "container_path": "/projects (old)"}]
+    assert planned(docker=docker, other={**DOCKER, "mount_points": odd}).problems
+
+
+def test_the_templates_are_those_that_are_shipped():
+    assert sorted(TEMPLATES) == profile_names(SHIPPED)
+
+
 @pytest.mark.parametrize(
     "how",
     [
@@ -148,12 +174,12 @@ def test_a_container_whose_stack_would_not_come_back_is_left_alone_and_the_other
         {"force": True},
         {"restart": "never"},
         {"mode": "complain"},
-        # what it refuses is refused already
+        # what it refuses is refused already, by another form or another profile of ours, too
         {"label": "lxc-docker-nested (enforce)"},
+        {"label": "lxc-phoenix-v2-ns//&:lxc-910_<-var-lib-lxc>:unconfined (enforce)"},
         # what others let through is not known
         {"templates": {"lxc-docker-nested.j2": "profile {{ name }} flags=({{ flags }}) {}\n"}},
     ],
-    ids=lambda how: next(iter(how)),
 )
 def test_it_is_changed_where_nothing_is_lost_by_it(how):
     assert [change.ctid for change in planned(**how).containers] == [910, 952]

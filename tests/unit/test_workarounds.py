@@ -86,7 +86,7 @@ def test_what_each_opens_depends_on_who_root_in_it_is():
     assert told["lxc.mount.entry"] == worse["lxc.mount.entry"]
 
 
-def plan(conf=CONF, ours=None, reconfine=True, wish=PLAIN, **entry):
+def plan(conf=CONF, ours=None, wish=PLAIN, reconfine=True, **entry):
     fleet = parse_fleet(json.dumps({"lxc_configs": {"954": entry}}).encode())
     observed = ObservedContainer(954, PveConf(conf), False, None, None, None, "pve1", ours=ours)
     return plan_conf(fleet.containers[954], wish, observed, ObservedStorage(), reconfine)
@@ -144,10 +144,12 @@ def test_the_mask_of_others_stays_where_it_is_needed_and_is_said():
     assert any(note.startswith(f"{OTHERS_MASK} stays: ") for note in result.notes)
 
 
+@pytest.mark.parametrize("noted", [True, False], ids=["noted", "migrated"])
 @pytest.mark.parametrize("wish", [Wish("lxc-a", stacked=True), Wish("generated")])
-def test_a_docker_with_a_policy_namespace_needs_no_mask_and_ours_goes(wish):
+def test_a_docker_with_a_policy_namespace_needs_no_mask_and_ours_goes(wish, noted):
     first = plan("ostype: ubuntu\n", features=["docker"])
-    second = plan(first.after.render(), first.ours.render(), wish=wish, features=["docker"])
+    ours = first.ours.render() if noted else None
+    second = plan(first.after.render(), ours, wish, reconfine=False, features=["docker"])
     assert MASK.line not in second.after.render()
     assert MASK not in second.ours.raw
 
@@ -167,7 +169,9 @@ def test_our_own_mask_is_no_workaround_to_the_audit():
     first = plan("ostype: ubuntu\n", features=["docker"])
     conf = first.after.render()
     assert lines(conf, ours=first.ours.render(), features=["docker"]) == []
-    assert lines(conf, features=["docker"]) != []
+    # the note of what is ours stays behind when a container migrates
+    assert lines(conf, features=["docker"]) == []
+    assert lines(f"{OTHERS_MASK}\n", features=["docker"]) != []
 
 
 def test_single_devices_that_stay_are_a_note_where_no_docker_proves_the_rest():
