@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from node import guest
 from node.bounded import MIB
 from node.files import text
-from node.works import Missing, Works, fell, missing
+from node.works import Missing, Works, begun_anew, missing
 
 if TYPE_CHECKING:
     from node.transaction import Transaction
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
 #: Seconds without any change until what is missing is given up.
 PATIENCE = float(os.environ.get("PHOENIX_OWNERS_PATIENCE", "60"))
 
-#: Seconds: for the end of a boot, for an answer beside that, for all of it; between two looks.
-_BOOT, _ANSWER, _MOST, _PAUSE = 120, 60, 1200, 2
+#: Seconds after which all is looked at once more: what ends again and again runs now and then.
+LATER = float(os.environ.get("PHOENIX_OWNERS_LATER", "10"))
 
-#: Of so many that are missing the guest is asked why; so many of its words are told.
-_EXPLAINED, _LINES = 5, 3
+#: Seconds: for the end of a boot, for an answer beside that; for all of it with the new state, and
+#: with the old one; between two looks.
+_BOOT, _ANSWER, _MOST, _MOST_OLD, _PAUSE = 120, 60, 600, 180, 2
+
+#: So much that is missing is told; of so much the guest is asked why; so many of its words.
+_TOLD, _EXPLAINED, _LINES = 20, 5, 3
 
 
 class Owners:
@@ -46,23 +51,36 @@ class Owners:
             self._its.say(f"what works in it cannot be told ({self._why}): only Docker is proven")
             return
         self._its.staged.keep_works(said)
+        if not works.answers:
+            self._its.say("its Docker cannot be asked: what its containers do is not looked at")
+        if self._hides_containers:
+            self._its.say("another storage driver: its containers of the old one are not asked for")
         if works.down:
-            self._its.say(f"not working before, and not looked at: {', '.join(works.down)}")
+            told = _few([*works.down], ", ")
+            self._its.say(f"not working before, and not looked at: {told}")
 
     @property
     def noted(self) -> Works | None:
         """What worked before; None where nobody could tell, or nobody looked."""
-        return Works.parse(self._its.staged.works)
+        works = Works.parse(self._its.staged.works)
+        return replace(works, containers={}) if works and self._hides_containers else works
+
+    @property
+    def _hides_containers(self) -> bool:
+        """Docker does not load what another storage driver holds."""
+        staged = self._its.staged
+        return bool(self._its.daemon and staged.driver and staged.driver != staged.driver_before)
 
     def work_again(self) -> bool:
         """Whether what worked before works; names what does not, in the guest's own words."""
         before = self.noted
         assert before
-        now, left = self._wait(before)
-        if now and not left and (seconds := self._its.staged.settle):
-            time.sleep(seconds)
-            later = self._look(0)
-            left = list(fell(now, later, self._its.staged.accept)) if later else []
+        now, left = self._wait(before, _MOST)
+        if now and not left:
+            time.sleep(max(LATER, self._its.staged.settle))
+            later, left = self._wait(before, PATIENCE)
+            if later and not left:
+                left = [*begun_anew(before, now, later, self._its.staged.accept)]
             now = later
         if now is None:
             self._its.say(f"what works in it cannot be told any more: {self._why}")
@@ -75,29 +93,28 @@ class Owners:
         before = self.noted
         if before is None:
             return
-        now, left = self._wait(before)
+        now, left = self._wait(before, _MOST_OLD)
         if now is None:
             self._its.say(f"what works in it cannot be told any more: {self._why}")
-        for one in left:
-            self._its.say(f"not back with the old conf either: {one}")
+        if left:
+            self._its.say(f"not back with the old conf either: {_few([*map(str, left)], '; ')}")
 
-    def _wait(self, before: Works) -> tuple[Works | None, list[Missing]]:
+    def _wait(self, before: Works, most: float) -> tuple[Works | None, list[Missing]]:
         """Look until nothing is missing, or as long as it changes or something begins."""
         accepted = self._its.staged.accept
         began = changed = time.monotonic()
         last: list[Missing] | None = None
         while True:
-            now = self._look(_BOOT)
+            now = Works.parse(self._ask(_BOOT))
+            if now and not now.answers and before.containers:
+                now, self._why = None, "its Docker does not answer"
             left = list(missing(before, now, accepted)) if now else []
             clock = time.monotonic()
-            if left != last or any(one.begins for one in left):
+            if left != last or (now and now.booting) or any(one.begins for one in left):
                 last, changed = left, clock
-            if (now and not left) or clock - changed > PATIENCE or clock - began > _MOST:
+            if (now and not left) or clock - changed > PATIENCE or clock - began > most:
                 return now, left
             time.sleep(_PAUSE)
-
-    def _look(self, boot: int) -> Works | None:
-        return Works.parse(self._ask(boot))
 
     def _ask(self, boot: int) -> str:
         words = ["sh", "-c", guest.script("works"), "works", f"{boot:d}"]
@@ -106,12 +123,14 @@ class Owners:
         return text(ended.out) or "" if ended.ok else ""
 
     def _tell(self, left: list[Missing]) -> None:
-        for number, one in enumerate(left):
+        for number, one in enumerate(left[:_TOLD]):
             self._its.say(str(one))
             if number < _EXPLAINED:
                 for line in self._words(one):
                     self._its.say(f"  {line}")
-        if left:
+        if len(left) > _TOLD:
+            self._its.say(f"and {len(left) - _TOLD} more")
+        elif left:
             names = ",".join(one.name for one in left)
             self._its.say(f"to go on without: --data accept={names}")
 
@@ -125,3 +144,9 @@ class Owners:
         for words in asked:
             ended = guest.attach(self._ctid, words, seconds=30, limit=MIB, merge=True)
             yield from guest.last_lines(ended, _LINES)
+
+
+def _few(texts: Sequence[str], between: str) -> str:
+    """Some of them, and how many more there are."""
+    more = f"{between}and {len(texts) - _TOLD} more" if len(texts) > _TOLD else ""
+    return between.join(texts[:_TOLD]) + more

@@ -84,7 +84,7 @@ class Staged:
         self.driver_before = self._text("driver-before")
         self.accept = frozenset(self._text("accept").split("\n")) - {""}
         settle = self._text("settle")
-        self.settle = int(settle) if re.fullmatch(r"[0-9]{1,4}", settle) else 0
+        self.settle = int(settle) if re.fullmatch(r"[0-9]{1,3}", settle) else 0
         self.works = self._text("works")
         daemon = self._text("daemon-before")
         self.daemon = DaemonFiles(daemon, self._read("daemon.json")) if daemon else None

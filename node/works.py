@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 #: Policies under which Docker starts a container again by itself, whatever it ended with.
 _ALWAYS = ("always", "unless-stopped")
 
+#: So many records of a guest are looked at; the script itself has less than that.
+_MOST = 16_000
+
 _CONTAINER = re.compile(
     r"container ([a-z]{1,20}) (-|[a-z]{1,20}) ([a-z-]{0,20}) ([0-9TZ:.+-]{1,40}) "
     r"/?([A-Za-z0-9][A-Za-z0-9_.-]{0,127})"
@@ -41,13 +44,15 @@ class Container:
 class Works:
     """What works in a guest at one moment.
 
-    `containers`: by name; `units`: those that are active or failed, name to ACTIVE and SUB of
-    systemctl; `boots`: services that start at boot.
+    `containers`: by name; `units`: name to ACTIVE and SUB of systemctl; `boots`: services that
+    start at boot; `booting`: that has not ended; `answers`: its Docker does, if it has one.
     """
 
     containers: Mapping[str, Container] = field(default_factory=dict)
     units: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     boots: frozenset[str] = frozenset()
+    booting: bool = False
+    answers: bool = True
 
     @classmethod
     def parse(cls, text: str) -> Works | None:
@@ -56,14 +61,15 @@ class Works:
         if lines[0] != "works 1" or "end" not in lines:
             return None
         containers, units, boots = {}, {}, set()
-        for line in lines:
+        for line in lines[:_MOST]:
             if found := _CONTAINER.fullmatch(line):
                 containers[found[5]] = Container(found[1], found[2], found[3], found[4])
             elif found := _UNIT.fullmatch(line):
                 units[found[3]] = (found[1], found[2])
             elif found := _BOOTS.fullmatch(line):
                 boots.add(found[1])
-        return cls(containers, units, frozenset(boots))
+        booting, answers = "booting" in lines, "docker no" not in lines
+        return cls(containers, units, frozenset(boots), booting, answers)
 
     @property
     def failed(self) -> frozenset[str]:
@@ -115,7 +121,8 @@ def missing(before: Works, now: Works, accepted: Collection[str] = ()) -> Iterat
         elif one.status != "running":
             yield Missing("container", name, f"is {one.status}, it was running")
         elif was.health == "healthy" and one.health != "healthy":
-            begins = one.health == "starting"
+            # Docker goes on asking: it may be well at the next check
+            begins = one.health in ("starting", "unhealthy")
             yield Missing("container", name, f"is {one.health}, it was healthy", begins)
     for name in sorted(before.services | now.failed):
         if name in accepted or name.removesuffix(".service") in accepted:
@@ -130,12 +137,11 @@ def missing(before: Works, now: Works, accepted: Collection[str] = ()) -> Iterat
             yield Missing("unit", name, f"is {active} ({sub}), it was running", begins)
 
 
-def fell(before: Works, now: Works, accepted: Collection[str] = ()) -> Iterator[Missing]:
-    """What was missing no more at `before` and has gone down, or begun anew, since."""
-    yield from missing(before, now, accepted)
+def begun_anew(
+    before: Works, then: Works, now: Works, accepted: Collection[str] = ()
+) -> Iterator[Missing]:
+    """Containers of `before` that have ended and begun anew between two later looks."""
     for name, was in sorted(before.containers.items()):
-        one = now.containers.get(name)
-        if not one or not was.returns or name in accepted:
-            continue
-        if one.status == "running" and one.started != was.started:
+        one, other = then.containers.get(name), now.containers.get(name)
+        if one and other and was.returns and name not in accepted and one.started != other.started:
             yield Missing("container", name, "has ended and begun anew")

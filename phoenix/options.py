@@ -83,8 +83,8 @@ def _names(value: object) -> tuple[str, ...]:
 
 def _settle(value: object) -> int:
     text = str(value)
-    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,4}", text):
-        raise ValueError(f"write a number of seconds, like 60 (not {value!r})")
+    if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,3}", text):
+        raise ValueError(f"write a number of seconds below 1000, like 60 (not {value!r})")
     return int(text)
 
 

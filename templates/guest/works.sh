@@ -7,6 +7,8 @@
 #                                                  RESTARTS: its policy; STARTED: when
 #   unit ACTIVE SUB NAME                           of systemd; of OpenRC in systemd's words
 #   boots NAME                                     a service that starts at boot
+#   booting                                        its boot has not ended yet
+#   docker no                                      its Docker cannot be asked
 #   end                                            the answer is whole
 export LC_ALL=C
 most=5000
@@ -18,6 +20,7 @@ echo 'works 1'
 if has systemctl && [ -d /run/systemd/system ]; then
     # shellcheck disable=SC2015 # without timeout nobody waits
     [ "$1" = 0 ] || { has timeout && timeout "$1" systemctl is-system-running --wait >/dev/null 2>&1; }
+    case $(systemctl is-system-running 2>/dev/null) in initializing | starting) echo booting ;; esac
     systemctl list-units --all --plain --no-legend --no-pager --full \
         --type=service,socket,mount 2>/dev/null |
         sed -n "s/^\([^ ]*\) *[^ ]* *\([^ ]*\) *\([^ ]*\).*/unit \2 \3 \1/p" | head -n $most
@@ -27,14 +30,18 @@ elif has rc-status; then
     rc-status -a 2>/dev/null | sed -n \
         -e 's/^ *\([^ ]*\) *\[ *started *.*/unit active running \1/p' \
         -e 's/^ *\([^ ]*\) *\[ *crashed *.*/unit failed failed \1/p' | sort -u | head -n $most
-    rc-status default 2>/dev/null | sed -n 's/^ \([^ ]*\) *\[.*/boots \1/p' | head -n $most
+    for level in boot default; do rc-status $level 2>/dev/null; done |
+        sed -n 's/^ \([^ ]*\) *\[.*/boots \1/p' | head -n $most
 fi
 if has docker; then
     # shellcheck disable=SC2086 # words or none
-    ids=$($limit docker ps -aq --no-trunc 2>/dev/null | head -n $most)
+    ids=$($limit docker ps -aq --no-trunc 2>/dev/null) || echo 'docker no'
+    ids=$(printf '%s\n' "$ids" | head -n $most)
     format='container {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}-{{end}}'
     format="$format {{.HostConfig.RestartPolicy.Name}} {{.State.StartedAt}} {{.Name}}"
     # shellcheck disable=SC2086
     [ -z "$ids" ] || $limit docker inspect --type container -f "$format" $ids 2>/dev/null
+    # given up by timeout; one that has just gone is no failure
+    case $? in 124 | 137 | 143) echo 'docker no' ;; esac
 fi
 echo end

@@ -20,6 +20,7 @@ def node(tmp_path, monkeypatch):
     (node.fake / "works-after").write_text(BEFORE)
     # nothing moves in a fake guest: there is nothing to wait for
     monkeypatch.setenv("PHOENIX_OWNERS_PATIENCE", "0")
+    monkeypatch.setenv("PHOENIX_OWNERS_LATER", "0")
     return node
 
 
@@ -95,6 +96,43 @@ def test_whoever_takes_up_a_commit_that_was_cut_short_knows_what_worked(node):
     done = node.recover()
     assert done.returncode == 1
     assert "CT 910: container db is exited, it was running" in done.stdout
+
+
+def test_a_container_that_runs_now_and_then_is_not_done(node):
+    (node.fake / "works-3").write_text(BEFORE.replace("20:00:00Z /db", "20:09:00Z /db"))
+    done = node.commit()
+    assert done.returncode == 1
+    assert "CT 910: container db has ended and begun anew" in done.stdout
+
+
+def test_a_docker_that_cannot_be_asked_before_is_said_and_afterwards_is_no_proof(node):
+    silent = BEFORE.replace("container running - always 2026-11-26T20:00:00Z /db", "docker no")
+    (node.fake / "works-after").write_text(silent)
+    done = node.commit()
+    assert done.returncode == 1
+    assert "cannot be told any more: its Docker does not answer" in done.stdout
+    (node.fake / "works-before").write_text(silent)
+    done = node.commit()
+    assert done.returncode == 0
+    assert "its Docker cannot be asked: what its containers do is not looked at" in done.stdout
+
+
+def test_with_another_storage_driver_its_containers_are_not_asked_for(node):
+    node.stage(**{"daemon-before": "none", "daemon.json": "{}", "driver": "overlay2"})
+    node.guest_says("docker info --format {{.Driver}}", "echo overlay2")
+    after(node, "container running - always 2026-11-26T20:00:00Z /db\n", "")
+    done = node.commit()
+    assert "another storage driver: its containers of the old one are not asked for" in done.stdout
+    assert "container db" not in done.stdout
+
+
+def test_of_however_much_that_is_missing_some_is_told(node):
+    many = "".join(f"unit failed failed x{number}.service\n" for number in range(3000))
+    after(node, "end\n", f"{many}end\n")
+    done = node.commit()
+    assert done.returncode == 1
+    assert "CT 910: and 2980 more" in done.stdout
+    assert len(done.stdout) < 20_000
 
 
 def test_a_container_that_ends_in_the_quiet_time_after_the_proof_is_not_done(node):

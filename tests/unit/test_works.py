@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from node.works import Works, fell, missing
+from node.works import Works, begun_anew, missing
 
 SCRIPT = Path(__file__).parents[2] / "templates/guest/works.sh"
 
@@ -113,6 +113,8 @@ def test_what_has_begun_is_waited_for_and_what_begins_again_and_again_is_not():
     said = BEFORE.replace("running healthy always", "running starting always")
     (one,) = missing(works(), works(said))
     assert one.begins
+    (one,) = missing(works(), works(said.replace("starting", "unhealthy")))
+    assert one.begins
     for sub, begins in (("start-pre", True), ("auto-restart", False)):
         said = BEFORE.replace("active running nginx", f"activating {sub} nginx")
         (one,) = missing(works(), works(said))
@@ -127,10 +129,24 @@ def test_what_was_broken_before_is_told():
     )
 
 
-def test_a_container_that_ends_and_begins_anew_has_fallen():
-    later = works(BEFORE, ("20:00:01.5Z /app", "20:07:00.5Z /app"))
-    assert [str(one) for one in fell(works(), later)] == ["container app has ended and begun anew"]
-    assert list(fell(works(), later, ("app",))) == []
+def test_a_container_that_ends_and_begins_anew_is_named_unless_nobody_misses_it():
+    later = works(
+        BEFORE, ("20:00:01.5Z /app", "20:07:00.5Z /app"), ("20:00:02.5Z /by", "20:07:00.5Z /by")
+    )
+    found = [str(one) for one in begun_anew(works(), works(), later)]
+    assert found == ["container app has ended and begun anew"]
+    assert list(begun_anew(works(), works(), later, ("app",))) == []
+
+
+def test_a_docker_that_cannot_be_asked_and_a_boot_that_goes_on_are_known():
+    assert (works().answers, works().booting) == (True, False)
+    found = works(BEFORE.replace("end\n", "booting\ndocker no\nend\n"))
+    assert (found.answers, found.booting) == (False, True)
+
+
+def test_however_much_a_guest_says_so_much_is_taken():
+    many = "".join(f"unit failed failed x{number}.service\n" for number in range(50_000))
+    assert len(works(f"works 1\n{many}end\n").units) < 20_000
 
 
 @pytest.mark.parametrize(
@@ -159,7 +175,8 @@ def test_a_record_in_no_form_of_ours_is_none(line):
 
 SYSTEMCTL = """
 case "$*" in
-is-system-running*) echo waited >>"$FAKE/calls" ;;
+'is-system-running --wait') echo waited >>"$FAKE/calls" ;;
+is-system-running) echo starting ;;
 list-units*) printf '%s\\n' 'nginx.service loaded active running A web server' \
     'sys-kernel-config.mount loaded failed failed Kernel' 'a.socket not-found inactive dead a' ;;
 list-unit-files*) echo 'nginx.service enabled enabled' ;;
@@ -190,4 +207,5 @@ def test_the_script_says_it_in_these_records(tmp_path):
     assert found.services == {"nginx.service"}
     assert found.failed == {"sys-kernel-config.mount"}
     assert found.containers["db"].health == "healthy"
+    assert (found.booting, found.answers) == (True, True)
     assert (tmp_path / "calls").read_text() == "waited\n"
