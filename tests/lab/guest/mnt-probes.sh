@@ -36,4 +36,9 @@ R old-bind-inner-proc "raw_mount $dkr/proc $dkr/p none 4096"; umount -l $dkr/p 2
 R old-bind-inner-proc-tmp "raw_mount $dkr/proc /var/lib/docker/tmp/probe none 4096"; umount -l /var/lib/docker/tmp/probe 2>/dev/null
 R old-bind-inner-proc-mnt "raw_mount $dkr/proc /mnt none 4096"; umount -l /mnt 2>/dev/null
 umount -l $dkr/proc 2>/dev/null
+mkdir -p /run/systemd/unit-root/x
+raw_mount /proc /run/systemd/unit-root/x none 4096 >/dev/null
+R old-bind-proc-by-unit-root "raw_mount /run/systemd/unit-root/x $dkr/p none 4096"; umount -l $dkr/p 2>/dev/null
+umount -l /run/systemd/unit-root/x 2>/dev/null
+rmdir /run/systemd/unit-root/x
 rm -r /var/lib/docker/overlay2/probe /var/lib/docker/tmp/probe
