@@ -112,6 +112,8 @@ format='{{$name := .Name}}{{$policy := .HostConfig.RestartPolicy.Name}}
 {{- range .Mounts}}{{if eq .Type "bind"}}bind {{$name}} {{.Source}} {{.Destination}}
 {{end}}{{end}}{{end}}'
 case $info in
+# each further command of Docker takes a small machine seconds
+*'"ContainersRunning":0,'*) ;;
 *'"ServerVersion":"'?*)
     ids=$($limit docker ps -q --no-trunc 2>/dev/null | head -n 1000)
     # shellcheck disable=SC2086 # words or none
