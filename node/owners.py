@@ -28,7 +28,7 @@ LATER = float(os.environ.get("PHOENIX_OWNERS_LATER", "10"))
 
 #: Seconds: for the end of a boot, for an answer beside that; for all of it with the new state, and
 #: with the old one; between two looks.
-_BOOT, _ANSWER, _MOST, _MOST_OLD, _PAUSE = 120, 60, 600, 180, 2
+_BOOT, _ANSWER, _MOST, _MOST_OLD, _PAUSE = 120, 120, 600, 180, 2
 
 #: So much that is missing is told; of so much the guest is asked why; so many of its words.
 _TOLD, _EXPLAINED, _LINES = 20, 5, 3
