@@ -63,7 +63,11 @@ class Owners:
     def noted(self) -> Works | None:
         """What worked before; None where nobody could tell, or nobody looked."""
         works = Works.parse(self._its.staged.works)
-        return replace(works, containers={}) if works and self._hides_containers else works
+        if works is None:
+            return None
+        hidden = self._hides_containers
+        asked = {name: one for name, one in works.containers.items() if one.returns and not hidden}
+        return replace(works, containers=asked)
 
     @property
     def _hides_containers(self) -> bool:
@@ -105,7 +109,7 @@ class Owners:
         began = changed = time.monotonic()
         last: list[Missing] | None = None
         while True:
-            now = Works.parse(self._ask(_BOOT))
+            now = Works.parse(self._ask(_BOOT, docker=bool(before.containers)))
             if now and not now.answers and before.containers:
                 now, self._why = None, "its Docker does not answer"
             left = list(missing(before, now, accepted)) if now else []
@@ -116,8 +120,10 @@ class Owners:
                 return now, left
             time.sleep(_PAUSE)
 
-    def _ask(self, boot: int) -> str:
-        words = ["sh", "-c", guest.script("works"), "works", f"{boot:d}"]
+    def _ask(self, boot: int, docker: bool = True) -> str:
+        # a command of Docker takes a small machine seconds
+        more = [] if docker else [":no-docker"]
+        words = ["sh", "-c", guest.script("works"), "works", f"{boot:d}", *more]
         ended = guest.attach(self._ctid, words, seconds=boot + _ANSWER, limit=2 * MIB)
         self._why = guest.last_line(ended) if not ended.ok else "its answer is not whole"
         return text(ended.out) or "" if ended.ok else ""

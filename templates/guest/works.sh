@@ -1,6 +1,6 @@
 #!/bin/sh
-# works SECONDS - what works in this guest, one record a line; runs in the guest, and only reads.
-# busybox is enough. SECONDS: how long its boot may take to end before it is looked at.
+# works SECONDS [:no-docker] - what works in this guest, one record a line; runs in the guest, and only
+# reads. busybox is enough. SECONDS: how long its boot may take to end before it is looked at.
 #
 #   works 1                                        the answer begins
 #   container STATUS HEALTH RESTARTS STARTED NAME  of Docker; HEALTH: - where it has no check;
@@ -33,7 +33,7 @@ elif has rc-status; then
     for level in boot default; do rc-status $level 2>/dev/null; done |
         sed -n 's/^ \([^ ]*\) *\[.*/boots \1/p' | head -n $most
 fi
-if has docker; then
+if has docker && [ "${2:-}" != :no-docker ]; then
     # shellcheck disable=SC2086 # words or none
     ids=$($limit docker ps -aq --no-trunc 2>/dev/null) || echo 'docker no'
     ids=$(printf '%s\n' "$ids" | head -n $most)

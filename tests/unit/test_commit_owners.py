@@ -51,6 +51,16 @@ def test_a_container_that_does_not_come_back_brings_the_old_state_back_and_says_
     assert "not back with the old conf" not in said
 
 
+def test_a_docker_in_which_nothing_returns_by_itself_is_asked_once(node):
+    by_hand = BEFORE.replace("running - always", "running - no")
+    (node.fake / "works-before").write_text(by_hand)
+    (node.fake / "works-after").write_text(BEFORE.replace("running - always", "exited - no"))
+    assert node.commit().returncode == 0
+    # the words that follow the script itself
+    asked = [call for call in node.calls if call.startswith(" works ")]
+    assert asked == [" works 0", *[" works 120 :no-docker"] * 2]
+
+
 def test_a_unit_that_fails_brings_the_old_state_back(node):
     after(node, "active running nginx", "failed failed nginx")
     done = node.commit()
