@@ -17,6 +17,8 @@ LAB_TESTS := lab and not long
     confinement docker-checks lint format lock clean
 
 harden confinement docker-checks: export PHOENIX_LAB_STACK := $(STACK)
+# facts/ is no installed package
+confinement docker-checks: export PYTHONPATH := $(CURDIR)
 
 harden: .venv/done
 	$(BIN)/phoenix lab up

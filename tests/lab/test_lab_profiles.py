@@ -6,6 +6,7 @@ One container wears each profile, booted under it; all run the core of the check
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -203,6 +204,7 @@ def test_the_core_of_docker_works_in_every_other_combination_and_nothing_is_deni
 def test_the_whole_matrix_is_as_good_as_its_last_result(tmp_path, script):
     done = subprocess.run(
         [sys.executable, REPO / f"tests/lab/{script}.py", tmp_path / "result.md"],
+        env={**os.environ, "PYTHONPATH": str(REPO)},
         capture_output=True,
         text=True,
     )
