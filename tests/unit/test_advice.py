@@ -71,10 +71,13 @@ def test_every_file_that_base_denies_is_denied_on_purpose():
     denied = re.findall(r"audit deny (\S+) [a-z]+,", BASE)
     assert len(denied) > 12
     for pattern in denied:
+        # in /tmp a file may be called like one of the kernel's: it gets no rule either
+        wanted = ("unknown", "") if pattern.startswith("@{moved}/{") else ("purpose", "")
         path = pattern.replace("@{any_proc}", "/proc").replace("@{any_sys}", "/sys")
+        path = path.replace("@{moved}", "/tmp").replace("@{unit_root}", "/run/systemd/unit-root")
         path = re.sub(r"\{([^,{}]*),[^{}]*\}", r"\1", path).replace("**", "x")
         path = re.sub(r"\[\^[a-z]+\]", "z", path)
-        assert judge(FILE.format(path, "w")) == ("purpose", ""), (pattern, path)
+        assert judge(FILE.format(path, "w")) == wanted, (pattern, path)
 
 
 def test_no_capability_that_base_leaves_out_is_proposed():
