@@ -66,6 +66,7 @@ def test_it_is_known_before_and_nothing_restarts(stack, node):
     assert inside(node, RUNNING) == "by-hand monitor web"
 
 
+@pytest.mark.long
 def test_with_force_it_is_found_by_the_gate_and_all_is_as_it_was(stack, node):
     before = conf(node, 952)
     done = pyinfra("harden", "-y", fleet=stack, force="true")

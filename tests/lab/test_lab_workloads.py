@@ -29,10 +29,7 @@ CUT = {
     "current": {
         PLAIN: ("units", UNITS),
         STORE: ("workloads", ("buildkit-build", "compose-up", "bind-root", "bind-dev")),
-        BUILDKIT: (
-            "workloads",
-            ("buildkit-build", "buildkit-mounts", "volume-bind", "bind-proc-and-sys"),
-        ),
+        BUILDKIT: ("workloads", ("buildkit-build", "volume-bind", "bind-proc-and-sys")),
     },
 }
 
