@@ -51,7 +51,7 @@ RUNC_SUITE = "forky"  # where CT 956 has its runc from, which must be 1.3 or lat
 
 @dataclass(frozen=True)
 class Stack:
-    """What a lab is built from: node and guests of one Debian suite, and one older guest."""
+    """What a lab is built from: node and guests of one Debian suite, perhaps one older guest."""
 
     name: str
     suite: str

@@ -21,12 +21,16 @@ PERMISSIONS = (RAW_HOOKS, HOST_PATHS)
 PYINFRA_KEYS = frozenset({"ssh_user", "ssh_key", "ssh_key_password", "ssh_port", "ssh_password"})
 
 
+def _texts(value: object) -> list[str]:
+    """Several arrive as a text with commas between them, or as a list."""
+    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    return [str(part).strip() for part in parts]
+
+
 def _ctids(value: object) -> tuple[int, ...]:
     """`910` arrives as a number, `910,953` as a text, `[910,953]` as a list."""
-    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
-    texts = [str(part).strip() for part in parts]
-    wrong = [text for text in texts if not re.fullmatch(r"[1-9][0-9]{2,8}", text)]
-    if wrong or any(isinstance(part, bool) for part in parts):
+    texts = _texts(value)
+    if not all(re.fullmatch(r"[1-9][0-9]{2,8}", text) for text in texts):
         raise ValueError(f"write CTIDs with commas between them, like 910,953 (not {value!r})")
     return tuple(dict.fromkeys(int(text) for text in texts))
 
@@ -50,8 +54,7 @@ def _run(value: object) -> str:
 
 def _permissions(value: object) -> tuple[str, ...]:
     """`raw-hooks` and `raw-hooks,host-paths` arrive as texts, a list as one."""
-    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
-    texts = [str(part).strip() for part in parts]
+    texts = _texts(value)
     if any(text not in PERMISSIONS for text in texts):
         words = " or ".join(PERMISSIONS)
         raise ValueError(f"write {words}, both with a comma between them (not {value!r})")
@@ -71,10 +74,8 @@ _NAME = re.compile(r"[A-Za-z0-9:_.@\\-]{1,255}", re.ASCII)
 
 def _names(value: object) -> tuple[str, ...]:
     """`db` and `db,nginx.service` arrive as texts, a list as one."""
-    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
-    texts = [str(part).strip() for part in parts]
-    odd = any(isinstance(one, bool) for one in (value, *parts))
-    if odd or not all(map(_NAME.fullmatch, texts)):
+    texts = _texts(value)
+    if isinstance(value, bool) or not all(map(_NAME.fullmatch, texts)):
         raise ValueError(
             f"write names of containers or units with commas between them (not {value!r})"
         )

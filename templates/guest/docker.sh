@@ -124,11 +124,12 @@ case $info in
         done
     ;;
 esac
-start 65536 /etc/fstab | head -n 500 | while read -r source target type _; do
+start 65536 "${PHOENIX_ROOT:-}/etc/fstab" | head -n 500 | while read -r source target type _; do
     case $source in '#'*) continue ;; esac
-    case $target in
-    *[!!-~]* | / | /proc* | /sys* | /dev* | /run* | /tmp) continue ;;
-    /*) grep -qF " ${target%/} " /proc/self/mounts 2>/dev/null && echo "fstab $type $target" ;;
+    case $target/ in
+    *[!!-~]* | // | /proc/* | /sys/* | /dev/* | /run/* | /tmp/ | /tmp//) continue ;;
+    /*) grep -qF " ${target%/} " "${PHOENIX_ROOT:-}/proc/self/mounts" 2>/dev/null &&
+        echo "fstab $type $target" ;;
     esac
 done
 mount --version 2>/dev/null | sed -n 's/^mount from util-linux \([0-9.]*\).*/mount \1/p' | head -n 1

@@ -183,6 +183,15 @@ def test_what_its_containers_bind_is_told(guest):
     assert [line for line in lines(guest) if line.startswith("bind")] == ["bind /app / /host"]
 
 
+def test_what_fstab_mounts_is_told_but_not_what_systemd_or_the_node_mounts(guest):
+    mounted = ["/", "/proc", "/dev/shm", "/tmp", "/developer", "/srv/t", "/srv/b2"]
+    asked = [*mounted, "/srv/absent", "/srv/\xe4", "#/srv/x"]
+    guest.has("/proc/self/mounts", "".join(f"none {path} ext4 rw 0 0\n" for path in mounted))
+    guest.has("/etc/fstab", "".join(f"a {path} tmpfs rw 0 0\n" for path in asked) + "# /srv/t x\n")
+    found = [line for line in lines(guest) if line.startswith("fstab ")]
+    assert found == ["fstab tmpfs /developer", "fstab tmpfs /srv/t", "fstab tmpfs /srv/b2"]
+
+
 def test_daemon_json_comes_last_byte_for_byte(guest):
     file = guest.has("/etc/docker/daemon.json", "", 0o600)
     file.write_bytes(b'\n{"a": "\xff"}\n\n')
