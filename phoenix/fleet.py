@@ -52,6 +52,9 @@ class Container:
     - `allow_nesting`: `lxc.apparmor.allow_nesting` beside a named profile.
     - `stacking`: the profile's stacked form, with a policy namespace of the container's own.
     - `mode`: of the profile; `complain` only logs.
+    - `allows`: names of `phoenix.allows.ALLOWS` that its named profile grants as well,
+      `audits`: files and folders to which it logs writes; both sorted. `own`: a profile of its own
+      in any case.
     - `apparmor_raw`: rules for the generated profile, without the key.
     - `features`: wanted Proxmox features and values (`"1"`, `"0"`, `"nfs;cifs"`), in the order
       of `phoenix.features.CANONICAL`.
@@ -68,6 +71,9 @@ class Container:
     allow_nesting: bool | None = None
     stacking: bool = False
     mode: Literal["enforce", "complain"] = "enforce"
+    allows: tuple[str, ...] = ()
+    audits: tuple[str, ...] = ()
+    own: bool = False
     apparmor_raw: tuple[str, ...] = ()
     features: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     raw: tuple[RawKey, ...] = ()

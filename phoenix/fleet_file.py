@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from phoenix import fleet_values as values
+from phoenix.allows import Allow
 from phoenix.pve_values import HIGHEST_CTID, LOWEST_CTID
 from phoenix.raw_keys import RawKey
 
@@ -59,6 +60,11 @@ Dataset: TypeAlias = Annotated[
 ]
 _ABSOLUTE = WithJsonSchema({"type": "string", "pattern": "^/"})
 GuestPath: TypeAlias = Annotated[str, AfterValidator(values.guest_path), _ABSOLUTE]
+AuditedPath: TypeAlias = Annotated[
+    str,
+    AfterValidator(values.audited_path),
+    WithJsonSchema({"type": "string", "pattern": f"^{values.AUDITED_PATH.pattern}$"}),
+]
 HostPath: TypeAlias = Annotated[str, AfterValidator(values.path), _ABSOLUTE]
 Ctid: TypeAlias = Annotated[
     int,
@@ -190,6 +196,23 @@ class ContainerEntry(_Part):
     )
     mode: Literal["enforce", "complain"] | None = Field(
         None, description="The same as apparmor_mode."
+    )
+    apparmor_allows: list[Allow] | None = Field(
+        None,
+        description="What its named profile grants to this container beyond the others: each "
+        "opens something, see docs/apparmor.md.",
+        examples=[["guest-mounts", "nested-userns"]],
+    )
+    apparmor_audit: list[AuditedPath] | None = Field(
+        None,
+        description="Files and folders of the container: what writes to them is logged, and "
+        "shown by the audit.",
+        examples=[["/etc"]],
+    )
+    apparmor_own: bool | None = Field(
+        None,
+        description="Give the container its named profile under a name of its own, NAME-CTID, so "
+        "that nobody shares it. So has who asks for apparmor_allows or apparmor_audit.",
     )
     apparmor_raw: list[Rule] | None = Field(
         None,

@@ -21,6 +21,8 @@ SWITCHES = tuple(name for name in FEATURES if name != "mount")
 _TRUE, _FALSE = ("1", "on", "yes", "true"), ("0", "off", "no", "false")
 MOUNT_TYPES = re.compile(r"[a-zA-Z0-9_]+(;[a-zA-Z0-9_]+)*", re.ASCII)
 """Value of the mount feature: file system types (pve-container $features_desc)."""
+AUDITED_PATH = re.compile(r"(/[A-Za-z0-9._+-]+)+", re.ASCII)
+"""A path without a character that means something in a rule (apparmor.d(5), globbing)."""
 MAX_GPU = 31
 """Highest minor number of an NVIDIA node that is taken for a GPU."""
 
@@ -61,6 +63,14 @@ def guest_path(text: str) -> str:
     plain = path(text)
     if plain == "/":
         raise wrong("a directory inside the container is expected, not its root")
+    return plain
+
+
+def audited_path(text: str) -> str:
+    """Check a path that a rule of a profile names."""
+    plain = guest_path(text)
+    if not AUDITED_PATH.fullmatch(plain):
+        raise wrong("a rule names only paths of letters, digits, / and . _ + -")
     return plain
 
 

@@ -100,6 +100,13 @@ def _profile_warnings(
     if not container.named and container.mode == "complain":
         then = "mode has no effect" if container.profile == "unconfined" else "harden refuses it"
         yield f"{where}: {container.profile} has no complain mode: {then}"
+    if not container.named and (container.allows or container.audits):
+        yield (
+            f"{where}: {container.profile}: apparmor_allows and apparmor_audit are for profiles "
+            "with a name: harden refuses them"
+        )
+    if not container.named and container.own:
+        yield f"{where}: {container.profile}, so apparmor_own has no effect"
 
 
 def _mount_warnings(at: Callable[..., str], entry: ContainerEntry) -> Iterator[str]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from phoenix.allows import written_allows
 from phoenix.apparmor import Label, ObservedAppArmor
 from phoenix.changes import ContainerChange, NodePlan, Unsettled
 from phoenix.conf_plan import holder, plan_conf, restart_reasons
@@ -46,6 +47,14 @@ class _Findings:
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     alone: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Of a wished profile: what it will name beside its patterns, what it grants as installed."""
+
+    sources: Collection[str] = ()
+    granted: Collection[str] = ()
 
 
 def check_selection(fleet: Fleet, options: Options, nodes: Sequence[ObservedPct]) -> list[str]:
@@ -169,10 +178,10 @@ def plan_node(
         for wish in wearers.wishes
     ]
     crowded = without_room(wearers, apparmor)
-    sources = {wish.profile: _sources(wish, wearers, apparmor) for wish in wearers.wishes}
+    known = {wish.profile: _known(wish, wearers, apparmor) for wish in wearers.wishes}
     containers = [
         _plan_container(
-            container, options, pct, storage, dockers or {}, templates, sources, crowded, findings
+            container, options, pct, storage, dockers or {}, templates, known, crowded, findings
         )
         for container in in_order(selected(fleet, options, pct))
     ]
@@ -221,7 +230,7 @@ def _plan_container(
     storage: ObservedStorage,
     dockers: Mapping[int, ObservedDocker],
     templates: Mapping[str, str],
-    sources: Mapping[str, Collection[str]],
+    known: Mapping[str, _Known],
     crowded: Mapping[int, str],
     findings: _Findings,
 ) -> ContainerChange | None:
@@ -247,6 +256,12 @@ def _plan_container(
             f"{pct.node}: {title}: mode=complain is for profiles with a name, and Proxmox "
             "generates this one: name one (apparmor_profile, or --data profile=NAME), or leave "
             "mode out"
+        )
+        return None
+    if (container.allows or container.audits) and not wish.named:
+        findings.problems.append(
+            f"{pct.node}: {title}: apparmor_allows and apparmor_audit are for profiles with a "
+            f"name, and its is {wish.template}: name one (apparmor_profile), or leave them out"
         )
         return None
     for permit in permits(container, storage, is_privileged(observed.conf)):
@@ -298,9 +313,8 @@ def _plan_container(
         return None
     if restart and not options.force:
         docker = dockers.get(container.ctid)
-        named = sources.get(wish.profile, ())
         refused = [
-            *_refused(container, wish, observed, docker, guest.driver, templates, named, options)
+            *_refused(container, wish, observed, docker, guest.driver, templates, known, options)
         ]
         if refused:
             why = "; ".join(str(one) for one in refused[:_SHOWN])
@@ -338,12 +352,13 @@ def _plan_container(
     )
 
 
-def _sources(wish: Wish, wearers: Wearers, apparmor: ObservedAppArmor) -> Collection[str]:
-    """What a profile will name beside its patterns; nothing where it cannot be rendered."""
+def _known(wish: Wish, wearers: Wearers, apparmor: ObservedAppArmor) -> _Known:
+    written = apparmor.files.get(wish.profile) or ""
     try:
-        return wearers.paths(wish.profile, apparmor.files.get(wish.profile, "")).sources
-    except GuestPathError:
-        return ()
+        sources = wearers.paths(wish.profile, written).sources
+    except GuestPathError:  # it cannot be rendered, which is a problem of its own
+        sources = ()
+    return _Known(sources, written_allows(written))
 
 
 def _refused(
@@ -353,20 +368,20 @@ def _refused(
     docker: ObservedDocker | None,
     driver: str,
     templates: Mapping[str, str],
-    sources: Collection[str],
+    profiles: Mapping[str, _Known],
     options: Options,
 ) -> Iterator[Refusal]:
-    """What works in the guest today and would not under the profile that it is to have.
-
-    `sources`: what that profile names beside its patterns.
-    """
-    known = wish.template in TEMPLATES and _BASED.search(templates.get(f"{wish.template}.j2", ""))
-    if not docker or not known or wish.learning:
+    """What works in the guest today and would not under the profile that it is to have."""
+    ours = wish.template in TEMPLATES and _BASED.search(templates.get(f"{wish.template}.j2", ""))
+    if not docker or not ours or wish.learning:
         return
-    if not is_under_its_rules(Label.parse(observed.label or "")):
+    profile = profiles.get(wish.profile, _Known())
+    if not is_under_its_rules(Label.parse(observed.label or ""), wish, profile.granted):
         mounted = [target for _, target in docker.fstab if holder(observed.conf, target.strip("/"))]
         mounted = [target.rstrip("/") for target in mounted]
-        yield from refusals(docker, driver, wish.profile, sources, options.accept, mounted)
+        yield from refusals(
+            docker, driver, wish.profile, profile.sources, options.accept, mounted, wish.allows
+        )
 
 
 def _ours(observed: ObservedContainer) -> Ours:

@@ -14,6 +14,7 @@ from phoenix.apparmor import Label
 from phoenix.docker import Bind, ObservedDocker
 from phoenix.guest_paths import is_unreached
 from phoenix.printable import printable
+from phoenix.wish import Wish
 
 #: Folders of /sys that Docker's containers may have, under their own names; "" is all of it.
 SYS_FOLDERS = (
@@ -53,13 +54,15 @@ def refusals(
     sources: Collection[str],
     accepted: Collection[str] = (),
     mounted: Collection[str] = (),
+    allows: Collection[str] = (),
 ) -> Iterator[Refusal]:
     """What a profile that extends base.j2 would refuse a guest.
 
     `driver`: what its Docker runs on after its next start, "" where that is not known; `sources`:
     top directories that the profile names beside its patterns
     (`phoenix.guest_paths.GuestPaths.sources`); `accepted`: names of what its owner goes without;
-    `mounted`: places at which the node mounts something.
+    `mounted`: places at which the node mounts something; `allows`: what the profile grants beside
+    (`apparmor_allows`).
     """
     known = _SNAPSHOTTERS if docker.snapshotter and driver == docker.driver else _DRIVERS
     if driver and driver not in known and driver not in accepted:
@@ -77,7 +80,7 @@ def refusals(
                 f"container {bind.container} binds {source} at {target}, which {profile} refuses: "
                 f"{why}",
             )
-    if docker.mount is None or docker.mount < _NEW_MOUNT:
+    if docker.mount is None or docker.mount < _NEW_MOUNT or "guest-mounts" in allows:
         return
     for kind, target in docker.fstab:
         unit, place = mount_unit(target), target.rstrip("/")
@@ -86,13 +89,21 @@ def refusals(
                 unit,
                 f"/etc/fstab mounts {printable(target)} ({kind}), which {profile} refuses to "
                 "mount(8) since util-linux 2.39: have the node mount it (mpN, or volumes of the "
-                "fleet file)",
+                'fleet file), or grant it with "apparmor_allows": ["guest-mounts"]',
             )
 
 
-def is_under_its_rules(label: Label) -> bool:
-    """Whether a container lives under these rules already: what they refuse is refused."""
-    return label.mode == "enforce" and label.profile.removesuffix("-ns") in TEMPLATES
+def is_under_its_rules(label: Label, wish: Wish, granted: Collection[str]) -> bool:
+    """Whether a container lives under these rules already: what they refuse is refused.
+
+    `granted`: what the wished profile grants beside as it is installed: its own one may grant less
+    from now on.
+    """
+    if label.mode != "enforce":
+        return False
+    if label.profile == wish.profile and wish.own is not None:
+        return {*granted} <= {*wish.allows}
+    return label.profile.removesuffix("-ns") in TEMPLATES
 
 
 def mount_unit(target: str) -> str:

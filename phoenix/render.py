@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from jinja2 import DictLoader, StrictUndefined
 
+from phoenix.allows import written_allows, written_audits
 from phoenix.apparmor import MARKER, PROFILE_NAME, ObservedAppArmor
 from phoenix.guest_paths import DEFAULT_PATHS, GuestPaths
 from phoenix.printable import printable
@@ -52,6 +53,10 @@ def render_profile(
         "name": wish.profile,
         "flags": ",".join(_flags(wish)),
         "stacked": wish.stacked,
+        "allows": wish.allows,
+        "audits": wish.audits,
+        # in the list of what is denied: the folder whose name begins so is not
+        "binfmt": "b" if "binfmt" in wish.allows else "",
         "data_roots": paths.data_roots,
         "sources": paths.sources,
         "abi": next((abi for abi in ("4.0", "3.0") if abi in node.abis), None),
@@ -92,6 +97,12 @@ def _flags(wish: Wish) -> Iterable[str]:
 
 def _check_form(wish: Wish, text: str) -> None:
     """Refuse a template that stands for itself and renders as something else than was asked."""
+    lacks = {*wish.allows} - written_allows(text) | {*wish.audits} - written_audits(text)
+    if lacks:
+        raise ProfileError(
+            f"{wish.template}.j2 has no place for {', '.join(sorted(lacks))} (apparmor_allows, "
+            'apparmor_audit): extend base.j2, or write {% include "allows.j2" %} in it'
+        )
     for profile in read_profiles(text).profiles:
         if profile.name != wish.profile:
             continue

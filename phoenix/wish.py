@@ -7,12 +7,15 @@ wishes live side by side on a node and replacing one form never touches who wear
     lxc-a-ns            stacked: enforced, over a policy namespace of the container's own
     lxc-a-complain      for learning: logs what it would deny
     lxc-a-ns-complain   both
+
+Each of them may be one container's own, `lxc-a-910`, `lxc-a-910-ns` and so on: what is granted or
+logged for that container alone is in no other's profile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from phoenix.apparmor import PROFILE_NAME, Label, generated_profile
@@ -42,14 +45,21 @@ class Wish:
     """A profile that a container shall wear, and in which form.
 
     `template`: a template's name, or `generated` or `unconfined`, which have one form only.
+    `own`: the container whose own profile it is, None for one that others may wear as well;
+    `allows` and `audits`: what it grants and logs beyond those (`phoenix.fleet.Container`).
 
     >>> Wish("lxc-a", stacked=True, mode="complain").profile
     'lxc-a-ns-complain'
+    >>> Wish("lxc-a", own=910, allows=("guest-mounts",)).profile
+    'lxc-a-910'
     """
 
     template: str
     stacked: bool = False
     mode: Literal["enforce", "complain"] = "enforce"
+    own: int | None = None
+    allows: tuple[str, ...] = ()
+    audits: tuple[str, ...] = ()
 
     @property
     def named(self) -> bool:
@@ -66,8 +76,9 @@ class Wish:
         """The name of the profile; of one of ours that by which the kernel has it."""
         if not self.named:
             return self.template
+        own = "" if self.own is None else f"-{self.own}"
         complain = "-complain" if self.mode == "complain" else ""
-        return f"{self.template}{'-ns' if self.stacked else ''}{complain}"
+        return f"{self.template}{own}{'-ns' if self.stacked else ''}{complain}"
 
     def label(self, ctid: int) -> Label | None:
         """What the container's PID 1 shall carry as the node sees it, None where nothing is asked.
@@ -110,13 +121,16 @@ class Wish:
 def wanted(container: Container, options: Options) -> Wish:
     """How a container shall be confined; `--data` goes for containers with Docker."""
     wish = Wish(container.profile, container.stacking, container.mode)
-    if not container.docker:
+    if container.docker:
+        wish = Wish(
+            options.profile or wish.template,
+            wish.stacked if options.stacking is None else options.stacking,
+            options.mode or wish.mode,
+        )
+    alone = container.own or container.allows or container.audits
+    if not wish.named or not alone:
         return wish
-    return Wish(
-        options.profile or wish.template,
-        wish.stacked if options.stacking is None else options.stacking,
-        options.mode or wish.mode,
-    )
+    return replace(wish, own=container.ctid, allows=container.allows, audits=container.audits)
 
 
 def is_learning(label: Label) -> bool:
