@@ -1,13 +1,13 @@
 """What AppArmor refused to one container since a moment: it explains a commit that failed.
 
 audit.log is complete, the kernel's ring buffer is not. A container may provoke what it likes here:
-the last few lines are told, each for a screen.
+a few kinds are told, each for a screen.
 """
 
 from __future__ import annotations
 
 import re
-from collections import deque
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -18,27 +18,35 @@ from node.say import Stop
 from phoenix.audit_line import LONGEST, refusal
 from phoenix.printable import LONGEST_LINE, printable
 
-#: So many lines are told.
-MOST = 10
+#: So many kinds are told, and so many are told apart.
+MOST, _APART = 10, 500
+# what differs each time: ids of containers and layers, names of temporary files, numbers
+_VARYING = re.compile(r"[0-9a-f]{64}|[0-9]{6,}|(?<=namespace-)\w{6}")
 
 
 def since(profile: str, began: int, ctid: int) -> list[str]:
-    """The last lines about this profile, and about lxc-start: it enters profiles for containers.
+    """What was refused under this profile, and to lxc-start: it enters profiles for containers.
 
-    A line names the profile, which others may carry: one whose process is there still, in another
-    container, is not of this one.
+    Equal refusals are one line with their number, the most frequent first. A line names the
+    profile, which others may carry: one whose process is there still, in another container, is not
+    of this one.
     """
     names = (f'profile="{profile}"', 'profile="/usr/bin/lxc-start"')
-    last: deque[str] = deque(maxlen=MOST)
+    kinds: Counter[str] = Counter()
     # a log that cannot be read explains nothing, and stops nobody
     with suppress(OSError, Stop):
         for line in _lines(began):
             found = refusal(line)
             if found is None or found[0] < began or not found[1].startswith('apparmor="DENIED"'):
                 continue
-            if any(name in found[1] for name in names) and not _is_of_another(line, ctid):
-                last.append(printable(found[1], LONGEST_LINE))
-    return list(last)
+            if not any(name in found[1] for name in names) or _is_of_another(line, ctid):
+                continue
+            kind = _VARYING.sub("*", found[1])
+            if kind in kinds or len(kinds) < _APART:
+                kinds[kind] += 1
+    told = [f"{times}x {kind}" if times > 1 else kind for kind, times in kinds.most_common(MOST)]
+    more = [f"and {len(kinds) - MOST} other kinds: the audit tells them"]
+    return [printable(text, LONGEST_LINE) for text in [*told, *more[: len(kinds) > MOST]]]
 
 
 def _is_of_another(line: str, ctid: int) -> bool:

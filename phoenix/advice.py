@@ -91,6 +91,28 @@ def verdict(fields: Mapping[str, str]) -> tuple[Verdict, str]:
     return "unknown", ""
 
 
+def permission(fields: Mapping[str, str]) -> str:
+    """The name of `apparmor_allows` that grants what was refused, "" where none does.
+
+    >>> permission({"operation": "mount", "flags": "rw, move", "name": "/srv/data/"})
+    'guest-mounts'
+    """
+    if fields.get("operation") == "userns_create":
+        return "nested-userns"
+    if fields.get("operation") != "mount":
+        return ""
+    kind, target = fields.get("fstype", ""), fields.get("name", "")
+    if re.fullmatch(r"fuse(\..+)?", kind):
+        return "fuse-mounts"
+    if target == "/proc/sys/fs/binfmt_misc/" and kind in ("", "binfmt_misc"):
+        return "binfmt"
+    source = fields.get("srcname", "")
+    plain = {*re.split(r", *", fields.get("flags", ""))} <= {"rw", "move", "bind", "rbind"}
+    if kind or not plain or _is_kernels(target) or _is_kernels(source):
+        return ""
+    return "guest-mounts"
+
+
 def _socket(fields: Mapping[str, str]) -> tuple[Verdict, str]:
     family, sort = fields.get("family", ""), fields.get("sock_type", "")
     if family not in _SOCKETS:

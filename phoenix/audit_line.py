@@ -16,7 +16,7 @@ from dataclasses import dataclass
 _HEAD = re.compile(
     r"(?:node=\S+ )?(?:type=AVC msg=|(?:audit: )?type=1400 )"
     r"audit\(([0-9]{1,12}\.[0-9]{1,3}):[0-9]+\): "
-    r'(?=apparmor="(?:DENIED|ALLOWED)" )'
+    r'(?=apparmor="(?:DENIED|ALLOWED|AUDIT)" )'
 )
 # the kernel writes a name in hex that holds a blank or a quote: no name can look like a field
 _OF_CONTAINER = re.compile(r' (?:profile="(?:lxc-|/usr/bin/lxc-start")|namespace="root//lxc-)')
@@ -34,9 +34,10 @@ LONGEST = 16 * 1024
 
 
 def read_fields(line: str) -> Mapping[str, str]:
-    r"""The fields of a line, decoded; of one that is no refusal none. Never raises.
+    r"""The fields of a line, decoded; of one that is none of these none. Never raises.
 
-    `apparmor` says what became of it: DENIED, or ALLOWED (complain mode).
+    `apparmor` says what became of it: DENIED, ALLOWED (complain mode), or AUDIT: a rule lets it
+    pass and asks for a line.
 
     >>> read_fields('audit(17.5:1): apparmor="DENIED" operation="open" name=2F6120')["name"]
     '/a '
@@ -44,7 +45,7 @@ def read_fields(line: str) -> Mapping[str, str]:
     # auditd's enriched fields follow a group separator: they repeat, in words
     text = line[:LONGEST].partition("\x1d")[0]
     fields = {name: _value(name, value) for name, value in _FIELD.findall(text)}
-    return fields if fields.get("apparmor") in ("DENIED", "ALLOWED") else {}
+    return fields if fields.get("apparmor") in ("DENIED", "ALLOWED", "AUDIT") else {}
 
 
 def read_time(line: str) -> float:
@@ -54,7 +55,8 @@ def read_time(line: str) -> float:
 
 
 def refusal(line: str) -> tuple[float, str] | None:
-    r"""When a container was refused something, and by which text equal refusals are counted.
+    r"""When a container was refused something, or a rule logged it, and by which text equal ones
+    are counted.
 
     None for every other line. Neither one process is told from another, nor its folder in /proc.
 
@@ -80,12 +82,14 @@ class Counted:
 
 
 def count(lines: Iterable[str], since: Sequence[float], kinds: int) -> Counted:
-    """Count equal refusals of containers.
+    """Count equal refusals of containers, and what rules with `audit` log.
 
     `since`: times, ascending. What is older than the first is passed over, what lies before and
-    after each further one is counted apart. `kinds`: of so many kinds at most each is told.
+    after each further one is counted apart. `kinds`: of so many kinds at most each is told, and of
+    as many that are only logged: writing many files hides no refusal.
     """
     found: dict[tuple[int, str], tuple[int, float]] = {}
+    told = {False: 0, True: 0}
     left = 0
     for line in lines:
         read = refusal(line)
@@ -93,9 +97,12 @@ def count(lines: Iterable[str], since: Sequence[float], kinds: int) -> Counted:
             continue
         time, text = read
         part = sum(time >= start for start in since)
-        if (part, text) not in found and len(found) >= kinds:
-            left += 1
-            continue
+        if (part, text) not in found:
+            logged = text.startswith('apparmor="AUDIT"')
+            if told[logged] >= kinds:
+                left += 1
+                continue
+            told[logged] += 1
         times, last = found.get((part, text), (0, time))
         found[part, text] = (times + 1, max(last, time))
     denials = ((times, last, text) for (_, text), (times, last) in found.items())

@@ -75,7 +75,8 @@ def _node(node: NodeAudit, wanted: Mapping[int, Container]) -> dict[str, Any]:
         "log": seen.source,
         "log_begins": None if seen.begins is None else _time(seen.begins),
         "lines_left_out": seen.left,
-        "denials": [_denial(group) for group in node.denials],
+        "denials": [_denial(group) for group in node.denials if not group.denial.logged],
+        "logged": [_denial(group) for group in node.denials if group.denial.logged],
     }
 
 

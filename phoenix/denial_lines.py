@@ -30,12 +30,16 @@ def _lines(
     if seen.begins is not None:
         since = f"since {_time(seen.begins)}, where the log begins"
     told = f"{since} ({seen.source}{misses})"
-    for complain, title in ((False, "denied"), (True, "would have been denied")):
-        found = [group for group in groups if group.denial.complain == complain]
+    refused = [group for group in groups if not group.denial.logged]
+    for title, found in (
+        ("denied", [group for group in refused if not group.denial.complain]),
+        ("would have been denied", [group for group in refused if group.denial.complain]),
+        ("logged on request", [group for group in groups if group.denial.logged]),
+    ):
         if found:
             yield f"{node}: {title} {told}:"
             yield from map(_group_line, found)
-    if not groups:
+    if not refused:
         yield f"{node}: nothing was denied {told}"
     if seen.left:
         yield f"{node}: {seen.left} more lines of other kinds are left out: give a later since="

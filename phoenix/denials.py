@@ -1,7 +1,8 @@
 """What AppArmor refused on a node, read from its audit lines and laid at a container's door.
 
 The lines are those of the kernel's audit subsystem (`phoenix.audit_line`): `apparmor="DENIED"` was
-refused, `apparmor="ALLOWED"` would have been (complain mode).
+refused, `apparmor="ALLOWED"` would have been (complain mode), `apparmor="AUDIT"` was let through by
+a rule that asks for a line (`apparmor_audit` of the fleet file).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from phoenix.advice import VARYING, is_file, verdict
+from phoenix.advice import VARYING, is_file, permission, verdict
 from phoenix.apparmor import Label
 from phoenix.audit_line import read_fields, read_time
 from phoenix.observed import ObservedContainer
@@ -28,13 +29,15 @@ _LXC_START = "/usr/bin/lxc-start"
 class Denial:
     """One kind of refusal, `count` times, the last time at `last` (seconds since the epoch).
 
-    `complain`: it was let through and only logged. `fields`: the line's own, decoded.
+    `complain`: it was let through and only logged; `logged`: no refusal, a rule asks for the line.
+    `fields`: the line's own, decoded.
     """
 
     count: int
     last: float
     complain: bool
     fields: Mapping[str, str]
+    logged: bool = False
 
     def __getitem__(self, name: str) -> str:
         return self.fields.get(name, "")
@@ -84,13 +87,15 @@ class Denial:
         The generated profile allows all that is proposed, so there a deny is the reason, which
         beats every allow.
         """
-        if self.inside or self.by_lxc_start or self._generated:
+        if self.logged or self.inside or self.by_lxc_start or self._generated:
             return ""
         return verdict(self.fields)[1]
 
     @property
     def next_step(self) -> str:
         """What to do about it."""
+        if self.logged:
+            return "apparmor_audit of the fleet file asks for these lines"
         if self.by_lxc_start:
             if self["info"] == "label not found":
                 return "that profile is not loaded: deploys/host_prep.py loads what the file names"
@@ -99,6 +104,12 @@ class Denial:
             return "refused by the container's own policy (Docker's): look there, not here"
         if self["operation"] == "change_profile":
             return "something tried to leave its profile: find out who ran that"
+        granted = "" if self._generated else permission(self.fields)
+        if granted:
+            return (
+                "the profile denies this on purpose: find out what tried that; if its software "
+                f'needs it, "apparmor_allows": ["{granted}"] (docs/apparmor.md says what it opens)'
+            )
         kind, rule = verdict(self.fields)
         if self._generated and (is_file(self.fields) or self["capname"] or self["family"]):
             return "an `audit deny` rule says so: look at lxc.apparmor.raw in its conf"
@@ -165,7 +176,7 @@ def denials_from_json(data: Mapping[str, Any]) -> ObservedDenials:
 
 
 def read_line(line: str) -> Denial | None:
-    r"""Read one audit line; None for what is no refusal. Never raises.
+    r"""Read one audit line; None for what is none of AppArmor's. Never raises.
 
     >>> read_line('audit(17.5:1): apparmor="DENIED" operation="open" name=2F6120').fields["name"]
     '/a '
@@ -173,8 +184,8 @@ def read_line(line: str) -> Denial | None:
     fields = {**read_fields(line)}
     if not fields:
         return None
-    complain = fields.pop("apparmor") == "ALLOWED"
-    return Denial(1, read_time(line), complain, fields)
+    verdict = fields.pop("apparmor")
+    return Denial(1, read_time(line), verdict == "ALLOWED", fields, verdict == "AUDIT")
 
 
 def group_denials(
@@ -193,7 +204,7 @@ def group_denials(
         if found is None or not _is_asked(found, containers, options):
             continue
         words = (denial[name] for name in ("profile", "namespace", "operation", "comm"))
-        key = (found.ctids, found.others, denial.complain, denial.subject, *words)
+        key = (found.ctids, found.others, denial.complain, denial.logged, denial.subject, *words)
         if before := groups.get(key):
             last = max(denial, before.denial, key=lambda one: one.last)
             found = replace(found, denial=replace(last, count=denial.count + before.denial.count))

@@ -46,6 +46,13 @@ def test_more_kinds_than_anybody_reads_are_only_counted():
     assert count([line(10)], [], 500) == Counted()
 
 
+def test_what_rules_log_takes_no_room_of_refusals():
+    logged = [line(10 + n, "AUDIT", name=f"/etc/{n}") for n in range(4)]
+    found = count([*logged, line(20), line(21, name="/b")], [10], 2)
+    assert [name for name, _, _ in names(found)] == ["/etc/0", "/etc/1", "/a", "/b"]
+    assert found.left == 2
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -69,6 +76,7 @@ def test_what_the_kernel_did_not_refuse_to_a_container_is_none(text):
     [
         line(17),
         line(17, "ALLOWED"),
+        line(17, "AUDIT"),
         line(17, profile="/usr/bin/lxc-start"),
         "node=pve1 " + line(17),
         line(17).replace("type=AVC msg=", "audit: type=1400 "),

@@ -173,6 +173,20 @@ def test_a_failure_is_explained_by_the_denials_since_the_restart(denied):
     assert [text for text in said if "DENIED" in text] == [DENIAL]
 
 
+def test_equal_denials_are_one_line_and_the_kinds_that_are_cut_are_counted(denied):
+    line = 'type=AVC msg=audit(9999999999.1:7): apparmor="DENIED" operation="open" '
+    line += 'profile="lxc-docker-nested" name="/%s/%s" pid=7 comm="b"'
+    often = [line % ("often", "0123456789abcdef" * 4), line % ("often", "fedcba9876543210" * 4)]
+    kinds = [line % ("once", chr(97 + number)) for number in range(12)]
+    denied.has("/var/log/audit/audit.log", "\n".join([*kinds, *often]))
+    denied.label.write_text("unconfined\n")
+    said = denied.commit().stdout.splitlines()
+    first = said.index("CT 910: AppArmor denied since the restart:") + 1
+    assert said[first].startswith('  2x apparmor="DENIED" operation="open"')
+    assert 'name="/often/*"' in said[first]
+    assert said[first + 10] == "  and 3 other kinds: the audit tells them"
+
+
 @pytest.mark.parametrize("group", ["/lxc/952/ns/init.scope", "/lxc.payload.952/init.scope"])
 def test_a_denial_of_a_process_in_another_container_does_not_explain_it(denied, group):
     denied.has("/proc/7/cgroup", f"0::{group}\n")

@@ -1,5 +1,6 @@
 """What was denied: read from audit lines, laid at a container's door, grouped, explained."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,6 @@ from beside import beside
 
 from phoenix.denial_lines import denial_lines
 from phoenix.denials import (
-    Denial,
     ObservedDenials,
     denials_from_json,
     group_denials,
@@ -43,8 +43,7 @@ def containers(*those):
 
 
 def denial(line, count=1, last=2000.0):
-    one = read_line(line)
-    return Denial(count, last, one.complain, one.fields)
+    return replace(read_line(line), count=count, last=last)
 
 
 def groups(*denials, here=None, **options):
@@ -75,7 +74,7 @@ def test_a_name_in_hex_is_decoded_and_other_values_are_not():
     }
 
 
-@pytest.mark.parametrize("word", ["STATUS", "AUDIT", "denied", ""])
+@pytest.mark.parametrize("word", ["STATUS", "audit", "denied", ""])
 def test_what_is_no_refusal_is_skipped(word):
     assert read_line(FILE.replace("DENIED", word)) is None
     assert read_line("a line of somebody else") is None
@@ -311,3 +310,38 @@ def test_every_recorded_line_is_read_and_none_of_them_is_misunderstood():
         assert one["operation"]
         assert one.subject or one["operation"] == "userns_create"
         assert len(whose(line, here)) == 1, line
+
+
+def test_what_a_rule_logs_is_told_apart_and_is_no_denial():
+    logged = FILE.replace("DENIED", "AUDIT").replace("/srv/a", "/etc/passwd")
+    found = groups(denial(logged, count=3), denial(FILE))
+    lines = [*denial_lines("pve1", ObservedDenials("audit.log"), found, Options())]
+    assert lines[0].startswith("pve1: denied since")
+    assert lines[2].startswith("pve1: logged on request since")
+    assert "3x open r /etc/passwd by dd" in lines[3]
+    only = [*denial_lines("pve1", ObservedDenials("audit.log"), groups(denial(logged)), Options())]
+    assert any("nothing was denied" in line for line in only)
+
+
+@pytest.mark.parametrize(
+    ("line", "granted"),
+    [
+        ('operation="userns_create" class="namespace"', "nested-userns"),
+        ('operation="mount" name="/srv/there/" flags="rw, move"', "guest-mounts"),
+        ('operation="mount" name="/srv/b/" srcname="/srv/a/" flags="rw, bind"', "guest-mounts"),
+        ('operation="mount" name="/srv/b/" fstype="fuse.sshfs" srcname="h:"', "fuse-mounts"),
+        ('operation="mount" name="/proc/sys/fs/binfmt_misc/" flags="rw, move"', "binfmt"),
+        # what no permission grants
+        ('operation="mount" name="/proc/" flags="rw, move"', None),
+        ('operation="mount" name="/srv/b/" srcname="/proc/" flags="rw, bind"', None),
+        ('operation="mount" name="/srv/b/" fstype="proc" srcname="proc" flags="rw"', None),
+        ('operation="capable" capname="sys_module"', None),
+    ],
+)
+def test_the_permission_that_grants_it_is_named(line, granted):
+    one = denial(f'apparmor="DENIED" {line} profile="{NESTED}" comm="x"')
+    assert one.rule == ""
+    assert (f'"apparmor_allows": ["{granted}"]' in one.next_step) == (granted is not None)
+    assert granted or "apparmor_allows" not in one.next_step
+    generated = denial(f'apparmor="DENIED" {line} profile="lxc-910_</var/lib/lxc>" comm="x"')
+    assert "apparmor_allows" not in generated.next_step

@@ -39,6 +39,13 @@ def container(**entry):
             "lxc-a-ns-complain//&:lxc-910_<-var-lib-lxc>:unconfined (complain)",
             "lxc-a-ns-complain//&:lxc-910_<-var-lib-lxc>:unconfined",
         ),
+        (Wish("lxc-a", own=910), "lxc-a-910", "lxc-a-910 (enforce)", "lxc-a-910"),
+        (
+            Wish("lxc-a", stacked=True, mode="complain", own=910),
+            "lxc-a-910-ns-complain",
+            "lxc-a-910-ns-complain//&:lxc-910_<-var-lib-lxc>:unconfined (complain)",
+            "lxc-a-910-ns-complain//&:lxc-910_<-var-lib-lxc>:unconfined",
+        ),
         (
             Wish("generated", stacked=True),
             "generated",

@@ -1,0 +1,172 @@
+"""What one container alone is granted, in a profile that nobody else wears."""
+
+import json
+import subprocess
+from dataclasses import replace
+
+import pytest
+from test_apparmor import NEW, OLD, rules
+from test_apparmor import TEMPLATES as SHIPPED
+from test_plan import DOCKER, apparmor, container, fleet, node
+from test_refusals import BASED, FSTAB, MONITOR
+
+from phoenix.allows import ALLOWS, written_allows, written_audits
+from phoenix.config import FleetError, parse_fleet
+from phoenix.lint import lint
+from phoenix.options import Options
+from phoenix.plan import plan_node
+from phoenix.render import ProfileError, profile_names, render_profile
+from phoenix.storage import ObservedStorage
+from phoenix.wish import Wish, wanted
+
+NAME = "lxc-docker-nested"
+OWN = Wish(NAME, own=910, allows=ALLOWS, audits=("/etc", "/srv/a"))
+
+
+def planned(label="unconfined", docker=MONITOR, options=None, templates=SHIPPED, files=None, **own):
+    return plan_node(
+        fleet(ct910={**DOCKER, **own}, ct952=DOCKER),
+        options or Options(),
+        node(container(label=label), container(952)),
+        replace(apparmor(), files=files or {}),
+        ObservedStorage(),
+        templates,
+        dockers={910: docker, 952: replace(MONITOR, binds=())},
+    )
+
+
+@pytest.mark.parametrize("name", profile_names(SHIPPED))
+@pytest.mark.parametrize("about", [OLD, NEW], ids=["3.0", "4.1"])
+@pytest.mark.parametrize("stacked", [False, True])
+def test_every_template_has_a_place_for_all_of_it_and_it_compiles(
+    name, about, stacked, parser, tmp_path
+):
+    version = subprocess.run([parser, "--version"], capture_output=True, text=True, check=True)
+    if about is NEW and "version 3." in version.stdout:
+        about = OLD
+    text = render_profile(replace(OWN, template=name, stacked=stacked), SHIPPED, about)
+    assert (written_allows(text), written_audits(text)) == ({*ALLOWS}, {*OWN.audits})
+    expected = f"{name}-910{'-ns' * stacked}"
+    found = lint(text, expected=expected, abis=about.abis, docker=True)
+    assert [one for one in found if one.severity == "error"] == []
+    file = tmp_path / "profile"
+    file.write_text(text)
+    compiled = subprocess.run([parser, "-Q", "-K", "-T", file], capture_output=True, text=True)
+    assert compiled.returncode == 0, compiled.stderr
+
+
+@pytest.mark.parametrize("allow", ALLOWS)
+def test_each_permission_adds_rules_and_takes_none_but_the_deny_that_it_lifts(allow):
+    lifted = {
+        "nested-userns": {"deny userns,"},
+        "binfmt": {
+            "audit deny @{any_proc}/sys/fs/[^m]** wkl,",
+            "audit deny @{any_sys}/fs/[^cm]** wkl,",
+        },
+    }
+    assert rules(NAME) - rules(NAME, own=910, allows=(allow,)) == lifted.get(allow, set())
+    assert rules(NAME, own=910, allows=(allow,)) - rules(NAME)
+
+
+def test_a_profile_of_its_own_without_more_is_the_shared_one_under_another_name():
+    assert rules(NAME, own=910) == rules(NAME)
+
+
+def test_a_path_that_is_logged_is_a_rule_with_audit():
+    more = rules(NAME, own=910, audits=("/etc",)) - rules(NAME)
+    assert more == {"audit /etc{,/,/**} wl,"}
+
+
+def test_a_template_that_has_no_place_for_it_is_refused_and_says_what_to_write():
+    sources = {"lxc-mine.j2": "profile {{ name }} flags=({{ flags }}) { file, }\n"}
+    with pytest.raises(ProfileError, match=r'has no place for /etc, binfmt .*include "allows\.j2"'):
+        render_profile(
+            Wish("lxc-mine", own=910, allows=("binfmt",), audits=("/etc",)), sources, NEW
+        )
+    assert "lxc-mine-910" in render_profile(Wish("lxc-mine", own=910), sources, NEW)
+
+
+def test_who_asks_for_any_of_it_has_a_profile_of_its_own():
+    for entry in ({"apparmor_own": True}, {"apparmor_audit": ["/etc"]}):
+        assert wanted(fleet(ct910={**DOCKER, **entry}).containers[910], Options()).own == 910
+    assert wanted(fleet(ct910=DOCKER).containers[910], Options()).own is None
+    several = {**DOCKER, "apparmor_allows": ["guest-mounts", "binfmt", "guest-mounts"]}
+    wish = wanted(fleet(ct910=several).containers[910], Options(mode="complain", stacking=True))
+    assert wish == Wish(NAME, True, "complain", 910, ("binfmt", "guest-mounts"))
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"apparmor_allows": ["host-view"]}, "'nested-userns' is expected"),
+        ({"apparmor_allows": "binfmt"}, "a list is expected"),
+        ({"apparmor_audit": ["etc"]}, "an absolute path is expected"),
+        ({"apparmor_audit": ["/"]}, "not its root"),
+        ({"apparmor_audit": ["/etc/*"]}, "only paths of letters, digits"),
+        ({"apparmor_audit": ["/a b"]}, "only paths of letters, digits"),
+        ({"apparmor_own": 1}, "true or false is expected"),
+    ],
+)
+def test_what_is_written_wrongly_is_named(entry, said):
+    with pytest.raises(FleetError) as error:
+        parse_fleet(json.dumps({"lxc_configs": {"910": entry}}).encode())
+    assert said in str(error.value)
+
+
+def test_it_is_planned_under_its_own_name_and_the_others_stay_what_they_are():
+    result = planned(apparmor_allows=["guest-mounts"], docker=replace(MONITOR, binds=()))
+    assert result.problems == ()
+    assert [profile.name for profile in result.profiles] == [NAME, f"{NAME}-910"]
+    assert "allowed here" not in result.profiles[0].after
+    first, second = result.containers
+    assert f"lxc.apparmor.profile: {NAME}-910\n" in first.after.text
+    assert f"lxc.apparmor.profile: {NAME}\n" in second.after.text
+    assert str(first.label) == f"{NAME}-910 (enforce)"
+
+
+def test_with_generated_or_unconfined_it_is_refused_before_anything_changes():
+    for profile in ("generated", "unconfined"):
+        entry = {"apparmor_profile": profile, "apparmor_audit": ["/etc"]}
+        (problem,) = planned(**entry).problems
+        assert "are for profiles with a name" in problem
+        parsed = parse_fleet(json.dumps({"lxc_configs": {"910": {**DOCKER, **entry}}}).encode())
+        assert any("harden refuses them" in text for text in parsed.containers[910].warnings)
+    # the command line names one
+    entry = {"apparmor_profile": "generated", "apparmor_audit": ["/etc"]}
+    docker = replace(MONITOR, binds=())
+    assert planned(options=Options(profile=NAME), docker=docker, **entry).problems == ()
+
+
+def test_what_is_granted_is_no_refusal_and_the_way_out_names_it():
+    docker = replace(MONITOR, binds=(), fstab=FSTAB, mount=(2, 41))
+    assert '"apparmor_allows": ["guest-mounts"]' in planned(docker=docker).alone[910]
+    assert planned(docker=docker, apparmor_allows=["guest-mounts"]).alone == {}
+    assert 910 in planned(docker=docker, apparmor_allows=["fuse-mounts"]).alone
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "alone"),
+    [
+        # refused already
+        ([], [], False),
+        (["fuse-mounts"], ["fuse-mounts"], False),
+        # worked so far
+        (["guest-mounts"], [], True),
+        (["guest-mounts"], ["fuse-mounts"], True),
+    ],
+)
+def test_a_permission_that_is_taken_away_is_asked_about_as_at_first(before, now, alone):
+    docker = replace(MONITOR, binds=(), fstab=FSTAB, mount=(2, 41))
+    based = {**BASED, "base.j2": "# {{ marker }}\nprofile {{ name }} {}\n"}
+    granted = "".join(f"  # allowed here: {one}\n" for one in now)
+    based["base.j2"] += granted
+    result = planned(
+        label=f"{NAME}-910 (enforce)",
+        docker=docker,
+        templates=based,
+        files={f"{NAME}-910": "".join(f"  # allowed here: {one}\n" for one in before)},
+        apparmor_own=True,
+        apparmor_allows=now,
+        options=Options(reconfine=True),
+    )
+    assert (910 in result.alone) == alone
