@@ -28,6 +28,7 @@ from confined import (
 from on_node import REPO
 
 from lab.recipe import chosen
+from phoenix.allows import ALLOWS
 
 pytestmark = pytest.mark.lab
 
@@ -85,6 +86,13 @@ def test_it_was_each_containers_own_driver_and_runc_that_worked(worked):
 def test_nothing_was_denied_from_the_boot_on(worked, ctid):
     _, _, lines = worked
     assert lines[ctid] == []
+
+
+def test_what_is_granted_by_name_is_refused_to_who_did_not_ask(worked):
+    node, _, _ = worked
+    said = results(in_guest(node, 954, text("allows.sh")))
+    assert {name.partition("/")[0] for name in said} == {*ALLOWS}
+    assert [line for line in said.values() if line.startswith("PASS ")] == []
 
 
 @pytest.mark.parametrize("ctid", WORN)
