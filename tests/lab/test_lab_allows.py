@@ -62,8 +62,8 @@ def test_it_works_is_logged_and_goes_with_a_rollback(clean_lab, fleet):
 
     in_guest(clean_lab, 954, "echo changed >/etc/written")
     audit = pyinfra("audit", "-y", fleet=file, only=954)
-    assert "logged on request" in audit.stdout
-    assert "/etc/written" in audit.stdout
+    assert "logged on request" in audit.stderr
+    assert "/etc/written" in audit.stderr
     assert pyinfra("harden", "-y", fleet=file).stderr.count("nothing to change") == 1
 
     done = pyinfra("rollback", "-y")

@@ -42,3 +42,10 @@ R old-bind-proc-by-unit-root "raw_mount /run/systemd/unit-root/x $dkr/p none 409
 umount -l /run/systemd/unit-root/x 2>/dev/null
 rmdir /run/systemd/unit-root/x
 rm -r /var/lib/docker/overlay2/probe /var/lib/docker/tmp/probe
+# what may be moved onto /tmp is of any type
+R tmp-proc 'mount -t proc proc /tmp'; umount -l /tmp 2>/dev/null
+R tmp-proc-core_pattern 'mount -t proc proc /tmp && echo core >/tmp/sys/kernel/core_pattern'; umount -l /tmp 2>/dev/null
+R tmp-sysfs-uevent 'mount -t sysfs sysfs /tmp && echo >/tmp/kernel/uevent_helper'; umount -l /tmp 2>/dev/null
+R tmp-binfmt 'mount -t binfmt_misc binfmt /tmp && echo :lab:E::lab::/bin/cat: >/tmp/register && echo -1 >/tmp/lab'; umount -l /tmp 2>/dev/null
+# a thread of the kernel that polls for its work
+R uring-sqpoll 'perl -e "\$p=pack(q{L3},0,0,2).(qq{\0}x108); exit(syscall(425,1,\$p)<0)"'
