@@ -246,7 +246,12 @@ def test_whatever_a_guest_does_the_next_one_is_hardened_or_not_begun_and_all_goe
         ran = look.run("harden", limit=GATE, fleet=file)
         assert re.search("( done| not begun)$", row(ran, 956))
         ran = look.run("rollback", limit=GATE)
-        assert ran.code is not None
+        assert conf(clean_lab, 956) == before[956]
+        if ran.code != 0:
+            # it can keep its own rollback from succeeding, as long as it lies
+            guest.mode("honest")
+            ran = look.run("rollback", limit=GATE)
+        assert ran.code == 0
         assert {ctid: conf(clean_lab, ctid) for ctid in (952, 956)} == before
 
 
