@@ -98,6 +98,17 @@ def _words(program: str, error: Exception) -> bytes:
     return f"{program}: {getattr(error, 'strerror', None) or error}".encode(errors="replace")
 
 
+def _ended_when_readable(pid: int) -> int:
+    """A descriptor that can be read once a child has ended. Raises OSError."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        # gevent waits for every child of a process that has imported pyinfra: it has ended already
+        ended, other = os.pipe()
+        os.close(other)
+        return ended
+
+
 def _end(process: subprocess.Popen[bytes], whole: bool) -> None:
     """Take leave of it; `whole`: nothing of its process group stays."""
     if whole:
@@ -117,7 +128,7 @@ class _Streams:
         self.process, self.left, self.limit = process, memoryview(data), limit
         self.out, self.err = bytearray(), bytearray()
         self.selector = selectors.DefaultSelector()
-        self.pidfd = os.pidfd_open(process.pid)
+        self.pidfd = _ended_when_readable(process.pid)
         self.selector.register(self.pidfd, selectors.EVENT_READ)
         self.sinks: dict[int, bytearray] = {}
         for stream, sink in ((process.stdout, self.out), (process.stderr, self.err)):

@@ -50,6 +50,16 @@ def test_one_that_a_signal_ends_says_which():
     assert sh("kill -9 $$").code == -9
 
 
+def test_one_that_somebody_else_has_waited_for_has_ended(monkeypatch):
+    def gone(pid):
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        raise ProcessLookupError(3, "No such process")
+
+    monkeypatch.setattr(os, "pidfd_open", gone)
+    ended = sh("echo said; exit 3")
+    assert (ended.code, ended.out) == (3, b"said\n")
+
+
 def test_what_stays_and_keeps_our_pipes_is_not_waited_for(took):
     ended = sh(LEAVES, seconds=30)
     end(ended.out)
