@@ -18,8 +18,8 @@ from node.say import Stop
 from phoenix.audit_line import LONGEST, refusal
 from phoenix.printable import LONGEST_LINE, printable
 
-#: So many kinds are told, and so many are told apart.
-MOST, _APART = 10, 500
+#: So many kinds are told, the last ones among them; so many are told apart.
+MOST, _LAST, _APART = 10, 3, 500
 # what differs each time: ids of containers and layers, names of temporary files, numbers
 _VARYING = re.compile(r"[0-9a-f]{64}|[0-9]{6,}|(?<=namespace-)\w{6}")
 
@@ -27,15 +27,16 @@ _VARYING = re.compile(r"[0-9a-f]{64}|[0-9]{6,}|(?<=namespace-)\w{6}")
 def since(profile: str, began: int, ctid: int) -> list[str]:
     """What was refused under this profile, and to lxc-start: it enters profiles for containers.
 
-    Equal refusals are one line with their number, the most frequent first. A line names the
-    profile, which others may carry: one whose process is there still, in another container, is not
-    of this one.
+    Equal refusals are one line with their number: the most frequent first, then the last ones. A
+    line names the profile, which others may carry: one whose process is there still, in another
+    container, is not of this one.
     """
     names = (f'profile="{profile}"', 'profile="/usr/bin/lxc-start"')
     kinds: Counter[str] = Counter()
+    lines: dict[str, int] = {}
     # a log that cannot be read explains nothing, and stops nobody
     with suppress(OSError, Stop):
-        for line in _lines(began):
+        for number, line in enumerate(_lines(began)):
             found = refusal(line)
             if found is None or found[0] < began or not found[1].startswith('apparmor="DENIED"'):
                 continue
@@ -44,9 +45,13 @@ def since(profile: str, began: int, ctid: int) -> list[str]:
             kind = _VARYING.sub("*", found[1])
             if kind in kinds or len(kinds) < _APART:
                 kinds[kind] += 1
-    told = [f"{times}x {kind}" if times > 1 else kind for kind, times in kinds.most_common(MOST)]
-    more = [f"and {len(kinds) - MOST} other kinds: the audit tells them"]
-    return [printable(text, LONGEST_LINE) for text in [*told, *more[: len(kinds) > MOST]]]
+                lines[kind] = number
+    last = sorted(lines, key=lambda kind: lines[kind])[-_LAST:]
+    often = [kind for kind, _ in kinds.most_common() if kind not in last][: MOST - len(last)]
+    told = [f"{kinds[kind]}x {kind}" if kinds[kind] > 1 else kind for kind in (*often, *last)]
+    if len(kinds) > len(told):
+        told.append(f"and at least {len(kinds) - len(told)} other kinds")
+    return [printable(text, LONGEST_LINE) for text in told]
 
 
 def _is_of_another(line: str, ctid: int) -> bool:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
+from phoenix.guest_paths import is_unreached
+
 #: `rule`: one can be proposed; `own`: the operator may write one; `purpose`: denied on purpose;
 #: `unknown`: nothing is known of such a kind.
 Verdict = Literal["rule", "own", "purpose", "unknown"]
@@ -102,15 +104,16 @@ def permission(fields: Mapping[str, str]) -> str:
     if fields.get("operation") != "mount":
         return ""
     kind, target = fields.get("fstype", ""), fields.get("name", "")
-    if re.fullmatch(r"fuse(\..+)?", kind):
-        return "fuse-mounts"
     if target == "/proc/sys/fs/binfmt_misc/" and kind in ("", "binfmt_misc"):
         return "binfmt"
     source = fields.get("srcname", "")
-    plain = {*re.split(r", *", fields.get("flags", ""))} <= {"rw", "move", "bind", "rbind"}
-    if kind or not plain or _is_kernels(target) or _is_kernels(source):
+    if _is_kernels(target) or is_unreached(target.strip("/").split("/")[0]):
         return ""
-    return "guest-mounts"
+    if re.fullmatch(r"fuse(\..+)?", kind):
+        return "fuse-mounts"
+    plain = {*re.split(r", *", fields.get("flags", ""))} <= {"rw", "move", "bind", "rbind"}
+    binds = plain and not kind and not _is_kernels(source)
+    return "guest-mounts" if binds or kind == "overlay" else ""
 
 
 def _socket(fields: Mapping[str, str]) -> tuple[Verdict, str]:

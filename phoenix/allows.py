@@ -1,7 +1,7 @@
 """What a named profile may grant one container beyond what it grants all: `apparmor_allows`.
 
 The rules stand in templates/apparmor/allows.j2, one block for each, under the comment of
-`written_allows`; what each opens is measured in docs/confinement.md.
+`written_allows`; docs/apparmor.md says what each opens.
 """
 
 from __future__ import annotations

@@ -22,6 +22,8 @@ from phoenix.printable import printable
 
 _GENERATED = re.compile(r"lxc-([0-9]+)_</var/lib/lxc>")
 _NAMESPACE = re.compile(r"(?:root//|:)lxc-([0-9]+)_<-var-lib-lxc>(?=$|:|//)")
+#: The end of a container's own profile (`phoenix.wish`).
+_OWN = re.compile(r"-([1-9][0-9]{2,8})(?:-ns)?(?:-complain)?$")
 _LXC_START = "/usr/bin/lxc-start"
 
 
@@ -95,7 +97,7 @@ class Denial:
     def next_step(self) -> str:
         """What to do about it."""
         if self.logged:
-            return "apparmor_audit of the fleet file asks for these lines"
+            return "a rule with `audit` asks for it: apparmor_audit, or one of your own"
         if self.by_lxc_start:
             if self["info"] == "label not found":
                 return "that profile is not loaded: deploys/host_prep.py loads what the file names"
@@ -240,6 +242,10 @@ def _whose(denial: Denial, containers: Mapping[int, ObservedContainer]) -> Denia
         ctid = int(named[1])
         return DenialGroup((ctid,), denial) if ctid in containers else None
     sharing = {ctid: one for ctid, one in sorted(containers.items()) if _wears(one, denial.profile)}
+    own = _OWN.search(denial.profile)
+    if not sharing and own and int(own[1]) in containers:
+        # it has gone back to another profile since
+        return DenialGroup((int(own[1]),), denial)
     ran = tuple(
         ctid
         for ctid, one in sharing.items()

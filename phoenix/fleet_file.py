@@ -63,7 +63,7 @@ GuestPath: TypeAlias = Annotated[str, AfterValidator(values.guest_path), _ABSOLU
 AuditedPath: TypeAlias = Annotated[
     str,
     AfterValidator(values.audited_path),
-    WithJsonSchema({"type": "string", "pattern": f"^{values.AUDITED_PATH.pattern}$"}),
+    WithJsonSchema({"type": "string", "pattern": f"^{values.AUDITED_PATH.pattern}/?$"}),
 ]
 HostPath: TypeAlias = Annotated[str, AfterValidator(values.path), _ABSOLUTE]
 Ctid: TypeAlias = Annotated[
@@ -205,14 +205,14 @@ class ContainerEntry(_Part):
     )
     apparmor_audit: list[AuditedPath] | None = Field(
         None,
-        description="Files and folders of the container: what writes to them is logged, and "
-        "shown by the audit.",
+        description="Files and folders of the container: what writes to them by that path is "
+        "logged, and shown by the audit.",
         examples=[["/etc"]],
     )
     apparmor_own: bool | None = Field(
         None,
         description="Give the container its named profile under a name of its own, NAME-CTID, so "
-        "that nobody shares it. So has who asks for apparmor_allows or apparmor_audit.",
+        "that no other entry shares it. So has who asks for apparmor_allows or apparmor_audit.",
     )
     apparmor_raw: list[Rule] | None = Field(
         None,

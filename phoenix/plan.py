@@ -11,13 +11,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from phoenix.allows import written_allows
-from phoenix.apparmor import Label, ObservedAppArmor
+from phoenix.apparmor import PROFILE_NAME, Label, ObservedAppArmor
 from phoenix.changes import ContainerChange, NodePlan, Unsettled
 from phoenix.conf_plan import holder, plan_conf, restart_reasons
 from phoenix.docker import ObservedDocker
 from phoenix.features import Features
 from phoenix.fleet import Container, Fleet
-from phoenix.guest_paths import GuestPathError
 from phoenix.guest_plan import GuestPlan, plan_guest
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
@@ -26,9 +25,10 @@ from phoenix.ours import Ours
 from phoenix.permits import permits
 from phoenix.printable import printable
 from phoenix.privileged import NOT_HELD, WAY_OUT, is_privileged
-from phoenix.profile_plan import Wearers, plan_hook, plan_profile, without_room
+from phoenix.profile_plan import Wearers, nobodys, plan_hook, plan_profile, without_room
 from phoenix.raw_rules import ObservedRules, new_rules, rule_problems
 from phoenix.refusals import TEMPLATES, Refusal, is_under_its_rules, refusals
+from phoenix.render import profile_names
 from phoenix.site_tunables import plan_site_tunables
 from phoenix.storage import ObservedStorage
 from phoenix.tunables_plan import plan_tunables
@@ -51,10 +51,10 @@ class _Findings:
 
 @dataclass(frozen=True)
 class _Known:
-    """Of a wished profile: what it will name beside its patterns, what it grants as installed."""
+    """Of a container's profile: what it will name beside its patterns, and no longer grant."""
 
     sources: Collection[str] = ()
-    granted: Collection[str] = ()
+    withdrawn: Collection[str] = ()
 
 
 def check_selection(fleet: Fleet, options: Options, nodes: Sequence[ObservedPct]) -> list[str]:
@@ -130,8 +130,11 @@ def storage_paths(fleet: Fleet, options: Options, node: ObservedPct) -> list[str
 
 
 def profile_files(fleet: Fleet, options: Options, node: ObservedPct) -> list[str]:
-    """The profiles that the selected containers name: the files to look at on the node."""
-    return [wish.profile for wish in _wearers(fleet, options, node, {}).wishes]
+    """The profiles that the selected containers name, or have: the files to look at on the node."""
+    wearers = _wearers(fleet, options, node, {})
+    wished = [wish.profile for wish in wearers.wishes]
+    present = (wearers.present(ctid) for ctid in wearers.chosen)
+    return [*dict.fromkeys((*wished, *filter(PROFILE_NAME.fullmatch, present)))]
 
 
 def rules_to_compile(
@@ -178,16 +181,19 @@ def plan_node(
         for wish in wearers.wishes
     ]
     crowded = without_room(wearers, apparmor)
-    known = {wish.profile: _known(wish, wearers, apparmor) for wish in wearers.wishes}
+    known = {ctid: _known(ctid, wearers, apparmor) for ctid in wearers.chosen}
     containers = [
         _plan_container(
             container, options, pct, storage, dockers or {}, templates, known, crowded, findings
         )
         for container in in_order(selected(fleet, options, pct))
     ]
+    findings.notes += nobodys(wearers, apparmor, profile_names(templates))
+    # the profile of one that is left alone stays what it is
+    alone = {wish.profile for wish in wearers.wishes if wish.own in findings.alone}
     return NodePlan(
         pct.node,
-        tuple(change for change in profiles if change),
+        tuple(change for change in profiles if change and change.name not in alone),
         tuple(change for change in containers if change),
         tuple(printable(note, None) for note in findings.notes),
         tuple(printable(problem, None) for problem in findings.problems),
@@ -230,7 +236,7 @@ def _plan_container(
     storage: ObservedStorage,
     dockers: Mapping[int, ObservedDocker],
     templates: Mapping[str, str],
-    known: Mapping[str, _Known],
+    known: Mapping[int, _Known],
     crowded: Mapping[int, str],
     findings: _Findings,
 ) -> ContainerChange | None:
@@ -261,7 +267,8 @@ def _plan_container(
     if (container.allows or container.audits) and not wish.named:
         findings.problems.append(
             f"{pct.node}: {title}: apparmor_allows and apparmor_audit are for profiles with a "
-            f"name, and its is {wish.template}: name one (apparmor_profile), or leave them out"
+            f"name, and its is {wish.template}: name one (apparmor_profile, or --data "
+            "profile=NAME), or leave them out"
         )
         return None
     for permit in permits(container, storage, is_privileged(observed.conf)):
@@ -309,12 +316,13 @@ def _plan_container(
     elif restart and waiting and not options.force:
         leave("left alone: a restart would apply it: settle it with pct, or --data force=true")
         return None
-    if not changes and not restart and not guest.change:
+    its = known[container.ctid]
+    if not (changes or restart or guest.change or its.withdrawn):
         return None
-    if restart and not options.force:
+    if (restart or its.withdrawn) and not options.force:
         docker = dockers.get(container.ctid)
         refused = [
-            *_refused(container, wish, observed, docker, guest.driver, templates, known, options)
+            *_refused(container, wish, observed, docker, guest.driver, templates, its, options)
         ]
         if refused:
             why = "; ".join(str(one) for one in refused[:_SHOWN])
@@ -324,6 +332,8 @@ def _plan_container(
             findings.alone[container.ctid] = reason
             leave(reason)
             return None
+    if not (changes or restart or guest.change):
+        return None
     if wish.named and is_privileged(plan.after) and not options.force:
         findings.problems.append(
             f"{pct.node}: {title}: {wish.template} for a privileged container: {NOT_HELD}. "
@@ -352,13 +362,10 @@ def _plan_container(
     )
 
 
-def _known(wish: Wish, wearers: Wearers, apparmor: ObservedAppArmor) -> _Known:
-    written = apparmor.files.get(wish.profile) or ""
-    try:
-        sources = wearers.paths(wish.profile, written).sources
-    except GuestPathError:  # it cannot be rendered, which is a problem of its own
-        sources = ()
-    return _Known(sources, written_allows(written))
+def _known(ctid: int, wearers: Wearers, apparmor: ObservedAppArmor) -> _Known:
+    wish = wanted(wearers.fleet.containers[ctid], wearers.options)
+    present = apparmor.files.get(wearers.present(ctid)) or ""
+    return _Known(wearers.sources(wish, apparmor), written_allows(present) - {*wish.allows})
 
 
 def _refused(
@@ -368,19 +375,19 @@ def _refused(
     docker: ObservedDocker | None,
     driver: str,
     templates: Mapping[str, str],
-    profiles: Mapping[str, _Known],
+    known: _Known,
     options: Options,
 ) -> Iterator[Refusal]:
     """What works in the guest today and would not under the profile that it is to have."""
     ours = wish.template in TEMPLATES and _BASED.search(templates.get(f"{wish.template}.j2", ""))
     if not docker or not ours or wish.learning:
         return
-    profile = profiles.get(wish.profile, _Known())
-    if not is_under_its_rules(Label.parse(observed.label or ""), wish, profile.granted):
+    label = Label.parse(observed.label or "")
+    if not is_under_its_rules(label, container.ctid, known.withdrawn):
         mounted = [target for _, target in docker.fstab if holder(observed.conf, target.strip("/"))]
         mounted = [target.rstrip("/") for target in mounted]
         yield from refusals(
-            docker, driver, wish.profile, profile.sources, options.accept, mounted, wish.allows
+            docker, driver, wish.profile, known.sources, options.accept, mounted, wish.allows
         )
 
 

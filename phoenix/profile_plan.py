@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -69,8 +70,16 @@ class Wearers:
 
     @property
     def wishes(self) -> list[Wish]:
-        """The forms of named profiles that this run is to bring about, by name."""
+        """The forms of named profiles that this run is to bring about, by name.
+
+        Those of their own also for containers that are elsewhere in the cluster: one that moves
+        here, as high availability has it, finds its profile.
+        """
         wishes = {wanted(self.fleet.containers[ctid], self.options) for ctid in self.chosen}
+        only = self.options.only
+        elsewhere = [ctid for ctid in self.pct.elsewhere if not only or ctid in only]
+        known = (self.fleet.containers[ctid] for ctid in elsewhere if ctid in self.fleet.containers)
+        wishes |= {wish for one in known if (wish := wanted(one, self.options)).own is not None}
         return sorted((wish for wish in wishes if wish.named), key=lambda wish: wish.profile)
 
     def paths(self, profile: str, written: str) -> GuestPaths:
@@ -86,6 +95,24 @@ class Wearers:
             self._roots(profile, written)[0],
             (f"/{mount.target}" for container in known for mount in container.mounts),
         )
+
+    def present(self, ctid: int) -> str:
+        """The profile that a container's conf names now, as the kernel has it; "" where none."""
+        found = self.pct.containers.get(ctid)
+        named = found.conf.main.raw(PROFILE_KEY)[-1:] if found else ()
+        return Label.parse(named[0]).profile if named else ""
+
+    def written(self, wish: Wish, apparmor: ObservedAppArmor) -> str:
+        """The text of the installed profile of ours; of a new one of its own, of that before it."""
+        before = self.present(wish.own) if wish.own is not None else ""
+        return _written(apparmor, wish.profile) or _written(apparmor, before)
+
+    def sources(self, wish: Wish, apparmor: ObservedAppArmor) -> tuple[str, ...]:
+        """What a profile will name beside its patterns; nothing where it cannot be rendered."""
+        try:
+            return self.paths(wish.profile, self.written(wish, apparmor)).sources
+        except GuestPathError:
+            return ()
 
     def without_room(self, profile: str, written: str) -> tuple[int, ...]:
         """The containers of this run whose data root is one too many for their profile."""
@@ -138,8 +165,28 @@ def without_room(wearers: Wearers, apparmor: ObservedAppArmor) -> Mapping[int, s
             f"{MOST_DATA_ROOTS} such folders already: use one of them, or a profile of its own"
         )
         for wish in wearers.wishes
-        for ctid in wearers.without_room(wish.profile, _written(apparmor, wish.profile))
+        for ctid in wearers.without_room(wish.profile, wearers.written(wish, apparmor))
     }
+
+
+def nobodys(
+    wearers: Wearers, apparmor: ObservedAppArmor, templates: Iterable[str]
+) -> Iterator[str]:
+    """One line for each profile of one container's own that it has no more."""
+    names = "|".join(map(re.escape, templates))
+    own = re.compile(rf"(?:{names})-([1-9][0-9]{{2,8}})(?:-ns)?(?:-complain)?")
+    used = {wearers.present(ctid) for ctid in wearers.pct.containers}
+    used |= {Label.parse(one.label or "").profile for one in wearers.pct.containers.values()}
+    used |= {wish.profile for wish in wearers.wishes} | {*templates}
+    # asked for by the fleet file, in a run for others
+    used |= {wanted(one, wearers.options).profile for one in wearers.fleet.containers.values()}
+    for name in sorted({*apparmor.loaded} - used):
+        if own.fullmatch(name):
+            file = f"/etc/apparmor.d/{name}"
+            yield (
+                f"profile {name} is nobody's any more: apparmor_parser -R {file} && rm {file} "
+                "(a snapshot or a backup may name it)"
+            )
 
 
 def plan_profile(
@@ -154,7 +201,7 @@ def plan_profile(
     before = apparmor.files.get(name)
     ours = before is None or before.startswith(MARKER)
     try:
-        paths = wearers.paths(name, _written(apparmor, name))
+        paths = wearers.paths(name, wearers.written(wish, apparmor))
         after = render_profile(wish, templates, apparmor, paths)
     except (ProfileError, GuestPathError) as error:
         problems.append(f"{node}: apparmor_profile {wish.template}: {error}")

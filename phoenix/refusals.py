@@ -14,7 +14,6 @@ from phoenix.apparmor import Label
 from phoenix.docker import Bind, ObservedDocker
 from phoenix.guest_paths import is_unreached
 from phoenix.printable import printable
-from phoenix.wish import Wish
 
 #: Folders of /sys that Docker's containers may have, under their own names; "" is all of it.
 SYS_FOLDERS = (
@@ -80,30 +79,32 @@ def refusals(
                 f"container {bind.container} binds {source} at {target}, which {profile} refuses: "
                 f"{why}",
             )
-    if docker.mount is None or docker.mount < _NEW_MOUNT or "guest-mounts" in allows:
+    if docker.mount is None or docker.mount < _NEW_MOUNT:
         return
     for kind, target in docker.fstab:
         unit, place = mount_unit(target), target.rstrip("/")
-        if unit not in accepted and place not in mounted and not _MOVED.fullmatch(place):
+        if unit in accepted or place in mounted or _MOVED.fullmatch(place):
+            continue
+        top = place.lstrip("/").split("/")[0]
+        reached = not is_unreached(top) or f"/{top}" in sources
+        grants = "fuse-mounts" if kind.partition(".")[0] == "fuse" else "guest-mounts"
+        if not reached or grants not in allows:
+            way_out = f', or grant it with "apparmor_allows": ["{grants}"]' if reached else ""
             yield Refusal(
                 unit,
                 f"/etc/fstab mounts {printable(target)} ({kind}), which {profile} refuses to "
                 "mount(8) since util-linux 2.39: have the node mount it (mpN, or volumes of the "
-                'fleet file), or grant it with "apparmor_allows": ["guest-mounts"]',
+                f"fleet file){way_out}",
             )
 
 
-def is_under_its_rules(label: Label, wish: Wish, granted: Collection[str]) -> bool:
+def is_under_its_rules(label: Label, ctid: int, withdrawn: Collection[str]) -> bool:
     """Whether a container lives under these rules already: what they refuse is refused.
 
-    `granted`: what the wished profile grants beside as it is installed: its own one may grant less
-    from now on.
+    `withdrawn`: what its profile grants beside and will no more.
     """
-    if label.mode != "enforce":
-        return False
-    if label.profile == wish.profile and wish.own is not None:
-        return {*granted} <= {*wish.allows}
-    return label.profile.removesuffix("-ns") in TEMPLATES
+    plain = label.profile.removesuffix("-ns").removesuffix(f"-{ctid}")
+    return label.mode == "enforce" and not withdrawn and plain in TEMPLATES
 
 
 def mount_unit(target: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from jinja2 import DictLoader, StrictUndefined
@@ -13,6 +14,8 @@ from phoenix.printable import printable
 from phoenix.profile_text import read_profiles
 from phoenix.sandbox import Sandbox
 from phoenix.wish import Wish
+
+_NO_USERNS = re.compile(r"^\s*(?:audit\s+)?deny\s+userns\b", re.MULTILINE)
 
 
 class ProfileError(ValueError):
@@ -112,6 +115,11 @@ def _check_form(wish: Wish, text: str) -> None:
             )
         if wish.mode == "enforce" and "complain" in profile.flags:
             raise ProfileError(f"{wish.template}.j2 says complain itself: that confines nothing")
+        if "nested-userns" in wish.allows and _NO_USERNS.search(text):
+            raise ProfileError(
+                f"{wish.template}.j2 says deny userns, which beats nested-userns: write "
+                '{% if "nested-userns" not in allows %}deny userns,{% endif %}'
+            )
         capabilities = [rule.words[1:] for rule in profile.rules if rule.words[0] == "capability"]
         if wish.stacked and not any(not names or "mac_admin" in names for names in capabilities):
             # Docker in it could not load its docker-default, and would not start

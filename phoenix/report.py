@@ -106,6 +106,8 @@ def audit_node(
         ok, verdict = _verdict(
             container, options, observed, docker, drift, plan.alone.get(ctid, "")
         )
+        if owner := _owner(fleet, options, observed):
+            ok, verdict = False, f"under the own profile of CT {owner}, with all that it grants"
         findings.append(
             Finding(
                 pct.node,
@@ -170,6 +172,17 @@ def _verdict(
     if docker and docker.state in ("dead", "hung", "noshell"):
         return False, f"confined, but Docker is {docker.state}: journalctl -u docker in the guest"
     return True, f"confined{root}"
+
+
+def _owner(fleet: Fleet, options: Options, observed: ObservedContainer) -> int | None:
+    """The other container whose own profile this one has, as a clone of it does."""
+    named = observed.conf.main.raw(PROFILE_KEY)[-1:]
+    has = {Label.parse(text).profile for text in (observed.label or "", *named)}
+    for ctid, container in fleet.containers.items():
+        wish = wanted(container, options)
+        if wish.own is not None and ctid != observed.ctid and wish.profile in has:
+            return ctid
+    return None
 
 
 def _fell_out(wanted: str, observed: ObservedContainer, label: Label | None) -> str | None:

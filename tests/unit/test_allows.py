@@ -7,27 +7,47 @@ from dataclasses import replace
 import pytest
 from test_apparmor import NEW, OLD, rules
 from test_apparmor import TEMPLATES as SHIPPED
-from test_plan import DOCKER, apparmor, container, fleet, node
-from test_refusals import BASED, FSTAB, MONITOR
+from test_plan import CONF, DOCKER, apparmor, container, fleet, node
+from test_refusals import FSTAB, MONITOR
 
 from phoenix.allows import ALLOWS, written_allows, written_audits
 from phoenix.config import FleetError, parse_fleet
+from phoenix.guest_paths import guest_paths
 from phoenix.lint import lint
 from phoenix.options import Options
 from phoenix.plan import plan_node
+from phoenix.profile_plan import HOOK_TEMPLATE
 from phoenix.render import ProfileError, profile_names, render_profile
 from phoenix.storage import ObservedStorage
 from phoenix.wish import Wish, wanted
 
 NAME = "lxc-docker-nested"
+ALL = {**SHIPPED, HOOK_TEMPLATE: "#!/bin/sh\n"}
 OWN = Wish(NAME, own=910, allows=ALLOWS, audits=("/etc", "/srv/a"))
 
 
-def planned(label="unconfined", docker=MONITOR, options=None, templates=SHIPPED, files=None, **own):
+MINE = """profile {{ name }} flags=({{ flags }}) {
+  file,
+  deny userns,
+  {% include "allows.j2" %}
+}
+"""
+STACKED = {"apparmor_stacking": True}
+
+
+def planned(
+    label="unconfined",
+    docker=MONITOR,
+    options=None,
+    templates=ALL,
+    files=None,
+    conf=CONF,
+    **own,
+):
     return plan_node(
         fleet(ct910={**DOCKER, **own}, ct952=DOCKER),
         options or Options(),
-        node(container(label=label), container(952)),
+        node(container(label=label, conf=conf), container(952)),
         replace(apparmor(), files=files or {}),
         ObservedStorage(),
         templates,
@@ -144,29 +164,117 @@ def test_what_is_granted_is_no_refusal_and_the_way_out_names_it():
     assert 910 in planned(docker=docker, apparmor_allows=["fuse-mounts"]).alone
 
 
+OWNED = CONF.replace("unconfined", f"{NAME}-910", 1)
+MOUNTS = replace(MONITOR, binds=(), fstab=FSTAB, mount=(2, 41))
+
+
+def text_of(*allows):
+    return render_profile(Wish(NAME, own=910, allows=allows), SHIPPED, apparmor())
+
+
 @pytest.mark.parametrize(
     ("before", "now", "alone"),
     [
         # refused already
         ([], [], False),
         (["fuse-mounts"], ["fuse-mounts"], False),
+        (["fuse-mounts"], [], False),
         # worked so far
         (["guest-mounts"], [], True),
         (["guest-mounts"], ["fuse-mounts"], True),
     ],
 )
-def test_a_permission_that_is_taken_away_is_asked_about_as_at_first(before, now, alone):
-    docker = replace(MONITOR, binds=(), fstab=FSTAB, mount=(2, 41))
-    based = {**BASED, "base.j2": "# {{ marker }}\nprofile {{ name }} {}\n"}
-    granted = "".join(f"  # allowed here: {one}\n" for one in now)
-    based["base.j2"] += granted
+@pytest.mark.parametrize("stacked", [False, True])
+def test_a_permission_that_is_taken_away_is_asked_about_as_at_first(before, now, alone, stacked):
+    fstab = FSTAB if "guest-mounts" in before or not before else ()
     result = planned(
         label=f"{NAME}-910 (enforce)",
-        docker=docker,
-        templates=based,
-        files={f"{NAME}-910": "".join(f"  # allowed here: {one}\n" for one in before)},
+        conf=OWNED,
+        docker=replace(MOUNTS, fstab=fstab),
+        files={f"{NAME}-910": text_of(*before)},
         apparmor_own=True,
         apparmor_allows=now,
-        options=Options(reconfine=True),
+        apparmor_stacking=stacked,
     )
     assert (910 in result.alone) == alone
+    # its profile stays what it is, too: it would take effect at once
+    names = {profile.name for profile in result.profiles}
+    if alone:
+        assert not {name for name in names if name.startswith(f"{NAME}-910")}
+    elif stacked or before != now:
+        assert f"{NAME}-910{'-ns' * stacked}" in names
+
+
+def test_what_is_named_for_the_place_and_the_kind_of_each_line_of_fstab():
+    fstab = (("fuse.sshfs", "/mnt/x"), ("tmpfs", "/projects/y"))
+    docker = replace(MOUNTS, fstab=fstab)
+    allows = ["guest-mounts"]
+    why = planned(docker=docker, apparmor_allows=allows).alone[910]
+    assert "/mnt/x (fuse.sshfs)" in why
+    assert '"apparmor_allows": ["fuse-mounts"]' in why
+    both = {"apparmor_allows": ["fuse-mounts", "guest-mounts"]}
+    assert "/mnt/x" not in (why := planned(docker=docker, **both).alone[910])
+    # its patterns miss that place, unless the fleet file mounts something there
+    assert "/projects/y" in why
+    assert "apparmor_allows" not in why
+    mounts = [{"host_path": "/tank/projects", "container_path": "/projects/data"}]
+    assert planned(docker=docker, mount_points=mounts, **both).alone == {}
+
+
+def test_its_own_profile_is_there_before_it_comes_from_another_node():
+    here = node(container(952))
+    here = replace(here, elsewhere={910: "pve2", 999: "pve2"})
+    result = plan_node(
+        fleet(ct910={**DOCKER, "apparmor_own": True}, ct952=DOCKER),
+        Options(),
+        here,
+        apparmor(),
+        ObservedStorage(),
+        SHIPPED,
+        dockers={},
+    )
+    assert [profile.name for profile in result.profiles] == [NAME, f"{NAME}-910"]
+
+
+def test_a_new_one_for_a_stopped_container_has_the_data_root_of_the_profile_before():
+    shared = render_profile(Wish(NAME), SHIPPED, apparmor(), guest_paths(["/srv/docker"]))
+    result = plan_node(
+        fleet(ct910={**DOCKER, "apparmor_own": True}),
+        Options(),
+        node(container(label=None, conf=CONF.replace("unconfined", NAME, 1))),
+        replace(apparmor(), files={NAME: shared}),
+        ObservedStorage(),
+        SHIPPED,
+    )
+    (profile,) = result.profiles
+    assert "@{dkr_data} = /srv/docker /var/lib/docker" in profile.after
+
+
+def test_one_that_has_become_nobodys_is_named():
+    loaded = {NAME: "enforce", f"{NAME}-910-ns": "enforce", "lxc-other-910": "enforce"}
+    here = replace(apparmor(), loaded=loaded)
+    wanted_by = {"shared": DOCKER, "own": {**DOCKER, "apparmor_own": True, **STACKED}}
+
+    def notes(entry, conf=CONF):
+        result = plan_node(
+            fleet(ct910=entry),
+            Options(),
+            node(container(conf=conf)),
+            here,
+            ObservedStorage(),
+            ALL,
+        )
+        return [note for note in result.notes if "nobody's" in note]
+
+    (note,) = notes(wanted_by["shared"])
+    assert note.startswith(f"profile {NAME}-910-ns is nobody's any more")
+    assert notes(wanted_by["own"]) == []
+    named = f"{NAME}-910-ns//&:lxc-910_<-var-lib-lxc>:unconfined"
+    assert notes(wanted_by["shared"], CONF.replace("unconfined", named, 1)) == []
+
+
+def test_a_template_that_denies_it_all_the_same_is_refused():
+    sources = {**SHIPPED, "lxc-mine.j2": MINE}
+    wish = Wish("lxc-mine", own=910, allows=("nested-userns",))
+    with pytest.raises(ProfileError, match="says deny userns, which beats nested-userns"):
+        render_profile(wish, sources, NEW)

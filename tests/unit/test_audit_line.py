@@ -48,9 +48,24 @@ def test_more_kinds_than_anybody_reads_are_only_counted():
 
 def test_what_rules_log_takes_no_room_of_refusals():
     logged = [line(10 + n, "AUDIT", name=f"/etc/{n}") for n in range(4)]
-    found = count([*logged, line(20), line(21, name="/b")], [10], 2)
-    assert [name for name, _, _ in names(found)] == ["/etc/0", "/etc/1", "/a", "/b"]
-    assert found.left == 2
+    other = line(15, "AUDIT", name="/root/x")
+    found = count([*logged, other, line(20), line(21, name="/b")], [10], 20)
+    assert [(name, times) for name, times, _ in names(found)] == [
+        *(("/etc/0", 1), ("/etc/1", 1), ("/etc/*", 2), ("/root/*", 1), ("/a", 1), ("/b", 1))
+    ]
+    assert found.left == 0
+
+
+def test_of_more_folders_than_anybody_reads_the_rest_is_only_counted():
+    found = count([line(10 + n, "AUDIT", name=f"/{n}/a") for n in range(8)], [10], 20)
+    assert (len(found.denials), found.left) == (4, 4)
+
+
+def test_what_the_policy_of_a_guest_logs_is_its_own_affair():
+    namespace = 'profile="docker-default" namespace="root//lxc-910_<-var-lib-lxc>"'
+    text = line(17, "AUDIT").replace('profile="lxc-a"', namespace)
+    assert refusal(text) is None
+    assert refusal(text.replace("AUDIT", "DENIED")) is not None
 
 
 @pytest.mark.parametrize(

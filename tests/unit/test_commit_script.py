@@ -178,13 +178,16 @@ def test_equal_denials_are_one_line_and_the_kinds_that_are_cut_are_counted(denie
     line += 'profile="lxc-docker-nested" name="/%s/%s" pid=7 comm="b"'
     often = [line % ("often", "0123456789abcdef" * 4), line % ("often", "fedcba9876543210" * 4)]
     kinds = [line % ("once", chr(97 + number)) for number in range(12)]
-    denied.has("/var/log/audit/audit.log", "\n".join([*kinds, *often]))
+    denied.has("/var/log/audit/audit.log", "\n".join([*often, *kinds]))
     denied.label.write_text("unconfined\n")
     said = denied.commit().stdout.splitlines()
     first = said.index("CT 910: AppArmor denied since the restart:") + 1
     assert said[first].startswith('  2x apparmor="DENIED" operation="open"')
     assert 'name="/often/*"' in said[first]
-    assert said[first + 10] == "  and 3 other kinds: the audit tells them"
+    assert [text[-17:-8] for text in said[first + 7 : first + 10]] == [
+        *('/once/j" ', '/once/k" ', '/once/l" ')
+    ]
+    assert said[first + 10] == "  and at least 3 other kinds"
 
 
 @pytest.mark.parametrize("group", ["/lxc/952/ns/init.scope", "/lxc.payload.952/init.scope"])

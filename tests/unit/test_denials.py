@@ -331,7 +331,10 @@ def test_what_a_rule_logs_is_told_apart_and_is_no_denial():
         ('operation="mount" name="/srv/b/" srcname="/srv/a/" flags="rw, bind"', "guest-mounts"),
         ('operation="mount" name="/srv/b/" fstype="fuse.sshfs" srcname="h:"', "fuse-mounts"),
         ('operation="mount" name="/proc/sys/fs/binfmt_misc/" flags="rw, move"', "binfmt"),
+        ('operation="mount" name="/srv/b/" fstype="overlay" srcname="o"', "guest-mounts"),
         # what no permission grants
+        ('operation="mount" name="/proc/x/" fstype="fuse.sshfs" srcname="h:"', None),
+        ('operation="mount" name="/projects/x/" flags="rw, move"', None),
         ('operation="mount" name="/proc/" flags="rw, move"', None),
         ('operation="mount" name="/srv/b/" srcname="/proc/" flags="rw, bind"', None),
         ('operation="mount" name="/srv/b/" fstype="proc" srcname="proc" flags="rw"', None),
@@ -345,3 +348,10 @@ def test_the_permission_that_grants_it_is_named(line, granted):
     assert granted or "apparmor_allows" not in one.next_step
     generated = denial(f'apparmor="DENIED" {line} profile="lxc-910_</var/lib/lxc>" comm="x"')
     assert "apparmor_allows" not in generated.next_step
+
+
+def test_an_own_profile_names_its_container_also_when_that_has_gone_back():
+    own = FILE.replace(NESTED, f"{NESTED}-910-ns")
+    here = containers(container(910, label="unconfined", started=1000), container(952))
+    assert whose(own, here) == [(910,)]
+    assert whose(FILE.replace(NESTED, "lxc-x-999"), here) == []

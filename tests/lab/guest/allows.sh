@@ -35,8 +35,6 @@ T nested-userns/unshare 'unshare -Ur true'
 T nested-userns/PrivateUsers 'systemd-run --wait -q --pipe -p PrivateUsers=yes true'
 # as Chromium's sandbox does: namespaces, and an empty root
 T nested-userns/browser 'unshare -Urpnf chroot /srv/there true 2>&1 | grep -q "No such file"'
-command -v bwrap >/dev/null &&
-    T nested-userns/bubblewrap 'bwrap --unshare-all --ro-bind / / --dev /dev --ro-bind /proc /proc --tmpfs /tmp true'
 T binfmt 'mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc && echo :lab:E::lab::/bin/cat: >/proc/sys/fs/binfmt_misc/register'
 [ ! -e /proc/sys/fs/binfmt_misc/lab ] || echo -1 >/proc/sys/fs/binfmt_misc/lab
 umount -l /proc/sys/fs/binfmt_misc 2>/dev/null
