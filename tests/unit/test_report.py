@@ -109,6 +109,21 @@ def test_each_state_has_a_verdict_that_says_what_to_do(found, ok, verdict):
     assert found.verdict.startswith(verdict)
 
 
+def test_a_clone_that_has_the_own_profile_of_another_one_is_a_finding():
+    own = {**DOCKER, "apparmor_allows": ["guest-mounts"]}
+    fleet = parse_fleet(json.dumps({"lxc_configs": {"952": own}}).encode())
+    conf = f"{CONF}lxc.apparmor.profile: lxc-docker-nested-952\n"
+    for label in ("lxc-docker-nested-952 (enforce)", None):
+        here = {910: container(label, conf)}
+        (found,) = audit_node(fleet, Options(), ObservedPct("pve1", here), {}, NodePlan("pve1"))
+        assert (found.ok, found.verdict) == (
+            False,
+            "under the own profile of CT 952, with all that it grants",
+        )
+    found = finding(container("lxc-docker-nested-910 (enforce)"), {**DOCKER, "apparmor_own": True})
+    assert found.ok
+
+
 NAMED = f"{CONF}lxc.apparmor.profile: lxc-docker-nested\n"
 PROVEN = Ours(profile="lxc-docker-nested").render()
 
