@@ -72,7 +72,7 @@ def refusal(line: str) -> tuple[float, str] | None:
         return None
     text = line[head.end() :].partition("\x1d")[0].rstrip()
     # what a guest's own policy logs is the guest's affair
-    if not _OF_CONTAINER.search(text) or (_is_logged(text) and ' namespace="' in text):
+    if not _OF_CONTAINER.search(text) or (_is_logged(text) and " namespace=" in text):
         return None
     return float(head[1]), _PROCESS.sub('"/proc/*', _PID.sub("", text, count=1))
 

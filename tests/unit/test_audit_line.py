@@ -66,6 +66,11 @@ def test_what_the_policy_of_a_guest_logs_is_its_own_affair():
     text = line(17, "AUDIT").replace('profile="lxc-a"', namespace)
     assert refusal(text) is None
     assert refusal(text.replace("AUDIT", "DENIED")) is not None
+    # a namespace below its own whose name holds a blank is written in hex
+    hidden = line(17, "AUDIT").replace(
+        'profile="lxc-a"', 'profile="lxc-a" namespace=726F6F742F2F61'
+    )
+    assert refusal(hidden) is None
 
 
 @pytest.mark.parametrize(
