@@ -22,15 +22,19 @@ def watched(lab):
     assert done.returncode == 0, done.stderr
     assert lab.ssh("systemctl is-enabled phoenix-harden-watch.timer").stdout == "enabled\n"
     # it looks when we do
-    lab.ssh("systemctl stop phoenix-harden-watch.timer")
+    lab.ssh("systemctl stop phoenix-harden-watch.timer phoenix-harden-watch.service")
     return lab, done
 
 
 def warnings(node):
     """What one look of the watch writes into the journal, and how urgent it is."""
-    cursor = node.ssh("journalctl -n 0 --show-cursor | tail -n 1").stdout.split("cursor: ")[1]
-    node.ssh("systemctl start phoenix-harden-watch.service && journalctl --sync")
-    ask = f"journalctl -t phoenix-harden-watch -o json --after-cursor='{cursor.strip()}'"
+    unit = "phoenix-harden-watch.service"
+    # by the run's own id: the timer looks, too
+    ask = f"""
+        systemctl start {unit} && journalctl --sync
+        run=$(systemctl show -P InvocationID {unit})
+        journalctl -t phoenix-harden-watch -o json _SYSTEMD_INVOCATION_ID=$run
+    """
     entries = [json.loads(line) for line in node.ssh(ask).stdout.splitlines()]
     return [(entry["MESSAGE"], entry["PRIORITY"]) for entry in entries]
 
