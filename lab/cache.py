@@ -88,6 +88,13 @@ def prune(used: Path) -> None:
             _remove(path)
 
 
+def drop(place: Path) -> None:
+    """Remove what turned out to be of no use."""
+    with _building(place.name):
+        if place.is_dir():
+            _remove(place)
+
+
 def purge(stack: str) -> None:
     """Remove everything that was built of a stack."""
     with _building(stack):

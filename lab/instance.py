@@ -25,13 +25,7 @@ class State:
     accel: str
     machine: str  # machine.fingerprint() of that boot
     port: int
-    clean: bool = False  # the state "clean" has been saved
-    ready: bool = False  # booted or loaded; false while that is still going on
-
-    @property
-    def tag(self) -> str:
-        """Name of the saved state: one saved under KVM doesn't load under TCG."""
-        return f"clean-{self.accel}"
+    ready: bool = False  # loaded; false while that is still going on
 
 
 class Instance:
@@ -54,6 +48,10 @@ class Instance:
         new = self.folder / "instance.json.new"
         new.write_text(json.dumps(asdict(state), indent=2) + "\n")
         new.replace(self.folder / "instance.json")
+
+    def forget(self) -> None:
+        """Remember nothing: the node's disk is about to be another one."""
+        (self.folder / "instance.json").unlink(missing_ok=True)
 
     def running(self) -> bool:
         """True when this checkout's QEMU runs."""

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from lab import accel, cache, recipe, tools
+from lab import accel, cache, recipe, saved, tools
 from lab.build import build_trees
 from lab.errors import LabError
 from lab.instance import Instance, State
 from lab.machine import Machine, fingerprint
-from lab.progress import Watch, say, step
+from lab.progress import say, step
 from lab.provision import build_image
 from lab.ssh import SshTarget
-from lab.versions import changes, seen, versions
 
 LOAD_TIMEOUT = 300.0
 
@@ -30,7 +28,7 @@ class Lab:
         self.folder = self.instance.folder
 
     def up(self) -> SshTarget:
-        """Build what is missing, boot and save ``clean``, or just load it."""
+        """Build what is missing, and load the state ``clean``."""
         with self._locked():
             self.folder.mkdir(parents=True, exist_ok=True)
             state = self.instance.read()
@@ -46,17 +44,20 @@ class Lab:
             if state and (reason := self._stale(state, image, chosen)):
                 say(f"{reason}: making this checkout's node anew")
                 state = None
-            if state is not None and (target := self._load(machine, state)):
-                return target
-            return self._boot(machine, image, chosen)
+            if state:
+                try:
+                    return self._load(machine, state)
+                except LabError as problem:
+                    say(f"the saved state is of no use ({problem}): making the node anew")
+            return self._begin(machine, image, chosen)
 
     def reset(self) -> SshTarget:
         """Put the running node back into the state ``clean`` and set its clock."""
         state = self.instance.read()
-        if state is None or not state.clean:
+        if state is None:
             raise LabError("no clean state is saved: run 'phoenix lab up'")
         began = time.monotonic()
-        target = self.load(state.tag)
+        target = self.load(saved.TAG)
         say(f"reset in {time.monotonic() - began:.0f} s")
         return target
 
@@ -81,7 +82,7 @@ class Lab:
             machine, target = Machine(self.folder, Path()), self.target()
             target.hang_up()
             machine.reset_power()
-            self._wait_booted(machine, target)
+            saved.wait_booted(machine, target)
             self._set_clock(machine, target)
 
     def forget(self, tag: str) -> None:
@@ -117,8 +118,8 @@ class Lab:
         return same and state.recipe == recipe.image_key(self.stack)
 
     def _stale(self, state: State, image: Path, chosen: str) -> str | None:
-        if not state.clean or not (self.folder / "disk.qcow2").exists():
-            return "the last start was interrupted"
+        if not (self.folder / "disk.qcow2").exists():
+            return "its disk is gone"
         if state.recipe != recipe.image_key(self.stack):
             return "the recipe has changed"
         if state.image != cache.build_id(image):
@@ -127,64 +128,44 @@ class Lab:
             return f"the saved state needs {state.accel} and this machine has {chosen}"
         if state.machine != fingerprint(chosen):
             return "the node is another machine now"
-        if state.qemu != qemu_version():
+        if state.qemu != saved.qemu_version():
             return "QEMU is another version than the one that saved the state"
         return None
 
-    def _load(self, machine: Machine, state: State) -> SshTarget | None:
+    def _begin(self, machine: Machine, image: Path, chosen: str) -> SshTarget:
+        """The node as all checkouts begin with it; what this one had is given up."""
+        node = saved.place(self.stack, image, machine.trees, chosen)
+        self.instance.forget()
+        saved.copy(node, self.folder)
+        state = State(
+            recipe.image_key(self.stack),
+            cache.build_id(image),
+            saved.qemu_version(),
+            chosen,
+            fingerprint(chosen),
+            port=0,
+        )
+        try:
+            return self._load(machine, state)
+        except LabError:
+            cache.drop(node)  # the next one boots it anew
+            raise
+
+    def _load(self, machine: Machine, state: State) -> SshTarget:
         state.ready = False
         self.instance.write(state)
         try:
             with step(f"loading the saved state ({state.accel})"):
-                target = machine.start(accel=state.accel, load=state.tag)
+                target = machine.start(accel=state.accel, load=saved.TAG)
                 self._set_clock(machine, target)
                 target.learn_host_key()
-        except LabError as problem:
-            say(f"the saved state is of no use ({problem}): booting afresh")
+        except BaseException:
             machine.end()
-            return None
+            raise
         state.port, state.ready = target.port, True
         self.instance.write(state)
         say(f"up ({state.accel}, SSH on port {target.port})")
         return target
-
-    def _boot(self, machine: Machine, image: Path, chosen: str) -> SshTarget:
-        machine.make_disk(image / "disk.qcow2", "qcow2")
-        target = machine.start(accel=chosen)
-        state = State(
-            recipe.image_key(self.stack),
-            cache.build_id(image),
-            qemu_version(),
-            chosen,
-            fingerprint(chosen),
-            target.port,
-        )
-        self.instance.write(state)
-        try:
-            self._wait_booted(machine, target, f" ({chosen})")
-            now = versions(target)
-            say(", ".join(f"{part} {version}" for part, version in now.items()))
-            for change in changes(seen(self.stack), now):
-                say(f"another version than was seen to work: {change}")
-            with step("saving the state clean"):
-                target.learn_host_key()
-                target.run("sync")
-                target.hang_up()
-                machine.save(state.tag)
-        except BaseException:
-            machine.end()
-            raise
-        state.clean = state.ready = True
-        self.instance.write(state)
-        say(f"up ({chosen}, SSH on port {target.port})")
-        return target
-
-    def _wait_booted(self, machine: Machine, target: SshTarget, note: str = "") -> None:
-        with step(f"booting the node{note}"):
-            target.wait(machine.check_alive, Watch(machine.console))
-        with step("starting its containers"):
-            for line in target.follow("/usr/lib/phoenix-lab/wait-settled"):
-                say(f"    {line}")
 
     def _set_clock(self, machine: Machine, target: SshTarget) -> None:
         """A loaded state has the time of its saving."""
@@ -199,20 +180,10 @@ class Lab:
 
 def images(stack: recipe.Stack) -> tuple[Path, Path]:
     """The cached trees and the cached image of a stack, built first if need be."""
-
-    def clean_up(folder: Path) -> None:
-        Machine(folder, Path()).end()
-
     name = f"{stack.name}.trees-{recipe.trees_key(stack)}"
-    trees = cache.entry(name, lambda folder: build_trees(folder, stack), clean_up)
+    trees = cache.entry(name, lambda folder: build_trees(folder, stack), saved.clean_up)
     name = f"{stack.name}.image-{recipe.image_key(stack)}-{cache.build_id(trees)[:8]}"
-    image = cache.entry(name, lambda folder: build_image(folder, trees), clean_up)
+    image = cache.entry(name, lambda folder: build_image(folder, trees), saved.clean_up)
     cache.prune(trees)
     cache.prune(image)
     return trees, image
-
-
-def qemu_version() -> str:
-    """The first line of ``qemu-system-x86_64 --version``."""
-    done = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, text=True)
-    return done.stdout.partition("\n")[0]

@@ -23,7 +23,7 @@ from lab.recipe import STACKS, VARIABLE
 from lab.ssh import SshTarget
 
 STABLE, CURRENT = STACKS.values()
-STATE = State("r", "i", "q", "tcg", machine="m", port=2222, clean=True, ready=True)
+STATE = State("r", "i", "q", "tcg", machine="m", port=2222, ready=True)
 
 
 @pytest.fixture(autouse=True)
@@ -104,11 +104,6 @@ def test_a_broken_state_file_counts_as_none(checkout):
     for text in ("", "{", '{"port": 1}', "[]"):
         (checkout / ".lab/stable" / "instance.json").write_text(text)
         assert Instance(checkout, STABLE).read() is None
-
-
-def test_states_of_different_accelerators_have_different_names():
-    kvm = State("i", "t", "q", "kvm", "k", 1)
-    assert {STATE.tag, kvm.tag} == {"clean-tcg", "clean-kvm"}
 
 
 @pytest.mark.parametrize(
