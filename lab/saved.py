@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 from lab import cache, recipe
+from lab.errors import LabError
 from lab.machine import Machine, fingerprint
 from lab.progress import Watch, say, step
 from lab.recipe import Stack
@@ -39,7 +40,9 @@ def copy(saved: Path, folder: Path) -> None:
     source, target = Machine(saved, Path()).disk, Machine(folder, Path()).disk
     with step("copying the saved node"):
         command = ["cp", "--reflink=auto", "--sparse=always", str(source), str(target)]
-        subprocess.run(command, check=True)
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise LabError(f"the saved node cannot be copied: {done.stderr.strip()}")
     for name in _KEYS:
         shutil.copy2(saved / name, folder / name)
 

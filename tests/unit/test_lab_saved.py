@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lab import cache, saved
+from lab.errors import LabError
 from lab.recipe import STACKS
 
 STABLE, CURRENT = STACKS.values()
@@ -60,6 +61,12 @@ def test_a_checkout_has_a_copy_and_its_key_is_for_its_user_alone(boots, image, t
     assert (node / "disk.qcow2").read_text() == "disk 1"
     assert (mine / "key").stat().st_mode & 0o777 == 0o600
     assert (mine / "key.pub").read_text() == "public"
+
+
+def test_a_copy_that_fails_says_why_in_one_line(boots, image, tmp_path):
+    node = saved.place(STABLE, image, image, "tcg")
+    with pytest.raises(LabError, match=r"cannot be copied: cp: .*none/disk\.qcow2"):
+        saved.copy(node, tmp_path / "none")
 
 
 def test_one_that_is_of_no_use_is_booted_anew(boots, image):
