@@ -14,6 +14,7 @@ from deploys.survey import Survey, look
 from phoenix.audit_report import NodeAudit, audit_data, audit_json, audit_page
 from phoenix.denial_lines import denial_lines
 from phoenix.denials import group_denials
+from phoenix.fallen import fallen_lines
 from phoenix.questions import asked_by_audit
 from phoenix.report import audit_lines, audit_node, node_lines
 from phoenix.workarounds import workaround_lines
@@ -26,8 +27,8 @@ _audited: WeakSet[State] = WeakSet()
 def audit() -> None:
     """Show one table for all nodes, and with strict=true fail the nodes that have findings.
 
-    What would stop a hardening run is shown and does not stop the audit; what was denied is shown
-    and is no finding.
+    What would stop a hardening run is shown and does not stop the audit; what was denied, and what
+    fell over since a run proved it, is shown and is no finding.
     """
     state = ctx_state.get()
     with lock:
@@ -51,6 +52,7 @@ def audit() -> None:
                 findings[host],
                 facts.denials,
                 group_denials(facts.denials, facts.containers.containers, run.options),
+                facts.fallen,
             )
             for host, facts in run.facts.items()
         ]
@@ -58,6 +60,7 @@ def audit() -> None:
             containers, wanted = one.pct.containers, run.fleet.containers
             holds = {ctid: docker.holds for ctid, docker in facts.dockers.items()}
             show(workaround_lines(one.pct.node, containers, wanted, run.options.only, holds))
+            show(fallen_lines(one.pct.node, one.fallen))
             show(denial_lines(one.pct.node, one.seen, one.denials, run.options))
         if run.options.report:
             _write_report(Path(run.options.report), audits, run)

@@ -1,6 +1,8 @@
-"""What the node's AppArmor refused."""
+"""What the node's AppArmor refused, and what fell over in its guests."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from pyinfra.api import StringCommand
 from typing_extensions import override
@@ -8,6 +10,7 @@ from typing_extensions import override
 from facts.observe import Observed
 from facts.program import asking
 from phoenix.denials import ObservedDenials, denials_from_json
+from phoenix.fallen import Fallen, fallen_from_json
 
 
 class Denials(Observed[ObservedDenials]):
@@ -41,3 +44,28 @@ class Denials(Observed[ObservedDenials]):
     @override
     def default() -> ObservedDenials:
         return ObservedDenials()
+
+
+class FellOver(Observed[Mapping[int, Fallen]]):
+    """What worked in a guest when a run of ours proved it, and has gone down by itself since.
+
+    ```
+    {"fallen": {"952": {"run": "r20261122T052000Z-ab12", "more": 0,
+     "fallen": [["container", "web", "is exited, it was running"]]}}}
+    ```
+
+    becomes `{952: Fallen(run="r20261122T052000Z-ab12", things=(Thing(kind="container", ...),))}`.
+    """
+
+    section = "fallen"
+    read = staticmethod(fallen_from_json)
+
+    @override
+    def command(self, only: tuple[int, ...] = ()) -> StringCommand:
+        """Ask each guest that runs, of those in `only` if there are any."""
+        return asking({self.section: {"only": [*only]}})
+
+    @staticmethod
+    @override
+    def default() -> Mapping[int, Fallen]:
+        return {}

@@ -29,6 +29,7 @@ SECTIONS = {
     "denials": ("denials", "observe"),
     "watch": ("watch_files", "observe"),
     "backups": ("backups", "observe"),
+    "fallen": ("fallen", "observe"),
 }
 
 
@@ -47,7 +48,7 @@ def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
     - `rules`: {"rules": [[CTID, RULE]]} · `runs`: {"unfinished": bool}
     - `kept`: {"run": ID, "paths": [PATH]} · `staged`: {"run": ID, "ctid": CTID}
     - `denials`: {"since": [SECONDS] or null: from each running container's start, "only": [CTID]}
-    - `watch`: {} · `backups`: {"listed": bool}
+    - `watch`: {} · `backups`: {"listed": bool} · `fallen`: {"only": [CTID]}
     """
     return {name: _section(name, arguments) for name, arguments in asked.items()}
 

@@ -109,7 +109,7 @@ class Owners:
         began = changed = time.monotonic()
         last: list[Missing] | None = None
         while True:
-            now = Works.parse(self._ask(_BOOT, docker=bool(before.containers)))
+            now = Works.parse(self._ask(_BOOT, bool(before.containers)))
             if now and not now.answers and before.containers:
                 now, self._why = None, "its Docker does not answer"
             left = list(missing(before, now, accepted)) if now else []
@@ -121,12 +121,8 @@ class Owners:
             time.sleep(_PAUSE)
 
     def _ask(self, boot: int, docker: bool = True) -> str:
-        # a command of Docker takes a small machine seconds
-        more = [] if docker else [":no-docker"]
-        words = ["sh", "-c", guest.script("works"), "works", f"{boot:d}", *more]
-        ended = guest.attach(self._ctid, words, seconds=boot + _ANSWER, limit=2 * MIB)
-        self._why = guest.last_line(ended) if not ended.ok else "its answer is not whole"
-        return text(ended.out) or "" if ended.ok else ""
+        said, self._why = ask(self._ctid, boot, docker)
+        return said
 
     def _tell(self, left: list[Missing]) -> None:
         for number, one in enumerate(left[:_TOLD]):
@@ -150,6 +146,20 @@ class Owners:
         for words in asked:
             ended = guest.attach(self._ctid, words, seconds=30, limit=MIB, merge=True)
             yield from guest.last_lines(ended, _LINES)
+
+
+def ask(ctid: int, boot: int = 0, docker: bool = True) -> tuple[str, str]:
+    """What a guest says of what works in it, for `Works.parse`, and why it may be nothing.
+
+    `boot`: seconds to wait for the end of its boot; `docker`: ask that, too.
+    """
+    # a command of Docker takes a small machine seconds
+    more = [] if docker else [":no-docker"]
+    words = ["sh", "-c", guest.script("works"), "works", f"{boot:d}", *more]
+    ended = guest.attach(ctid, words, seconds=boot + _ANSWER, limit=2 * MIB)
+    if not ended.ok:
+        return "", guest.last_line(ended)
+    return text(ended.out) or "", "its answer is not whole"
 
 
 def _few(texts: Sequence[str], between: str) -> str:

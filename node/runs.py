@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from node.bounded import MIB, run
@@ -21,8 +22,18 @@ _UNIT = re.compile(r"phoenix-harden-(r[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4})-([1-9][0-9
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CTID = re.compile(r"[1-9][0-9]{2,8}")
 _STAGED = re.compile("|".join(re.escape(name) for name in NAMES))
+_NOTED = ("works", "accept")
 #: What a run that was cut short leaves beside the place of a file.
 _NEW = (".dpkg-new", ".phoenix-new")
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What a run noted of a guest before its change: see `node.staged` of both texts."""
+
+    run: str
+    works: str
+    accept: frozenset[str]
 
 
 def observe(unfinished: bool) -> dict[str, Any]:
@@ -82,6 +93,19 @@ def staged(run: str, ctid: int) -> dict[str, Any]:
         "conf": {"before": (before or "").strip(), "conf": conf} if whole else None,
         "changed": os.path.lexists(f"{folder}/changed"),
     }
+
+
+def noted(ctid: int) -> Noted | None:
+    """What the last run noted of a guest that noted anything; ids begin with their time."""
+    for name in sorted(_run_ids(), reverse=True):
+        folder = f"{RUNS}/{name}/{ctid:d}"
+        try:
+            works, accept = (text(_read(f"{folder}/{one}", _FILE_LIMIT)) for one in _NOTED)
+        except ValueError:
+            continue
+        if works:
+            return Noted(name, works, frozenset((accept or "").split("\n")) - {""})
+    return None
 
 
 def _is_settled(run: str, journal: str) -> bool:

@@ -98,13 +98,15 @@ class Works:
 class Missing:
     """Something that worked and does not: a `container` or a `unit`, and what it is now.
 
-    `begins`: it has begun and is not there yet, as its own health check or its unit says.
+    `begins`: it has begun and is not there yet, as its own health check or its unit says; `gone`:
+    it is not there at all, or it was stopped, as its owner may want it.
     """
 
     kind: str
     name: str
     now: str
     begins: bool = False
+    gone: bool = False
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name} {self.now}"
@@ -117,7 +119,7 @@ def missing(before: Works, now: Works, accepted: Collection[str] = ()) -> Iterat
             continue
         one = now.containers.get(name)
         if one is None:
-            yield Missing("container", name, "is not there any more")
+            yield Missing("container", name, "is not there any more", gone=True)
         elif one.status != "running":
             yield Missing("container", name, f"is {one.status}, it was running")
         elif was.health == "healthy" and one.health != "healthy":
@@ -134,7 +136,9 @@ def missing(before: Works, now: Works, accepted: Collection[str] = ()) -> Iterat
         elif active != "active" and name in before.services:
             # not one that systemd begins anew again and again
             begins = active == "activating" and sub != "auto-restart"
-            yield Missing("unit", name, f"is {active} ({sub}), it was running", begins)
+            stopped = active == "inactive"
+            now_is = f"is {active} ({sub}), it was running"
+            yield Missing("unit", name, now_is, begins, gone=stopped)
 
 
 def begun_anew(

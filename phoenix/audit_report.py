@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from jinja2 import StrictUndefined
 
 from phoenix.changes import NodePlan
 from phoenix.denials import DenialGroup, ObservedDenials
+from phoenix.fallen import Fallen
 from phoenix.fleet import Container
 from phoenix.observed import ObservedPct
 from phoenix.printable import printable
@@ -29,6 +30,7 @@ class NodeAudit:
     findings: Sequence[Finding]
     seen: ObservedDenials
     denials: Sequence[DenialGroup]
+    fallen: Mapping[int, Fallen] = field(default_factory=dict)
 
 
 def audit_data(
@@ -90,7 +92,13 @@ def _container(found: Finding, node: NodeAudit, wanted: Mapping[int, Container])
         }
         for one, asked in told(node.pct.containers[found.ctid], container)
     ]
-    return {**asdict(found), "workarounds": lines}
+    fallen = node.fallen.get(found.ctid)
+    things = fallen.things if fallen else ()
+    return {
+        **asdict(found),
+        "workarounds": lines,
+        "fell_over": [{**asdict(one), "next_step": one.next_step} for one in things],
+    }
 
 
 def _denial(group: DenialGroup) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from phoenix.apparmor import ObservedAppArmor, apparmor_from_json
 from phoenix.backups import ObservedBackups, backups_from_json
 from phoenix.denials import ObservedDenials, denials_from_json
 from phoenix.docker import ObservedDocker, dockers_from_json
+from phoenix.fallen import Fallen, fallen_from_json
 from phoenix.kept import Kept, ObservedRuns, kept_from_json, runs_from_json
 from phoenix.observed import ObservedPct, containers_from_json
 from phoenix.raw_rules import ObservedRules, rules_from_json
@@ -31,6 +32,7 @@ class NodeFacts:
     denials: ObservedDenials = field(default_factory=ObservedDenials)
     watch: ObservedWatch = field(default_factory=ObservedWatch)
     backups: ObservedBackups = field(default_factory=ObservedBackups)
+    fallen: Mapping[int, Fallen] = field(default_factory=dict)
 
 
 _SECTIONS: Mapping[str, Callable[[Any], object]] = {
@@ -44,6 +46,7 @@ _SECTIONS: Mapping[str, Callable[[Any], object]] = {
     "denials": denials_from_json,
     "watch": watch_from_json,
     "backups": backups_from_json,
+    "fallen": fallen_from_json,
 }
 
 

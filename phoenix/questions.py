@@ -24,13 +24,14 @@ def asked_by_harden(fleet: Fleet, options: Options, guests: bool = True) -> Requ
 
 
 def asked_by_audit(fleet: Fleet, options: Options) -> Request:
-    """The same, and the Docker and the denials of every container that runs."""
+    """The same, and of every container that runs its Docker, its denials, and what fell over."""
     chosen = _chosen(fleet, options)
     since = None if options.since is None else [options.since]
     return {
         **_common(chosen, options),
         "dockers": {"ctids": [*options.only] or None, "probe": _auto(chosen)},
         "denials": {"since": since, "only": [*options.only]},
+        "fallen": {"only": [*options.only]},
     }
 
 

@@ -56,6 +56,7 @@ class FakeNode:
     kept: Mapping[str, object] = field(default_factory=dict)
     watch: Mapping[str, object] = field(default_factory=dict)
     backups: Mapping[str, object] = field(default_factory=dict)
+    fallen: Mapping[str, object] = field(default_factory=dict)
     changed: bool = False
     responses: dict[str, object] = field(default_factory=dict)
 
@@ -98,6 +99,7 @@ class FakeNode:
                 "denials": self.denials,
             },
             watch={"files": {}, "timer": False, **self.watch},
+            fallen=self.fallen,
         )
 
     def _answer(self, **sections: object) -> list[str]:

@@ -73,6 +73,7 @@ def test_all_of_it_is_one_answer(node):
         "denials": {"since": None, "only": []},
         "watch": {},
         "backups": {"listed": False},
+        "fallen": {"only": []},
     }
     assert set(asked) == set(SECTIONS)
     answer = node.see(Observe, asked)

@@ -7,6 +7,7 @@ import json
 import pytest
 from on_node import ENFORCED, conf, pyinfra, state
 
+from facts.audit import FellOver
 from facts.docker import Dockers
 
 pytestmark = pytest.mark.lab
@@ -119,6 +120,21 @@ def test_a_second_run_changes_nothing(hardened):
     assert done.returncode == 0, done.stderr
     assert "pve-lab: nothing to change" in done.stderr
     assert state(node) == before
+
+
+def test_a_container_that_went_down_since_is_told_of_and_no_other(hardened):
+    node, _, _, _ = hardened
+    ask = FellOver().command((952, 956)).get_raw_value()
+
+    def told():
+        found = FellOver().process(node.ssh("sh", input=f"{ask}\n").stdout.splitlines())
+        return {ctid: [*map(str, one.things)] for ctid, one in found.items()}
+
+    assert told() == {}
+    guest(node, 956, "docker stop -t 0 web")
+    assert told() == {956: ["container web is exited, it was running"]}
+    guest(node, 956, "docker start web")
+    assert told() == {}
 
 
 @pytest.mark.long

@@ -1,0 +1,64 @@
+"""What worked in a guest when a run proved it, and has gone down by itself since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from phoenix.printable import printable
+
+#: Where a guest says why, by kind.
+_LOOK = {"container": "docker logs {}", "unit": "journalctl -u {}"}
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A `container` of Docker or a `unit` of systemd, and what it is now, in words."""
+
+    kind: str
+    name: str
+    now: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name} {self.now}"
+
+    @property
+    def next_step(self) -> str:
+        """The command that shows why, in the guest."""
+        return _LOOK.get(self.kind, "look at {}").format(self.name)
+
+
+@dataclass(frozen=True)
+class Fallen:
+    """What has gone down in one guest since a run; `more`: how many further things."""
+
+    run: str
+    things: tuple[Thing, ...]
+    more: int = 0
+
+
+def fallen_from_json(data: Any) -> Mapping[int, Fallen]:
+    """By CTID, from the section `fallen` of a node's answer.
+
+    Raises ValueError, KeyError or TypeError for what no node of ours says.
+    """
+    return {
+        int(ctid): Fallen(one["run"], tuple(Thing(*thing) for thing in one["fallen"]), one["more"])
+        for ctid, one in data.items()
+    }
+
+
+def fallen_lines(node: str, fallen: Mapping[int, Fallen]) -> Iterator[str]:
+    """Each thing with where its guest says why.
+
+    No finding of the audit: its owner may have wanted it, and Docker does not tell.
+    """
+    if fallen:
+        yield printable(f"{node}: worked when a run proved it, and fell over since:", None)
+    for ctid, one in sorted(fallen.items()):
+        for thing in one.things:
+            line = f"  CT {ctid}: {thing} ({one.run}): {thing.next_step}"
+            yield printable(line, None)
+        if one.more:
+            yield f"  CT {ctid}: and {one.more} more"
