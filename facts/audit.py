@@ -47,11 +47,11 @@ class Denials(Observed[ObservedDenials]):
 
 
 class FellOver(Observed[Mapping[int, Fallen]]):
-    """What worked in a guest when a run of ours proved it, and has gone down by itself since.
+    """What worked in a guest when a run of ours proved it, and has failed since.
 
     ```
-    {"fallen": {"952": {"run": "r20261122T052000Z-ab12", "more": 0,
-     "fallen": [["container", "web", "is exited, it was running"]]}}}
+    {"fallen": {"952": {"run": "r20261122T052000Z-ab12", "more": 0, "why": "",
+     "fallen": [["container", "web", "is restarting, it was running"]]}}}
     ```
 
     becomes `{952: Fallen(run="r20261122T052000Z-ab12", things=(Thing(kind="container", ...),))}`.

@@ -1,4 +1,4 @@
-"""What worked in a guest when a run of ours proved it, and has gone down by itself since.
+"""What worked in a guest when a run of ours proved it, and does not now; the audit asks.
 
 commit has noted what worked before its change, and proven that it worked again (`node.owners`).
 What its owner has removed or stopped since is no failure.
@@ -7,50 +7,80 @@ What its owner has removed or stopped since is no failure.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from node import containers
+from node.dockers import PATIENCE
 from node.files import read, text
-from node.owners import ask
-from node.root import STATE
+from node.root import at
 from node.runs import noted
-from node.works import Works, missing
+from node.works import Missing, Works, ask, fallen
 
-#: So much is told of one guest.
-_MOST = 20
+#: Seconds after which a guest is asked once more: something may just be moving.
+LATER = float(os.environ.get("PHOENIX_OWNERS_LATER", "10"))
+
+#: Seconds after which no further guest is asked; so much is told of one.
+_MOST_TIME, _MOST = 180, 20
 
 
 def observe(only: Sequence[int]) -> dict[str, Any]:
-    """Ask those that run and that a run of ours has brought where they are; `only`: none, or some.
+    """Ask those that run and still have the profile under which a run of ours has proven them.
 
-    `{"952": {"run": ID, "fallen": [[KIND, NAME, NOW]], "more": 0}}`: KIND is `container` or `unit`,
-    `more`: how many further ones. A guest in which nothing has fallen is not there, nor one that
-    cannot be asked.
+    `only`: some of them; none: all. `{"952": {"run": ID, "fallen": [[KIND, NAME, NOW]], "more": 0,
+    "why": ""}}`: KIND is `container` or `unit`, `more`: how many further ones, `why`: in words why
+    a guest cannot tell, or not all. One in which all works is not there.
     """
-    asked = [ctid for ctid in containers.ctids() if (not only or ctid in only) and _is_ours(ctid)]
+    asked = [ctid for ctid in containers.ctids() if not only or ctid in only]
+    deadline = time.monotonic() + _MOST_TIME
     with ThreadPoolExecutor((os.cpu_count() or 1) + 2) as pool:
-        answers = pool.map(_ask, asked)
+        answers = pool.map(lambda ctid: _answer(ctid, deadline), asked)
         return {str(ctid): answer for ctid, answer in zip(asked, answers) if answer}
 
 
-def _is_ours(ctid: int) -> bool:
-    ours = text(read(f"{STATE}/containers/{ctid}"))
-    return bool(ours) and containers.init_pid(ctid) is not None
-
-
-def _ask(ctid: int) -> dict[str, Any] | None:
-    last = noted(ctid)
+def _answer(ctid: int, deadline: float) -> dict[str, Any] | None:
+    last = noted(ctid) if containers.init_pid(ctid) is not None else None
     before = Works.parse(last.works) if last else None
-    if last is None or before is None:
+    if last is None or before is None or _profiles(last.conf) != _profiles(_conf(ctid)):
         return None
-    said, _ = ask(ctid, docker=bool(before.containers))
-    now = Works.parse(said)
-    if now is None or now.booting or not now.answers:
-        return None
-    found = [one for one in missing(before, now, last.accept) if not (one.gone or one.begins)]
-    if not found:
+    found, why = _look(ctid, before, last.accept, deadline)
+    if found:
+        time.sleep(LATER)
+        again, _ = _look(ctid, before, last.accept, deadline + LATER)
+        found = [one for one in found if one in again]
+    if not found and not why:
         return None
     told = [[one.kind, one.name, one.now] for one in found[:_MOST]]
-    return {"run": last.run, "fallen": told, "more": len(found) - len(told)}
+    return {"run": last.run, "fallen": told, "more": len(found) - len(told), "why": why}
+
+
+def _look(
+    ctid: int, before: Works, accepted: frozenset[str], deadline: float
+) -> tuple[list[Missing], str]:
+    """What has fallen, and why that may not be all of it."""
+    if time.monotonic() > deadline:
+        return [], "not asked, the others took too long"
+    said, why = ask(ctid, docker=bool(before.containers), seconds=PATIENCE)
+    now = Works.parse(said)
+    if now is None:
+        return [], why
+    if now.booting:
+        return [], "it is starting or stopping"
+    if before.containers and not now.answers:
+        before, why = replace(before, containers={}), "its Docker does not answer"
+    else:
+        why = ""
+    return [*fallen(before, now, accepted)], why
+
+
+def _conf(ctid: int) -> str:
+    return text(read(at(f"/etc/pve/lxc/{ctid}.conf"))) or ""
+
+
+def _profiles(conf: str) -> list[str]:
+    """What a conf says of AppArmor: a CTID may belong to another container by now."""
+    main = conf.partition("\n[")[0]
+    return [line for line in main.split("\n") if line.startswith("lxc.apparmor.profile")]

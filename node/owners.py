@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 from node import guest
 from node.bounded import MIB
-from node.files import text
-from node.works import Missing, Works, begun_anew, missing
+from node.works import Missing, Works, ask, begun_anew, missing
 
 if TYPE_CHECKING:
     from node.transaction import Transaction
@@ -26,9 +25,9 @@ PATIENCE = float(os.environ.get("PHOENIX_OWNERS_PATIENCE", "60"))
 #: Seconds after which all is looked at once more: what ends again and again runs now and then.
 LATER = float(os.environ.get("PHOENIX_OWNERS_LATER", "10"))
 
-#: Seconds: for the end of a boot, for an answer beside that; for all of it with the new state, and
-#: with the old one; between two looks.
-_BOOT, _ANSWER, _MOST, _MOST_OLD, _PAUSE = 120, 120, 600, 180, 2
+#: Seconds: for the end of a boot; for all of it with the new state, and with the old one; between
+#: two looks.
+_BOOT, _MOST, _MOST_OLD, _PAUSE = 120, 600, 180, 2
 
 #: So much that is missing is told; of so much the guest is asked why; so many of its words.
 _TOLD, _EXPLAINED, _LINES = 20, 5, 3
@@ -146,20 +145,6 @@ class Owners:
         for words in asked:
             ended = guest.attach(self._ctid, words, seconds=30, limit=MIB, merge=True)
             yield from guest.last_lines(ended, _LINES)
-
-
-def ask(ctid: int, boot: int = 0, docker: bool = True) -> tuple[str, str]:
-    """What a guest says of what works in it, for `Works.parse`, and why it may be nothing.
-
-    `boot`: seconds to wait for the end of its boot; `docker`: ask that, too.
-    """
-    # a command of Docker takes a small machine seconds
-    more = [] if docker else [":no-docker"]
-    words = ["sh", "-c", guest.script("works"), "works", f"{boot:d}", *more]
-    ended = guest.attach(ctid, words, seconds=boot + _ANSWER, limit=2 * MIB)
-    if not ended.ok:
-        return "", guest.last_line(ended)
-    return text(ended.out) or "", "its answer is not whole"
 
 
 def _few(texts: Sequence[str], between: str) -> str:

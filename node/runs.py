@@ -22,18 +22,19 @@ _UNIT = re.compile(r"phoenix-harden-(r[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4})-([1-9][0-9
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CTID = re.compile(r"[1-9][0-9]{2,8}")
 _STAGED = re.compile("|".join(re.escape(name) for name in NAMES))
-_NOTED = ("works", "accept")
+_NOTED = ("works", "accept", "conf")
 #: What a run that was cut short leaves beside the place of a file.
 _NEW = (".dpkg-new", ".phoenix-new")
 
 
 @dataclass(frozen=True)
 class Noted:
-    """What a run noted of a guest before its change: see `node.staged` of both texts."""
+    """What a run noted of a guest that it then proved: see `node.staged` of the texts."""
 
     run: str
     works: str
     accept: frozenset[str]
+    conf: str
 
 
 def observe(unfinished: bool) -> dict[str, Any]:
@@ -96,15 +97,28 @@ def staged(run: str, ctid: int) -> dict[str, Any]:
 
 
 def noted(ctid: int) -> Noted | None:
-    """What the last run noted of a guest that noted anything; ids begin with their time."""
+    """What the last run noted that has proven this container; ids begin with their time.
+
+    None where it has noted nothing, or is at it still.
+    """
     for name in sorted(_run_ids(), reverse=True):
         folder = f"{RUNS}/{name}/{ctid:d}"
+        if not os.path.isdir(folder):
+            continue
         try:
-            works, accept = (text(_read(f"{folder}/{one}", _FILE_LIMIT)) for one in _NOTED)
+            journal = text(_read(f"{RUNS}/{name}/journal.jsonl", _JOURNAL_LIMIT)) or ""
+            works, accept, conf = (
+                text(_read(f"{folder}/{one}", _FILE_LIMIT)) or "" for one in _NOTED
+            )
+            changes = read_journal(name, journal).changes
         except ValueError:
             continue
-        if works:
-            return Noted(name, works, frozenset((accept or "").split("\n")) - {""})
+        outcomes = {change.outcome for change in changes if change.thing.ctid == ctid}
+        if "open" in outcomes:
+            return None
+        if outcomes == {"done"}:
+            names = frozenset(accept.split("\n")) - {""}
+            return Noted(name, works, names, conf) if works else None
     return None
 
 

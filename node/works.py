@@ -1,7 +1,7 @@
 """What works in a guest at one moment, and what of it does not at a later one.
 
 templates/guest/works.sh says what its lines mean. A guest answers for itself and may say anything:
-each record is taken only in the form that it can have. `node.owners` asks.
+each record is taken only in the form that it can have.
 """
 
 from __future__ import annotations
@@ -9,6 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+
+from node import guest
+from node.bounded import MIB
+from node.files import text
 
 #: Policies under which Docker starts a container again by itself, whatever it ended with.
 _ALWAYS = ("always", "unless-stopped")
@@ -23,6 +27,10 @@ _CONTAINER = re.compile(
 # systemd.unit(5): letters, digits, ":-_.\", and "@" of an instance
 _UNIT = re.compile(r"unit ([a-z-]{1,20}) ([a-z-]{1,30}) ([A-Za-z0-9:_.@\\-]{1,255})")
 _BOOTS = re.compile(r"boots ([A-Za-z0-9:_.@\\-]{1,255})")
+_ERROR = re.compile(r"error /?([A-Za-z0-9][A-Za-z0-9_.-]{0,127})")
+
+#: Seconds for an answer, beside the end of a boot.
+_ANSWER = 120
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,8 @@ class Works:
     """What works in a guest at one moment.
 
     `containers`: by name; `units`: name to ACTIVE and SUB of systemctl; `boots`: services that
-    start at boot; `booting`: that has not ended; `answers`: its Docker does, if it has one.
+    start at boot; `booting`: that has not ended, or it shuts down; `answers`: its Docker does, if
+    it has one; `errors`: names of containers that Docker could not start.
     """
 
     containers: Mapping[str, Container] = field(default_factory=dict)
@@ -53,6 +62,7 @@ class Works:
     boots: frozenset[str] = frozenset()
     booting: bool = False
     answers: bool = True
+    errors: frozenset[str] = frozenset()
 
     @classmethod
     def parse(cls, text: str) -> Works | None:
@@ -60,7 +70,7 @@ class Works:
         lines = text.split("\n")
         if lines[0] != "works 1" or "end" not in lines:
             return None
-        containers, units, boots = {}, {}, set()
+        containers, units, boots, errors = {}, {}, set(), set()
         for line in lines[:_MOST]:
             if found := _CONTAINER.fullmatch(line):
                 containers[found[5]] = Container(found[1], found[2], found[3], found[4])
@@ -68,8 +78,10 @@ class Works:
                 units[found[3]] = (found[1], found[2])
             elif found := _BOOTS.fullmatch(line):
                 boots.add(found[1])
+            elif found := _ERROR.fullmatch(line):
+                errors.add(found[1])
         booting, answers = "booting" in lines, "docker no" not in lines
-        return cls(containers, units, frozenset(boots), booting, answers)
+        return cls(containers, units, frozenset(boots), booting, answers, frozenset(errors))
 
     @property
     def failed(self) -> frozenset[str]:
@@ -98,15 +110,13 @@ class Works:
 class Missing:
     """Something that worked and does not: a `container` or a `unit`, and what it is now.
 
-    `begins`: it has begun and is not there yet, as its own health check or its unit says; `gone`:
-    it is not there at all, or it was stopped, as its owner may want it.
+    `begins`: it has begun and is not there yet, as its own health check or its unit says.
     """
 
     kind: str
     name: str
     now: str
     begins: bool = False
-    gone: bool = False
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name} {self.now}"
@@ -119,13 +129,12 @@ def missing(before: Works, now: Works, accepted: Collection[str] = ()) -> Iterat
             continue
         one = now.containers.get(name)
         if one is None:
-            yield Missing("container", name, "is not there any more", gone=True)
+            yield Missing("container", name, "is not there any more")
         elif one.status != "running":
             yield Missing("container", name, f"is {one.status}, it was running")
-        elif was.health == "healthy" and one.health != "healthy":
+        elif was.health == "healthy" and one.health in ("starting", "unhealthy"):
             # Docker goes on asking: it may be well at the next check
-            begins = one.health in ("starting", "unhealthy")
-            yield Missing("container", name, f"is {one.health}, it was healthy", begins)
+            yield Missing("container", name, f"is {one.health}, it was healthy", begins=True)
     for name in sorted(before.services | now.failed):
         if name in accepted or name.removesuffix(".service") in accepted:
             continue
@@ -136,9 +145,7 @@ def missing(before: Works, now: Works, accepted: Collection[str] = ()) -> Iterat
         elif active != "active" and name in before.services:
             # not one that systemd begins anew again and again
             begins = active == "activating" and sub != "auto-restart"
-            stopped = active == "inactive"
-            now_is = f"is {active} ({sub}), it was running"
-            yield Missing("unit", name, now_is, begins, gone=stopped)
+            yield Missing("unit", name, f"is {active} ({sub}), it was running", begins)
 
 
 def begun_anew(
@@ -149,3 +156,43 @@ def begun_anew(
         one, other = then.containers.get(name), now.containers.get(name)
         if one and other and was.returns and name not in accepted and one.started != other.started:
             yield Missing("container", name, "has ended and begun anew")
+
+
+def fallen(before: Works, now: Works, accepted: Collection[str] = ()) -> Iterator[Missing]:
+    """What worked long before and has failed since, as far as that can be told from outside.
+
+    Not what its owner removed, or stopped: a container that has ended stays so only where somebody
+    stopped it or Docker could not start it.
+    """
+    for name, was in sorted(before.containers.items()):
+        one = now.containers.get(name)
+        if not was.returns or name in accepted or one is None or one.restarts not in _ALWAYS:
+            continue
+        if one.status in ("restarting", "dead"):
+            yield Missing("container", name, f"is {one.status}, it was running")
+        elif one.status in ("exited", "created") and name in now.errors:
+            yield Missing("container", name, f"is {one.status}: Docker could not start it")
+        elif one.status == "running" and (was.health, one.health) == ("healthy", "unhealthy"):
+            yield Missing("container", name, "is unhealthy, it was healthy")
+    for name in sorted(before.units.keys() - before.failed):
+        if name in accepted or name.removesuffix(".service") in accepted:
+            continue
+        active, sub = now.units.get(name, ("", ""))
+        if active == "failed":
+            yield Missing("unit", name, "has failed")
+        elif name in before.services and (active, sub) == ("activating", "auto-restart"):
+            yield Missing("unit", name, "ends again and again, it was running")
+
+
+def ask(ctid: int, boot: int = 0, docker: bool = True, seconds: float = _ANSWER) -> tuple[str, str]:
+    """What a guest says of what works in it, for `Works.parse`, and why that may be nothing.
+
+    `boot`: seconds to wait for the end of its boot, `seconds`: beside that; `docker`: ask it, too.
+    """
+    # a command of Docker takes a small machine seconds
+    more = [] if docker else [":no-docker"]
+    words = ["sh", "-c", guest.script("works"), "works", f"{boot:d}", *more]
+    ended = guest.attach(ctid, words, seconds=boot + seconds, limit=2 * MIB)
+    if not ended.ok:
+        return "", guest.last_line(ended)
+    return text(ended.out) or "", "its answer is not whole"

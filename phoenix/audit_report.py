@@ -92,12 +92,16 @@ def _container(found: Finding, node: NodeAudit, wanted: Mapping[int, Container])
         }
         for one, asked in told(node.pct.containers[found.ctid], container)
     ]
-    fallen = node.fallen.get(found.ctid)
-    things = fallen.things if fallen else ()
+    fallen = node.fallen.get(found.ctid, Fallen(""))
     return {
         **asdict(found),
         "workarounds": lines,
-        "fell_over": [{**asdict(one), "next_step": one.next_step} for one in things],
+        "fell_over": {
+            "since_run": fallen.run,
+            "things": [{**asdict(one), "next_step": one.next_step} for one in fallen.things],
+            "more": fallen.more,
+            "cannot_be_told": fallen.why,
+        },
     }
 
 

@@ -1,7 +1,8 @@
-"""What worked in a guest when a run proved it, and has gone down by itself since."""
+"""What worked in a guest when a run proved it, and has failed since."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,16 +27,20 @@ class Thing:
     @property
     def next_step(self) -> str:
         """The command that shows why, in the guest."""
-        return _LOOK.get(self.kind, "look at {}").format(self.name)
+        return _LOOK.get(self.kind, "look at {}").format(shlex.quote(self.name))
 
 
 @dataclass(frozen=True)
 class Fallen:
-    """What has gone down in one guest since a run; `more`: how many further things."""
+    """What has failed in one guest since a run; `more`: how many further things.
+
+    `why`: in words why the guest cannot tell, or not all of it.
+    """
 
     run: str
-    things: tuple[Thing, ...]
+    things: tuple[Thing, ...] = ()
     more: int = 0
+    why: str = ""
 
 
 def fallen_from_json(data: Any) -> Mapping[int, Fallen]:
@@ -44,15 +49,17 @@ def fallen_from_json(data: Any) -> Mapping[int, Fallen]:
     Raises ValueError, KeyError or TypeError for what no node of ours says.
     """
     return {
-        int(ctid): Fallen(one["run"], tuple(Thing(*thing) for thing in one["fallen"]), one["more"])
+        int(ctid): Fallen(
+            one["run"], tuple(Thing(*thing) for thing in one["fallen"]), one["more"], one["why"]
+        )
         for ctid, one in data.items()
     }
 
 
 def fallen_lines(node: str, fallen: Mapping[int, Fallen]) -> Iterator[str]:
-    """Each thing with where its guest says why.
+    """Each thing with where its guest says why, and the guests that cannot tell.
 
-    No finding of the audit: its owner may have wanted it, and Docker does not tell.
+    No finding of the audit, which is about confinement.
     """
     if fallen:
         yield printable(f"{node}: worked when a run proved it, and fell over since:", None)
@@ -62,3 +69,5 @@ def fallen_lines(node: str, fallen: Mapping[int, Fallen]) -> Iterator[str]:
             yield printable(line, None)
         if one.more:
             yield f"  CT {ctid}: and {one.more} more"
+        if one.why:
+            yield printable(f"  CT {ctid}: cannot be told: {one.why}", None)

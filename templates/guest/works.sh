@@ -7,7 +7,8 @@
 #                                                  RESTARTS: its policy; STARTED: when
 #   unit ACTIVE SUB NAME                           of systemd; of OpenRC in systemd's words
 #   boots NAME                                     a service that starts at boot
-#   booting                                        its boot has not ended yet
+#   error NAME                                     a container that Docker could not start
+#   booting                                        its boot has not ended yet, or it shuts down
 #   docker no                                      its Docker cannot be asked
 #   end                                            the answer is whole
 export LC_ALL=C
@@ -20,7 +21,7 @@ echo 'works 1'
 if has systemctl && [ -d /run/systemd/system ]; then
     # shellcheck disable=SC2015 # without timeout nobody waits
     [ "$1" = 0 ] || { has timeout && timeout "$1" systemctl is-system-running --wait >/dev/null 2>&1; }
-    case $(systemctl is-system-running 2>/dev/null) in initializing | starting) echo booting ;; esac
+    case $(systemctl is-system-running 2>/dev/null) in initializing | starting | stopping) echo booting ;; esac
     systemctl list-units --all --plain --no-legend --no-pager --full \
         --type=service,socket,mount 2>/dev/null |
         sed -n "s/^\([^ ]*\) *[^ ]* *\([^ ]*\) *\([^ ]*\).*/unit \2 \3 \1/p" | head -n $most
@@ -38,7 +39,8 @@ if has docker && [ "${2:-}" != :no-docker ]; then
     ids=$($limit docker ps -aq --no-trunc 2>/dev/null) || echo 'docker no'
     ids=$(printf '%s\n' "$ids" | head -n $most)
     format='container {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}-{{end}}'
-    format="$format {{.HostConfig.RestartPolicy.Name}} {{.State.StartedAt}} {{.Name}}"
+    format="$format {{.HostConfig.RestartPolicy.Name}} {{.State.StartedAt}} {{.Name}}{{if .State.Error}}
+error {{.Name}}{{end}}"
     # shellcheck disable=SC2086
     [ -z "$ids" ] || $limit docker inspect --type container -f "$format" $ids 2>/dev/null
     # given up by timeout; one that has just gone is no failure

@@ -93,28 +93,31 @@ def test_what_was_denied_is_shown_below_the_table_and_is_no_finding(pyinfra):
 
 
 def test_what_fell_over_since_a_run_proved_it_is_shown_and_is_no_finding(pyinfra, tmp_path):
-    thing = ["container", "web", "is exited, it was running"]
+    thing = ["container", "web", "is restarting, it was running"]
     node = pve(
         CONF.replace("unconfined", "lxc-docker-nested"),
         label="lxc-docker-nested (enforce)",
         dockers=docker(910),
-        fallen={"910": {"run": "r1", "fallen": [thing], "more": 0}},
+        fallen={"910": {"run": "r1", "fallen": [thing], "more": 0, "why": ""}},
     )
     done = pyinfra("audit", node, fleet=FLEET, strict="true", report=tmp_path)
     assert done.code == 0, done.stderr
     assert "pve1: worked when a run proved it, and fell over since:" in done.stderr
-    line = "  CT 910: container web is exited, it was running (r1): docker logs web"
+    line = "  CT 910: container web is restarting, it was running (r1): docker logs web"
     assert line in done.stderr
     (container,) = json.loads((tmp_path / "audit.json").read_text())["nodes"][0]["containers"]
-    assert container["fell_over"] == [
+    assert container["fell_over"]["since_run"] == "r1"
+    assert container["fell_over"]["things"] == [
         {
             "kind": "container",
             "name": "web",
-            "now": "is exited, it was running",
+            "now": "is restarting, it was running",
             "next_step": "docker logs web",
         }
     ]
-    assert "fell over: container web is exited" in (tmp_path / "audit.html").read_text()
+    assert (
+        "fell over since r1: container web is restarting" in (tmp_path / "audit.html").read_text()
+    )
 
 
 def test_nothing_that_was_denied_is_said_with_the_time_that_was_given(pyinfra):

@@ -68,7 +68,10 @@ def harden(tmp_path, *flags, **entries):
 def hardened(lab, tmp_path_factory):
     """952, emptied, gets fuse-overlayfs; 956 keeps what is in it. Both daemon.jsons are users'."""
     lab.reset()
-    run = "docker run -d --pull never --name web --restart always hello:lab httpd -f -p 80"
+    run = (
+        "mkdir /srv/web; docker run -d --pull never --name web --restart always "
+        "--mount type=bind,src=/srv/web,dst=/web hello:lab httpd -f -p 80"
+    )
     guest(lab, 952, "docker system prune -af --volumes")
     guest(lab, 956, run)
     for ctid in (952, 956):
@@ -122,7 +125,7 @@ def test_a_second_run_changes_nothing(hardened):
     assert state(node) == before
 
 
-def test_a_container_that_went_down_since_is_told_of_and_no_other(hardened):
+def test_a_container_that_cannot_start_any_more_is_told_of_and_no_other(hardened):
     node, _, _, _ = hardened
     ask = FellOver().command((952, 956)).get_raw_value()
 
@@ -130,10 +133,11 @@ def test_a_container_that_went_down_since_is_told_of_and_no_other(hardened):
         found = FellOver().process(node.ssh("sh", input=f"{ask}\n").stdout.splitlines())
         return {ctid: [*map(str, one.things)] for ctid, one in found.items()}
 
-    assert told() == {}
     guest(node, 956, "docker stop -t 0 web")
-    assert told() == {956: ["container web is exited, it was running"]}
-    guest(node, 956, "docker start web")
+    assert told() == {}
+    guest(node, 956, "rmdir /srv/web; ! docker start web")
+    assert told() == {956: ["container web is exited: Docker could not start it"]}
+    guest(node, 956, "mkdir /srv/web; docker start web")
     assert told() == {}
 
 
