@@ -88,11 +88,16 @@ def prune(used: Path) -> None:
             _remove(path)
 
 
-def drop(place: Path) -> None:
-    """Remove what turned out to be of no use."""
+def drop(place: Path, build: str) -> None:
+    """Remove what turned out to be of no use, unless it is of another build by now."""
     with _building(place.name):
-        if place.is_dir():
+        if build_id(place) == build:
             _remove(place)
+
+
+def undisturbed(place: Path) -> AbstractContextManager[None]:
+    """Held while something is read: nothing is removed of its stack meanwhile."""
+    return _building(place.name)
 
 
 def purge(stack: str) -> None:

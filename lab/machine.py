@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.errors import LabError
+from lab.errors import EndedError, LabError
 from lab.progress import STALLED, Watch
 from lab.qmp import monitor
 from lab.recipe import guests
@@ -94,7 +94,7 @@ class Machine:
             )
         while self.pid() != process.pid:
             if process.poll() is not None:
-                raise LabError(f"QEMU ended at once: {self._last_words()}")
+                raise EndedError(f"QEMU ended at once: {self._last_words()}")
             time.sleep(0.05)
         return target
 
@@ -117,7 +117,7 @@ class Machine:
     def check_alive(self) -> None:
         """Raise when QEMU is gone."""
         if self.pid() is None:
-            raise LabError(f"QEMU ended: {self._last_words()}")
+            raise EndedError(f"QEMU ended: {self._last_words()}")
 
     def save(self, tag: str) -> None:
         """Save the running machine's state inside its disk."""
@@ -173,8 +173,8 @@ class Machine:
 def hardware(accel: str) -> list[str]:
     """QEMU's arguments for processors, memory and board under an accelerator."""
     accelerator = "kvm" if accel == "kvm" else "tcg,thread=multi"
-    # with erms the kernel copies and clears memory by single bytes, which TCG does one by one
-    cpu = "host" if accel == "kvm" else "max,erms=off"
+    # with these the kernel copies and clears memory by single bytes, which TCG does one by one
+    cpu = "host" if accel == "kvm" else "max,erms=off,fsrm=off"
     return [
         # no disks and sensors that a kernel would look for
         *("-machine", "q35,sata=off,smbus=off", "-accel", accelerator, "-m", str(MEMORY_MIB)),

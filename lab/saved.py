@@ -5,6 +5,7 @@ A copy is loaded in seconds, a boot takes minutes without KVM.
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,33 +19,42 @@ from lab.ssh import SshTarget
 from lab.versions import changes, seen, versions
 
 TAG = "clean"
-#: What a copy consists of; the node accepts this key, and no other.
+#: The node accepts this key, and no other.
 _KEYS = ("key", "key.pub")
+#: Of what the node consists, part by part.
+_VERSIONS = "versions.json"
+#: How it is booted and saved.
+_HOW = (recipe.HERE / "saved.py", recipe.HERE / "machine.py")
 
 
 def place(stack: Stack, image: Path, trees: Path, accel: str) -> Path:
     """The cached folder with the saved node, which is booted first if need be.
 
     A saved state fits the image that it was booted from, and the machine and the QEMU that saved
-    it.
+    it. Says what has another version in it than was seen to work.
     """
     made_of = f"{cache.build_id(image)} {fingerprint(accel)} {qemu_version()}"
-    name = f"{stack.name}.clean-{recipe.digest([], seed=made_of)}"
-    found = cache.entry(name, lambda folder: _boot(folder, stack, image, trees, accel), clean_up)
+    name = f"{stack.name}.clean-{recipe.digest(_HOW, seed=made_of)}"
+    found = cache.entry(name, lambda folder: _boot(folder, image, trees, accel), clean_up)
     cache.prune(found)
+    for change in changes(seen(stack), json.loads((found / _VERSIONS).read_text())):
+        say(f"another version than was seen to work: {change}")
     return found
 
 
 def copy(saved: Path, folder: Path) -> None:
     """Put the node's disk, with its saved state in it, and its key into a checkout's folder."""
     source, target = Machine(saved, Path()).disk, Machine(folder, Path()).disk
-    with step("copying the saved node"):
-        command = ["cp", "--reflink=auto", "--sparse=always", str(source), str(target)]
+    command = ["cp", "--reflink=auto", "--sparse=always", str(source), str(target)]
+    with step("copying the saved node"), cache.undisturbed(saved):
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise LabError(f"the saved node cannot be copied: {done.stderr.strip()}")
-    for name in _KEYS:
-        shutil.copy2(saved / name, folder / name)
+        try:
+            for name in _KEYS:
+                shutil.copy2(saved / name, folder / name)
+        except OSError as error:
+            raise LabError(f"the saved node's key cannot be copied: {error}") from None
 
 
 def clean_up(folder: Path) -> None:
@@ -67,7 +77,7 @@ def qemu_version() -> str:
     return done.stdout.partition("\n")[0]
 
 
-def _boot(folder: Path, stack: Stack, image: Path, trees: Path, accel: str) -> None:
+def _boot(folder: Path, image: Path, trees: Path, accel: str) -> None:
     machine = Machine(folder, trees)
     machine.make_disk(image / "disk.qcow2", "qcow2")
     try:
@@ -75,8 +85,6 @@ def _boot(folder: Path, stack: Stack, image: Path, trees: Path, accel: str) -> N
         wait_booted(machine, target, f" ({accel})")
         now = versions(target)
         say(", ".join(f"{part} {version}" for part, version in now.items()))
-        for change in changes(seen(stack), now):
-            say(f"another version than was seen to work: {change}")
         with step("saving the state clean"):
             target.run("sync")
             target.hang_up()
@@ -86,3 +94,4 @@ def _boot(folder: Path, stack: Stack, image: Path, trees: Path, accel: str) -> N
     for path in folder.iterdir():
         if path != machine.disk and path.name not in _KEYS:
             path.unlink()
+    (folder / _VERSIONS).write_text(json.dumps(now, indent=2) + "\n")

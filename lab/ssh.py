@@ -1,4 +1,4 @@
-"""SSH to the node: on a port of this machine, with a key that nothing else uses.
+"""SSH to the node: on a port of this machine, with a key that only this user's labs use.
 
 A login takes an emulated node three seconds, a command over an open connection a few tenths: all
 commands of `SshTarget.run` share one (ssh_config's ControlMaster), which `hang_up` ends before the

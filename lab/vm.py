@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lab import accel, cache, recipe, saved, tools
 from lab.build import build_trees
-from lab.errors import LabError
+from lab.errors import EndedError, LabError
 from lab.instance import Instance, State
 from lab.machine import Machine, fingerprint
 from lab.progress import say, step
@@ -134,9 +134,6 @@ class Lab:
 
     def _begin(self, machine: Machine, image: Path, chosen: str) -> SshTarget:
         """The node as all checkouts begin with it; what this one had is given up."""
-        node = saved.place(self.stack, image, machine.trees, chosen)
-        self.instance.forget()
-        saved.copy(node, self.folder)
         state = State(
             recipe.image_key(self.stack),
             cache.build_id(image),
@@ -145,11 +142,21 @@ class Lab:
             fingerprint(chosen),
             port=0,
         )
+        node, build = self._copy(machine, image, chosen)
         try:
             return self._load(machine, state)
-        except LabError:
-            cache.drop(node)  # the next one boots it anew
-            raise
+        except EndedError as problem:
+            say(f"the cached node is of no use ({problem}): booting it anew")
+        cache.drop(node, build)
+        self._copy(machine, image, chosen)
+        return self._load(machine, state)
+
+    def _copy(self, machine: Machine, image: Path, chosen: str) -> tuple[Path, str]:
+        """Take over the cached node; where it lies, and of which build it is."""
+        node = saved.place(self.stack, image, machine.trees, chosen)
+        self.instance.forget()
+        saved.copy(node, self.folder)
+        return node, cache.build_id(node)
 
     def _load(self, machine: Machine, state: State) -> SshTarget:
         state.ready = False
