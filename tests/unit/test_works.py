@@ -129,6 +129,10 @@ def test_what_was_broken_before_is_told():
     )
 
 
+def test_one_that_was_made_anew_without_a_health_check_is_not_missed():
+    assert left(("running healthy always", "running - always")) == []
+
+
 def test_a_container_that_ends_and_begins_anew_is_named_unless_nobody_misses_it():
     later = works(
         BEFORE, ("20:00:01.5Z /app", "20:07:00.5Z /app"), ("20:00:02.5Z /by", "20:07:00.5Z /by")
@@ -185,7 +189,11 @@ esac
 DOCKER = """
 case "$*" in
 'ps -aq --no-trunc') echo 1111; echo 2222 ;;
-inspect*1111*2222) echo 'container running healthy always 2026-11-26T20:00:00Z /db' ;;
+inspect*1111*2222)
+    echo 'container running healthy always 2026-11-26T20:00:00Z /db'
+    echo 'container exited - always 2026-11-26T20:00:00Z /app'
+    echo 'error /app'
+    ;;
 esac
 """
 
@@ -207,5 +215,6 @@ def test_the_script_says_it_in_these_records(tmp_path):
     assert found.services == {"nginx.service"}
     assert found.failed == {"sys-kernel-config.mount"}
     assert found.containers["db"].health == "healthy"
+    assert found.errors == {"app"}
     assert (found.booting, found.answers) == (True, True)
     assert (tmp_path / "calls").read_text() == "waited\n"
