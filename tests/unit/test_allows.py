@@ -5,9 +5,9 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+from plan_cases import CONF, DOCKER, apparmor, container, fleet, node
 from test_apparmor import NEW, OLD, rules
 from test_apparmor import TEMPLATES as SHIPPED
-from test_plan import CONF, DOCKER, apparmor, container, fleet, node
 from test_refusals import FSTAB, MONITOR
 
 from phoenix.allows import ALLOWS, written_allows, written_audits

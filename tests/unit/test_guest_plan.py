@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from test_plan import DOCKER, TEMPLATES, container, hardened, installed, node
+from plan_cases import DOCKER, TEMPLATES, container, hardened, installed, node
 
 from phoenix.config import parse_fleet
 from phoenix.docker import DaemonFile, ObservedDocker

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
+from plan_cases import CONF, DOCKER, apparmor, container, fleet, node
 from test_apparmor import TEMPLATES as SHIPPED
 from test_apparmor import rules
-from test_plan import CONF, DOCKER, apparmor, container, fleet, node
 
 from phoenix.docker import Bind, ObservedDocker
 from phoenix.options import Options
