@@ -135,9 +135,9 @@ def test_a_container_that_cannot_start_any_more_is_told_of_and_no_other(hardened
 
     guest(node, 956, "docker stop -t 0 web")
     assert told() == {}
-    guest(node, 956, "rmdir /srv/web; ! docker start web")
+    guest(node, 956, "rmdir /srv/web; touch /srv/web; ! docker start web")
     assert told() == {956: ["container web is exited: Docker could not start it"]}
-    guest(node, 956, "mkdir /srv/web; docker start web")
+    guest(node, 956, "rm /srv/web; mkdir /srv/web; docker start web")
     assert told() == {}
 
 
