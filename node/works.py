@@ -136,7 +136,7 @@ def missing(before: Works, now: Works, accepted: Collection[str] = ()) -> Iterat
             # Docker goes on asking: it may be well at the next check
             yield Missing("container", name, f"is {one.health}, it was healthy", begins=True)
     for name in sorted(before.services | now.failed):
-        if name in accepted or name.removesuffix(".service") in accepted:
+        if _goes_without(name, accepted):
             continue
         active, sub = now.units.get(name, ("inactive", "dead"))
         if active == "failed":
@@ -158,6 +158,11 @@ def begun_anew(
             yield Missing("container", name, "has ended and begun anew")
 
 
+def _goes_without(unit: str, accepted: Collection[str]) -> bool:
+    """Whether its owner does; a service may be named without its suffix, as systemctl takes it."""
+    return unit in accepted or unit.removesuffix(".service") in accepted
+
+
 def fallen(before: Works, now: Works, accepted: Collection[str] = ()) -> Iterator[Missing]:
     """What worked long before and has failed since, as far as that can be told from outside.
 
@@ -175,7 +180,7 @@ def fallen(before: Works, now: Works, accepted: Collection[str] = ()) -> Iterato
         elif one.status == "running" and (was.health, one.health) == ("healthy", "unhealthy"):
             yield Missing("container", name, "is unhealthy, it was healthy")
     for name in sorted(before.units.keys() - before.failed):
-        if name in accepted or name.removesuffix(".service") in accepted:
+        if _goes_without(name, accepted):
             continue
         active, sub = now.units.get(name, ("", ""))
         if active == "failed":
