@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from lab import cache
+from lab import cache, emulator
 from lab.progress import step
 
 TIMEOUT = 10.0
@@ -38,7 +38,7 @@ def boots_under_kvm(kernel: Path) -> bool:
         console.touch()
         process = subprocess.Popen(
             [
-                "qemu-system-x86_64",
+                *emulator.system(),
                 *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
                 *("-machine", "q35", "-accel", "kvm", "-cpu", "host", "-smp", "2", "-m", "256"),
                 *("-kernel", str(kernel), "-append", "console=ttyS0 earlyprintk=ttyS0 panic=-1"),

@@ -50,7 +50,7 @@ def build_trees(folder: Path, stack: Stack) -> None:
 
 def _node(work: Path, stack: Stack) -> None:
     out = work / "out"
-    _mmdebstrap(
+    mmdebstrap(
         work,
         "node",
         stack.suite,
@@ -77,7 +77,7 @@ def _older_guest(work: Path, stack: Stack) -> None:
 
 def _guest_tree(work: Path, name: str, suite: str, packages: tuple[str, ...], *hooks: str) -> None:
     image = work / "out" / f"{name}.ext4"
-    _mmdebstrap(
+    mmdebstrap(
         work,
         name,
         suite,
@@ -91,7 +91,7 @@ def _guest_tree(work: Path, name: str, suite: str, packages: tuple[str, ...], *h
 
 
 def _runc(work: Path, _stack: Stack) -> None:
-    _mmdebstrap(
+    mmdebstrap(
         work,
         "runc",
         recipe.RUNC_SUITE,
@@ -101,17 +101,24 @@ def _runc(work: Path, _stack: Stack) -> None:
     )
 
 
-def _mmdebstrap(work: Path, name: str, suite: str, *options: str) -> None:
+def mmdebstrap(
+    work: Path, name: str, suite: str, *options: str, output: Path | None = None
+) -> None:
+    """Bootstrap a tree in *work*; *output*: a tar of it, else what its hooks make is all of it.
+
+    Raises LabError when that fails; what it said is kept then.
+    """
     log = work / f"{name}.log"
-    command = ["mmdebstrap", "--format=null", f"--aptopt={STALE_RELEASE}", *options, suite]
+    form = "null" if output is None else "tar"
+    command = ["mmdebstrap", f"--format={form}", f"--aptopt={STALE_RELEASE}", *options, suite]
     environment = {**os.environ, "PATH": search_path(), "TMPDIR": str(work)}
-    with log.open("w") as output:
+    with log.open("w") as said:
         done = subprocess.run(
-            [*command, "/dev/null"],
+            [*command, str(output or "/dev/null")],
             cwd=work,
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdout=said,
             stderr=subprocess.STDOUT,
         )
     if done.returncode != 0:

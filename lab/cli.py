@@ -8,7 +8,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from lab import tools
+from lab import cache, emulator, tools
 from lab.errors import LabError
 from lab.progress import call_it, say
 from lab.recipe import DEFAULT, STACKS, VARIABLE
@@ -61,6 +61,8 @@ def _running(command: str) -> str | None:
 def _down(stack: str | None, *, everything: bool) -> int:
     for name in [stack] if stack else STACKS:
         Lab(CHECKOUT, name).down(purge=everything)
+    if everything and not stack:
+        cache.purge(emulator.NAME)
     return 0
 
 

@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab import emulator
 from lab.errors import EndedError, LabError
 from lab.progress import STALLED, Watch
 from lab.qmp import monitor
@@ -49,11 +50,10 @@ class Machine:
         return self.folder / "key"
 
     def arguments(self, *, accel: str, port: int, public_key: str, load: str | None) -> list[str]:
-        """QEMU's whole command line. It runs in the folder: socket paths stay short."""
+        """What QEMU is told. It runs in the folder: socket paths stay short."""
         key = base64.b64encode(public_key.encode()).decode()
         credential = f"io.systemd.credential.binary:ssh.authorized_keys.root={key}"
         return [
-            "qemu-system-x86_64",
             *("-name", "phoenix-lab", "-nodefaults", "-no-user-config", "-display", "none"),
             *hardware(accel),
             *("-kernel", str(self.trees / "vmlinuz"), "-initrd", str(self.trees / "initrd")),
@@ -73,8 +73,8 @@ class Machine:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.disk.unlink(missing_ok=True)
         base = str(backing)
-        command = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", backing_format]
-        subprocess.run([*command, str(self.disk)], check=True)
+        command = ["create", "-q", "-f", "qcow2", "-b", base, "-F", backing_format, str(self.disk)]
+        subprocess.run([*emulator.image_tool(), *command], check=True)
 
     def start(self, *, accel: str, load: str | None = None) -> SshTarget:
         """Start QEMU, from a saved state if one is named; return where SSH will answer."""
@@ -85,7 +85,7 @@ class Machine:
         (self.folder / "pid").unlink(missing_ok=True)
         with (self.folder / "qemu.log").open("w") as log:
             process = subprocess.Popen(
-                arguments,
+                [*emulator.system(), *arguments],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

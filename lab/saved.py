@@ -10,7 +10,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from lab import cache, recipe
+from lab import cache, emulator, recipe
 from lab.errors import LabError
 from lab.machine import Machine, fingerprint
 from lab.progress import Watch, say, step
@@ -33,7 +33,7 @@ def place(stack: Stack, image: Path, trees: Path, accel: str) -> Path:
     A saved state fits the image that it was booted from, and the machine and the QEMU that saved
     it. Says what has another version in it than was seen to work.
     """
-    made_of = f"{cache.build_id(image)} {fingerprint(accel)} {qemu_version()}"
+    made_of = f"{cache.build_id(image)} {fingerprint(accel)} {emulator.version()}"
     name = f"{stack.name}.clean-{recipe.digest(_HOW, seed=made_of)}"
     found = cache.entry(name, lambda folder: _boot(folder, image, trees, accel), clean_up)
     cache.prune(found)
@@ -69,12 +69,6 @@ def wait_booted(machine: Machine, target: SshTarget, note: str = "") -> None:
     with step("starting its containers"):
         for line in target.follow("/usr/lib/phoenix-lab/wait-settled"):
             say(f"    {line}")
-
-
-def qemu_version() -> str:
-    """The first line of ``qemu-system-x86_64 --version``."""
-    done = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, text=True)
-    return done.stdout.partition("\n")[0]
 
 
 def _boot(folder: Path, image: Path, trees: Path, accel: str) -> None:

@@ -7,7 +7,7 @@ import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from lab import accel, cache, recipe, saved, tools
+from lab import accel, cache, emulator, recipe, saved, tools
 from lab.build import build_trees
 from lab.errors import EndedError, LabError
 from lab.instance import Instance, State
@@ -128,7 +128,7 @@ class Lab:
             return f"the saved state needs {state.accel} and this machine has {chosen}"
         if state.machine != fingerprint(chosen):
             return "the node is another machine now"
-        if state.qemu != saved.qemu_version():
+        if state.qemu != emulator.version():
             return "QEMU is another version than the one that saved the state"
         return None
 
@@ -137,7 +137,7 @@ class Lab:
         state = State(
             recipe.image_key(self.stack),
             cache.build_id(image),
-            saved.qemu_version(),
+            emulator.version(),
             chosen,
             fingerprint(chosen),
             port=0,

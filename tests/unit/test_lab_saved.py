@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lab import cache, saved
+from lab import cache, emulator, saved
 from lab.errors import LabError
 from lab.recipe import STACKS
 
@@ -17,7 +17,7 @@ STABLE, CURRENT = STACKS.values()
 def boots(monkeypatch, tmp_path):
     """Boots as they were asked for; each leaves a disk and its key. QEMU's version is "7"."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(saved, "qemu_version", lambda: "7")
+    monkeypatch.setattr(emulator, "version", lambda: "7")
     asked = []
 
     def boot(folder, image, trees, accel):
@@ -48,7 +48,7 @@ def test_it_is_booted_once_for_all_checkouts(boots, image):
 def test_another_stack_accelerator_qemu_or_image_is_another_one(boots, image, monkeypatch):
     places = [saved.place(STABLE, image, image, accel) for accel in ("tcg", "kvm")]
     places.append(saved.place(CURRENT, image, image, "tcg"))
-    monkeypatch.setattr(saved, "qemu_version", lambda: "8")
+    monkeypatch.setattr(emulator, "version", lambda: "8")
     places.append(saved.place(STABLE, image, image, "tcg"))
     (image / "build-id").write_text("built anew")
     places.append(saved.place(STABLE, image, image, "tcg"))
