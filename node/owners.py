@@ -27,7 +27,7 @@ LATER = float(os.environ.get("PHOENIX_OWNERS_LATER", "10"))
 
 #: Seconds: for the end of a boot; for all of it with the new state, and with the old one; between
 #: two looks.
-_BOOT, _MOST, _MOST_OLD, _PAUSE = 120, 600, 180, 2
+_BOOT, _MOST, _MOST_OLD, _PAUSE = 120, 600, 180, min(2.0, PATIENCE)
 
 #: So much that is missing is told; of so much the guest is asked why; so many of its words.
 _TOLD, _EXPLAINED, _LINES = 20, 5, 3

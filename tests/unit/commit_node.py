@@ -5,9 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from script_node import ScriptNode, sha
-
-from node.pack import BOOT, program
+from script_node import BOOT, UNPACKED, ScriptNode, sha
 
 RUN = "r20261122T013000Z-beef"
 FOLDER = f"var/lib/phoenix-harden/runs/{RUN}"
@@ -66,7 +64,7 @@ class Node(ScriptNode):
         self.run = self.root / FOLDER
         for path in (self.run / "910", self.root / "run", self.root / "var/log/audit"):
             path.mkdir(parents=True)
-        (self.run / "node.pyz").write_bytes(program())
+        (self.run / "node.pyz").symlink_to(UNPACKED)
         carried = "lxc-docker-nested (enforce)\n"
         self.has("/sys/fs/cgroup/lxc/910/cgroup.procs", "4711\n")
         self.has("/proc/4711/status", "Name:\tsystemd\nNSpid:\t4711\t1\n")

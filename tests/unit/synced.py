@@ -3,7 +3,7 @@
 It asks the real one, so that what cannot be put on disk fails; what it is told to fail for, too.
 """
 
-from node.pack import BOOT
+from script_node import BOOT
 
 TOOL = """#!/bin/sh
 for path; do echo "${path##*/} $(cat '%(file)s' 2>/dev/null)" >>'%(tools)s/synced'; done

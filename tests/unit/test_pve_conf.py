@@ -44,7 +44,6 @@ lxc.apparmor.profile: unconfined
 
 
 @given(st.one_of(st.text(), confs()))
-@settings(max_examples=1000)
 def test_any_text_comes_back_as_it_was(text: str) -> None:
     conf = PveConf.parse(text)
     assert conf.render() == text
@@ -299,7 +298,7 @@ EDITS = st.one_of(
 
 
 @given(confs(), st.lists(EDITS, max_size=8))
-@settings(max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_edits_leave_every_other_line_in_place(text: str, edits: list[tuple[str, ...]]) -> None:
     before = after = PveConf.parse(text)
     for name, *arguments in edits:

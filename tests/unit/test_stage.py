@@ -15,6 +15,7 @@ CONF = {"conf": "hostname: a\r\n#\udcff;$(reboot)\n", "before": "5" * 64}
 @pytest.fixture
 def node(tmp_path):
     node = ScriptNode(tmp_path)
+    node.boot = BOOT  # what it lays down is what it was packed in
     node.state = node.root / "var/lib/phoenix-harden"
     node.run = node.state / "runs" / RUN
     return node
