@@ -13,8 +13,8 @@ PYINFRA := $(BIN)/pyinfra -y inventory.py
 STACK ?= $(or $(PHOENIX_LAB_STACK),stable)
 LAB_TESTS := lab and not long
 
-.PHONY: harden test test-fast test-long test-stable test-current confinement docker-checks lint \
-    format lock clean
+.PHONY: harden test test-fast test-pyinfra test-unit test-long test-stable test-current confinement \
+    docker-checks lint format lock clean
 
 harden confinement docker-checks: export PHOENIX_LAB_STACK := $(STACK)
 # facts/ is no installed package
@@ -35,15 +35,22 @@ test: .venv/done
 	@$(MAKE) --no-print-directory test-fast
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-stable test-current
 
+# two processes: pytest itself runs one test at a time
 test-fast: .venv/done
-	$(BIN)/python -m pytest --numprocesses=auto -m 'not lab and not long'
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-unit test-pyinfra
+
+test-unit: .venv/done
+	$(BIN)/python -m pytest -m 'not lab and not long' tests/unit
+
+test-pyinfra: .venv/done
+	$(BIN)/python -m pytest -m 'not lab and not long' tests/deploys tests/facts tests/operations
 
 test-stable test-current: .venv/done
 	$(BIN)/phoenix lab up --stack $(@:test-%=%)
 	$(BIN)/python -m pytest -m '$(LAB_TESTS) and $(@:test-%=%)'
 
 test-long: .venv/done
-	$(BIN)/python -m pytest --numprocesses=auto -m 'not lab' --hypothesis-profile=long
+	$(BIN)/python -m pytest -m 'not lab' --hypothesis-profile=long
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-stable test-current LAB_TESTS=lab
 
 confinement: .venv/done

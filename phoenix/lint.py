@@ -79,6 +79,7 @@ def lint(
     parser_file: str = "",
     by_itself: bool = True,
     docker: bool = False,
+    warnings: bool = True,
 ) -> tuple[Finding, ...]:
     """Find what is wrong with a file of profiles, in the order of its lines. Pure, raises nothing.
 
@@ -86,7 +87,8 @@ def lint(
     machine's `/etc/apparmor.d/abi`, None if not known. `parser_message`: None if no parser was
     asked, "" if it took the text, else its standard error; `parser_file` is what it knew the text
     as. `by_itself`: the file is loaded alone, not through another one like `lxc-containers`.
-    `docker`: the container runs Docker, even if no rule says so.
+    `docker`: the container runs Docker, even if no rule says so. `warnings`: they too, which takes
+    most of the time.
     """
     read = read_profiles(text)
     found = [*_names(read, expected)]
@@ -94,7 +96,7 @@ def lint(
         found += _ways_out_of(profile)
         found += _container_base(profile, docker or _speaks_of_docker(profile))
         found += _mounts_anywhere(profile)
-        found += _redundant(profile)
+        found += _redundant(profile) if warnings else ()
     if parser_message is None or parser_message:
         # only where the parser has not said that it takes them
         found += _deny_audit(read)
@@ -105,7 +107,7 @@ def lint(
         found.append(_unparsable(error.line, error.message, error.way_out))
     elif parser_message is None and read.problem:
         found.append(_unparsable(*read.problem, "close what is open, and nothing else"))
-    return tuple(sorted(set(found)))
+    return tuple(sorted(one for one in set(found) if warnings or one.severity == "error"))
 
 
 def _unparsable(line: int, message: str, way_out: str) -> Finding:

@@ -206,13 +206,9 @@ def plan_profile(
     except (ProfileError, GuestPathError) as error:
         problems.append(f"{node}: apparmor_profile {wish.template}: {error}")
         return None
-    errors = [
-        f"{node}: profile {name}: line {finding}"
-        for finding in lint(after, expected=name, abis=apparmor.abis, docker=True)
-        if finding.severity == "error"
-    ]
-    if errors:
-        problems += errors
+    found = lint(after, expected=name, abis=apparmor.abis, docker=True, warnings=False)
+    if found:
+        problems += [f"{node}: profile {name}: line {finding}" for finding in found]
         return None
     if not ours and not wearers.options.force:
         problems.append(
