@@ -1,14 +1,22 @@
-"""harden and Docker in the guests: what is there comes through, what is asked for is proven."""
+"""One run over four kinds of guests: what is there comes through, what is asked for is proven, what
+is granted by name is there, and a rollback undoes all of it.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
-from on_node import ENFORCED, conf, pyinfra, state
+from confined import in_guest, results, text
+from conftest import Node
+from on_node import ENFORCED, conf, hello, pyinfra, standing, state
 
 from facts.audit import FellOver
 from facts.docker import Dockers
+from phoenix.allows import ALLOWS
 
 pytestmark = pytest.mark.lab
 
@@ -64,38 +72,76 @@ def harden(tmp_path, *flags, **entries):
     return pyinfra("harden", "-y", *flags, fleet=fleet)
 
 
+OWN = "lxc-docker-nested-954"
+GRANTED = {**KEEPS, "apparmor_allows": [*ALLOWS], "apparmor_audit": ["/etc"]}
+#: As log2ram and those who bind their data have it.
+FSTAB = """
+    mkdir -p /srv/log /srv/data /srv/seen
+    echo 'ram /srv/log tmpfs size=1m 0 0' >>/etc/fstab
+    echo '/srv/data /srv/seen none bind 0 0' >>/etc/fstab
+    systemctl daemon-reload
+    systemctl restart local-fs.target srv-log.mount srv-seen.mount
+"""
+WEB = """
+    mkdir /srv/web
+    docker run -d --pull never --name web --restart always \
+        --mount type=bind,src=/srv/web,dst=/web hello:lab httpd -f -p 80
+"""
+GUESTS = {
+    "ct952": DOCKER,  # emptied: it gets fuse-overlayfs
+    "ct953": {"apparmor_profile": "generated"},
+    "ct954": GRANTED,
+    "ct956": KEEPS,  # with what is in it
+    "ct960": DOCKER,  # stopped
+}
+
+
+def first_run(node):
+    return node.ssh("ls /var/lib/phoenix-harden/runs").stdout.split()[0]
+
+
+@dataclass(frozen=True)
+class Hardened:
+    """The node after its run: what that said, and what was there before."""
+
+    node: Node
+    dry: CompletedProcess[str]
+    done: CompletedProcess[str]
+    folder: Path
+    web: str
+    stood: list[object]
+    before: str
+
+
 @pytest.fixture(scope="module")
 def hardened(lab, tmp_path_factory):
-    """952, emptied, gets fuse-overlayfs; 956 keeps what is in it. Both daemon.jsons are users'."""
+    """The daemon.jsons of 952 and 956 are users'; 954 mounts what the profile refuses."""
     lab.reset()
-    run = (
-        "mkdir /srv/web; docker run -d --pull never --name web --restart always "
-        "--mount type=bind,src=/srv/web,dst=/web hello:lab httpd -f -p 80"
-    )
     guest(lab, 952, "docker system prune -af --volumes")
-    guest(lab, 956, run)
+    guest(lab, 954, FSTAB)
+    guest(lab, 956, WEB)
     for ctid in (952, 956):
         write(lab, ctid, MINE)
-    before = sees(lab, 956)
     folder = tmp_path_factory.mktemp("hardened")
-    (folder / "952.json").write_text(json.dumps(stands(lab, 952)))
-    done = harden(folder, ct952=DOCKER, ct956=KEEPS)
+    before = sees(lab, 956), stands(lab, 952), standing(lab)
+    dry = harden(folder, "--dry", **{**GUESTS, "ct954": KEEPS})
+    done = harden(folder, **GUESTS)
     assert done.returncode == 0, done.stderr
-    return lab, done, before, folder
+    return Hardened(lab, dry, done, folder, *before)
 
 
 def test_images_containers_and_the_users_daemon_json_come_through(hardened):
-    node, _, before, _ = hardened
+    node = hardened.node
     assert node.label(956) == ENFORCED
-    assert sees(node, 956) == before
-    assert "web hello:lab running" in before
+    assert sees(node, 956) == hardened.web
+    assert "web hello:lab running" in hardened.web
     assert daemon_json(node, 956) == ("-rw-------", f"{MINE}\n")
 
 
 def test_without_data_the_driver_is_switched_with_its_package_and_proven(hardened):
-    node, done, _, _ = hardened
+    node = hardened.node
     assert driver(node, 952) == "fuse-overlayfs"
-    assert "CT 952: ok docker info says fuse-overlayfs" in done.stderr
+    assert "CT 952: ok docker info says fuse-overlayfs" in hardened.done.stderr
     assert "fuse=1" in conf(node, 952).partition("\n[")[0]
     assert daemon_json(node, 952) == ("-rw-------", f"{MERGED}\n")
     status = guest(node, 952, "dpkg-query -W -f '${db:Status-Abbrev}' fuse-overlayfs")
@@ -103,7 +149,7 @@ def test_without_data_the_driver_is_switched_with_its_package_and_proven(hardene
 
 
 def test_the_journal_names_the_packages_and_both_files(hardened):
-    node, _, _, _ = hardened
+    node = hardened.node
     lines = node.ssh("cat /var/lib/phoenix-harden/runs/*/journal.jsonl").stdout.splitlines()
     entries = [json.loads(line) for line in lines]
     intent, done = (entry for entry in entries if "packages" in entry)
@@ -116,17 +162,42 @@ def test_the_journal_names_the_packages_and_both_files(hardened):
     assert kept == f"{MINE}\n"
 
 
+def test_what_a_container_mounts_is_known_before_with_the_permission_that_it_takes(hardened):
+    said = hardened.dry.stderr
+    assert "/etc/fstab mounts /srv/log (tmpfs), which lxc-docker-nested refuses" in said
+    assert '"apparmor_allows": ["guest-mounts"]' in said
+
+
+def test_what_is_granted_by_name_works_in_that_container_under_a_profile_of_its_own(hardened):
+    node = hardened.node
+    assert node.label(954) == f"{OWN} (enforce)"
+    assert OWN not in conf(node, 952)
+    mounts = in_guest(node, 954, "systemctl is-active srv-log.mount srv-seen.mount").split()
+    assert mounts == ["active", "active"]
+    said = results(in_guest(node, 954, text("allows.sh")))
+    assert [line for line in said.values() if not line.startswith("PASS ")] == []
+    assert {name.partition("/")[0] for name in said} == {*ALLOWS}
+
+
+def test_what_is_to_be_logged_is_shown_apart_from_what_was_denied(hardened):
+    in_guest(hardened.node, 954, "echo changed >/etc/written")
+    fleet = hardened.folder / "fleet.json"
+    said = pyinfra("audit", "-y", fleet=fleet, only=954).stderr
+    assert "logged on request" in said
+    assert "/etc/written" in said
+
+
 def test_a_second_run_changes_nothing(hardened):
-    node, _, _, folder = hardened
+    node = hardened.node
     before = state(node)
-    done = harden(folder, ct952=DOCKER, ct956=KEEPS)
+    done = harden(hardened.folder, **GUESTS)
     assert done.returncode == 0, done.stderr
     assert "pve-lab: nothing to change" in done.stderr
     assert state(node) == before
 
 
 def test_a_container_that_cannot_start_any_more_is_told_of_and_no_other(hardened):
-    node, _, _, _ = hardened
+    node = hardened.node
     ask = FellOver().command((952, 956)).get_raw_value()
 
     def told():
@@ -141,11 +212,45 @@ def test_a_container_that_cannot_start_any_more_is_told_of_and_no_other(hardened
     assert told() == {}
 
 
+def test_a_rollback_of_one_container_brings_back_its_driver_daemon_json_and_packages(hardened):
+    done = pyinfra("rollback", "-y", run=first_run(hardened.node), only=952)
+    assert done.returncode == 0, done.stderr
+    assert "CT 952: ok docker info says overlay2" in done.stderr
+    assert stands(hardened.node, 952) == hardened.stood
+    # of the others nothing
+    assert hardened.node.label(956) == ENFORCED
+
+
+def test_a_node_is_after_a_rollback_what_it_was_before(hardened):
+    node, run = hardened.node, first_run(hardened.node)
+    now = state(node)
+
+    dry = pyinfra("rollback", "--dry", run=run)
+    assert dry.returncode == 0, dry.stderr
+    assert "- lxc.apparmor.profile: lxc-docker-nested" in dry.stderr
+    assert "+ lxc.apparmor.profile: unconfined" in dry.stderr
+    assert "/etc/apparmor.d/lxc-docker-nested (goes)" in dry.stderr
+    assert state(node) == now
+
+    done = pyinfra("rollback", "-y", run=run)
+    assert done.returncode == 0, done.stderr
+    assert standing(node) == hardened.before
+    assert "web hello:lab running" in sees(node, 956)
+    assert hello(node, 954) == "it works"
+    assert node.ssh("ls /var/lib/phoenix-harden/containers").stdout == ""
+
+    again = pyinfra("rollback", "-y", run=run)
+    assert again.returncode == 0, again.stderr
+    assert "pve-lab: nothing to change" in again.stderr
+    assert f"{run}  pve-lab  rolled back" in pyinfra("rollback", "-y", list="true").stderr
+
+
 @pytest.mark.long
-def test_a_dockerd_that_does_not_start_gets_both_files_back(hardened, tmp_path):
-    node, _, _, _ = hardened
+def test_a_dockerd_that_does_not_start_gets_both_files_back(clean_lab, tmp_path):
+    node = clean_lab
+    assert harden(tmp_path, ct956=KEEPS).returncode == 0
     # the package is there, as dpkg says, and its program cannot be run
-    guest(node, 956, "docker rm -f web; docker system prune -af; chmod -x /usr/bin/fuse-overlayfs")
+    guest(node, 956, "docker system prune -af; chmod -x /usr/bin/fuse-overlayfs")
     before = (conf(node, 956), daemon_json(node, 956), node.ssh("lxc-info -n 956 -pH").stdout)
     done = harden(tmp_path, ct956={**FUSE, "storage_driver": "fuse-overlayfs"})
     assert done.returncode == 1
@@ -155,15 +260,6 @@ def test_a_dockerd_that_does_not_start_gets_both_files_back(hardened, tmp_path):
     after = (conf(node, 956), daemon_json(node, 956), node.ssh("lxc-info -n 956 -pH").stdout)
     assert after == before
     assert driver(node, 956) == "overlay2"
-
-
-def test_a_rollback_brings_back_driver_daemon_json_and_packages(hardened):
-    node, _, _, folder = hardened
-    run = node.ssh("ls /var/lib/phoenix-harden/runs").stdout.split()[0]
-    done = pyinfra("rollback", "-y", run=run, only=952)
-    assert done.returncode == 0, done.stderr
-    assert "CT 952: ok docker info says overlay2" in done.stderr
-    assert stands(node, 952) == json.loads((folder / "952.json").read_text())
 
 
 def test_what_cannot_be_in_a_guest_leaves_it_alone_and_is_said(clean_lab, tmp_path):
