@@ -52,7 +52,9 @@ def _words(tree: Path, program: str) -> list[str]:
 def _tree() -> Path:
     files = (Path(__file__), recipe.HERE / "build.py")
     key = recipe.digest(files, seed=f"{SUITE} {PACKAGES}")
-    return cache.entry(f"{NAME}.tree-{key}", _unpack)
+    tree = cache.entry(f"{NAME}.tree-{key}", _unpack)
+    cache.prune(tree)
+    return tree
 
 
 def _unpack(folder: Path) -> None:
