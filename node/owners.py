@@ -141,7 +141,8 @@ class Owners:
             error = ["docker", "inspect", "--type", "container", "-f", "{{.State.Error}}", one.name]
             asked = [error, ["docker", "logs", "--tail", f"{_LINES}", one.name]]
         else:
-            asked = [["journalctl", "-u", one.name, "-n", f"{_LINES}", "-o", "cat", "--no-pager"]]
+            unit = one.unit or one.name
+            asked = [["journalctl", "-u", unit, "-n", f"{_LINES}", "-o", "cat", "--no-pager"]]
         for words in asked:
             ended = guest.attach(self._ctid, words, seconds=30, limit=MIB, merge=True)
             yield from guest.last_lines(ended, _LINES)

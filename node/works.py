@@ -27,7 +27,18 @@ _CONTAINER = re.compile(
 # systemd.unit(5): letters, digits, ":-_.\", and "@" of an instance
 _UNIT = re.compile(r"unit ([a-z-]{1,20}) ([a-z-]{1,30}) ([A-Za-z0-9:_.@\\-]{1,255})")
 _BOOTS = re.compile(r"boots ([A-Za-z0-9:_.@\\-]{1,255})")
+_PORT = re.compile(r"port ([1-9][0-9]{0,4}) ([A-Za-z0-9:_.@\\-]{1,255})")
 _ERROR = re.compile(r"error /?([A-Za-z0-9][A-Za-z0-9_.-]{0,127})")
+
+#: Services whose ports are those of others: of Docker's containers, of who is logged in.
+_FOR_OTHERS = {
+    f"{name}{suffix}"
+    for name in ("docker", "containerd", "podman", "ssh", "sshd")
+    for suffix in ("", ".service")
+}
+#: From here on the kernel gives ports to who asks for any (ip_local_port_range): they are others
+#: after each start.
+_ANY_PORT = 32768
 
 #: Seconds for an answer, beside the end of a boot.
 _ANSWER = 120
@@ -54,7 +65,8 @@ class Works:
 
     `containers`: by name; `units`: name to ACTIVE and SUB of systemctl; `boots`: services that
     start at boot; `booting`: that has not ended, or it shuts down; `answers`: its Docker does, if
-    it has one; `errors`: names of containers that Docker could not start.
+    it has one; `errors`: names of containers that Docker could not start; `ports`: of TCP, and the
+    service that listens on each.
     """
 
     containers: Mapping[str, Container] = field(default_factory=dict)
@@ -63,6 +75,7 @@ class Works:
     booting: bool = False
     answers: bool = True
     errors: frozenset[str] = frozenset()
+    ports: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> Works | None:
@@ -70,7 +83,7 @@ class Works:
         lines = text.split("\n")
         if lines[0] != "works 1" or "end" not in lines:
             return None
-        containers, units, boots, errors = {}, {}, set(), set()
+        containers, units, ports, boots, errors = {}, {}, {}, set(), set()
         for line in lines[:_MOST]:
             if found := _CONTAINER.fullmatch(line):
                 containers[found[5]] = Container(found[1], found[2], found[3], found[4])
@@ -80,8 +93,10 @@ class Works:
                 boots.add(found[1])
             elif found := _ERROR.fullmatch(line):
                 errors.add(found[1])
+            elif found := _PORT.fullmatch(line):
+                ports[int(found[1])] = found[2]
         booting, answers = "booting" in lines, "docker no" not in lines
-        return cls(containers, units, frozenset(boots), booting, answers, frozenset(errors))
+        return cls(containers, units, frozenset(boots), booting, answers, frozenset(errors), ports)
 
     @property
     def failed(self) -> frozenset[str]:
@@ -108,15 +123,17 @@ class Works:
 
 @dataclass(frozen=True)
 class Missing:
-    """Something that worked and does not: a `container` or a `unit`, and what it is now.
+    """Something that worked and does not: a `container`, a `unit` or a `port`, and what it is now.
 
-    `begins`: it has begun and is not there yet, as its own health check or its unit says.
+    `begins`: it has begun and is not there yet, as its own health check or its unit says; `unit`:
+    the one that a port is of.
     """
 
     kind: str
     name: str
     now: str
     begins: bool = False
+    unit: str = ""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name} {self.now}"
@@ -146,6 +163,13 @@ def missing(before: Works, now: Works, accepted: Collection[str] = ()) -> Iterat
             # not one that systemd begins anew again and again
             begins = active == "activating" and sub != "auto-restart"
             yield Missing("unit", name, f"is {active} ({sub}), it was running", begins)
+    for port, name in sorted(before.ports.items()):
+        asked = name in before.services and name not in _FOR_OTHERS and port < _ANY_PORT
+        if not asked or str(port) in accepted or _goes_without(name, accepted):
+            continue
+        if port not in now.ports and now.units.get(name, ("", ""))[0] == "active":
+            # systemd says active as soon as the program has begun: it may open it later
+            yield Missing("port", str(port), f"of {name} is closed, it was open", True, name)
 
 
 def begun_anew(

@@ -8,12 +8,43 @@
 #   unit ACTIVE SUB NAME                           of systemd; of OpenRC in systemd's words
 #   boots NAME                                     a service that starts at boot
 #   error NAME                                     a container that Docker could not start
+#   port NUMBER NAME                               of TCP, that a process of this service listens on
 #   booting                                        its boot has not ended yet, or it shuts down
 #   docker no                                      its Docker cannot be asked
 #   end                                            the answer is whole
 export LC_ALL=C
 most=5000
 has() { command -v "$1" >/dev/null; }
+
+# Whose socket listens: of the sockets that /proc knows of each process, those of its network that do.
+ports() {
+    # shellcheck disable=SC2012 # names of sockets; find has no such answer in busybox
+    ls -l /proc/[0-9]*/fd 2>/dev/null | awk '
+        function number(hex,    at, sum) {
+            for (at = 1; at <= length(hex); at++)
+                sum = sum * 16 + index("123456789ABCDEF", substr(hex, at, 1))
+            return sum
+        }
+        function service(pid,    file, line, name) {
+            file = "/proc/" pid "/cgroup"
+            while ((getline line <file) > 0) {
+                if (match(line, /[^\/]*\.service/)) name = substr(line, RSTART, RLENGTH)
+                else if (match(line, /\/openrc[.\/][^\/]*/)) name = substr(line, RSTART + 8, RLENGTH - 8)
+            }
+            close(file)
+            return name
+        }
+        /\/[0-9]+\/fd:$/ { pid = part[split($0, part, "/") - 1] }
+        match($0, /socket:\[[0-9]+\]$/) { owner[substr($0, RSTART + 8, RLENGTH - 9)] = pid }
+        END {
+            files[1] = "/proc/net/tcp"
+            files[2] = "/proc/net/tcp6"
+            for (one = 1; one <= 2; one++)
+                while ((getline <files[one]) > 0)
+                    if ($4 == "0A" && ($10 in owner) && (name = service(owner[$10])))
+                        print "port", number(substr($2, index($2, ":") + 1)), name
+        }' | sort -u | head -n $most
+}
 limit=
 ! has timeout || limit='timeout 30'
 
@@ -34,6 +65,7 @@ elif has rc-status; then
     for level in boot default; do rc-status $level 2>/dev/null; done |
         sed -n 's/^ \([^ ]*\) *\[.*/boots \1/p' | head -n $most
 fi
+! has awk || ports
 if has docker && [ "${2:-}" != :no-docker ]; then
     # shellcheck disable=SC2086 # words or none
     ids=$($limit docker ps -aq --no-trunc 2>/dev/null) || echo 'docker no'

@@ -121,6 +121,55 @@ def test_what_has_begun_is_waited_for_and_what_begins_again_and_again_is_not():
         assert one.begins is begins
 
 
+PORTS = """\
+port 80 nginx.service
+port 8080 docker.service
+port 6010 ssh.service
+port 3000 by-hand.service
+port 51234 nginx.service
+port 443 nginx.service
+"""
+
+
+def without_ports(*ports, changes=(), accepted=()):
+    before = BEFORE.replace("boots docker", f"unit active running ssh.service\n{PORTS}boots docker")
+    before = before.replace("boots nginx", "boots ssh.service\nboots nginx")
+    gone = tuple(f"port {port} " for port in ports)
+    now = "".join(line for line in before.splitlines(True) if not line.startswith(gone))
+    return [*missing(works(before), works(now, *changes), accepted)]
+
+
+def test_a_port_that_no_longer_listens_is_named_and_waited_for():
+    (one,) = without_ports("80")
+    assert str(one) == "port 80 of nginx.service is closed, it was open"
+    assert (one.begins, one.unit) == (True, "nginx.service")
+
+
+def test_of_a_service_that_is_down_the_ports_are_not_told_as_well():
+    changes = (("active running nginx", "failed failed nginx"),)
+    assert [*map(str, without_ports("80", "443", changes=changes))] == [
+        "unit nginx.service has failed"
+    ]
+
+
+@pytest.mark.parametrize(
+    "port",
+    ["8080", "6010", "3000", "51234"],
+    ids=["of-a-container", "of-a-login", "by-hand", "any-port"],
+)
+def test_a_port_that_no_restart_opens_again_is_not_missed(port):
+    assert without_ports(port) == []
+
+
+@pytest.mark.parametrize("name", ["80", "nginx", "nginx.service"])
+def test_the_owner_may_go_without_a_port_by_its_number_or_its_service(name):
+    assert without_ports("80", accepted=(name,)) == []
+
+
+def test_a_port_that_another_service_has_now_is_open():
+    assert without_ports(changes=(("port 80 nginx", "port 80 caddy"),)) == []
+
+
 def test_what_was_broken_before_is_told():
     assert works().down == (
         "container broken (exited)",
@@ -170,6 +219,9 @@ def test_an_answer_that_is_not_whole_is_none(said):
         "unit active running a b.service",
         "unit active running \x1b[31m.service",
         "boots ../../etc",
+        "port 80 ../../etc",
+        "port -1 a.service",
+        "port 0800000 a.service",
         "something else",
     ],
 )
@@ -218,3 +270,40 @@ def test_the_script_says_it_in_these_records(tmp_path):
     assert found.errors == {"app"}
     assert (found.booting, found.answers) == (True, True)
     assert (tmp_path / "calls").read_text() == "waited\n"
+
+
+#: /proc/net/tcp: 0A listens, 01 is a connection; the local address is in hexadecimal digits.
+TCP = """\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 111 1
+   1: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 222 1
+   2: 0100007F:0016 0100007F:BEEF 01 00000000:00000000 00:00000000 00000000     0        0 333 1
+   3: 00000000:0801 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 444 1
+"""
+TCP6 = TCP.replace("00000000:0050", f"{'0' * 32}:01BB").replace(" 111 ", " 555 ")
+PROCESSES = {
+    "10": ("0::/system.slice/nginx.service", (111, 333, 555)),
+    "20": ("1:name=systemd:/openrc.redis\n0::/openrc.redis", (222,)),
+    "30": ("0::/system.slice/docker-1234.scope", (444,)),
+}
+
+
+def test_the_script_names_each_port_with_the_service_that_listens_on_it(tmp_path):
+    proc = tmp_path / "proc"
+    (proc / "net").mkdir(parents=True)
+    (proc / "net/tcp").write_text(TCP)
+    (proc / "net/tcp6").write_text(TCP6)
+    for pid, (cgroup, sockets) in PROCESSES.items():
+        (proc / pid / "fd").mkdir(parents=True)
+        (proc / pid / "cgroup").write_text(f"{cgroup}\n")
+        for number, socket in enumerate(sockets):
+            (proc / pid / "fd" / str(number)).symlink_to(f"socket:[{socket}]")
+    script = SCRIPT.read_text().replace("/proc", str(proc))
+    done = subprocess.run(
+        ["sh", "-c", script, "works", "0"],
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    assert works(done.stdout).ports == {80: "nginx.service", 443: "nginx.service", 8080: "redis"}
