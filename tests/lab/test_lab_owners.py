@@ -99,3 +99,38 @@ def test_its_owner_may_go_without_it_also_where_docker_sees_apparmor(stack, node
     assert node.label(952) == ENFORCED
     assert inside(node, RUNNING) == "web"
     assert f"\n{MASK.line}\n" in conf(node, 952)
+
+
+#: What moves by itself, and what no restart brings back.
+AT_BOOT = "[Install]\nWantedBy=multi-user.target\n"
+UNITS = {
+    "listens.service": f"[Service]\nExecStart=/bin/busybox httpd -f -p 8088 -h /etc\n{AT_BOOT}",
+    "short.service": f"[Service]\nType=oneshot\nExecStart=/bin/sleep 2\n{AT_BOOT}",
+    "short.timer": "[Timer]\nOnActiveSec=5\nOnUnitActiveSec=7\n[Install]\nWantedBy=timers.target\n",
+    "fails.service": "[Service]\nExecStart=/bin/false\n",
+}
+RESTLESS = """
+    docker rm -f monitor
+    docker run -d --pull never --init --restart on-failure --name job hello:lab sleep 10000
+    docker run --pull never --name once hello:lab true
+    systemctl daemon-reload
+    systemctl enable --now listens.service short.timer
+    systemctl enable short.service
+    ! systemctl start --wait fails.service
+    systemd-run -q --unit by-hand-listens busybox httpd -f -p 8099
+"""
+LISTENS = "busybox wget -q -O - http://127.0.0.1:8088/hostname"
+
+
+@pytest.mark.long
+def test_ten_restarts_of_a_guest_in_which_much_moves_pass_ten_times(stack, node):
+    for name, text in UNITS.items():
+        inside(node, f"cat >/etc/systemd/system/{name} <<'EOF'\n{text}EOF")
+    inside(node, RESTLESS)
+    for number in range(10):
+        profile = ("lxc-phoenix-v2", "lxc-docker-nested")[number % 2]
+        done = pyinfra("harden", "-y", fleet=stack, profile=profile)
+        assert done.returncode == 0, (number, done.stderr)
+        assert "CT 952: ok what its owner runs works as before" in done.stderr
+        assert node.label(952) == f"{profile} (enforce)"
+        assert inside(node, LISTENS) == "qdrant-VSCodeRag"
