@@ -109,20 +109,26 @@ def _has_services(there: Iterable[int]) -> bool:
     What it starts, a shim of Docker's say, may leave it for the guest's init: then it cannot be
     told from what we have started.
     """
-    return not all(_is_anothers(pid) for pid in there)
+    return any(_is_anothers(pid) is False for pid in there)
 
 
 def _end_what_stayed(ctid: int, there: set[int]) -> None:
     """End what is new; somebody's own `pct enter` goes on, and so does what was there before."""
     deadline, known = time.monotonic() + _PATIENCE, set(there)
-    # again, as long as those that we end have started others
     while time.monotonic() < deadline:
-        new = (pid for pid in set(_attached(ctid)) - known if not _is_anothers(pid, there))
-        stayed = list(islice(new, _BATCH))
-        if not stayed:
+        stayed, gone = [], []
+        for pid in set(_attached(ctid)) - known:
+            anothers = _is_anothers(pid, there)
+            gone += [pid] if anothers is None else []
+            stayed += [pid] if anothers is False else []
+            if len(stayed) == _BATCH:
+                break
+        # again, as long as those that we end have started others, and where one has gone before
+        # we could see whose it was: it may have left another
+        if not stayed and not gone:
             return
         _kill(ctid, stayed)
-        known.update(stayed)
+        known.update(stayed, gone)
 
 
 def _kill(ctid: int, pids: Iterable[int]) -> None:
@@ -139,10 +145,10 @@ def _kill(ctid: int, pids: Iterable[int]) -> None:
         os.close(handle)
 
 
-def _is_anothers(pid: int, there: Collection[int] = ()) -> bool:
+def _is_anothers(pid: int, there: Collection[int] = ()) -> bool | None:
     """Whether an lxc-attach of the node waits for it, near or far, or one of `there` started it.
 
-    Also where it has just gone.
+    None where it has just gone.
     """
     first = pid
     for _ in range(_PARENTS):
@@ -150,7 +156,7 @@ def _is_anothers(pid: int, there: Collection[int] = ()) -> bool:
             return True
         found = _numbers_and_parent(pid)
         if found is None and pid == first:
-            return True
+            return None
         if found is None:
             # it has another parent now
             pid = first

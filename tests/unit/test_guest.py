@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -287,6 +288,14 @@ def test_a_list_of_processes_without_sense_or_end_costs_little_and_ends_nothing(
     node.tool("lxc-attach", f'printf "8\\n{os.getpid()} 9\\n" >>"$PHOENIX_ROOT{LEAF}/cgroup.procs"')
     assert sh("").code == 0
     assert time.monotonic() - began < 6
+
+
+def test_where_one_has_gone_before_we_saw_whose_it_was_what_it_left_is_ended(node, monkeypatch):
+    left = node.real(parent=INIT)
+    looks = chain([[4000]], repeat([left]))
+    monkeypatch.setattr(guest, "_attached", lambda _: next(looks))
+    guest._end_what_stayed(910, set())
+    assert not node.lives(left)
 
 
 def test_one_that_has_gone_by_itself_is_no_failure(node):
