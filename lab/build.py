@@ -36,7 +36,7 @@ def build_trees(folder: Path, stack: Stack) -> None:
     """
     if shutil.disk_usage(folder).free < FREE_NEEDED:
         raise LabError(f"less than {FREE_NEEDED >> 30} GiB free for {folder}: make room there")
-    with _workshop(folder) as work:
+    with workshop(folder) as work:
         jobs = (_node, _guest, _runc, *((_older_guest,) if stack.older_suite else ()))
         with step("building Debian trees of node and containers"), ThreadPoolExecutor(2) as pool:
             for done in [pool.submit(job, work, stack) for job in jobs]:
@@ -130,7 +130,7 @@ def mmdebstrap(
 
 
 @contextmanager
-def _workshop(folder: Path) -> Iterator[Path]:
+def workshop(folder: Path) -> Iterator[Path]:
     """A folder that the hooks can write to: in a user namespace they run as somebody else."""
     if os.geteuid() == 0:
         work = folder / "work"

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 from lab import cache, recipe
-from lab.build import mmdebstrap
+from lab.build import mmdebstrap, workshop
 from lab.errors import LabError
 from lab.progress import step
 
@@ -58,13 +58,12 @@ def _tree() -> Path:
 
 
 def _unpack(folder: Path) -> None:
-    packed = folder / "packages.tar"
-    with step("unpacking QEMU"):
+    with step("unpacking QEMU"), workshop(folder) as work:
+        packed = work / "out/packages.tar"
         options = ("--variant=extract", f"--include={PACKAGES}")
-        mmdebstrap(folder, NAME, SUITE, *options, output=packed)
+        mmdebstrap(work, NAME, SUITE, *options, output=packed)
         members = [f"./{name}" for name in _KEPT]
         command = ["tar", "--no-same-owner", "-xf", str(packed), "-C", str(folder), *members]
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise LabError(f"QEMU's packages cannot be unpacked: {done.stderr.strip()}")
-    packed.unlink()
