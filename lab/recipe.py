@@ -46,6 +46,9 @@ OLDER_GUEST_PACKAGES = (
     "procps",
 )
 GUEST_PACKAGES = (*OLDER_GUEST_PACKAGES, "docker-cli")
+#: What ZFS' modules for the node's kernel are compiled with, in a tree of their own.
+ZFS_BUILD_PACKAGES = ("linux-headers-amd64", "gcc", "make", "libc6-dev", "file")
+ZFS_NODE_PACKAGES = ("zfsutils-linux",)
 RUNC_SUITE = "forky"  # where CT 956 has its runc from, which must be 1.3 or later
 
 
@@ -56,13 +59,14 @@ class Stack:
     name: str
     suite: str
     older_suite: str | None = None  # of CT 955
+    zfs: bool = False  # the node's kernel has it, and CT 959 can be made
 
 
 STACKS = {
     stack.name: stack
     for stack in (
         # what Proxmox VE 9 is built on, and what many of its containers still are
-        Stack("stable", "trixie", older_suite="bookworm"),
+        Stack("stable", "trixie", older_suite="bookworm", zfs=True),
         # newer than any Proxmox VE: kernel, LXC, AppArmor and Docker as they will be
         Stack("current", "forky"),
     )
@@ -89,7 +93,8 @@ def chosen(name: str | None = None) -> Stack:
 
 def trees_key(stack: Stack) -> str:
     """Key of the two Debian trees: changes with the packages and what is done to them."""
-    packages = (NODE_PACKAGES, GUEST_PACKAGES, OLDER_GUEST_PACKAGES)
+    zfs = (ZFS_BUILD_PACKAGES, ZFS_NODE_PACKAGES) if stack.zfs else ()
+    packages = (NODE_PACKAGES, GUEST_PACKAGES, OLDER_GUEST_PACKAGES, *zfs)
     parts = (stack, packages, RUNC_SUITE, NODE_SIZE, GUEST_SIZE)
     return digest([HERE / "build.py", HERE / "ext4.py", *tree(SCRIPTS)], seed=repr(parts))
 
