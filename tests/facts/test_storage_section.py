@@ -4,19 +4,32 @@ from facts.storage import Storage
 from phoenix.storage import ObservedStorage
 
 
+def mounted(node, *lines):
+    node.has("/proc/self/mountinfo", "".join(f"{line}\n" for line in lines))
+
+
 def test_paths_that_are_there_and_datasets_with_their_mountpoints_are_told(node):
     node.has("/tank/portainer data/x", "")
     node.has("/dev/nvidia0", "")
-    mounts = (
-        "rpool/ROOT / zfs rw 0 0",
-        "tank/portainer\\040data /srv/portainer\\040data zfs rw,xattr 0 0",
-        "/dev/sda1 /boot ext4 rw 0 0",
-        "zfs",
+    mounted(
+        node,
+        "30 1 0:26 / / rw shared:1 - zfs rpool/ROOT rw",
+        "41 30 0:40 / /srv/portainer\\040data rw - zfs tank/portainer\\040data rw,xattr",
+        "42 30 8:1 / /boot rw - ext4 /dev/sda1 rw",
     )
-    node.has("/proc/mounts", "".join(f"{line}\n" for line in mounts))
     seen = node.see(Storage, ("/tank/portainer data", "/dev/nvidia0", "/dev/nvidia1"))
     datasets = {"rpool/ROOT": "/", "tank/portainer data": "/srv/portainer data"}
     assert seen == ObservedStorage(("/tank/portainer data", "/dev/nvidia0"), datasets)
+
+
+def test_a_bind_of_a_dataset_or_of_a_folder_in_it_is_not_where_it_is(node):
+    mounted(
+        node,
+        "50 30 0:50 /films /mnt/films rw - zfs tank/media rw",
+        "51 30 0:50 / /tank/media rw - zfs tank/media rw",
+        "52 30 0:50 / /var/lib/lxc/959/rootfs rw - zfs tank/media rw",
+    )
+    assert node.see(Storage, ()).datasets == {"tank/media": "/tank/media"}
 
 
 def test_a_node_without_any_of_them_has_none(node):
