@@ -247,8 +247,9 @@ def _removal(change: Change, node: Node, findings: _Findings) -> Removal | None:
         names = ", ".join(change.packages)
         findings.notes.append(f"CT {ctid}: cannot be asked now, keeps its packages: {names}")
         return None
-    known = {docker.packages.get(name.partition(":")[0]) for name in change.packages} - {None}
-    if known and "ii" not in known:
+    states = {docker.packages.get(name.partition(":")[0]) for name in change.packages}
+    # one that was purged is not in the list any more
+    if docker.packages and "ii" not in states:
         return None
     return Removal(ctid, change.packages, docker.manager)
 

@@ -264,8 +264,13 @@ def test_a_daemon_json_that_the_run_brought_goes():
     assert change.guest.after is None
 
 
-def test_a_guest_that_is_as_it_was_is_left_alone():
-    there = docker(THEIRS, packages={"fuse-overlayfs": "un"})
+@pytest.mark.parametrize(
+    "packages",
+    [{"fuse-overlayfs": "un"}, {"fuse-overlayfs": "rc", "docker.io": "ii"}, {"docker.io": "ii"}],
+    ids=["unknown", "removed", "purged"],
+)
+def test_a_guest_that_is_as_it_was_is_left_alone(packages):
+    there = docker(THEIRS, packages=packages)
     assert plan(runs=[guest_journal()], dockers=there).empty
 
 
