@@ -10,8 +10,8 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,7 +24,6 @@ from lab.tools import search_path
 
 CONTAINER_ROOT = 100000  # /etc/subuid gives root this range
 FREE_NEEDED = 8 << 30
-CONTRIB = ("--components=main,contrib",)  # where Debian has ZFS
 STALE_RELEASE = 'Acquire::Check-Valid-Until "false"'
 
 
@@ -38,8 +37,10 @@ def build_trees(folder: Path, stack: Stack) -> None:
     if shutil.disk_usage(folder).free < FREE_NEEDED:
         raise LabError(f"less than {FREE_NEEDED >> 30} GiB free for {folder}: make room there")
     with workshop(folder) as work:
-        with step("building Debian trees of node and containers"):
-            _build_all(work, stack)
+        jobs = (_node, _guest, _runc, *((_older_guest,) if stack.older_suite else ()))
+        with step("building Debian trees of node and containers"), ThreadPoolExecutor(2) as pool:
+            for done in [pool.submit(job, work, stack) for job in jobs]:
+                done.result()
         with step("collecting images"):
             for path in sorted((work / "out").iterdir()):
                 _take(path, folder / path.name)
@@ -47,55 +48,24 @@ def build_trees(folder: Path, stack: Stack) -> None:
             shift_owners(guest, CONTAINER_ROOT)
 
 
-def _build_all(work: Path, stack: Stack) -> None:
-    """Two trees at a time. The longest comes first: ZFS, and last the node, which takes that in."""
-    guests = (_guest, *((_older_guest,) if stack.older_suite else ()), _runc)
-    with ThreadPoolExecutor(2) as pool:
-        zfs = [pool.submit(_zfs, work, stack)] if stack.zfs else []
-        others = [pool.submit(job, work, stack) for job in guests]
-        node = pool.submit(_node, work, stack, zfs)
-        for done in (*zfs, *others, node):
-            done.result()
-
-
-def _zfs(work: Path, stack: Stack) -> None:
-    """ZFS' modules for the node's kernel: compiled here, not on an emulated node."""
-    mmdebstrap(
-        work,
-        "zfs",
-        stack.suite,
-        "--variant=minbase",
-        *CONTRIB,
-        f"--include={','.join(recipe.ZFS_BUILD_PACKAGES)}",
-        f'--customize-hook={_quoted(work / "zfs-build.sh")} "$1" {_quoted(work / "zfs")}',
-    )
-
-
-def _node(work: Path, stack: Stack, first: Sequence[Future[None]]) -> None:
-    """*first*: what has to be there before."""
-    for done in first:
-        done.result()
+def _node(work: Path, stack: Stack) -> None:
     out = work / "out"
-    install = f'{_quoted(work / "zfs-install.sh")} "$1" {_quoted(work / "zfs")}'
-    zfs = (*CONTRIB, f"--customize-hook={install}") if stack.zfs else ()
-    packages = (*recipe.NODE_PACKAGES, *(recipe.ZFS_NODE_PACKAGES if stack.zfs else ()))
     mmdebstrap(
         work,
         "node",
         stack.suite,
         "--variant=minbase",
-        f"--include={','.join(packages)}",
-        f'--essential-hook={_quoted(work / "node-initramfs.sh")} "$1"',
-        *zfs,
-        f'--customize-hook={_quoted(work / "node-setup.sh")} "$1"',
-        f'--customize-hook={_quoted(work / "take-kernel.sh")} "$1" {_quoted(out)}',
-        f'--customize-hook={_quoted(work / "make-image.sh")} "$1" {_quoted(out / "node.ext4")} '
+        f"--include={','.join(recipe.NODE_PACKAGES)}",
+        f'--essential-hook={quoted(work / "node-initramfs.sh")} "$1"',
+        f'--customize-hook={quoted(work / "node-setup.sh")} "$1"',
+        f'--customize-hook={quoted(work / "take-kernel.sh")} "$1" {quoted(out)}',
+        f'--customize-hook={quoted(work / "make-image.sh")} "$1" {quoted(out / "node.ext4")} '
         f"{recipe.NODE_SIZE} has_journal",
     )
 
 
 def _guest(work: Path, stack: Stack) -> None:
-    packages = f'{_quoted(work / "guest-packages.sh")} "$1" {_quoted(work / "out/apt")}'
+    packages = f'{quoted(work / "guest-packages.sh")} "$1" {quoted(work / "out/apt")}'
     hook = f"--customize-hook={packages}"
     _guest_tree(work, "guest", stack.suite, recipe.GUEST_PACKAGES, hook)
 
@@ -114,8 +84,8 @@ def _guest_tree(work: Path, name: str, suite: str, packages: tuple[str, ...], *h
         "--variant=minbase",
         f"--include={','.join(packages)}",
         *hooks,
-        f'--customize-hook={_quoted(work / "guest-setup.sh")} "$1"',
-        f'--customize-hook={_quoted(work / "make-image.sh")} "$1" {_quoted(image)} '
+        f'--customize-hook={quoted(work / "guest-setup.sh")} "$1"',
+        f'--customize-hook={quoted(work / "make-image.sh")} "$1" {quoted(image)} '
         f"{recipe.GUEST_SIZE} has_journal,^metadata_csum",
     )
 
@@ -127,7 +97,7 @@ def _runc(work: Path, _stack: Stack) -> None:
         recipe.RUNC_SUITE,
         "--variant=extract",
         "--include=runc",
-        f'--extract-hook=cp "$1/usr/sbin/runc" {_quoted(work / "out")}',
+        f'--extract-hook=cp "$1/usr/sbin/runc" {quoted(work / "out")}',
     )
 
 
@@ -169,7 +139,7 @@ def workshop(folder: Path) -> Iterator[Path]:
         work = Path(tempfile.mkdtemp(prefix="phoenix-lab-", dir="/var/tmp"))
         work.chmod(0o1777)
     try:
-        for name in ("out", "out/apt", "zfs"):
+        for name in ("out", "out/apt"):
             (work / name).mkdir()
             (work / name).chmod(0o777)
         for script in recipe.tree(recipe.SCRIPTS):
@@ -193,5 +163,6 @@ def _take(source: Path, target: Path) -> None:
         subprocess.run(["cp", "--sparse=always", str(source), str(target)], check=True)
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
+    """As a word of the shell that runs the hooks."""
     return shlex.quote(str(path))

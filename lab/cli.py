@@ -1,4 +1,4 @@
-"""``phoenix lab up|reset|down|ssh|status``: a Proxmox-like node in a VM."""
+"""``phoenix lab up|reset|zfs|down|ssh|status``: a Proxmox-like node in a VM."""
 
 from __future__ import annotations
 
@@ -43,6 +43,8 @@ def _run(lab: Lab, arguments: argparse.Namespace) -> int:
             lab.up()
         case "reset":
             lab.reset()
+        case "zfs":
+            lab.zfs()
         case "ssh":
             return subprocess.run(lab.target().command(arguments.remote)).returncode
         case "status":
@@ -90,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     running = f"default: ${VARIABLE}, else the first that runs"
     add("up", "build what is missing and boot, or load the state 'clean'", default)
     add("reset", "put the running node back into the state 'clean'", running)
+    add("zfs", "put ZFS and CT 959 on it into the running node, until its next reset", running)
     commands.add_parser("tools", help="install what building and testing takes")
     down = add("down", "stop the VMs; their saved states stay", "default: all")
     down.add_argument("--purge", action="store_true", help="remove them and all built images too")

@@ -46,9 +46,6 @@ OLDER_GUEST_PACKAGES = (
     "procps",
 )
 GUEST_PACKAGES = (*OLDER_GUEST_PACKAGES, "docker-cli")
-#: What ZFS' modules for the node's kernel are compiled with, in a tree of their own.
-ZFS_BUILD_PACKAGES = ("linux-headers-amd64", "gcc", "make", "libc6-dev", "file")
-ZFS_NODE_PACKAGES = ("zfsutils-linux",)
 RUNC_SUITE = "forky"  # where CT 956 has its runc from, which must be 1.3 or later
 
 
@@ -59,14 +56,13 @@ class Stack:
     name: str
     suite: str
     older_suite: str | None = None  # of CT 955
-    zfs: bool = False  # the node's kernel has it, and CT 959 can be made
 
 
 STACKS = {
     stack.name: stack
     for stack in (
         # what Proxmox VE 9 is built on, and what many of its containers still are
-        Stack("stable", "trixie", older_suite="bookworm", zfs=True),
+        Stack("stable", "trixie", older_suite="bookworm"),
         # newer than any Proxmox VE: kernel, LXC, AppArmor and Docker as they will be
         Stack("current", "forky"),
     )
@@ -93,8 +89,7 @@ def chosen(name: str | None = None) -> Stack:
 
 def trees_key(stack: Stack) -> str:
     """Key of the two Debian trees: changes with the packages and what is done to them."""
-    zfs = (ZFS_BUILD_PACKAGES, ZFS_NODE_PACKAGES) if stack.zfs else ()
-    packages = (NODE_PACKAGES, GUEST_PACKAGES, OLDER_GUEST_PACKAGES, *zfs)
+    packages = (NODE_PACKAGES, GUEST_PACKAGES, OLDER_GUEST_PACKAGES)
     parts = (stack, packages, RUNC_SUITE, NODE_SIZE, GUEST_SIZE)
     return digest([HERE / "build.py", HERE / "ext4.py", *tree(SCRIPTS)], seed=repr(parts))
 

@@ -7,7 +7,7 @@ import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from lab import accel, cache, emulator, recipe, saved, tools
+from lab import accel, cache, emulator, recipe, saved, tools, zfs
 from lab.build import build_trees
 from lab.errors import EndedError, LabError
 from lab.instance import Instance, State
@@ -75,6 +75,11 @@ class Lab:
             machine.load(tag)
             self._set_clock(machine, target)
         return target
+
+    def zfs(self) -> None:
+        """Put ZFS into the running node, and CT 959 whose disk is on it; a reset takes it away."""
+        with self._locked():
+            zfs.put_in(self.stack, self.target())
 
     def power_cut(self) -> None:
         """Take the running node's power and give it back; return when all that starts has."""

@@ -3,10 +3,10 @@
     make docker-checks
 
 Containers wear a profile from their boot on and run all checks of the reference, on either storage
-driver: two beside each other, one with runc 1.1 and one with runc 1.3, and where the stack has ZFS
-another one with its disk there. Takes about an hour without KVM, ZFS aside; with `--profile NAME`
-or `--disk NAME` only that one is measured and the other lines stay. Fails when a check does, or
-when AppArmor denied anything.
+driver: two beside each other, one with runc 1.1 and one with runc 1.3, and another one with its
+disk on ZFS. Takes about an hour without KVM, ZFS aside; with `--profile NAME` or `--disk NAME` only
+that one is measured and the other lines stay. Fails when a check does, or when AppArmor denied
+anything.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from confined import (
 )
 from conftest import CHECKOUT, Node
 
-from lab.recipe import chosen
 from lab.vm import Lab
 
 RESULT = result("docker-checks")
@@ -61,17 +60,16 @@ TABLE = """
 
 def main() -> int:
     """Run all rounds, write the table, name what failed."""
-    disks = [disk for disk in CONTAINERS if disk != "zfs" or chosen().zfs]
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("output", nargs="?", type=Path, default=RESULT)
     parser.add_argument("--profile", choices=PROFILES, action="append")
-    parser.add_argument("--disk", choices=disks, action="append")
+    parser.add_argument("--disk", choices=CONTAINERS, action="append")
     given = parser.parse_args()
     if not CHECKS_37.exists():
         print(f"{CHECKS_37} is not here: there is nothing to run", file=sys.stderr)
         return 2
     Lab(CHECKOUT).up()
-    profiles, disks = given.profile or PROFILES, given.disk or disks
+    profiles, disks = given.profile or PROFILES, given.disk or CONTAINERS
     measured = {*product(profiles, disks)}
     rows, code = [row for row in rows_in(RESULT) if (row[0], row[1]) not in measured], 0
     heads = heads_in(RESULT)
@@ -95,7 +93,7 @@ def round_of(node: Node, profile: str, disk: str, driver: str) -> list[tuple[lis
     """Per container its line of the table, and what went wrong in it."""
     ctids = CONTAINERS[disk]
     if disk == "zfs":
-        node.ssh("/usr/lib/phoenix-lab/zfs-guest")
+        Lab(CHECKOUT).zfs()
     wear(node, dict.fromkeys(ctids, profile))
     # it ends early, with a code, when dockerd does not start: a line says so
     script = f"(\n{all_checks()}\n) || true\n"

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from conftest import CHECKOUT
 from on_node import ENFORCED, conf, denials, hello, pyinfra, state
 
-from lab.recipe import chosen
+from lab.vm import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
 
@@ -40,10 +41,8 @@ def driver(node):
 @pytest.fixture(scope="module")
 def hardened(lab, tmp_path_factory):
     """From its first start, without a profile, through one harden run."""
-    if not chosen().zfs:
-        pytest.skip("this stack has no ZFS")
     lab.reset()
-    lab.ssh("/usr/lib/phoenix-lab/zfs-guest")
+    Lab(CHECKOUT).zfs()
     lab.ssh(f"pct start {CTID}")
     guest(lab, IMPORT)
     before = conf(lab, CTID), driver(lab)
