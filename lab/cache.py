@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from lab.errors import LabError
 from lab.progress import say, step
 
 UNFINISHED = ".unfinished"
+MOUNTS = Path("/proc/self/mountinfo")
 KEPT = 2  # of each stack and kind, those that were used last
 
 
@@ -56,6 +58,8 @@ def entry(
             return place
         stack, _, _ = name.partition(".")
         for left in root().glob(f"{stack}.*{UNFINISHED}"):
+            if _mounted_below(left):
+                raise LabError(f"an earlier build of {left.stem} goes on: wait until it has ended")
             say(f"an earlier build of {left.stem} was interrupted: removing it")
             clean_up(left)
             shutil.rmtree(left)
@@ -113,6 +117,13 @@ def _remove(place: Path) -> None:
     left = place if place.suffix == UNFINISHED else place.with_name(f"{place.name}{UNFINISHED}")
     place.rename(left)
     shutil.rmtree(left)
+
+
+def _mounted_below(folder: Path) -> bool:
+    """Whether something is: mmdebstrap outlives us where only we are ended, and has /proc there."""
+    inside = f"{folder.resolve()}/"
+    lines = MOUNTS.read_text(errors="replace").splitlines()
+    return any(line.split(" ")[4].startswith(inside) for line in lines)
 
 
 def _building(name: str) -> AbstractContextManager[None]:

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from lab import cache
+from lab.errors import LabError
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +64,7 @@ def test_what_an_interrupted_build_of_any_recipe_left_is_cleaned_up(capsys):
 BUILD = """
 import sys
 from lab import cache
+from lab.errors import LabError
 
 def build(folder):
     print("building", flush=True)
@@ -107,3 +109,25 @@ def test_what_was_not_used_for_longest_is_removed():
     left = {path.name for path in cache.root().glob("stable.image-*")}
     assert left == {"stable.image-0", "stable.image-3"}
     assert trees.exists()
+
+
+def test_what_an_earlier_build_still_has_mounted_is_not_removed(monkeypatch, tmp_path):
+    def fail(_folder):
+        raise LabError("ended")
+
+    with pytest.raises(LabError, match="ended"):
+        cache.entry("stable.image-1", fail)
+    (left,) = cache.root().glob("*.unfinished")
+    (left / "proc").mkdir()
+    (left / "proc/stat").touch()
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        "30 1 0:26 / / rw shared:1 - ext4 /dev/vda rw\n"
+        f"31 30 0:27 / {left}/proc ro - proc proc rw\n"
+    )
+    monkeypatch.setattr(cache, "MOUNTS", mounts)
+    with pytest.raises(LabError, match=r"build of stable.image-1 goes on: wait until"):
+        cache.entry("stable.image-1", make)
+    assert (left / "proc/stat").exists()
+    mounts.write_text("30 1 0:26 / / rw shared:1 - ext4 /dev/vda rw\n")
+    assert (cache.entry("stable.image-1", make) / "image").exists()
