@@ -1,4 +1,4 @@
-"""One run over four kinds of guests: what is there comes through, what is asked for is proven, what
+"""One run over five kinds of guests: what is there comes through, what is asked for is proven, what
 is granted by name is there, and a rollback undoes all of it.
 """
 
