@@ -31,7 +31,7 @@ rm zfs-dkms_*.deb
 apt-get -qq download $(apt-get -qq -s install --no-install-recommends zfsutils-linux | sed -n \
     's/^Inst \(zfsutils-linux\|lib\(nvpair\|uutil\|zfs\|zpool\|tirpc\)[^ ]*\) .*/\1/p')
 for deb in *.deb; do dpkg-deb -x "$deb" node; done
-rm -r node/usr/lib/systemd node/usr/share
+rm -rf node/usr/lib/systemd node/usr/share node/etc/cron.d node/etc/init.d node/etc/sudoers.d
 tar -C node -cf zfs.tar .
 EOF
 {
