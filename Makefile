@@ -43,7 +43,7 @@ test-unit: .venv/done
 	$(BIN)/python -m pytest -m 'not lab and not long' tests/unit
 
 test-pyinfra: .venv/done
-	$(BIN)/python -m pytest -m 'not lab and not long' tests/deploys tests/facts tests/operations
+	$(BIN)/python -m pytest -m 'not lab and not long' --ignore=tests/unit
 
 test-stable test-current: .venv/done
 	$(BIN)/phoenix lab up --stack $(@:test-%=%)

@@ -1,6 +1,6 @@
 """ZFS in a running node, and CT 959 on it: compiled once for its kernel, for who asks for it.
 
-To compile it takes some ten minutes of processor time, so that no image waits for it.
+To compile it takes more than ten minutes of processor time, so no image waits for it.
 """
 
 from __future__ import annotations
