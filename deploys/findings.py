@@ -70,7 +70,7 @@ def audit() -> None:
                 for host, found in findings.items()
                 if run.plans[host].tunables
                 or run.plans[host].site_tunables
-                or run.plans[host].hook
+                or run.plans[host].own_files
                 or run.plans[host].problems
                 or not all(f.ok for f in found)
             }

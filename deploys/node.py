@@ -10,7 +10,7 @@ from operations.watch import watch
 
 
 def prepare(run: Survey) -> None:
-    """Install what containers are confined by: tunables, the script for namespaces, profiles.
+    """Install what containers are confined by: tunables, files of our own, profiles.
 
     Nothing where all is right.
     """
@@ -23,10 +23,12 @@ def prepare(run: Survey) -> None:
             tunables=run.fleet.tunables,
             observed=run.node_apparmor,
         )
-    if run.plan.hook:
+    for file in host.loop(run.plan.own_files):
         run.step(
-            apparmor.namespaces,
-            name="Script for policy namespaces",
+            apparmor.own_file,
+            name=file.path,
+            path=file.path,
+            text=file.after,
             observed=run.node_apparmor,
         )
     for change in host.loop(run.plan.profiles):

@@ -10,11 +10,9 @@ from typing import Any
 from node.bounded import MISSING, TIME, run
 from node.files import read, text
 from node.root import at
-from phoenix.apparmor import TUNABLES_HOME, TUNABLES_SITE
+from phoenix.apparmor import ABI_BASE, ABI_OURS, FOLDER, HOOK, TUNABLES_HOME, TUNABLES_SITE
 
-_FOLDER = "/etc/apparmor.d"
 _KERNEL = "/sys/kernel/security/apparmor"
-_HOOK = "/usr/local/lib/phoenix-harden/namespace"
 _PATIENCE = 60
 
 # what the parser passes over (libapparmor, private.c: ignored_suffixes)
@@ -35,32 +33,33 @@ profile phoenix-harden-tunables { @{HOME}/** r, @{HOMEDIRS}/** r, }
 def observe(files: list[str]) -> dict[str, Any]:
     """Kernel switch, parser, ABIs, loaded profiles, and the texts of `files` in /etc/apparmor.d.
 
-    Always told: `tunables/home` and the site's variables, whether the tunables compile (with one
-    broken line in them nothing else does) and include a folder for such files, and our script for
-    policy namespaces where it can be run.
+    Always told: `tunables/home`, the site's variables and the abis that we know, whether the
+    tunables compile (with one broken line in them nothing else does) and include a folder for such
+    files, and our script for policy namespaces where it can be run.
     """
     parser = _parser()
     error = "" if parser is None else tunables_refusal()
-    names = [TUNABLES_HOME, TUNABLES_SITE, *files, *(_site_files() if error else ())]
-    texts = {name: text(_regular(f"{_FOLDER}/{name}")) for name in names}
+    ours = (TUNABLES_HOME, TUNABLES_SITE, ABI_BASE, ABI_OURS)
+    names = [*ours, *files, *(_site_files() if error else ())]
+    texts = {name: text(_regular(f"{FOLDER}/{name}")) for name in names}
     there = (read(at("/sys/module/apparmor/parameters/enabled")) or b"").strip() == b"Y"
     return {
         # enabled in the kernel but not there to be asked: as good as absent
         "enabled": there and os.access(at(f"{_KERNEL}/profiles"), os.R_OK),
         "parser": parser,
-        "abis": [name for name in _entries(f"{_FOLDER}/abi") if _is_file(f"{_FOLDER}/abi/{name}")],
+        "abis": [name for name in _entries(f"{FOLDER}/abi") if _is_file(f"{FOLDER}/abi/{name}")],
         "loaded": loaded(),
         "files": {name: found for name, found in texts.items() if found is not None},
         "tunables_error": error,
-        "hook": text(_regular(_HOOK)) if os.access(at(_HOOK), os.X_OK) else None,
-        "reads_global_d": bool(_GLOBAL_D.search(_regular(f"{_FOLDER}/tunables/global") or b"")),
+        "hook": text(_regular(HOOK)) if os.access(at(HOOK), os.X_OK) else None,
+        "reads_global_d": bool(_GLOBAL_D.search(_regular(f"{FOLDER}/tunables/global") or b"")),
     }
 
 
 def refusal(profile: str) -> str:
     """Why the node's parser does not take a profile, "" if it does. Nothing is loaded."""
     ended = run(
-        ["apparmor_parser", "--base", at(_FOLDER), "-Q", "-K", "-T"],
+        ["apparmor_parser", "--base", at(FOLDER), "-Q", "-K", "-T"],
         profile.encode("utf-8", "surrogateescape"),
         seconds=_PATIENCE,
         merge=True,
@@ -123,7 +122,7 @@ def _parser() -> list[int] | None:
 
 
 def _site_files() -> list[str]:
-    there = [f"tunables/home.d/{name}" for name in _entries(f"{_FOLDER}/tunables/home.d")]
+    there = [f"tunables/home.d/{name}" for name in _entries(f"{FOLDER}/tunables/home.d")]
     return [name for name in there if not _IGNORED.fullmatch(name)]
 
 

@@ -32,7 +32,7 @@ VERBS = {
     "packages": "node.packages",
     "daemon-json": "node.daemon_json",
     "install-profile": "node.profile",
-    "install-hook": "node.hook",
+    "install-file": "node.own_file",
     "install-tunables": "node.tunables",
     "install-watch": "node.watch_files",
     "watch": "node.watch",

@@ -3,7 +3,8 @@ what it brought. NOW: the SHA-256 of what is there; BEFORE: that of the text tha
 or `none`; RUN: the run that undoes it, for the journal.
 
 What a container still needs stays: a profile that a process carries or a conf names (removed from
-the kernel it would leave its tasks unconfined, for good), a hook that a conf names.
+the kernel it would leave its tasks unconfined, for good), a hook that a conf names, an abi that a
+profile names.
 
 Exit: 0 put back, or so already, or kept with the reason · 1 as it was, unless it says otherwise ·
 2 refused: no file that a run may restore
@@ -24,7 +25,7 @@ from node.parser import FOLDER, reload_ours, succeeds
 from node.root import at
 from node.say import Stop, say
 from node.target import Target, run_folder
-from phoenix.apparmor import TUNABLES_SITE, Label
+from phoenix.apparmor import ABI_OURS, OWN_FILES, TUNABLES_SITE, Label
 from phoenix.journal import is_of_node
 
 _UNITS = "/etc/systemd/system"
@@ -73,6 +74,8 @@ def _kept(target: Target, undone: str, sha: str) -> bytes | None:
 
 def _users(path: str) -> list[str]:
     """Who still needs it, in words."""
+    if path == f"{FOLDER}/{ABI_OURS}":
+        return [f"profile {name} names it" for name in _profiles_with(ABI_OURS)]
     profile = _profile(path)
     named = rb"lxc\.apparmor\.profile[:=\s]*" + re.escape(profile.encode()) if profile else b""
     confs = _confs_with(named or re.escape(path.encode()))
@@ -91,6 +94,17 @@ def _confs_with(pattern: bytes) -> list[int]:
             if ctid and re.search(pattern + rb"(?![^\s/])", read(conf) or b""):
                 found.add(int(ctid[1]))
     return sorted(found)
+
+
+def _profiles_with(abi: str) -> list[str]:
+    """The profiles whose files name it: without it none of them would load at the next boot."""
+    named = re.compile(rb'^\s*abi\s+[<"]' + re.escape(abi.encode()) + rb'[>"]', re.MULTILINE)
+    files = sorted(glob.glob(at(f"{FOLDER}/*")))
+    return [os.path.basename(file) for file in files if named.search(_text(file))]
+
+
+def _text(file: str) -> bytes:
+    return (read(file) if os.path.isfile(file) else None) or b""
 
 
 def _carriers(profile: str) -> int:
@@ -155,8 +169,8 @@ def _switch_on(target: Target) -> None:
 
 def _mode(path: str) -> int:
     """That of a file that is gone; one that is there keeps owner and mode."""
-    if path.startswith("/usr/local/lib/"):
-        return 0o755
+    if path in OWN_FILES or path.startswith("/usr/local/lib/"):
+        return OWN_FILES.get(path, 0o755)
     return 0o600 if path.startswith("/var/lib/phoenix-harden/") else 0o644
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from pathlib import Path
 
 from pyinfra import host
 from pyinfra.api import OperationValueError, StringCommand, operation
@@ -11,16 +10,18 @@ from pyinfra.api import OperationValueError, StringCommand, operation
 from facts.apparmor import AppArmor
 from facts.program import doing
 from operations.diff import show_diff
-from phoenix.apparmor import PROFILE_NAME, TUNABLES_HOME, TUNABLES_SITE, ObservedAppArmor
+from phoenix.apparmor import (
+    OWN_FILES,
+    PROFILE_NAME,
+    TUNABLES_HOME,
+    TUNABLES_SITE,
+    ObservedAppArmor,
+)
 from phoenix.daemon_json import digest
 from phoenix.fleet_values import variable, variable_value
 from phoenix.journal import check_run_id
-from phoenix.profile_plan import HOOK_TEMPLATE
 from phoenix.site_tunables import SiteTunablesChange, plan_site_tunables
 from phoenix.tunables_plan import TunablesChange, plan_tunables
-from phoenix.wish import HOOK
-
-HOOK_SCRIPT = Path(__file__).parents[1] / "templates/node" / HOOK_TEMPLATE
 
 #: Seconds for compiling a node's hundred profile files twice.
 TUNABLES_TIMEOUT = 900
@@ -112,26 +113,31 @@ def _install_tunables(
 
 
 @operation()
-def namespaces(
-    run: str, observed: ObservedAppArmor | None = None
+def own_file(
+    path: str, text: str, run: str, observed: ObservedAppArmor | None = None
 ) -> Generator[StringCommand, None, None]:
-    """Install the script that gives each stacked container its policy namespace.
+    """Install a file of ours that profiles need beside themselves.
 
+    + path: of `phoenix.apparmor.OWN_FILES`: the script that gives each stacked container its policy
+      namespace, or the features by which profiles are compiled
+    + text: the whole file
     + run: id of the run that keeps the before-image
     + observed: what the node has, if already asked
 
-    Confs name it as `lxc.hook.pre-start` and `lxc.hook.post-stop`. One that is there as it shall
-    be costs no command.
+    One that is there as it shall be costs no command. Raises OperationValueError for any other
+    path.
     """
+    if path not in OWN_FILES:
+        raise OperationValueError(f"{path!r}: no file of ours: {', '.join(OWN_FILES)}")
     check_run_id(run)
     if observed is None:
         observed = host.get_fact(AppArmor)
-    text = HOOK_SCRIPT.read_text()
-    if observed.hook == text:
-        host.noop(f"{HOOK} is installed")
+    before = observed.own_file(path)
+    if before == text:
+        host.noop(f"{path} is installed")
         return
-    show_diff(HOOK, observed.hook, text)
-    yield doing("install-hook", run, request={"text": text})
+    show_diff(path, before, text)
+    yield doing("install-file", path, run, request={"text": text})
 
 
 @operation()

@@ -19,6 +19,19 @@ TUNABLES_HOME = "tunables/home"
 #: The tunables file that is ours: the site's own variables, from the fleet file.
 TUNABLES_SITE = "tunables/global.d/phoenix-harden"
 
+#: The features by which profiles are compiled: those of AppArmor 4.0, and ours (`phoenix.abi`).
+ABI_BASE = "abi/4.0"
+ABI_OURS = "abi/phoenix-harden"
+
+#: Where AppArmor has its files, on a node.
+FOLDER = "/etc/apparmor.d"
+
+#: The program that makes a container's policy namespace and removes it (templates/node), on a node.
+HOOK = "/usr/local/lib/phoenix-harden/namespace"
+
+#: The files of a node that are ours alone, profiles aside, and their modes.
+OWN_FILES = {HOOK: 0o755, f"{FOLDER}/{ABI_OURS}": 0o644}
+
 
 @dataclass(frozen=True)
 class Label:
@@ -85,11 +98,12 @@ class ObservedAppArmor:
 
     `enabled`: the kernel enforces it; `parser`: version of `apparmor_parser`, None when missing;
     `abis`: files in `/etc/apparmor.d/abi`; `loaded`: profile name to mode; `files`: text of the
-    asked-for files in `/etc/apparmor.d`, without those that are missing; `TUNABLES_HOME` and
-    `TUNABLES_SITE` are always asked for. `tunables_error`: what the parser says of `include
-    <tunables/global>`, "" if it takes it; `files` then has the files of `tunables/home.d`, too.
-    `hook`: the text of the script for policy namespaces (`phoenix.wish.HOOK`), None unless it is
-    there and executable. `reads_global_d`: `tunables/global` includes `tunables/global.d`
+    asked-for files in `/etc/apparmor.d`, without those that are missing; `TUNABLES_HOME`,
+    `TUNABLES_SITE`, `ABI_BASE` and `ABI_OURS` are always asked for. `tunables_error`: what the
+    parser says of `include <tunables/global>`, "" if it takes it; `files` then has the files of
+    `tunables/home.d`, too.
+    `hook`: the text of the script for policy namespaces (`HOOK`), None unless it is there and
+    executable. `reads_global_d`: `tunables/global` includes `tunables/global.d`
     (AppArmor 3.0 as Debian 12 ships it does not).
     """
 
@@ -101,6 +115,10 @@ class ObservedAppArmor:
     tunables_error: str = ""
     hook: str | None = None
     reads_global_d: bool = False
+
+    def own_file(self, path: str) -> str | None:
+        """The text of one of `OWN_FILES`, None where it is not there as it must be."""
+        return self.hook if path == HOOK else self.files.get(path.removeprefix(f"{FOLDER}/"))
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""

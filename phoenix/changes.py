@@ -9,7 +9,7 @@ from typing import Literal
 from phoenix.apparmor import Label
 from phoenix.guest_plan import GuestChange
 from phoenix.ours import Ours
-from phoenix.profile_plan import HookChange, ProfileChange
+from phoenix.profile_plan import OwnFileChange, ProfileChange
 from phoenix.pve_conf import PveConf
 from phoenix.site_tunables import SiteTunablesChange
 from phoenix.tunables_plan import TunablesChange
@@ -117,7 +117,7 @@ class NodePlan:
     removals: tuple[Removal, ...] = ()
     unsettled: tuple[Unsettled, ...] = ()
     watch: WatchChange | None = None
-    hook: HookChange | None = None
+    own_files: tuple[OwnFileChange, ...] = ()
     site_tunables: SiteTunablesChange | None = None
     alone: Mapping[int, str] = field(default_factory=dict)
 
@@ -135,4 +135,4 @@ class NodePlan:
     @property
     def prepares(self) -> bool:
         """Whether the node itself needs something before its containers."""
-        return bool(self.tunables or self.site_tunables or self.hook or self.profiles)
+        return bool(self.tunables or self.site_tunables or self.own_files or self.profiles)

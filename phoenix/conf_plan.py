@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from phoenix.apparmor import Label
+from phoenix.apparmor import HOOK, Label
 from phoenix.devices import plan_device_entries
 from phoenix.features import Features, merge
 from phoenix.fleet import Container, Mount
@@ -21,7 +21,7 @@ from phoenix.pve_conf import PveConf
 from phoenix.raw_keys import REPEATED_KEYS, RawKey
 from phoenix.raw_rules import raw_rules
 from phoenix.storage import ObservedStorage
-from phoenix.wish import HOOK, PROFILE_KEY, STACKED, Wish
+from phoenix.wish import PROFILE_KEY, STACKED, Wish
 from phoenix.workarounds import (
     MASK,
     asked_for,

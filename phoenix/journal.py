@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from phoenix.apparmor import PROFILE_NAME, TUNABLES_HOME, TUNABLES_SITE
+from phoenix.apparmor import OWN_FILES, PROFILE_NAME, TUNABLES_HOME, TUNABLES_SITE
 from phoenix.printable import printable
 
 _RUN_ID = re.compile(r"r[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}")
@@ -59,7 +59,7 @@ _NODE_FILES = frozenset(
     {
         f"/etc/apparmor.d/{TUNABLES_HOME}",
         f"/etc/apparmor.d/{TUNABLES_SITE}",
-        "/usr/local/lib/phoenix-harden/namespace",
+        *OWN_FILES,
         "/usr/local/lib/phoenix-harden/watch",
         "/etc/systemd/system/phoenix-harden-watch.service",
         "/etc/systemd/system/phoenix-harden-watch.timer",

@@ -25,7 +25,7 @@ from phoenix.ours import Ours
 from phoenix.permits import permits
 from phoenix.printable import printable
 from phoenix.privileged import NOT_HELD, WAY_OUT, is_privileged
-from phoenix.profile_plan import Wearers, nobodys, plan_hook, plan_profile, without_room
+from phoenix.profile_plan import Wearers, nobodys, plan_own_files, plan_profile, without_room
 from phoenix.raw_rules import ObservedRules, new_rules, rule_problems
 from phoenix.refusals import TEMPLATES, Refusal, is_under_its_rules, refusals
 from phoenix.render import profile_names
@@ -198,7 +198,7 @@ def plan_node(
         tuple(printable(note, None) for note in findings.notes),
         tuple(printable(problem, None) for problem in findings.problems),
         tunables,
-        hook=plan_hook(wearers.wishes, apparmor, templates),
+        own_files=plan_own_files(wearers.wishes, apparmor, templates),
         site_tunables=site,
         alone=findings.alone,
     )

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from phoenix.apparmor import MARKER, Label, ObservedAppArmor
+from phoenix.abi import abi_text
+from phoenix.apparmor import ABI_OURS, FOLDER, HOOK, MARKER, Label, ObservedAppArmor
 from phoenix.fleet import Fleet
 from phoenix.guest_paths import (
     DATA_ROOT,
@@ -20,7 +21,10 @@ from phoenix.lint import lint
 from phoenix.observed import ObservedPct
 from phoenix.options import Options
 from phoenix.render import ProfileError, render_profile
-from phoenix.wish import HOOK, PROFILE_KEY, Wish, wanted
+from phoenix.wish import PROFILE_KEY, Wish, wanted
+
+#: The features by which our profiles are compiled.
+ABI = f"{FOLDER}/{ABI_OURS}"
 
 #: The name under which the templates hold the script for policy namespaces.
 HOOK_TEMPLATE = "namespace.sh"
@@ -41,9 +45,13 @@ class ProfileChange:
 
 
 @dataclass(frozen=True)
-class HookChange:
-    """The script for policy namespaces to install: its text now (None: not there), and new."""
+class OwnFileChange:
+    """A file of ours to install: its text now (None: not there), and new.
 
+    `path`: of `phoenix.apparmor.OWN_FILES`.
+    """
+
+    path: str
     before: str | None
     after: str
 
@@ -51,7 +59,10 @@ class HookChange:
     def line(self) -> str:
         """What is wrong, in one line."""
         state = "missing" if self.before is None else "not this version's"
-        return f"{HOOK}: {state}: stacked containers start by it"
+        return f"{self.path}: {state}: {_NEEDED[self.path]}"
+
+
+_NEEDED = {HOOK: "stacked containers start by it", ABI: "the profiles are compiled by it"}
 
 
 @dataclass(frozen=True)
@@ -147,14 +158,25 @@ class Wearers:
                 yield ctid
 
 
-def plan_hook(
+def plan_own_files(
     wishes: Iterable[Wish], apparmor: ObservedAppArmor, templates: Mapping[str, str]
-) -> HookChange | None:
-    """The script to install, None where nobody is stacked or it is right already."""
-    if not any(wish.stacked for wish in wishes):
-        return None
-    after = templates[HOOK_TEMPLATE]
-    return None if apparmor.hook == after else HookChange(apparmor.hook, after)
+) -> tuple[OwnFileChange, ...]:
+    """What the wished profiles need beside themselves and is not there, or not right.
+
+    The abi by which they are compiled, and for a stacked one the script for policy namespaces.
+    """
+    wishes = [*wishes]
+    needed = {}
+    if wishes and (abi := abi_text(apparmor)):
+        needed[ABI] = abi
+    if any(wish.stacked for wish in wishes):
+        needed[HOOK] = templates[HOOK_TEMPLATE]
+    there = {path: apparmor.own_file(path) for path in needed}
+    return tuple(
+        OwnFileChange(path, there[path], after)
+        for path, after in needed.items()
+        if there[path] != after
+    )
 
 
 def without_room(wearers: Wearers, apparmor: ObservedAppArmor) -> Mapping[int, str]:
@@ -206,7 +228,9 @@ def plan_profile(
     except (ProfileError, GuestPathError) as error:
         problems.append(f"{node}: apparmor_profile {wish.template}: {error}")
         return None
-    found = lint(after, expected=name, abis=apparmor.abis, docker=True, warnings=False)
+    # its own abi is installed before it
+    abis = (*apparmor.abis, ABI_OURS.removeprefix("abi/"))
+    found = lint(after, expected=name, abis=abis, docker=True, warnings=False)
     if found:
         problems += [f"{node}: profile {name}: line {finding}" for finding in found]
         return None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from jinja2 import DictLoader, StrictUndefined
 
+from phoenix.abi import abi_name
 from phoenix.allows import written_allows, written_audits
 from phoenix.apparmor import MARKER, PROFILE_NAME, ObservedAppArmor
 from phoenix.guest_paths import DEFAULT_PATHS, GuestPaths
@@ -62,7 +63,7 @@ def render_profile(
         "binfmt": "b" if "binfmt" in wish.allows else "",
         "data_roots": paths.data_roots,
         "sources": paths.sources,
-        "abi": next((abi for abi in ("4.0", "3.0") if abi in node.abis), None),
+        "abi": abi_name(node),
         # rule classes and a mount flag that parsers before 4.0 do not know
         "has_userns": modern,
         "has_mqueue": modern,

@@ -80,8 +80,8 @@ def node_lines(plan: NodePlan) -> Iterator[str]:
         yield _line(plan, line)
     if plan.site_tunables:
         yield _line(plan, plan.site_tunables.line)
-    if plan.hook:
-        yield _line(plan, plan.hook.line)
+    for change in plan.own_files:
+        yield _line(plan, change.line)
 
 
 def audit_node(

@@ -18,16 +18,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from phoenix.apparmor import PROFILE_NAME, Label, generated_profile
+from phoenix.apparmor import HOOK, PROFILE_NAME, Label, generated_profile
 from phoenix.fleet import Container
 from phoenix.options import Options
 from phoenix.raw_keys import RawKey
 
 #: The key of a conf that names the profile.
 PROFILE_KEY = "lxc.apparmor.profile"
-
-#: The program that makes a container's policy namespace and removes it (templates/node), on a node.
-HOOK = "/usr/local/lib/phoenix-harden/namespace"
 
 #: What the conf of a stacked container has beside its profile: LXC makes a namespace for its
 #: generated profile only, and Docker looks for AppArmor's files (measured).

@@ -225,7 +225,7 @@ def test_stacking_and_learning_are_tried_on_the_command_line(pyinfra):
 
 
 def test_a_script_for_namespaces_that_does_not_install_stops_the_run(pyinfra):
-    failing = {"install-hook": {"success": False, "stderr": "cannot be written"}}
+    failing = {"install-file": {"success": False, "stderr": "cannot be written"}}
     done = pyinfra("harden", pve(responses=failing), fleet=FLEET, stacking="true")
     assert (done.code, done.commands) == (1, [])
 

@@ -68,6 +68,13 @@ def test_the_script_for_namespaces_is_told_where_it_can_run(pve):
     assert pve.see(AppArmor).hook == "#!/bin/sh\n# 100%\n"
 
 
+def test_the_abis_that_profiles_are_compiled_by_are_told_unasked(pve):
+    pve.has("/etc/apparmor.d/abi/4.0", "file {\n}\n")
+    seen = pve.see(AppArmor)
+    assert seen.files["abi/4.0"] == "file {\n}\n"
+    assert seen.own_file("/etc/apparmor.d/abi/phoenix-harden") is None
+
+
 def test_a_node_without_a_parser_says_nothing_of_its_tunables(pve, monkeypatch):
     # in this process: a real node's folders of programs are searched, too
     monkeypatch.setattr(node.root, "PATH", str(pve.root))

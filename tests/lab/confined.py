@@ -15,9 +15,11 @@ from pyinfra.api.command import StringCommand
 
 from facts.apparmor import AppArmor
 from lab.recipe import DEFAULT, chosen
+from phoenix.abi import abi_text
+from phoenix.apparmor import ABI_OURS, FOLDER, HOOK
 from phoenix.guest_paths import DEFAULT_PATHS
 from phoenix.render import profile_names, render_profile
-from phoenix.wish import HOOK, Wish
+from phoenix.wish import Wish
 
 SOURCES = {path.name: path.read_text() for path in (REPO / "templates/apparmor").glob("*.j2")}
 PROFILES = profile_names(SOURCES)
@@ -37,9 +39,11 @@ def load(node, wishes, paths=DEFAULT_PATHS):
     """Render, install and load forms of the checkout's profiles for the node as it is."""
     ask = StringCommand(AppArmor().command()).get_raw_value()
     about = AppArmor().process(node.ssh("sh -s", input=ask).stdout.splitlines())
+    if abi := abi_text(about):
+        node.ssh(f"cat >{FOLDER}/{ABI_OURS}", input=abi)
     for wish in wishes:
         text = render_profile(wish, SOURCES, about, paths)
-        file = f"/etc/apparmor.d/{wish.profile}"
+        file = f"{FOLDER}/{wish.profile}"
         node.ssh(f"cat >{file} && apparmor_parser -r {file}", input=text)
     if any(wish.stacked for wish in wishes):
         hook = (REPO / "templates/node/namespace.sh").read_text()

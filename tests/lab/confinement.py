@@ -46,8 +46,6 @@ INNER = {
     "aa-parser-load",
     "aa-profiles-read",
 }
-#: What the parser cannot express under abi 4.0; the head of the page says so.
-UNMEDIATED = {"uring-sqpoll"}
 YES, APPARMOR, KERNEL = "**yes**", "AppArmor", "kernel"
 
 HEAD = """\
@@ -77,8 +75,6 @@ AppArmor sees without source and type. Read with it:
   shut (`cp-after-rw`).
 - `old-proc-in-systemd-dir`: systemd mounts a procfs there for its services; the profiles' list of
   denied files covers that place.
-- `uring-sqpoll`: the features of abi 4.0, by which these are compiled, know no io_uring, so
-  nothing of it is mediated.
 - `insmod`: there is no such program in these containers, it says nothing.
 
 """
@@ -160,7 +156,7 @@ def weaker_than_generated(rows: dict[str, dict[str, str]]) -> list[str]:
         for action, row in rows.items()
         for name in OURS
         if row[name] == YES and row["generated"] != YES
-        if action not in UNMEDIATED and not (action in INNER and name not in PROFILES)
+        if not (action in INNER and name not in PROFILES)
     ]
 
 

@@ -22,6 +22,8 @@ from pathlib import Path
 
 from on_node import REPO
 
+from phoenix.apparmor import OWN_FILES
+
 HERE = Path(__file__).parent / "guest/hostile"
 STATE = "/var/lib/phoenix-harden"
 MIB = 1024 * 1024
@@ -268,7 +270,7 @@ def _harm(node, there, hostile, changes, watch, growth):
     allowed = re.compile(
         "|".join(
             [
-                r"/etc/apparmor\.d/lxc-[a-z0-9-]+",
+                r"/etc/apparmor\.d/(lxc-[a-z0-9-]+|abi/phoenix-harden)",
                 r"/usr/local/lib/phoenix-harden(/namespace)?",
                 *(rf"/etc/pve/nodes/pve-lab/lxc/{ctid}\.conf" for ctid in changes),
                 *(rf"/var/lib/lxc/{ctid}/(config|apparmor.*|rules\.seccomp)" for ctid in changes),
@@ -328,9 +330,9 @@ def _not_ours(pairs):
         if type(value) is not int and not (isinstance(value, str) and VALUE.fullmatch(value)):
             return f"a value {value!r}"
     guest = ("/etc/docker/daemon.json", f"/etc/pve/lxc/{ctid}.conf")
-    ours = r"/etc/apparmor\.d/lxc-[a-z0-9-]+|/usr/local/lib/phoenix-harden/namespace"
+    ours = r"/etc/apparmor\.d/lxc-[a-z0-9-]+"
     file = entry.get("file")
-    if file and not (file in guest if ctid else re.fullmatch(ours, file)):
+    if file and not (file in guest if ctid else file in OWN_FILES or re.fullmatch(ours, file)):
         return f"a file {file}"
     return None
 

@@ -37,7 +37,7 @@ removes: [names]        the packages that are taken out again; or
 writes: |               the daemon.json that is written; or
 restarts: true          Docker; or noop, or refused, as above
 
-Of apparmor.profile and apparmor.namespaces, on the profile lxc-a and on our script:
+Of apparmor.profile and apparmor.own_file, on the profile lxc-a and on a file of ours:
 
 installed: |            the profile's file
 script: |               the script that is there; "ours" for that of this checkout
@@ -166,19 +166,18 @@ def translate_docker(case):
 
 
 def translate_install(case):
-    """A case of apparmor.profile or apparmor.namespaces as pyinfra-testing reads it."""
+    """A case of apparmor.profile or apparmor.own_file as pyinfra-testing reads it."""
     loaded = {"lxc-a": case["loaded"]} if "loaded" in case else {}
     files = {"lxc-a": case["installed"]} if "installed" in case else {}
-    script = apparmor.HOOK_SCRIPT.read_text()
-    there = script if case.get("script") == "ours" else case.get("script")
-    observed = ObservedAppArmor(True, (4, 1, 0), (), loaded, files, "", there)
+    observed = ObservedAppArmor(True, (4, 1, 0), (), loaded, files, "", case.get("script"))
     kwargs = {"run": RUN, **case.get("kwargs", {})}
     commands = ["never reached"] if "refused" in case else []
     if "installs" in case and "profile" in kwargs:
         line = f"NODE install-profile lxc-a {RUN} {kwargs.get('mode', 'enforce')}"
         commands = [asks(line, {"text": kwargs["text"]})]
     elif "installs" in case:
-        commands = [asks(f"NODE install-hook {RUN}", {"text": script})]
+        line = f"NODE install-file {kwargs['path']} {RUN}"
+        commands = [asks(line, {"text": kwargs["text"]})]
     return {
         "kwargs": kwargs,
         "facts": {"apparmor.AppArmor": {"files=('lxc-a',)": observed}}
@@ -203,7 +202,7 @@ TRANSLATE = {
     "apparmor.tunables": translate_tunables,
     "apparmor.site_tunables": translate_site,
     "apparmor.profile": translate_install,
-    "apparmor.namespaces": translate_install,
+    "apparmor.own_file": translate_install,
 }
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from phoenix.apparmor import HOOK
 from phoenix.conf_plan import plan_conf
 from phoenix.config import parse_fleet
 from phoenix.observed import ObservedContainer
@@ -11,7 +12,7 @@ from phoenix.ours import Ours
 from phoenix.pve_conf import PveConf
 from phoenix.raw_keys import RawKey
 from phoenix.storage import ObservedStorage
-from phoenix.wish import HOOK, Wish
+from phoenix.wish import Wish
 
 CONF = "features: nesting=1\nunprivileged: 1\n"
 PLAIN = Wish("lxc-a")

@@ -1,5 +1,6 @@
 """Lint: each rule fires on what it is about and stays silent on what only looks like it."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -51,6 +52,15 @@ def of(*rules):
 def test_our_own_profiles_are_clean(name, node):
     text = render_profile(Wish(name), TEMPLATES, node)
     assert lint(text, expected=name, abis=node.abis, docker=True) == ()
+
+
+def test_they_are_compiled_by_our_own_abi_where_there_is_one():
+    node = replace(NODES[1], files={"abi/4.0": "file {mask {read\n}\n}\n"})
+    text = render_profile(Wish("lxc-docker-nested"), TEMPLATES, node)
+    assert "\nabi <abi/phoenix-harden>,\n" in text
+    assert found(text, abis=node.abis) == [
+        (text.split("\n").index("abi <abi/phoenix-harden>,") + 1, "unknown-abi")
+    ]
 
 
 @pytest.mark.parametrize("name", ["lxc-docker-nested", "lxc-docker-nested-ns"])

@@ -17,6 +17,7 @@ from plan_cases import (
     plan,
 )
 
+from phoenix.abi import abi_name
 from phoenix.apparmor import MARKER
 from phoenix.docker import ObservedDocker, dockers_from_json
 from phoenix.options import Options
@@ -41,13 +42,43 @@ def test_stacked_and_plain_containers_live_side_by_side():
 
 
 def test_the_script_for_namespaces_is_for_nodes_with_stacked_containers_only():
-    assert plan().hook is None
+    assert plan().own_files == ()
     (missing, other, right) = (
-        plan(host=apparmor(hook=text), ct910=STACKED).hook for text in (None, "", "#!/bin/sh\n")
+        plan(host=apparmor(hook=text), ct910=STACKED).own_files
+        for text in (None, "", "#!/bin/sh\n")
     )
-    assert missing.line.startswith("/usr/local/lib/phoenix-harden/namespace: missing")
-    assert (other.before, other.after) == ("", "#!/bin/sh\n")
-    assert right is None
+    assert missing[0].line.startswith("/usr/local/lib/phoenix-harden/namespace: missing")
+    assert (other[0].before, other[0].after) == ("", "#!/bin/sh\n")
+    assert right == ()
+
+
+ABI = {"abi/4.0": "file {mask {read\n}\n}\n"}
+OURS = "file {mask {read\n}\n}\nio_uring {mask {sqpoll override_creds\n}\n}\n"
+
+
+def test_a_node_gets_the_abi_by_which_profiles_refuse_io_uring():
+    (change,) = plan(host=apparmor(files=ABI)).own_files
+    assert (change.before, change.after) == (None, OURS)
+    assert change.line == (
+        "/etc/apparmor.d/abi/phoenix-harden: missing: the profiles are compiled by it"
+    )
+    assert plan(host=apparmor(files={**ABI, "abi/phoenix-harden": OURS})).own_files == ()
+    # nobody on it wears a profile of ours
+    assert plan(host=apparmor(files=ABI), ct910={"apparmor_profile": "generated"}).own_files == ()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        apparmor(),
+        apparmor(files=ABI, parser=(3, 0, 8)),
+        apparmor(files={"abi/4.0": f"{ABI['abi/4.0']}io_uring {{mask {{sqpoll\n}}\n}}\n"}),
+    ],
+    ids=["without that release", "a parser that knows no io_uring", "one that has it already"],
+)
+def test_a_node_that_needs_no_abi_of_ours_gets_none(host):
+    assert plan(host=host).own_files == ()
+    assert abi_name(host) == "4.0"
 
 
 def test_a_node_that_lacks_only_the_script_has_something_to_do():

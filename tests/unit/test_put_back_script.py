@@ -10,6 +10,7 @@ RUN, UNDONE = "r20261123T013000Z-beef", "r20261122T013000Z-beef"
 NAME = "lxc-docker-nested"
 PROFILE = f"/etc/apparmor.d/{NAME}"
 HOOK = "/usr/local/lib/phoenix-harden/namespace"
+ABI = "/etc/apparmor.d/abi/phoenix-harden"
 WATCH = "/usr/local/lib/phoenix-harden/watch"
 UNIT = "/etc/systemd/system/phoenix-harden-watch"
 HOME = "/etc/apparmor.d/tunables/home"
@@ -174,9 +175,26 @@ def test_a_hook_that_a_conf_names_is_kept(node):
     assert file.exists()
 
 
+def test_an_abi_that_a_profile_names_is_kept_and_goes_with_the_last_one(node):
+    file = node.has(ABI, "file {\n}\n")
+    profile = node.root / "etc/apparmor.d/lxc-a"
+    profile.write_text("# ours\nabi <abi/phoenix-harden>,\nprofile lxc-a {}\n")
+    done = node.put_back(ABI, "file {\n}\n")
+    assert done.stdout == f"{ABI} is kept: profile lxc-a names it\n"
+    assert file.exists()
+    profile.write_text("# not abi <abi/phoenix-harden>,\nabi <abi/4.0>,\nprofile lxc-a {}\n")
+    assert node.put_back(ABI, "file {\n}\n").returncode == 0
+    assert not file.exists()
+
+
 @pytest.mark.parametrize(
     ("path", "mode"),
-    [(WATCH, 0o755), (f"{UNIT}.service", 0o644), ("/var/lib/phoenix-harden/wanted", 0o600)],
+    [
+        (WATCH, 0o755),
+        (ABI, 0o644),
+        (f"{UNIT}.service", 0o644),
+        ("/var/lib/phoenix-harden/wanted", 0o600),
+    ],
 )
 def test_a_file_that_is_gone_comes_back_with_the_mode_that_it_needs(node, path, mode):
     assert node.put_back(path, None, before="ours\n").returncode == 0

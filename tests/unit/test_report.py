@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from phoenix.apparmor import HOOK
 from phoenix.changes import ContainerChange, NodePlan
 from phoenix.config import parse_fleet
 from phoenix.docker import ObservedDocker
@@ -12,7 +13,7 @@ from phoenix.journal import Change, RunRecord, Thing
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.ours import Ours
-from phoenix.profile_plan import HookChange
+from phoenix.profile_plan import OwnFileChange
 from phoenix.pve_conf import PveConf
 from phoenix.report import (
     audit_lines,
@@ -255,7 +256,7 @@ def test_what_became_of_a_container_is_what_its_script_said_last(said, succeeded
 
 
 def test_a_missing_script_for_namespaces_is_a_line_of_the_plan_and_of_the_audit():
-    plan = NodePlan("pve1", hook=HookChange(None, "new"))
+    plan = NodePlan("pve1", own_files=(OwnFileChange(HOOK, None, "new"),))
     assert list(plan_lines(plan)) == list(node_lines(plan))
     assert list(node_lines(plan)) == [
         "pve1: /usr/local/lib/phoenix-harden/namespace: missing: stacked containers start by it"

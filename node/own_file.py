@@ -1,8 +1,8 @@
-"""install-hook RUN - install the script of ours that stacked containers start by.
+"""install-file PATH RUN - install a file of ours, of the few that there are beside the profiles.
 
 Request: {"text": its text}. RUN: the run's id, for the before-image and the journal.
 
-Replaced by a rename: whoever runs the old one goes on with it.
+Replaced by a rename: whoever reads or runs the old one goes on with it.
 
 Exit: 0 installed · 1 nothing changed, unless it says otherwise · 2 refused
 """
@@ -11,20 +11,21 @@ from __future__ import annotations
 
 from node.files import raw
 from node.main import request
+from node.say import Stop
 from node.target import Target
-
-#: Where LXC finds it, by the confs that name it.
-HOOK = "/usr/local/lib/phoenix-harden/namespace"
+from phoenix.apparmor import OWN_FILES
 
 
 def main(words: list[str]) -> None:
-    """Install it for everybody to run."""
-    (run,) = words
+    """Install it with the mode that it needs."""
+    path, run = words
+    if path not in OWN_FILES:
+        raise Stop(2, f"{path}: refused: no file of ours")
     data = raw(request()["text"])
-    target = Target(run, HOOK)
+    target = Target(run, path)
     target.intend(data)
     try:
-        why = target.put(data, ".phoenix-new", 0o755, anew=True)
+        why = target.put(data, ".phoenix-new", OWN_FILES[path], anew=True)
     except OSError:
         target.restored()
         raise target.failed("cannot be written; nothing was changed") from None

@@ -1,4 +1,4 @@
-"""The verb that installs the hook of stacked containers, against a fake root."""
+"""The verb that installs a file of ours beside the profiles, against a fake root."""
 
 import subprocess
 import sys
@@ -11,6 +11,7 @@ from node.pack import stdin
 
 RUN = "r20261122T013000Z-beef"
 NAME = "/usr/local/lib/phoenix-harden/namespace"
+ABI = "/etc/apparmor.d/abi/phoenix-harden"
 NEW = "#!/bin/sh\necho new\n"
 
 
@@ -21,7 +22,7 @@ class Node(ScriptNode):
         self.run = self.root / "var/lib/phoenix-harden/runs" / RUN
 
     def install(self, text=NEW):
-        return self.verb("install-hook", RUN, request={"text": text})
+        return self.verb("install-file", NAME, RUN, request={"text": text})
 
 
 @pytest.fixture
@@ -36,6 +37,19 @@ def test_it_is_there_for_everybody_to_run_whatever_the_umask(node):
     assert node.file.stat().st_mode & 0o777 == 0o755
     assert node.file.parent.stat().st_mode & 0o777 == 0o755
     assert [path.name for path in node.file.parent.iterdir()] == ["namespace"]
+
+
+def test_each_has_the_mode_that_it_needs(node):
+    assert node.verb("install-file", ABI, RUN, request={"text": "file {\n}\n"}).returncode == 0
+    file = node.root / ABI[1:]
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("file {\n}\n", 0o644)
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", f"{NAME}/../watch", "usr/local", ""])
+def test_no_other_file_is_touched(node, path):
+    done = node.verb("install-file", path, RUN, request={"text": NEW})
+    assert (done.returncode, done.stdout) == (2, f"{path}: refused: no file of ours\n")
+    assert not node.run.exists()
 
 
 def test_the_journal_says_what_was_there_and_what_is(node):
@@ -76,7 +90,7 @@ def test_each_step_is_on_disk_before_the_next_one(node):
 def test_a_text_that_is_cut_short_changes_nothing(node):
     whole = stdin({"text": NEW})
     done = subprocess.run(
-        [sys.executable, "-I", "-c", node.boot, "install-hook", RUN],
+        [sys.executable, "-I", "-c", node.boot, "install-file", NAME, RUN],
         input=whole[:-9],
         env=node.environment,
         capture_output=True,
