@@ -40,7 +40,7 @@ restarts: true          Docker; or noop, or refused, as above
 Of apparmor.profile and apparmor.own_file, on the profile lxc-a and on a file of ours:
 
 installed: |            the profile's file
-script: |               the script that is there; "ours" for that of this checkout
+script: |               the script that is there
 loaded: enforce         the mode in which the kernel has it
 kwargs:
   text: ...
