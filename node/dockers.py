@@ -28,7 +28,8 @@ def observe(ctids: Sequence[int] | None, probe: Collection[int] = ()) -> dict[st
     and bytes of it that are no UTF-8 are escaped as surrogates: only daemon.json, at its end, may
     have such. The states:
 
-    - ok · none: no Docker in it · stopped · noshell · hung · flooded: it said more than 1.5 MiB
+    - ok · none: nothing in it that runs containers · stopped · noshell · hung
+    - flooded: it said more than 1.5 MiB
     - failed: `error` says why, in a printable line
     """
     here = containers.ctids()

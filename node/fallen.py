@@ -63,14 +63,14 @@ def _look(
     """What has fallen, and why that may not be all of it."""
     if time.monotonic() > deadline:
         return [], "not asked, the others took too long"
-    said, why = ask(ctid, docker=bool(before.containers), seconds=PATIENCE)
+    said, why = ask(ctid, engines=bool(before.containers), seconds=PATIENCE)
     now = Works.parse(said)
     if now is None:
         return [], why
     if now.booting:
         return [], "it is starting or stopping"
     if before.containers and not now.answers:
-        before, why = replace(before, containers={}), "its Docker does not answer"
+        before, why = replace(before, containers={}), "what runs its containers does not answer"
     else:
         why = ""
     return [*fallen(before, now, accepted)], why

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from node import guest
 from node.bounded import MIB
-from node.works import Missing, Works, ask, begun_anew, missing
+from node.works import PODMAN, Missing, Works, ask, begun_anew, missing
 
 if TYPE_CHECKING:
     from node.transaction import Transaction
@@ -51,7 +51,7 @@ class Owners:
             return
         self._its.staged.keep_works(said)
         if not works.answers:
-            self._its.say("its Docker cannot be asked: what its containers do is not looked at")
+            self._its.say("what runs its containers cannot be asked: they are not looked at")
         if self._hides_containers:
             self._its.say("another storage driver: its containers of the old one are not asked for")
         if works.down:
@@ -65,7 +65,11 @@ class Owners:
         if works is None:
             return None
         hidden = self._hides_containers
-        asked = {name: one for name, one in works.containers.items() if one.returns and not hidden}
+        asked = {
+            name: one
+            for name, one in works.containers.items()
+            if one.returns and not (hidden and not name.startswith(PODMAN))
+        }
         return replace(works, containers=asked)
 
     @property
@@ -110,7 +114,7 @@ class Owners:
         while True:
             now = Works.parse(self._ask(_BOOT, bool(before.containers)))
             if now and not now.answers and before.containers:
-                now, self._why = None, "its Docker does not answer"
+                now, self._why = None, "what runs its containers does not answer"
             left = list(missing(before, now, accepted)) if now else []
             clock = time.monotonic()
             if left != last or (now and now.booting) or any(one.begins for one in left):
@@ -119,8 +123,8 @@ class Owners:
                 return now, left
             time.sleep(_PAUSE)
 
-    def _ask(self, boot: int, docker: bool = True) -> str:
-        said, self._why = ask(self._ctid, boot, docker)
+    def _ask(self, boot: int, engines: bool = True) -> str:
+        said, self._why = ask(self._ctid, boot, engines)
         return said
 
     def _tell(self, left: list[Missing]) -> None:
@@ -138,8 +142,10 @@ class Owners:
     def _words(self, one: Missing) -> Iterator[str]:
         """What the guest says of it; its name has the form of one."""
         if one.kind == "container":
-            error = ["docker", "inspect", "--type", "container", "-f", "{{.State.Error}}", one.name]
-            asked = [error, ["docker", "logs", "--tail", f"{_LINES}", one.name]]
+            engine = "podman" if one.name.startswith(PODMAN) else "docker"
+            name = one.name.removeprefix(PODMAN)
+            error = [engine, "inspect", "--type", "container", "-f", "{{.State.Error}}", name]
+            asked = [error, [engine, "logs", "--tail", f"{_LINES}", name]]
         else:
             unit = one.unit or one.name
             asked = [["journalctl", "-u", unit, "-n", f"{_LINES}", "-o", "cat", "--no-pager"]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from node import guest
 from node.bounded import MIB
@@ -21,7 +21,7 @@ _ALWAYS = ("always", "unless-stopped")
 _MOST = 16_000
 
 _CONTAINER = re.compile(
-    r"container ([a-z]{1,20}) (-|[a-z]{1,20}) ([a-z-]{0,20}) ([0-9TZ:.+-]{1,40}) "
+    r"(container|podman) ([a-z]{1,20}) (-|[a-z]{1,20}) ([a-z-]{0,20}) ([0-9TZ:.+-]{1,40}) "
     r"/?([A-Za-z0-9][A-Za-z0-9_.-]{0,127})"
 )
 # systemd.unit(5): letters, digits, ":-_.\", and "@" of an instance
@@ -40,13 +40,17 @@ _FOR_OTHERS = {
 #: after each start.
 _ANY_PORT = 32768
 
+#: How containers of podman are named here, and what starts those that restart by themselves.
+PODMAN = "podman:"
+_PODMAN_STARTS = "podman-restart.service"
+
 #: Seconds for an answer, beside the end of a boot.
 _ANSWER = 120
 
 
 @dataclass(frozen=True)
 class Container:
-    """A container of the guest's Docker: its state and health in Docker's words."""
+    """A container of the guest's Docker or podman: its state and health in their words."""
 
     status: str
     health: str
@@ -55,7 +59,7 @@ class Container:
 
     @property
     def returns(self) -> bool:
-        """Whether it runs, and Docker starts it again after a restart of the guest."""
+        """Whether it runs, and is started again after a restart of the guest."""
         return self.status == "running" and self.restarts in _ALWAYS
 
 
@@ -63,10 +67,10 @@ class Container:
 class Works:
     """What works in a guest at one moment.
 
-    `containers`: by name; `units`: name to ACTIVE and SUB of systemctl; `boots`: services that
-    start at boot; `booting`: that has not ended, or it shuts down; `answers`: its Docker does, if
-    it has one; `errors`: names of containers that Docker could not start; `ports`: of TCP, and the
-    service that listens on each.
+    `containers`: by name, those of podman by `podman:NAME`; `units`: name to ACTIVE and SUB of
+    systemctl; `boots`: services that start at boot; `booting`: that has not ended, or it shuts
+    down; `answers`: what runs its containers does; `errors`: names of those that could not be
+    started; `ports`: of TCP, and the service that listens on each.
     """
 
     containers: Mapping[str, Container] = field(default_factory=dict)
@@ -86,7 +90,8 @@ class Works:
         containers, units, ports, boots, errors = {}, {}, {}, set(), set()
         for line in lines[:_MOST]:
             if found := _CONTAINER.fullmatch(line):
-                containers[found[5]] = Container(found[1], found[2], found[3], found[4])
+                engine = "" if found[1] == "container" else f"{found[1]}:"
+                containers[f"{engine}{found[6]}"] = Container(*found.groups()[1:5])
             elif found := _UNIT.fullmatch(line):
                 units[found[3]] = (found[1], found[2])
             elif found := _BOOTS.fullmatch(line):
@@ -95,7 +100,14 @@ class Works:
                 errors.add(found[1])
             elif found := _PORT.fullmatch(line):
                 ports[int(found[1])] = found[2]
-        booting, answers = "booting" in lines, "docker no" not in lines
+        if _PODMAN_STARTS not in boots:
+            # nobody else starts them when the guest does: those of units are their units' affair
+            containers = {
+                name: replace(one, restarts="no") if name.startswith(PODMAN) else one
+                for name, one in containers.items()
+            }
+        booting = "booting" in lines
+        answers = not {"silent docker", "silent podman", "docker no"} & {*lines}
         return cls(containers, units, frozenset(boots), booting, answers, frozenset(errors), ports)
 
     @property
@@ -142,7 +154,7 @@ class Missing:
 def missing(before: Works, now: Works, accepted: Collection[str] = ()) -> Iterator[Missing]:
     """What worked before and does not now, but for what its owner goes without (`accepted`)."""
     for name, was in sorted(before.containers.items()):
-        if not was.returns or name in accepted:
+        if not was.returns or _accepts(name, accepted):
             continue
         one = now.containers.get(name)
         if one is None:
@@ -178,8 +190,15 @@ def begun_anew(
     """Containers of `before` that have ended and begun anew between two later looks."""
     for name, was in sorted(before.containers.items()):
         one, other = then.containers.get(name), now.containers.get(name)
-        if one and other and was.returns and name not in accepted and one.started != other.started:
+        if one and other and was.returns and one.started != other.started:
+            if _accepts(name, accepted):
+                continue
             yield Missing("container", name, "has ended and begun anew")
+
+
+def _accepts(container: str, accepted: Collection[str]) -> bool:
+    """Whether its owner goes without it; one of podman may be named with or without that word."""
+    return container in accepted or container.removeprefix(PODMAN) in accepted
 
 
 def _goes_without(unit: str, accepted: Collection[str]) -> bool:
@@ -195,7 +214,9 @@ def fallen(before: Works, now: Works, accepted: Collection[str] = ()) -> Iterato
     """
     for name, was in sorted(before.containers.items()):
         one = now.containers.get(name)
-        if not was.returns or name in accepted or one is None or one.restarts not in _ALWAYS:
+        if not was.returns or _accepts(name, accepted):
+            continue
+        if one is None or one.restarts not in _ALWAYS:
             continue
         if one.status in ("restarting", "dead"):
             yield Missing("container", name, f"is {one.status}, it was running")
@@ -213,13 +234,16 @@ def fallen(before: Works, now: Works, accepted: Collection[str] = ()) -> Iterato
             yield Missing("unit", name, "ends again and again, it was running")
 
 
-def ask(ctid: int, boot: int = 0, docker: bool = True, seconds: float = _ANSWER) -> tuple[str, str]:
+def ask(
+    ctid: int, boot: int = 0, engines: bool = True, seconds: float = _ANSWER
+) -> tuple[str, str]:
     """What a guest says of what works in it, for `Works.parse`, and why that may be nothing.
 
-    `boot`: seconds to wait for the end of its boot, `seconds`: beside that; `docker`: ask it, too.
+    `boot`: seconds to wait for the end of its boot, `seconds`: beside that; `engines`: ask those of
+    its containers, too.
     """
-    # a command of Docker takes a small machine seconds
-    more = [] if docker else [":no-docker"]
+    # each command of Docker takes a small machine seconds
+    more = [] if engines else [":no-containers"]
     words = ["sh", "-c", guest.script("works"), "works", f"{boot:d}", *more]
     ended = guest.attach(ctid, words, seconds=boot + seconds, limit=2 * MIB)
     if not ended.ok:

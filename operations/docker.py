@@ -174,6 +174,7 @@ def _docker(ctid: int, observed: ObservedDocker | None) -> ObservedDocker:
         raise ValueError("the node said nothing about it: does it exist?")
     words = {
         "none": "there is no Docker in it",
+        "elsewhere": "its containers are run by something else than a Docker that root can ask",
         "hung": "its guest gave no answer in time",
         "stopped": "it does not run",
         "noshell": "its guest has no shell",

@@ -17,10 +17,10 @@ from phoenix.guest_paths import DATA_ROOT, GuestPathError, check_data_root
 from phoenix.journal import DRIVER_NAME, PACKAGE_NAME
 from phoenix.printable import printable
 
-#: What a guest can be: its Docker answers, is not installed, does not answer; the guest gave no
-#: answer in time, does not run, has no shell, said more than anybody reads, or could not be asked
-#: for another reason.
-STATES = ("ok", "none", "dead", "hung", "stopped", "noshell", "flooded", "failed")
+#: What a guest can be: its Docker answers, is not installed, does not answer; something else runs
+#: its containers; the guest gave no answer in time, does not run, has no shell, said more than
+#: anybody reads, or could not be asked for another reason.
+STATES = ("ok", "none", "dead", "elsewhere", "hung", "stopped", "noshell", "flooded", "failed")
 
 #: How the error of a guest begins whose answer has no closed form.
 ODD = "its Docker says something that cannot be used"
@@ -40,6 +40,15 @@ _LONGEST_NAME = 100
 _CONTAINER = re.compile(r"/?[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _PATH = re.compile(r"/[^\s\x00-\x1f\x7f]{0,1000}")
 _FSTAB_TYPE = re.compile(r"[a-z0-9._-]{1,32}")
+_ENGINES = {
+    "dockerd": "Docker",
+    "containerd": "containerd",
+    "k3s-server": "k3s",
+    "crio": "CRI-O",
+    "conmon": "podman",
+    "podman": "podman",
+}
+_UID = re.compile(r"[0-9]{1,10}")
 _ABOUT_FILE = re.compile(r"([0-9]{1,10}) ([0-9]{1,10}) ([0-7]{1,4})")
 
 
@@ -72,11 +81,29 @@ class Bind:
 
 
 @dataclass(frozen=True)
+class Engine:
+    """What runs containers in a guest beside a Docker that root can ask.
+
+    `name`: of the process; `uid`: in the guest, 0 for root; `program`: its path there.
+    """
+
+    name: str
+    uid: int
+    program: str
+
+    def __str__(self) -> str:
+        rootless = f" of uid {self.uid}" if self.uid else ""
+        return f"{_ENGINES[self.name]} ({self.program}{rootless})"
+
+
+@dataclass(frozen=True)
 class ObservedDocker:
     """The Docker of one container.
 
     `state`: one of `STATES`; all the rest is empty unless it is `ok` or `dead`, and what the
     daemon says of itself unless it is `ok`. `error` is what was said instead.
+
+    - `engines`: what runs containers where Docker does not answer or is `elsewhere`.
 
     - `version`, `runc`: of dockerd and of runc.
     - `driver`: the storage driver that runs; `snapshotter`: it is one of containerd's image store.
@@ -99,6 +126,7 @@ class ObservedDocker:
     version: str = ""
     driver: str = ""
     error: str = ""
+    engines: tuple[Engine, ...] = ()
     snapshotter: bool = False
     images: int = 0
     containers: int = 0
@@ -126,8 +154,19 @@ class ObservedDocker:
         return {key: list(one) if isinstance(one, tuple) else one for key, one in plain.items()}
 
     def __str__(self) -> str:
-        words = {"ok": f"{self.version} {self.driver}", "none": "-"}
+        engines = ", ".join(map(str, self.elsewhere[:3]))
+        words = {"ok": f"{self.version} {self.driver}", "none": "-", "elsewhere": engines}
         return words.get(self.state, f"{self.state}: {self.error}".rstrip(": "))
+
+    @property
+    def elsewhere(self) -> tuple[Engine, ...]:
+        """What runs its containers, where that is nothing that root in it can ask as Docker."""
+        ours = any(one.name == "dockerd" and not one.uid for one in self.engines)
+        if self.state == "elsewhere":
+            return self.engines
+        # containerd goes on without a dockerd that has failed
+        others = tuple(one for one in self.engines if one.uid or one.name != "containerd")
+        return others if self.state == "dead" and not ours else ()
 
     @property
     def major(self) -> int:
@@ -180,12 +219,14 @@ def _read(answer: str) -> ObservedDocker:
     stores: dict[str, int] = {}
     counts: dict[str, int] = {}
     packages: dict[str, str] = {}
-    holds, flags, binds, fstab = [], [], [], []
+    holds, flags, binds, fstab, engines = [], [], [], [], []
     for line in head.split("\n"):
         key, _, value = line.partition(" ")
         match key, value.split(" "):
             case "info", _:
                 info.append(value)
+            case "engine", [name, uid, program, *_] if _is_engine(name, uid, program):
+                engines.append(Engine(name, int(uid), program))
             case "flag", _ if _FLAG.fullmatch(value):
                 flags.append(value)
             case "store", [name, count] if _COUNT.fullmatch(count):
@@ -207,8 +248,11 @@ def _read(answer: str) -> ObservedDocker:
                 raise _OddError(f"{FILE}: {reason.replace('-', ' ')}")
             case _:
                 one[key] = value
+    if "absent" in one:
+        return ObservedDocker("elsewhere" if engines else "none", engines=tuple(engines))
     common = ObservedDocker(
         "dead",
+        engines=tuple(engines),
         version=_version(one.get("version", "")),
         error=printable(next((line for line in info if not line.startswith("{")), ""), 200),
         containers=counts.get("containers", 0),
@@ -252,6 +296,7 @@ def _with_info(docker: ObservedDocker, lines: list[str], root: str) -> ObservedD
         docker,
         state="ok",
         error="",
+        engines=(),
         version=_must(_VERSION, "ServerVersion", info["ServerVersion"]),
         driver=_must(DRIVER_NAME, "Driver", info.get("Driver")),
         snapshotter=status.get("driver-type") == SNAPSHOTTER_TYPE,
@@ -296,6 +341,10 @@ def _fit(form: re.Pattern[str], text: str) -> str:
 def _is_bind(name: str, source: str, target: str) -> bool:
     paths = (source, target)
     return bool(_CONTAINER.fullmatch(name)) and all(map(_PATH.fullmatch, paths))
+
+
+def _is_engine(name: str, uid: str, program: str) -> bool:
+    return name in _ENGINES and bool(_UID.fullmatch(uid) and _PATH.fullmatch(program))
 
 
 def _major_and_minor(version: str) -> tuple[int, int] | None:

@@ -70,6 +70,11 @@ def plan_guest(
     if docker.state == "none":
         text = "the fleet file says docker and there is none in it: nothing to prove"
         return GuestPlan(provable=False, fuse=has_fuse, ours=ours, notes=(text,))
+    if docker.elsewhere:
+        if not force:
+            return GuestPlan(fuse=has_fuse, ours=ours, alone=_elsewhere(docker))
+        text = "its containers are not proven, only what systemd says of its services"
+        return GuestPlan(provable=False, fuse=has_fuse, ours=ours, notes=(text,))
     if docker.state not in ("ok", "dead"):
         return GuestPlan(fuse=has_fuse, ours=ours, alone=_silent(docker))
     try:
@@ -111,6 +116,16 @@ def _plan(
         reasons=reasons,
         notes=plan.notes,
         problems=plan.problems,
+    )
+
+
+def _elsewhere(docker: ObservedDocker) -> str:
+    """Why a guest is left alone whose containers are run by something else."""
+    engines = ", ".join(map(str, docker.elsewhere[:3]))
+    return (
+        f"its containers are run by {engines}, which cannot be asked as Docker, and for which the "
+        'profiles have no rules: left alone; with apparmor_profile generated and without "docker" '
+        "in its features it is confined, and what runs in it compared; or --data force=true"
     )
 
 

@@ -2,11 +2,13 @@
 # docker SECONDS [:probe] - what Docker in this guest is and has, one record a line; runs in the
 # guest. busybox is enough. SECONDS: how long dockerd may take to answer. Reads only, and only
 # regular files; with `:probe` it also mounts an overlay below Docker's data, for a moment.
-# Exit: 44 no Docker here
+# Exit: 44 no Docker here, and nothing else that runs containers
 #
 #   guest 1                     the answer begins
 #   os ID VERSION               as in os-release
 #   manager apt|apk|dnf         what installs packages
+#   absent                      there is no docker to ask: all that follows are engines
+#   engine NAME UID PROGRAM     a process that runs containers, where Docker does not answer
 #   info TEXT                   docker info as JSON, or lines of why there is none
 #   version TEXT                dockerd's, where it does not answer
 #   flag TEXT                   one argument of the running dockerd
@@ -27,8 +29,23 @@
 #   daemon-file-odd REASON      there is a daemon.json that nobody should read: `no-regular-file`
 #                               or `too-large` (more than 1 MiB)
 #   daemon-file UID GID MODE    then all the rest is daemon.json, byte for byte
-command -v docker >/dev/null || command -v dockerd >/dev/null || exit 44
 export LC_ALL=C
+has() { command -v "$1" >/dev/null; }
+engines() { # whose they are: ls knows it everywhere
+    for process in "${PHOENIX_ROOT:-}"/proc/[0-9]*; do
+        read -r name <"$process/comm" || continue
+        case $name in dockerd | containerd | conmon | crio | k3s-server) ;; *) continue ;; esac
+        # shellcheck disable=SC2012 # a number
+        uid=$(ls -ldn "$process" | sed 's/^[^ ]* *[0-9]* *\([0-9]*\) .*/\1/')
+        echo "engine $name $uid $(readlink "$process/exe")"
+    done 2>/dev/null | sort -u | head -n 50
+}
+if ! has docker && ! has dockerd; then
+    engines=$(engines)
+    [ -n "$engines" ] || exit 44
+    printf 'guest 1\nabsent\n%s\n' "$engines"
+    exit 0
+fi
 seconds=$1
 mib=1048576
 # PHOENIX_ROOT: a fake root, for the tests
@@ -36,7 +53,6 @@ file=${PHOENIX_ROOT:-}/etc/docker/daemon.json
 names='docker.io docker-ce docker docker-cli docker-ce-cli moby-engine containerd containerd.io
     runc fuse-overlayfs fuse3'
 
-has() { command -v "$1" >/dev/null; }
 start() { # BYTES FILE: how a regular file begins
     [ -f "$2" ] && head -c "$1" "$2" 2>/dev/null
 }
@@ -64,7 +80,13 @@ info=$({ $limit docker info --format '{{json .}}' 2>&1 || printf '\ngave no answ
 printf '%s\n' "$info" | sed 's/^/info /'
 case $info in
 *'"ServerVersion":"'?*) ;;
-*) has dockerd && echo "version $(dockerd --version 2>/dev/null | head -n 1 | head -c 200)" ;;
+*)
+    has dockerd && echo "version $(dockerd --version 2>/dev/null | head -n 1 | head -c 200)"
+    engines
+    # podman has a script by the name of docker, and no daemon that could be seen
+    has podman && [ "$(start 2 "$(command -v docker)")" = '#!' ] &&
+        echo "engine podman 0 $(command -v podman)"
+    ;;
 esac
 has runc && echo "runc $(runc --version 2>/dev/null | sed -n 's/^runc version //p' | head -n 1 | head -c 200)"
 pid=$(start 16 /run/docker.pid || start 16 /var/run/docker.pid)

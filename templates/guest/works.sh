@@ -1,16 +1,17 @@
 #!/bin/sh
-# works SECONDS [:no-docker] - what works in this guest, one record a line; runs in the guest, and only
+# works SECONDS [:no-containers] - what works in this guest, one record a line; runs in the guest, and only
 # reads. busybox is enough. SECONDS: how long its boot may take to end before it is looked at.
 #
 #   works 1                                        the answer begins
 #   container STATUS HEALTH RESTARTS STARTED NAME  of Docker; HEALTH: - where it has no check;
 #                                                  RESTARTS: its policy; STARTED: when
+#   podman STATUS HEALTH RESTARTS STARTED NAME     the same of podman
 #   unit ACTIVE SUB NAME                           of systemd; of OpenRC in systemd's words
 #   boots NAME                                     a service that starts at boot
-#   error NAME                                     a container that Docker could not start
+#   error NAME                                     one of them that could not be started
 #   port NUMBER NAME                               of TCP, that a process of this service listens on
 #   booting                                        its boot has not ended yet, or it shuts down
-#   docker no                                      its Docker cannot be asked
+#   silent ENGINE                                  docker or podman cannot be asked
 #   end                                            the answer is whole
 export LC_ALL=C
 most=5000
@@ -66,16 +67,23 @@ elif has rc-status; then
         sed -n 's/^ \([^ ]*\) *\[.*/boots \1/p' | head -n $most
 fi
 ! has awk || ports
-if has docker && [ "${2:-}" != :no-docker ]; then
+
+containers() { # ENGINE RECORD HEALTH STARTED: in the last two the engines' formats differ
     # shellcheck disable=SC2086 # words or none
-    ids=$($limit docker ps -aq --no-trunc 2>/dev/null) || echo 'docker no'
+    ids=$($limit "$1" ps -aq --no-trunc 2>/dev/null) || echo "silent $1"
     ids=$(printf '%s\n' "$ids" | head -n $most)
-    format='container {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{else}}-{{end}}'
-    format="$format {{.HostConfig.RestartPolicy.Name}} {{.State.StartedAt}} {{.Name}}{{if .State.Error}}
+    format="$2 {{.State.Status}} $3 {{.HostConfig.RestartPolicy.Name}} $4 {{.Name}}{{if .State.Error}}
 error {{.Name}}{{end}}"
     # shellcheck disable=SC2086
-    [ -z "$ids" ] || $limit docker inspect --type container -f "$format" $ids 2>/dev/null
+    [ -z "$ids" ] || $limit "$1" inspect --type container -f "$format" $ids 2>/dev/null
     # given up by timeout; one that has just gone is no failure
-    case $? in 124 | 137 | 143) echo 'docker no' ;; esac
+    case $? in 124 | 137 | 143) echo "silent $1" ;; esac
+}
+if [ "${2:-}" != :no-containers ]; then
+    # podman has a script by the name of docker, which asks itself
+    ! has docker || { has podman && [ "$(head -c 2 "$(command -v docker)")" = '#!' ]; } ||
+        containers docker container '{{if .State.Health}}{{.State.Health.Status}}{{else}}-{{end}}' '{{.State.StartedAt}}'
+    ! has podman ||
+        containers podman podman '{{if .State.Health.Status}}{{.State.Health.Status}}{{else}}-{{end}}' '{{.State.StartedAt.Unix}}'
 fi
 echo end

@@ -223,6 +223,46 @@ def test_a_guest_without_docker_says_so_by_its_exit_code(guest):
     assert (done.returncode, done.stdout) == (44, b"")
 
 
+def has_process(guest, pid, name, program):
+    guest.has(f"/proc/{pid}/comm", f"{name}\n")
+    (guest.root / f"proc/{pid}/exe").symlink_to(program)
+
+
+def test_what_runs_containers_instead_of_docker_is_told_with_whose_it_is(guest):
+    has_process(guest, 1, "systemd", "/usr/lib/systemd/systemd")
+    has_process(guest, 71, "dockerd", "/snap/docker/2932/bin/dockerd")
+    has_process(guest, 72, "conmon", "/usr/bin/conmon")
+    has_process(guest, 73, "conmon", "/usr/bin/conmon")
+    guest.has("/proc/74/comm", "conmon-of-none\n")
+    (guest.fake / "docker").unlink()
+    script = SCRIPT.read_text().replace("command -v docker", "command -v no-docker")
+    done = subprocess.run(
+        ["sh", "-c", script.replace("has docker", "has no-docker"), "docker", "5", ""],
+        env=guest.environment,
+        capture_output=True,
+        text=True,
+    )
+    uid = os.getuid()
+    assert done.stdout.splitlines() == [
+        "guest 1",
+        "absent",
+        f"engine conmon {uid} /usr/bin/conmon",
+        f"engine dockerd {uid} /snap/docker/2932/bin/dockerd",
+    ]
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_where_docker_answers_nobody_looks_for_another_engine(guest):
+    has_process(guest, 71, "dockerd", "/usr/sbin/dockerd")
+    assert "engine" not in {line.partition(" ")[0] for line in lines(guest)}
+
+
+def test_a_docker_that_is_podmans_script_is_told_as_podman(guest):
+    guest.tool("docker", """echo '{"host":{}}'""")
+    guest.tool("podman", "")
+    assert f"engine podman 0 {guest.fake}/podman" in lines(guest)
+
+
 def test_a_data_root_with_a_blank_is_one_line(guest):
     said = {"DockerRootDir": "/srv/my docker", "ServerVersion": "26"}
     guest.tool("docker", f"echo '{json.dumps(said, separators=(',', ':'))}'")

@@ -158,7 +158,7 @@ def test_what_its_owner_went_without_is_not_missed(node):
         ("works 1\n" * 400_000, "said more than it should"),
         (DOWN.replace("end\n", ""), "its answer is not whole"),
         (DOWN.replace("end", "booting\nend"), "it is starting or stopping"),
-        (DOWN.replace("end", "docker no\nend"), "its Docker does not answer"),
+        (DOWN.replace("end", "silent docker\nend"), "what runs its containers does not answer"),
     ],
 )
 def test_of_a_guest_that_cannot_tell_is_said_why(node, text, why):
@@ -174,10 +174,10 @@ def test_a_guest_that_hangs_costs_its_time(node):
 
 def test_units_are_told_of_where_docker_does_not_answer(node):
     text = BEFORE.replace("active running redis", "failed failed redis")
-    now(node, text.replace("end\n", "docker no\nend\n"))
+    now(node, text.replace("end\n", "silent docker\nend\n"))
     (one,) = fallen(node).values()
     assert one["fallen"] == [["unit", "redis.service", "has failed"]]
-    assert one["why"] == "its Docker does not answer"
+    assert one["why"] == "what runs its containers does not answer"
 
 
 def test_a_guest_with_much_that_fell_over_is_cut(node):

@@ -58,7 +58,7 @@ def test_a_docker_in_which_nothing_returns_by_itself_is_asked_once(node):
     assert node.commit().returncode == 0
     # the words that follow the script itself
     asked = [call for call in node.calls if call.startswith(" works ")]
-    assert asked == [" works 0", *[" works 120 :no-docker"] * 2]
+    assert asked == [" works 0", *[" works 120 :no-containers"] * 2]
 
 
 def test_a_unit_that_fails_brings_the_old_state_back(node):
@@ -116,15 +116,15 @@ def test_a_container_that_runs_now_and_then_is_not_done(node):
 
 
 def test_a_docker_that_cannot_be_asked_before_is_said_and_afterwards_is_no_proof(node):
-    silent = BEFORE.replace("container running - always 2026-11-26T20:00:00Z /db", "docker no")
+    silent = BEFORE.replace("container running - always 2026-11-26T20:00:00Z /db", "silent docker")
     (node.fake / "works-after").write_text(silent)
     done = node.commit()
     assert done.returncode == 1
-    assert "cannot be told any more: its Docker does not answer" in done.stdout
+    assert "cannot be told any more: what runs its containers does not answer" in done.stdout
     (node.fake / "works-before").write_text(silent)
     done = node.commit()
     assert done.returncode == 0
-    assert "its Docker cannot be asked: what its containers do is not looked at" in done.stdout
+    assert "what runs its containers cannot be asked: they are not looked at" in done.stdout
 
 
 def test_with_another_storage_driver_its_containers_are_not_asked_for(node):

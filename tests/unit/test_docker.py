@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from phoenix.docker import ODD, STATES, Bind, ObservedDocker, dockers_from_json
+from phoenix.docker import ODD, STATES, Bind, Engine, ObservedDocker, dockers_from_json
 from phoenix.guest_json import read_json, too_much
 
 INFO = {
@@ -112,6 +112,15 @@ def test_a_document_that_is_none_is_a_docker_that_does_not_answer(info):
     docker = ask(answer(info=info))
     assert docker.state == "dead"
     assert docker.error == "docker info printed something else than expected"
+
+
+def test_what_runs_containers_instead_is_read_in_its_form_only():
+    good = "engine conmon 0 /usr/bin/conmon"
+    bad = ("engine bash 0 /bin/bash", "engine dockerd -1 /x", "engine dockerd 0 x", "engine crio 0")
+    seen = ask("\n".join(("guest 1", "absent", good, *bad)))
+    assert (seen.state, seen.engines) == ("elsewhere", (Engine("conmon", 0, "/usr/bin/conmon"),))
+    assert str(seen) == "podman (/usr/bin/conmon)"
+    assert ask("guest 1\nabsent").state == "none"
 
 
 def test_of_equal_keys_the_last_one_counts_and_harms_nobody():

@@ -7,7 +7,7 @@ import pytest
 from plan_cases import DOCKER, TEMPLATES, container, hardened, installed, node
 
 from phoenix.config import parse_fleet
-from phoenix.docker import DaemonFile, ObservedDocker
+from phoenix.docker import DaemonFile, Engine, ObservedDocker
 from phoenix.options import Options
 from phoenix.ours import Ours
 from phoenix.plan import docker_ctids, plan_node
@@ -152,6 +152,39 @@ def test_a_guest_without_docker_is_confined_and_nothing_is_proven():
     (change,) = result.containers
     assert (change.docker, change.driver) == (False, "")
     assert "says docker and there is none in it" in result.notes[-1]
+
+
+ROOTLESS = Engine("dockerd", 1000, "/usr/bin/dockerd")
+
+
+@pytest.mark.parametrize(
+    ("docker", "engine"),
+    [
+        (
+            ObservedDocker("elsewhere", engines=(Engine("conmon", 0, "/usr/bin/conmon"),)),
+            "podman (/usr/bin/conmon)",
+        ),
+        (
+            ObservedDocker("elsewhere", engines=(Engine("dockerd", 0, "/snap/docker/1/dockerd"),)),
+            "Docker (/snap/docker/1/dockerd)",
+        ),
+        (ObservedDocker("dead", engines=(ROOTLESS,)), "Docker (/usr/bin/dockerd of uid 1000)"),
+    ],
+)
+def test_containers_that_something_else_runs_leave_their_guest_alone(docker, engine):
+    result = plan(docker, container())
+    assert result.empty
+    assert f"its containers are run by {engine}" in result.notes[-1]
+    (change,) = plan(docker, container(), options=Options(force=True)).containers
+    assert not change.docker
+
+
+def test_a_docker_of_root_that_has_failed_is_no_other_engine():
+    engines = (Engine("containerd", 0, "/usr/bin/containerd"), ROOTLESS)
+    own = Engine("dockerd", 0, "/usr/bin/dockerd")
+    assert ObservedDocker("dead", engines=engines[:1]).elsewhere == ()
+    assert ObservedDocker("dead", engines=(own, ROOTLESS)).elsewhere == ()
+    assert ObservedDocker("dead", engines=engines).elsewhere == (ROOTLESS,)
 
 
 def test_a_dead_docker_is_said_and_the_container_confined():

@@ -193,8 +193,30 @@ def test_a_container_that_ends_and_begins_anew_is_named_unless_nobody_misses_it(
 
 def test_a_docker_that_cannot_be_asked_and_a_boot_that_goes_on_are_known():
     assert (works().answers, works().booting) == (True, False)
-    found = works(BEFORE.replace("end\n", "booting\ndocker no\nend\n"))
-    assert (found.answers, found.booting) == (False, True)
+    for silent in ("silent docker", "silent podman", "docker no"):
+        found = works(BEFORE.replace("end\n", f"booting\n{silent}\nend\n"))
+        assert (found.answers, found.booting) == (False, True)
+
+
+PODMAN = """\
+works 1
+unit active exited podman-restart.service
+boots podman-restart.service
+podman running healthy always 1764230400 web
+podman running - no 1764230401 by-quadlet
+container running - always 2026-11-26T20:00:00.5Z /web
+end
+"""
+
+
+def test_containers_of_podman_are_asked_for_where_something_starts_them_at_boot():
+    gone = PODMAN.replace("podman running healthy always 1764230400 web\n", "")
+    text = "container podman:web is not there any more"
+    assert [*map(str, missing(works(PODMAN), works(gone)))] == [text]
+    for accepted in ("web", "podman:web"):
+        assert [*missing(works(PODMAN), works(gone), (accepted,))] == []
+    nobody = PODMAN.replace("boots podman-restart.service\n", "")
+    assert [*missing(works(nobody), works(gone))] == []
 
 
 def test_however_much_a_guest_says_so_much_is_taken():
@@ -270,6 +292,25 @@ def test_the_script_says_it_in_these_records(tmp_path):
     assert found.errors == {"app"}
     assert (found.booting, found.answers) == (True, True)
     assert (tmp_path / "calls").read_text() == "waited\n"
+
+
+def test_a_docker_that_is_podmans_script_is_asked_once_as_podman(tmp_path):
+    podman = """
+    case "$*" in
+    'ps -aq --no-trunc') echo 1111 ;;
+    inspect*1111) echo 'podman running healthy always 1764230400 web' ;;
+    esac
+    """
+    for name, text in {"podman": podman, "docker": "exec podman"}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-c", SCRIPT.read_text(), "works", "0"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+    assert [*works(done.stdout).containers] == ["podman:web"]
 
 
 #: /proc/net/tcp: 0A listens, 01 is a connection; the local address is in hexadecimal digits.
