@@ -5,7 +5,13 @@ set -eu
 root=$1
 
 # the small package repository that the node serves
-chroot "$root" sh -c 'mkdir /debs && cd /debs && apt-get -qq download fuse-overlayfs fuse3 libfuse3-4'
+chroot "$root" sh -eu <<'EOF'
+mkdir /debs
+cd /debs
+podman=$(apt-get -qq -s install --no-install-recommends podman | sed -n 's/^Inst \([^ ]*\) .*/\1/p')
+# shellcheck disable=SC2086 # names of packages
+apt-get -qq download fuse-overlayfs fuse3 libfuse3-4 $podman
+EOF
 for deb in "$root"/debs/*.deb; do
     name=$(basename "$deb")
     cp "$deb" "$2/$name"

@@ -7,6 +7,7 @@ another name.
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from conftest import CHECKOUT, Node
@@ -99,6 +100,35 @@ def test_its_owner_may_go_without_it_also_where_docker_sees_apparmor(stack, node
     assert node.label(952) == ENFORCED
     assert inside(node, RUNNING) == "web"
     assert f"\n{MASK.line}\n" in conf(node, 952)
+
+
+PODMAN = """
+    apt-get -qq update && apt-get -qq -y install podman </dev/null >/dev/null
+    podman import -q -c 'CMD ["/bin/sh"]' /usr/share/lab/hello.tar localhost/hello:lab
+    run="podman run -d --stop-signal KILL --network host --restart always"
+    $run --name web --health-cmd 'ls /etc/passwd' --health-interval 5s \
+        hello:lab httpd -f -p 8088 -h /etc
+    podman run -d --stop-signal KILL --network none --name by-hand hello:lab sleep 10000
+    systemctl enable podman-restart.service
+    until [ "$(podman inspect -f '{{.State.Health.Status}}' web)" = healthy ]; do sleep 0.5; done
+"""
+
+
+@pytest.mark.long
+def test_what_podman_starts_at_boot_is_missed_until_it_runs_again(lab, tmp_path):
+    lab.reset()
+    fleet = tmp_path / "fleet.json"
+    entry = {"apparmor_profile": "generated", "pct_options": ["nesting=1", "keyctl=1"]}
+    fleet.write_text(json.dumps({"lxc_configs": {"953": entry}}))
+    lab.ssh("lxc-attach -n 953 -- sh -e", input=PODMAN)
+    done = pyinfra("harden", "-y", fleet=fleet)
+    assert done.returncode == 0, done.stderr
+    assert "CT 953: ok what its owner runs works as before" in done.stderr
+    assert lab.label(953).startswith("lxc-953_")
+    noted = lab.ssh("cat /var/lib/phoenix-harden/runs/*/953/works").stdout
+    assert re.search(r"^podman running healthy always [0-9]+ web$", noted, re.MULTILINE)
+    running = "lxc-attach -n 953 -- podman ps --format '{{.Names}}'"
+    assert lab.ssh(running).stdout.split() == ["web"]
 
 
 #: What moves by itself, and what no restart brings back.
