@@ -6,6 +6,7 @@ that its boot is part of what is looked at.
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -105,10 +106,17 @@ def results(output):
     return {line.split()[1].rstrip(":"): line for line in lines}
 
 
-def all_checks():
-    """All checks of the reference, each with the time that it needs on a loaded machine."""
+def all_checks(daemon):
+    """All checks of the reference, each with the time that it needs on a loaded machine.
+
+    `daemon`: the daemon.json with which Docker starts.
+    """
     back = "timeout 600 sh -c 'until docker exec ra true; do sleep 0.2; done' >/dev/null 2>&1"
     text = CHECKS_37.read_text().replace("timeout 90 ", "timeout 600 ")
+    write = re.compile(r"^mkdir -p /etc/docker; if .*; fi > /etc/docker/daemon.json$", re.MULTILINE)
+    own = f"mkdir -p /etc/docker; echo '{daemon}' > /etc/docker/daemon.json"
+    text, found = write.subn(lambda _: own, text)
+    assert found == 1, "the reference's checks write daemon.json in another way"
     return text.replace("sleep 2; T ra-after", f"{back}; T ra-after")
 
 

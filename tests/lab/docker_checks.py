@@ -1,20 +1,23 @@
-"""Everything that is known of Docker, under each profile: writes docs/docker-checks.md.
+"""What people run, under each profile: writes docs/docker-checks.md.
 
-    make docker-checks
+    make docker-checks    of the current stack: STACK=current, docs/docker-checks-current.md
 
-Containers wear a profile from their boot on and run all checks of the reference, on either storage
-driver: two beside each other, one with runc 1.1 and one with runc 1.3, and another one with its
-disk on ZFS. Takes about an hour without KVM, ZFS aside; with `--profile NAME` or `--disk NAME` only
-that one is measured and the other lines stay. Fails when a check does, or when AppArmor denied
-anything.
+Containers wear a profile from their boot on, beside each other, and run everything that is known of
+Docker on each store: the reference's checks, what people run beside it (`guest/workloads.sh`), and
+systemd's sandbox directives one by one (`guest/units.sh`). First they do so unconfined: what fails
+there is no fault of a profile. Takes hours without KVM; with `--profile`, `--disk` and `--store`
+only those are measured, and the other lines stay. Fails when a check does that passes unconfined,
+or when AppArmor denied anything.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import product
+from dataclasses import dataclass
 from pathlib import Path
 
 from confined import (
@@ -27,122 +30,249 @@ from confined import (
     in_guest,
     result,
     results,
+    text,
     wear,
 )
 from conftest import CHECKOUT, Node
 
+from lab.recipe import chosen
 from lab.vm import Lab
+from phoenix.apparmor import Label
+from phoenix.wish import Wish
 
 RESULT = result("docker-checks")
-#: On each disk, by its file system.
-CONTAINERS = {"ext4": (954, 956), "zfs": (959,)}
-DRIVERS = ("overlay2", "fuse-overlayfs")
+UNCONFINED = "unconfined"
+#: Each form that is measured; what the first two refuse is no fault of ours.
+FORMS = {
+    wish.profile: wish
+    for wish in (
+        *(Wish(name) for name in (UNCONFINED, "generated", *PROFILES)),
+        *(Wish(name, stacked=True) for name in PROFILES),
+    )
+}
+NOT_OURS = (UNCONFINED, "generated")
+
+#: What a store is for Docker, as its daemon.json says it.
+STORES = {
+    "overlay2": '{"storage-driver": "overlay2"}',
+    "fuse-overlayfs": '{"storage-driver": "fuse-overlayfs"}',
+    "image store": '{"features": {"containerd-snapshotter": true}}',
+}
+UNITS = "systemd"
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A container that takes part: what its line of the page is called, and its store, if any."""
+
+    ctid: int
+    name: str
+    store: str | None = None
+    units: bool = False
+
+    @property
+    def least(self) -> int:
+        """So many checks it runs at least: fewer, and something ended early."""
+        return (80 if self.store else 0) + (70 if self.units else 0)
+
+
+def rounds(disk: str, only: list[str] | None) -> Iterator[list[Guest]]:
+    """The guests of a disk that run beside each other, one round after another."""
+    if disk == "zfs":
+        every = [[Guest(959, store, store)] for store in STORES]
+    else:
+        ctids = dict(zip(STORES, (956, 954, 957), strict=True))
+        every = [[*(Guest(ctids[store], store, store) for store in STORES)]]
+        every[0].append(Guest(953, UNITS, units=True))
+        if chosen().older_suite:
+            every[0].append(Guest(955, "overlay2, Debian 12", "overlay2", units=True))
+    for guests in every:
+        if wanted := [guest for guest in guests if not only or guest.name in only]:
+            yield wanted
+
 
 HEAD = """\
-# Docker under each profile
+# What people run, under each profile
 
-Measured by `make docker-checks`. Each line is a container that was booted under the
-profile in enforce mode and then ran every check: start, run, exec, build, volumes, networks,
-published ports, limits, `--privileged`, `--sysctl`, restart policies, restarting dockerd and so on.
-*denied* counts the DENIED lines of that profile in audit.log, boot included, of all containers that
-ran beside each other. Those that have to import their image first pass one check more.
+Measured by `make docker-checks`. Each line is a container that was booted under the profile in
+enforce mode (`-ns`: stacked) and then ran every check on one store of Docker: start, run, exec,
+build, volumes, networks, published ports, limits, restarting dockerd and so on; BuildKit and
+compose; volumes with bind options, the binds of monitoring containers, networks of all drivers,
+swarm. `systemd` is a container without Docker in which a unit starts with each sandbox directive of
+systemd.exec(5) by itself.
 
-Last measured, by disk:
+*failed* are checks that pass unconfined; *not here* those that fail unconfined, too, and so are no
+fault of a profile: they are named below. *denied* counts the DENIED lines of that profile in
+audit.log, boot included, of all containers that ran beside each other.
 """
-ABOUT = (
-    "- {disk}: {date}, kernel {kernel}, AppArmor parser {parser}, LXC {lxc}, Docker {docker}{more}"
-)
 TABLE = """
-| profile | disk | driver | runc | passed | failed | denied |
-| --- | --- | --- | --- | --- | --- | --- |
+| profile | disk | store | passed | failed | not here | denied | measured |
+| --- | --- | --- | --- | --- | --- | --- | --- |
 """
+ABOUT = "- {date}: kernel {kernel}, AppArmor parser {parser}, LXC {lxc}, Docker {docker}{more}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the page; its first three words name it."""
+
+    profile: str
+    disk: str
+    store: str
+    passed: str
+    failed: str
+    unfit: str
+    denied: str
+    date: str
+
+    @property
+    def line(self) -> str:
+        return f"| {' | '.join(self.words)} |"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return (*self.name, self.passed, self.failed, self.unfit, self.denied, self.date)
+
+    @property
+    def name(self) -> tuple[str, str, str]:
+        return self.profile, self.disk, self.store
+
+
+@dataclass
+class Page:
+    """The page: its lines, what was measured on which day, and what fails unconfined."""
+
+    rows: dict[tuple[str, str, str], Row]
+    heads: dict[str, str]
+    unfit: dict[str, str]
+
+    @classmethod
+    def read(cls, path: Path) -> Page:
+        """An earlier page; an empty one where there is none in this form."""
+        page = cls({}, {}, {})
+        for line in path.read_text().splitlines() if path.exists() else ():
+            words = line.strip("| ").split(" | ")
+            if words[0] in FORMS and len(words) == 8:
+                row = Row(*words)
+                page.rows[row.name] = row
+            elif found := re.fullmatch(r"- ([0-9-]{10}(?:, zfs)?): .+", line):
+                page.heads[found[1]] = line
+            elif found := re.fullmatch(r"- (\w+, [^:]+): (`.+)", line):
+                page.unfit[found[1]] = found[2]
+        return page
+
+    def write(self, path: Path) -> None:
+        forms = [*FORMS]
+        rows = sorted(self.rows.values(), key=lambda row: (forms.index(row.profile), row.name))
+        dates = {row.date for row in rows}
+        heads = [line for day, line in sorted(self.heads.items()) if day.split(",")[0] in dates]
+        unfit = [f"- {name}: {checks}" for name, checks in sorted(self.unfit.items())]
+        parts = [HEAD, *heads, TABLE + "\n".join(row.line for row in rows)]
+        if unfit:
+            parts += ["\nWhat fails unconfined, too:\n", *unfit]
+        path.write_text("\n".join((*parts, "")))
 
 
 def main() -> int:
-    """Run all rounds, write the table, name what failed."""
+    """Run all rounds, write the page after each, name what failed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("output", nargs="?", type=Path, default=RESULT)
-    parser.add_argument("--profile", choices=PROFILES, action="append")
-    parser.add_argument("--disk", choices=CONTAINERS, action="append")
+    parser.add_argument("--profile", choices=FORMS, action="append")
+    parser.add_argument("--disk", choices=("ext4", "zfs"), action="append")
+    parser.add_argument("--store", action="append")
     given = parser.parse_args()
     if not CHECKS_37.exists():
         print(f"{CHECKS_37} is not here: there is nothing to run", file=sys.stderr)
         return 2
     Lab(CHECKOUT).up()
-    profiles, disks = given.profile or PROFILES, given.disk or CONTAINERS
-    measured = {*product(profiles, disks)}
-    rows, code = [row for row in rows_in(RESULT) if (row[0], row[1]) not in measured], 0
-    heads = heads_in(RESULT)
-    for disk, profile, driver in product(disks, profiles, DRIVERS):
-        node = Node(Lab(CHECKOUT).reset())
-        for row, wrong in round_of(node, profile, disk, driver):
-            rows.append(row)
-            print(" ".join(row), flush=True)
-            for line in wrong:
-                print(f"{profile}, {disk}, {driver}: {line}", file=sys.stderr)
-                code = 1
-        heads[disk] = head(node, disk)
-    rows.sort(key=lambda row: (row[0], [*CONTAINERS].index(row[1]), *row[2:]))
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    about_each = [heads[disk] for disk in CONTAINERS if disk in heads]
-    given.output.write_text("\n".join([HEAD, *about_each, TABLE + "\n".join(lines), ""]))
-    return code
+    page, code = Page.read(RESULT), 0
+    forms = dict.fromkeys((UNCONFINED, *(given.profile or FORMS)))
+    for disk in given.disk or ("ext4", "zfs"):
+        for guests in rounds(disk, given.store):
+            unconfined: dict[Guest, dict[str, str]] = {}
+            for form in forms:
+                node = Node(Lab(CHECKOUT).reset())
+                said, refused = round_of(node, FORMS[form], disk, guests)
+                unconfined = unconfined or said
+                wrong = note(page, node, form, disk, said, unconfined, refused)
+                page.write(given.output)
+                for line in wrong:
+                    print(f"{form}, {disk}: {line}", file=sys.stderr, flush=True)
+                    code = code or form not in NOT_OURS
+    return int(code)
 
 
-def round_of(node: Node, profile: str, disk: str, driver: str) -> list[tuple[list[str], list[str]]]:
-    """Per container its line of the table, and what went wrong in it."""
-    ctids = CONTAINERS[disk]
+def round_of(
+    node: Node, wish: Wish, disk: str, guests: list[Guest]
+) -> tuple[dict[Guest, dict[str, str]], list[str]]:
+    """Per guest each check and its line, and what AppArmor denied."""
     if disk == "zfs":
         Lab(CHECKOUT).zfs()
-    wear(node, dict.fromkeys(ctids, profile))
-    # it ends early, with a code, when dockerd does not start: a line says so
-    script = f"(\n{all_checks()}\n) || true\n"
+    wear(node, {guest.ctid: wish for guest in guests})
     with ThreadPoolExecutor() as pool:
-        said = list(
-            pool.map(lambda ctid: results(in_guest(node, ctid, script, driver, "full")), ctids)
-        )
-    refused = denied(node, profile)
-    lines = []
-    for ctid, checks in zip(ctids, said, strict=True):
-        wrong = [*failed(checks), *refused]
-        if node.label(ctid) != f"{profile} (enforce)":
-            wrong.append(f"CT {ctid} runs as {node.label(ctid)}")
-        if len(checks) < 37:
-            wrong.append(f"CT {ctid} ran {len(checks)} checks only")
-        runc = in_guest(node, ctid, "runc --version | sed -n 's/^runc version //p'").split("+")[0]
-        bad = len(failed(checks))
-        counts = (len(checks) - bad, bad, len(refused))
-        lines.append(([profile, disk, driver, runc.strip(), *map(str, counts)], wrong))
-    return lines
+        said = dict(zip(guests, pool.map(lambda guest: ask(node, guest), guests), strict=True))
+    for guest in guests:
+        label, wanted = Label.parse(node.label(guest.ctid)), wish.label(guest.ctid)
+        assert label.wears(wanted) and label.confined if wanted else not label.confined, label
+    return said, denied(node, wish.profile) if wish.named else []
 
 
-def rows_in(path: Path) -> list[list[str]]:
-    """The lines of an earlier result; none where there is none."""
-    return [line.strip("| ").split(" | ") for line in _lines(path) if line.startswith("| lxc-")]
+def ask(node: Node, guest: Guest) -> dict[str, str]:
+    """Everything that this guest runs."""
+    found = {}
+    if guest.store:
+        # it ends early, with a code, when dockerd does not start: a line says so
+        script = f"(\n{all_checks(STORES[guest.store])}\n) || true\n"
+        found = results(in_guest(node, guest.ctid, script, guest.store.replace(" ", "-"), "full"))
+        workloads = text("workloads.sh")
+        plugins = "/usr/libexec/docker/cli-plugins"
+        there = f"ln -sfn /usr/share/lab/cli-plugins {plugins}"
+        # every command of a docker with plugins runs them all, which takes an emulated one seconds
+        in_guest(node, guest.ctid, f"mkdir -p {Path(plugins).parent} && {there}")
+        built = ("buildkit-build", "buildkit-run", "buildkit-mounts", "compose-up", "compose-down")
+        found |= results(in_guest(node, guest.ctid, workloads, *built, timeout=6000))
+        in_guest(node, guest.ctid, f"rm -f {plugins}")
+        found |= results(in_guest(node, guest.ctid, workloads, timeout=6000))
+    if guest.units:
+        found |= results(in_guest(node, guest.ctid, text("units.sh"), timeout=6000))
+    return found
 
 
-def heads_in(path: Path) -> dict[str, str]:
-    """What an earlier result says of each disk: when it was measured, and on what."""
-    starts = {disk: f"- {disk}: " for disk in CONTAINERS}
-    return {
-        disk: line
-        for line in _lines(path)
-        for disk, start in starts.items()
-        if line.startswith(start)
-    }
-
-
-def head(node: Node, disk: str) -> str:
-    """What was measured, and on what."""
-    docker = in_guest(node, CONTAINERS[disk][0], "docker version -f '{{.Server.Version}}'").strip()
-    more = ""
-    if disk == "zfs":
-        more = f", ZFS {node.ssh('cat /sys/module/zfs/version').stdout.strip()}"
-    return ABOUT.format(**about(node), disk=disk, docker=docker, more=more)
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
+def note(
+    page: Page,
+    node: Node,
+    form: str,
+    disk: str,
+    said: dict[Guest, dict[str, str]],
+    unconfined: dict[Guest, dict[str, str]],
+    refused: list[str],
+) -> list[str]:
+    """Put a round into the page; gives what is wrong."""
+    its = about(node)
+    wrong = [] if form in NOT_OURS else list(refused)
+    for guest, checks in said.items():
+        unfit = {line.split()[1].rstrip(":") for line in failed(unconfined[guest])}
+        bad = {name: line for name, line in checks.items() if not line.startswith("PASS ")}
+        faults = [line for name, line in bad.items() if name not in unfit]
+        counts = (len(checks) - len(bad), len(faults), len({*bad} & unfit), len(refused))
+        row = Row(form, disk, guest.name, *map(str, counts), its["date"])
+        page.rows[row.name] = row
+        print(" ".join(row.words), flush=True)
+        wrong += [f"{guest.name}: {line}" for line in faults]
+        if len(checks) < guest.least:
+            wrong.append(f"{guest.name}: ran {len(checks)} checks only")
+        if form == UNCONFINED:
+            page.unfit.pop(f"{disk}, {guest.name}", None)
+            if unfit:
+                page.unfit[f"{disk}, {guest.name}"] = ", ".join(f"`{one}`" for one in sorted(unfit))
+    zfs = disk == "zfs"
+    more = f", ZFS {node.ssh('cat /sys/module/zfs/version').stdout.strip()}" if zfs else ""
+    asks = next((guest.ctid for guest in said if guest.store), None)
+    version = "docker version -f '{{.Server.Version}}'"
+    docker = in_guest(node, asks, version).strip() if asks else "not asked"
+    day = f"{its['date']}{', zfs' if zfs else ''}"
+    page.heads[day] = ABOUT.format(**{**its, "date": day}, docker=docker, more=more)
+    return wrong
 
 
 if __name__ == "__main__":

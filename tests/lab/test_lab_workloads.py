@@ -77,21 +77,3 @@ def test_the_guests_are_what_they_are_here_for(worked):
 def test_nothing_of_it_was_denied(worked):
     *_, lines = worked
     assert lines == []
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("script", ["workloads", "units"])
-def test_whatever_works_without_a_profile_works_under_it(lab, script):
-    ctids = (STORE, BUILDKIT, *((OLDER,) if chosen().older_suite else ()))
-    wanted = dict.fromkeys(ctids, (script, ()))
-    lab.reset()
-    wear(lab, dict.fromkeys(ctids, "unconfined"))
-    before = run(lab, wanted)
-    lab.reset()
-    wear(lab, dict.fromkeys(ctids, PROFILE))
-    after = run(lab, wanted)
-    for ctid, checks in before.items():
-        works = {name for name, line in checks.items() if line.startswith("PASS ")}
-        assert works
-        assert failed({name: after[ctid][name] for name in works}) == [], ctid
-    assert denied(lab, PROFILE) == []
