@@ -1,5 +1,5 @@
-# units.sh [NAME...] - systemd's sandbox directives, one after another; all or those named; a line for
-# each: PASS, FAIL or NONE (this systemd does not know it) NAME
+# units.sh [NAME...] - systemd's sandbox directives, one after another, and a package; all or those
+# named; a line for each: PASS, FAIL or NONE (this systemd does not know it) NAME
 only=" $* "
 booted() { systemctl is-system-running --wait 2>/dev/null | grep -qx -e running -e degraded; }
 unit() {
@@ -47,3 +47,10 @@ unit logrotate PrivateDevices=yes PrivateTmp=yes ProtectClock=yes ProtectControl
 unit everything PrivateTmp=yes PrivateDevices=yes PrivateNetwork=yes ProtectProc=invisible ProcSubset=pid ProtectSystem=strict \
     ProtectHome=tmpfs ProtectKernelTunables=yes ProtectControlGroups=yes DynamicUser=yes TemporaryFileSystem=/opt \
     BindReadOnlyPaths=/srv/data:/opt/data LoadCredential=s:/srv/data/secret
+if [ "$only" = "  " ]; then
+    if said=$({ apt-get -qq update && apt-get -qq -y install --reinstall fuse3; } </dev/null 2>&1); then
+        echo 'PASS apt-install'
+    else
+        echo "FAIL apt-install: $(echo "$said" | tail -n 2 | tr '\n' ' ')"
+    fi
+fi
