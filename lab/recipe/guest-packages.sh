@@ -8,9 +8,12 @@ root=$1
 chroot "$root" sh -eu <<'EOF'
 mkdir /debs
 cd /debs
-podman=$(apt-get -qq -s install --no-install-recommends podman | sed -n 's/^Inst \([^ ]*\) .*/\1/p')
-# shellcheck disable=SC2086 # names of packages
-apt-get -qq download fuse-overlayfs fuse3 libfuse3-4 $podman
+with_theirs() { # PACKAGE…: and what they need that is not there
+    apt-get -qq -s install --no-install-recommends "$@" | sed -n 's/^Inst \([^ ]*\) .*/\1/p'
+}
+# shellcheck disable=SC2046 # names of packages
+apt-get -qq download fuse-overlayfs fuse3 libfuse3-4 \
+    $({ with_theirs podman; with_theirs openrc sysvinit-core initscripts; } | sort -u)
 EOF
 for deb in "$root"/debs/*.deb; do
     name=$(basename "$deb")

@@ -34,6 +34,7 @@ STACK = """
     until [ "$(docker inspect -f '{{.State.Health.Status}}' web)" = healthy ]; do sleep 0.5; done
 """
 RUNNING = "docker ps --format '{{.Names}}' | sort | xargs"
+LISTENS = "busybox wget -q -O - http://127.0.0.1:8088/hostname"
 
 
 def inside(node, script):
@@ -131,6 +132,47 @@ def test_what_podman_starts_at_boot_is_missed_until_it_runs_again(lab, tmp_path)
     assert lab.ssh(running).stdout.split() == ["web"]
 
 
+#: As most guests with Alpine are: no systemd, Docker started by OpenRC.
+OPENRC = """
+    apt-get -qq update
+    apt-get -qq -y -o APT::Get::Allow-Remove-Essential=true install \
+        openrc sysvinit-core initscripts </dev/null >/dev/null
+    cat >/etc/init.d/listens <<'EOF'
+#!/sbin/openrc-run
+command=/bin/busybox
+command_args="httpd -f -p 8088 -h /etc"
+command_background=true
+pidfile=/run/listens.pid
+EOF
+    chmod 755 /etc/init.d/listens
+    rc-update add listens default
+    rc-update add docker default
+"""
+
+
+@pytest.mark.long
+def test_a_guest_without_systemd_is_proven_as_others_are(lab, tmp_path):
+    lab.reset()
+    fleet = tmp_path / "fleet.json"
+    fleet.write_text(json.dumps({"lxc_configs": {"952": ENTRY}}))
+    inside(lab, OPENRC)
+    lab.ssh("pct stop 952 && pct start 952")
+    ready = "until docker info >/dev/null 2>&1 && rc-status | grep -q 'listens.*started'; do sleep 1; done"
+    inside(lab, ready)
+    inside(
+        lab, "docker run -d --pull never --init --restart always --name web hello:lab sleep 10000"
+    )
+    done = pyinfra("harden", "-y", fleet=fleet)
+    assert done.returncode == 0, done.stderr
+    assert "CT 952: ok what its owner runs works as before" in done.stderr
+    assert lab.label(952) == ENFORCED
+    assert inside(lab, RUNNING) == "web"
+    noted = lab.ssh("cat /var/lib/phoenix-harden/runs/*/952/works").stdout
+    for line in ("unit active running listens", "boots listens", "port 8088 listens"):
+        assert f"\n{line}\n" in noted
+    assert inside(lab, LISTENS) == "qdrant-VSCodeRag"
+
+
 #: What moves by itself, and what no restart brings back.
 AT_BOOT = "[Install]\nWantedBy=multi-user.target\n"
 UNITS = {
@@ -149,7 +191,6 @@ RESTLESS = """
     ! systemctl start --wait fails.service
     systemd-run -q --unit by-hand-listens busybox httpd -f -p 8099
 """
-LISTENS = "busybox wget -q -O - http://127.0.0.1:8088/hostname"
 
 
 @pytest.mark.long
