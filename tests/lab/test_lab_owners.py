@@ -157,8 +157,7 @@ def test_a_guest_without_systemd_is_proven_as_others_are(lab, tmp_path):
     fleet.write_text(json.dumps({"lxc_configs": {"952": ENTRY}}))
     inside(lab, OPENRC)
     lab.ssh("pct stop 952 && pct start 952")
-    ready = "until docker info >/dev/null 2>&1 && rc-status | grep -q 'listens.*started'; do sleep 1; done"
-    inside(lab, ready)
+    inside(lab, "until docker info && rc-status | grep 'listens.*started'; do sleep 1; done")
     inside(
         lab, "docker run -d --pull never --init --restart always --name web hello:lab sleep 10000"
     )
