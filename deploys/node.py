@@ -26,7 +26,7 @@ def prepare(run: Survey) -> None:
     for file in host.loop(run.plan.own_files):
         run.step(
             apparmor.own_file,
-            name=file.path,
+            name=f"Install {file.path}",
             path=file.path,
             text=file.after,
             observed=run.node_apparmor,

@@ -198,7 +198,7 @@ def test_stacking_and_learning_are_tried_on_the_command_line(pyinfra):
     order = [
         done.stderr.index(f"Starting operation: {operation}")
         for operation in (
-            "Script for policy namespaces",
+            "Install /usr/local/lib/phoenix-harden/namespace",
             f"AppArmor profile {name}",
             "Stage the containers' changes",
             "CT 910 ct910",

@@ -56,7 +56,7 @@ def test_it_installs_the_script_for_namespaces_where_a_container_is_stacked(pyin
     done = pyinfra("host_prep", node, fleet=stacked)
     assert done.code == 0, done.stderr
     assert "pve1: /usr/local/lib/phoenix-harden/namespace: missing" in done.stderr
-    assert "Starting operation: Script for policy namespaces" in done.stderr
+    assert "Starting operation: Install /usr/local/lib/phoenix-harden/namespace" in done.stderr
     assert done.commands == []
 
 
