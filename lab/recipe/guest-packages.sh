@@ -9,11 +9,14 @@ chroot "$root" sh -eu <<'EOF'
 mkdir /debs
 cd /debs
 with_theirs() { # PACKAGE…: and what they need that is not there
-    apt-get -qq -s install --no-install-recommends "$@" | sed -n 's/^Inst \([^ ]*\) .*/\1/p'
+    apt-get -qq -s --allow-remove-essential install --no-install-recommends "$@" >/simulated
+    sed -n 's/^Inst \([^ ]*\) .*/\1/p' /simulated
+    rm /simulated
 }
-# shellcheck disable=SC2046 # names of packages
-apt-get -qq download fuse-overlayfs fuse3 libfuse3-4 \
-    $({ with_theirs podman; with_theirs openrc sysvinit-core initscripts; } | sort -u)
+podman=$(with_theirs podman crun)
+openrc=$(with_theirs openrc sysvinit-core initscripts systemd-sysv-)
+# shellcheck disable=SC2086 # names of packages
+apt-get -qq download fuse-overlayfs fuse3 libfuse3-4 $podman $openrc
 EOF
 for deb in "$root"/debs/*.deb; do
     name=$(basename "$deb")

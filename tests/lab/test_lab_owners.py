@@ -104,7 +104,7 @@ def test_its_owner_may_go_without_it_also_where_docker_sees_apparmor(stack, node
 
 
 PODMAN = """
-    apt-get -qq update && apt-get -qq -y install podman </dev/null >/dev/null
+    apt-get -qq update && apt-get -qq -y install podman crun </dev/null >/dev/null
     podman import -q -c 'CMD ["/bin/sh"]' /usr/share/lab/hello.tar localhost/hello:lab
     run="podman run -d --stop-signal KILL --network host --restart always"
     $run --name web --health-cmd 'ls /etc/passwd' --health-interval 5s \
@@ -135,8 +135,8 @@ def test_what_podman_starts_at_boot_is_missed_until_it_runs_again(lab, tmp_path)
 #: As most guests with Alpine are: no systemd, Docker started by OpenRC.
 OPENRC = """
     apt-get -qq update
-    apt-get -qq -y -o APT::Get::Allow-Remove-Essential=true install \
-        openrc sysvinit-core initscripts </dev/null >/dev/null
+    apt-get -qq -y --allow-remove-essential install \
+        openrc sysvinit-core initscripts systemd-sysv- </dev/null >/dev/null
     cat >/etc/init.d/listens <<'EOF'
 #!/sbin/openrc-run
 command=/bin/busybox
