@@ -18,7 +18,7 @@ from node.dockers import PATIENCE
 from node.files import read, text
 from node.root import at
 from node.runs import noted
-from node.works import Missing, Works, ask, fallen
+from node.works import Missing, Works, ask, engine, fallen, unasked
 
 #: Seconds after which a guest is asked once more: something may just be moving.
 LATER = float(os.environ.get("PHOENIX_OWNERS_LATER", "10"))
@@ -69,10 +69,10 @@ def _look(
         return [], why
     if now.booting:
         return [], "it is starting or stopping"
-    if before.containers and not now.answers:
-        before, why = replace(before, containers={}), "what runs its containers does not answer"
-    else:
-        why = ""
+    silent, why = unasked(before, now), ""
+    if silent:
+        asked = {name: one for name, one in before.containers.items() if engine(name) not in silent}
+        before, why = replace(before, containers=asked), f"its {min(silent)} does not answer"
     return [*fallen(before, now, accepted)], why
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from node.files import raw
 from node.main import request
+from node.parser import compile_anew
 from node.say import Stop
 from node.target import Target
-from phoenix.apparmor import OWN_FILES
+from phoenix.apparmor import ABI, ABI_OURS, OWN_FILES
 
 
 def main(words: list[str]) -> None:
@@ -31,4 +32,16 @@ def main(words: list[str]) -> None:
         raise target.failed("cannot be written; nothing was changed") from None
     if why:
         raise target.failed(f"is in place, but {why}")
+    if path == ABI and not compile_anew(ABI_OURS):
+        _back(target)
+        raise target.failed("with it a profile of ours does not load; the old text is back")
     target.done()
+
+
+def _back(target: Target) -> None:
+    try:
+        target.put(target.before, ".phoenix-new", OWN_FILES[target.path], anew=True)
+    except OSError as error:
+        raise target.failed(f"putting the old text back failed: {error.strerror}") from None
+    compile_anew(ABI_OURS)
+    target.restored()

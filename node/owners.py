@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from node import guest
 from node.bounded import MIB
-from node.works import PODMAN, Missing, Works, ask, begun_anew, missing
+from node.works import PODMAN, Missing, Works, ask, begun_anew, engine, missing, unasked
 
 if TYPE_CHECKING:
     from node.transaction import Transaction
@@ -50,8 +50,9 @@ class Owners:
             self._its.say(f"what works in it cannot be told ({self._why}): only Docker is proven")
             return
         self._its.staged.keep_works(said)
-        if not works.answers:
-            self._its.say("what runs its containers cannot be asked: they are not looked at")
+        if works.silent:
+            told = " and ".join(sorted(works.silent))
+            self._its.say(f"{told} cannot be asked: what its containers do is not looked at")
         if self._hides_containers:
             self._its.say("another storage driver: its containers of the old one are not asked for")
         if works.down:
@@ -68,7 +69,8 @@ class Owners:
         asked = {
             name: one
             for name, one in works.containers.items()
-            if one.returns and not (hidden and not name.startswith(PODMAN))
+            if one.returns and engine(name) not in works.silent
+            if not (hidden and engine(name) == "docker")
         }
         return replace(works, containers=asked)
 
@@ -113,8 +115,8 @@ class Owners:
         last: list[Missing] | None = None
         while True:
             now = Works.parse(self._ask(_BOOT, bool(before.containers)))
-            if now and not now.answers and before.containers:
-                now, self._why = None, "what runs its containers does not answer"
+            if now and (silent := unasked(before, now)):
+                now, self._why = None, f"its {' and '.join(sorted(silent))} does not answer"
             left = list(missing(before, now, accepted)) if now else []
             clock = time.monotonic()
             if left != last or (now and now.booting) or any(one.begins for one in left):
@@ -142,10 +144,9 @@ class Owners:
     def _words(self, one: Missing) -> Iterator[str]:
         """What the guest says of it; its name has the form of one."""
         if one.kind == "container":
-            engine = "podman" if one.name.startswith(PODMAN) else "docker"
-            name = one.name.removeprefix(PODMAN)
-            error = [engine, "inspect", "--type", "container", "-f", "{{.State.Error}}", name]
-            asked = [error, [engine, "logs", "--tail", f"{_LINES}", name]]
+            program, name = engine(one.name), one.name.removeprefix(PODMAN)
+            error = [program, "inspect", "--type", "container", "-f", "{{.State.Error}}", name]
+            asked = [error, [program, "logs", "--tail", f"{_LINES}", name]]
         else:
             unit = one.unit or one.name
             asked = [["journalctl", "-u", unit, "-n", f"{_LINES}", "-o", "cat", "--no-pager"]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import glob
+import os
+import re
 
 from node.apparmor import loaded
 from node.bounded import Ended, run
@@ -32,8 +34,24 @@ def succeeds(*words: str) -> bool:
     return ended.ok
 
 
+def naming(abi: str) -> list[str]:
+    """The profiles whose files name an abi: without it none of them loads at the next boot."""
+    named = re.compile(rb'^\s*abi\s+[<"]' + re.escape(abi.encode()) + rb'[>"]', re.MULTILINE)
+    files = sorted(file for file in glob.glob(at(f"{FOLDER}/*")) if os.path.isfile(file))
+    return [os.path.basename(file) for file in files if named.search(read(file) or b"")]
+
+
+def compile_anew(abi: str) -> bool:
+    """Load anew what names an abi that has changed. Gives whether all of it loads."""
+    names = naming(abi)
+    for name in names:
+        # the parser's cache does not look at the abi, but at this
+        os.utime(at(f"{FOLDER}/{name}"))
+    return not names or reload_ours()
+
+
 def reload_ours() -> bool:
-    """Load our profiles anew that are loaded: they were compiled with the variables of then.
+    """Load our profiles anew that are loaded: they were compiled with what was there then.
 
     Replaced, never removed and added. Gives whether all of them load.
     """

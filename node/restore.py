@@ -21,11 +21,11 @@ from node import containers
 from node.apparmor import loaded
 from node.bounded import run as start
 from node.files import NONE, digest, read
-from node.parser import FOLDER, reload_ours, succeeds
+from node.parser import FOLDER, compile_anew, naming, reload_ours, succeeds
 from node.root import at
 from node.say import Stop, say
 from node.target import Target, run_folder
-from phoenix.apparmor import ABI_OURS, OWN_FILES, TUNABLES_SITE, Label
+from phoenix.apparmor import ABI, ABI_OURS, OWN_FILES, TUNABLES_SITE, Label
 from phoenix.journal import is_of_node
 
 _UNITS = "/etc/systemd/system"
@@ -74,8 +74,8 @@ def _kept(target: Target, undone: str, sha: str) -> bytes | None:
 
 def _users(path: str) -> list[str]:
     """Who still needs it, in words."""
-    if path == f"{FOLDER}/{ABI_OURS}":
-        return [f"profile {name} names it" for name in _profiles_with(ABI_OURS)]
+    if path == ABI:
+        return [f"profile {name} names it" for name in naming(ABI_OURS)]
     profile = _profile(path)
     named = rb"lxc\.apparmor\.profile[:=\s]*" + re.escape(profile.encode()) if profile else b""
     confs = _confs_with(named or re.escape(path.encode()))
@@ -94,17 +94,6 @@ def _confs_with(pattern: bytes) -> list[int]:
             if ctid and re.search(pattern + rb"(?![^\s/])", read(conf) or b""):
                 found.add(int(ctid[1]))
     return sorted(found)
-
-
-def _profiles_with(abi: str) -> list[str]:
-    """The profiles whose files name it: without it none of them would load at the next boot."""
-    named = re.compile(rb'^\s*abi\s+[<"]' + re.escape(abi.encode()) + rb'[>"]', re.MULTILINE)
-    files = sorted(glob.glob(at(f"{FOLDER}/*")))
-    return [os.path.basename(file) for file in files if named.search(_text(file))]
-
-
-def _text(file: str) -> bytes:
-    return (read(file) if os.path.isfile(file) else None) or b""
 
 
 def _carriers(profile: str) -> int:
@@ -150,7 +139,12 @@ def _changed(target: Target, data: bytes | None) -> str:
 
 def _tell_others(target: Target, now: str) -> None:
     """Have those work with it that have read the file before."""
-    if target.path == f"{FOLDER}/{TUNABLES_SITE}" and not reload_ours():
+    loads = True
+    if target.path == f"{FOLDER}/{TUNABLES_SITE}":
+        loads = reload_ours()
+    elif target.path == ABI:
+        loads = compile_anew(ABI_OURS)
+    if not loads:
         raise target.failed("is what it was, and a profile of ours does not load with it")
     if _is_unit(target.path):
         _systemctl("daemon-reload")

@@ -28,7 +28,7 @@ _CONTAINER = re.compile(
 _UNIT = re.compile(r"unit ([a-z-]{1,20}) ([a-z-]{1,30}) ([A-Za-z0-9:_.@\\-]{1,255})")
 _BOOTS = re.compile(r"boots ([A-Za-z0-9:_.@\\-]{1,255})")
 _PORT = re.compile(r"port ([1-9][0-9]{0,4}) ([A-Za-z0-9:_.@\\-]{1,255})")
-_ERROR = re.compile(r"error /?([A-Za-z0-9][A-Za-z0-9_.-]{0,127})")
+_ERROR = re.compile(r"error /?((?:podman:)?[A-Za-z0-9][A-Za-z0-9_.-]{0,127})")
 
 #: Services whose ports are those of others: of Docker's containers, of who is logged in.
 _FOR_OTHERS = {
@@ -69,15 +69,15 @@ class Works:
 
     `containers`: by name, those of podman by `podman:NAME`; `units`: name to ACTIVE and SUB of
     systemctl; `boots`: services that start at boot; `booting`: that has not ended, or it shuts
-    down; `answers`: what runs its containers does; `errors`: names of those that could not be
-    started; `ports`: of TCP, and the service that listens on each.
+    down; `silent`: which of `docker` and `podman` cannot be asked; `errors`: names of containers
+    that could not be started; `ports`: of TCP, and the service that listens on each.
     """
 
     containers: Mapping[str, Container] = field(default_factory=dict)
     units: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     boots: frozenset[str] = frozenset()
     booting: bool = False
-    answers: bool = True
+    silent: frozenset[str] = frozenset()
     errors: frozenset[str] = frozenset()
     ports: Mapping[int, str] = field(default_factory=dict)
 
@@ -90,8 +90,8 @@ class Works:
         containers, units, ports, boots, errors = {}, {}, {}, set(), set()
         for line in lines[:_MOST]:
             if found := _CONTAINER.fullmatch(line):
-                engine = "" if found[1] == "container" else f"{found[1]}:"
-                containers[f"{engine}{found[6]}"] = Container(*found.groups()[1:5])
+                prefix = PODMAN if found[1] == "podman" else ""
+                containers[f"{prefix}{found[6]}"] = Container(*found.groups()[1:5])
             elif found := _UNIT.fullmatch(line):
                 units[found[3]] = (found[1], found[2])
             elif found := _BOOTS.fullmatch(line):
@@ -100,15 +100,17 @@ class Works:
                 errors.add(found[1])
             elif found := _PORT.fullmatch(line):
                 ports[int(found[1])] = found[2]
-        if _PODMAN_STARTS not in boots:
-            # nobody else starts them when the guest does: those of units are their units' affair
-            containers = {
-                name: replace(one, restarts="no") if name.startswith(PODMAN) else one
-                for name, one in containers.items()
-            }
+        starts_podman = _PODMAN_STARTS in boots
+        for name, one in containers.items():
+            # nobody else starts them when the guest does, and before podman 5.8 that service starts
+            # those of "always" alone; those of units are their units' affair
+            if name.startswith(PODMAN) and not (one.restarts == "always" and starts_podman):
+                containers[name] = replace(one, restarts="no")
+        silent = frozenset(one for one in ("docker", "podman") if f"silent {one}" in lines)
+        # as the version before says it
+        silent |= {"docker"} if "docker no" in lines else frozenset()
         booting = "booting" in lines
-        answers = not {"silent docker", "silent podman", "docker no"} & {*lines}
-        return cls(containers, units, frozenset(boots), booting, answers, frozenset(errors), ports)
+        return cls(containers, units, frozenset(boots), booting, silent, frozenset(errors), ports)
 
     @property
     def failed(self) -> frozenset[str]:
@@ -184,6 +186,11 @@ def missing(before: Works, now: Works, accepted: Collection[str] = ()) -> Iterat
             yield Missing("port", str(port), f"of {name} is closed, it was open", True, name)
 
 
+def unasked(before: Works, now: Works) -> frozenset[str]:
+    """What runs containers of `before` and cannot be asked for them now."""
+    return now.silent & {engine(name) for name in before.containers}
+
+
 def begun_anew(
     before: Works, then: Works, now: Works, accepted: Collection[str] = ()
 ) -> Iterator[Missing]:
@@ -194,6 +201,11 @@ def begun_anew(
             if _accepts(name, accepted):
                 continue
             yield Missing("container", name, "has ended and begun anew")
+
+
+def engine(container: str) -> str:
+    """What runs a container, by its name here: the command that knows it."""
+    return "podman" if container.startswith(PODMAN) else "docker"
 
 
 def _accepts(container: str, accepted: Collection[str]) -> bool:

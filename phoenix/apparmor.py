@@ -26,11 +26,13 @@ ABI_OURS = "abi/phoenix-harden"
 #: Where AppArmor has its files, on a node.
 FOLDER = "/etc/apparmor.d"
 
+ABI = f"{FOLDER}/{ABI_OURS}"
+
 #: The program that makes a container's policy namespace and removes it (templates/node), on a node.
 HOOK = "/usr/local/lib/phoenix-harden/namespace"
 
 #: The files of a node that are ours alone, profiles aside, and their modes.
-OWN_FILES = {HOOK: 0o755, f"{FOLDER}/{ABI_OURS}": 0o644}
+OWN_FILES = {HOOK: 0o755, ABI: 0o644}
 
 
 @dataclass(frozen=True)

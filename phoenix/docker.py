@@ -48,6 +48,7 @@ _ENGINES = {
     "conmon": "podman",
     "podman": "podman",
 }
+_MOST_ENGINES = 50
 _UID = re.compile(r"[0-9]{1,10}")
 _ABOUT_FILE = re.compile(r"([0-9]{1,10}) ([0-9]{1,10}) ([0-7]{1,4})")
 
@@ -93,7 +94,7 @@ class Engine:
 
     def __str__(self) -> str:
         rootless = f" of uid {self.uid}" if self.uid else ""
-        return f"{_ENGINES[self.name]} ({self.program}{rootless})"
+        return f"{_ENGINES[self.name]} ({printable(self.program)}{rootless})"
 
 
 @dataclass(frozen=True)
@@ -161,12 +162,15 @@ class ObservedDocker:
     @property
     def elsewhere(self) -> tuple[Engine, ...]:
         """What runs its containers, where that is nothing that root in it can ask as Docker."""
-        ours = any(one.name == "dockerd" and not one.uid for one in self.engines)
         if self.state == "elsewhere":
             return self.engines
-        # containerd goes on without a dockerd that has failed
-        others = tuple(one for one in self.engines if one.uid or one.name != "containerd")
-        return others if self.state == "dead" and not ours else ()
+        ours = any(one.name == "dockerd" and not one.uid for one in self.engines)
+        if self.state != "dead" or ours:
+            return ()
+        if not self.version:
+            return self.engines
+        # its own dockerd is there and does not run: another one in its place is somebody's
+        return tuple(one for one in self.engines if one.name == "dockerd")
 
     @property
     def major(self) -> int:
@@ -219,7 +223,8 @@ def _read(answer: str) -> ObservedDocker:
     stores: dict[str, int] = {}
     counts: dict[str, int] = {}
     packages: dict[str, str] = {}
-    holds, flags, binds, fstab, engines = [], [], [], [], []
+    holds, flags, binds, fstab = [], [], [], []
+    engines: list[Engine] = []
     for line in head.split("\n"):
         key, _, value = line.partition(" ")
         match key, value.split(" "):
@@ -248,6 +253,7 @@ def _read(answer: str) -> ObservedDocker:
                 raise _OddError(f"{FILE}: {reason.replace('-', ' ')}")
             case _:
                 one[key] = value
+    engines = engines[:_MOST_ENGINES]
     if "absent" in one:
         return ObservedDocker("elsewhere" if engines else "none", engines=tuple(engines))
     common = ObservedDocker(

@@ -10,12 +10,12 @@ from typing import Any
 from phoenix.printable import printable
 
 #: Where a guest says why, by kind.
-_LOOK = {"container": "docker logs {}", "unit": "journalctl -u {}"}
+_LOOK = {"container": "docker logs {}", "podman": "podman logs {}", "unit": "journalctl -u {}"}
 
 
 @dataclass(frozen=True)
 class Thing:
-    """A `container` of Docker or a `unit` of systemd, and what it is now, in words."""
+    """A `container` of Docker or podman, or a `unit` of systemd, and what it is now, in words."""
 
     kind: str
     name: str
@@ -27,7 +27,10 @@ class Thing:
     @property
     def next_step(self) -> str:
         """The command that shows why, in the guest."""
-        return _LOOK.get(self.kind, "look at {}").format(shlex.quote(self.name))
+        # node.works names those of podman so
+        of_podman = self.kind == "container" and self.name.startswith("podman:")
+        look = _LOOK.get("podman" if of_podman else self.kind, "look at {}")
+        return look.format(shlex.quote(self.name.removeprefix("podman:")))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from phoenix.abi import abi_text
-from phoenix.apparmor import ABI_OURS, FOLDER, HOOK, MARKER, Label, ObservedAppArmor
+from phoenix.apparmor import ABI, ABI_OURS, HOOK, MARKER, Label, ObservedAppArmor
 from phoenix.fleet import Fleet
 from phoenix.guest_paths import (
     DATA_ROOT,
@@ -22,9 +22,6 @@ from phoenix.observed import ObservedPct
 from phoenix.options import Options
 from phoenix.render import ProfileError, render_profile
 from phoenix.wish import PROFILE_KEY, Wish, wanted
-
-#: The features by which our profiles are compiled.
-ABI = f"{FOLDER}/{ABI_OURS}"
 
 #: The name under which the templates hold the script for policy namespaces.
 HOOK_TEMPLATE = "namespace.sh"

@@ -84,7 +84,7 @@ case $info in
     has dockerd && echo "version $(dockerd --version 2>/dev/null | head -n 1 | head -c 200)"
     engines
     # podman has a script by the name of docker, and no daemon that could be seen
-    has podman && [ "$(start 2 "$(command -v docker)")" = '#!' ] &&
+    has podman && start 4096 "$(command -v docker)" | grep -q '^ *exec.*podman' &&
         echo "engine podman 0 $(command -v podman)"
     ;;
 esac

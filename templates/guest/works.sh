@@ -8,7 +8,7 @@
 #   podman STATUS HEALTH RESTARTS STARTED NAME     the same of podman
 #   unit ACTIVE SUB NAME                           of systemd; of OpenRC in systemd's words
 #   boots NAME                                     a service that starts at boot
-#   error NAME                                     one of them that could not be started
+#   error NAME, error podman:NAME                  one of them that could not be started
 #   port NUMBER NAME                               of TCP, that a process of this service listens on
 #   booting                                        its boot has not ended yet, or it shuts down
 #   silent ENGINE                                  docker or podman cannot be asked
@@ -47,7 +47,7 @@ ports() {
         }' | sort -u | head -n $most
 }
 limit=
-! has timeout || limit='timeout 30'
+! has timeout || limit='timeout 25'
 
 echo 'works 1'
 if has systemctl && [ -d /run/systemd/system ]; then
@@ -68,22 +68,25 @@ elif has rc-status; then
 fi
 ! has awk || ports
 
-containers() { # ENGINE RECORD HEALTH STARTED: in the last two the engines' formats differ
+containers() { # ENGINE RECORD STARTED [PREFIX]: the engines tell the time of a start each in its way
     # shellcheck disable=SC2086 # words or none
     ids=$($limit "$1" ps -aq --no-trunc 2>/dev/null) || echo "silent $1"
     ids=$(printf '%s\n' "$ids" | head -n $most)
-    format="$2 {{.State.Status}} $3 {{.HostConfig.RestartPolicy.Name}} $4 {{.Name}}{{if .State.Error}}
-error {{.Name}}{{end}}"
+    # podman has a status without a word where none of its checks has run yet
+    format="$2 {{.State.Status}} {{with .State.Health}}{{or .Status \"-\"}}{{else}}-{{end}}"
+    format="$format {{.HostConfig.RestartPolicy.Name}} $3 {{.Name}}{{if .State.Error}}
+error ${4:-}{{.Name}}{{end}}"
     # shellcheck disable=SC2086
     [ -z "$ids" ] || $limit "$1" inspect --type container -f "$format" $ids 2>/dev/null
-    # given up by timeout; one that has just gone is no failure
-    case $? in 124 | 137 | 143) echo "silent $1" ;; esac
+    # given up by timeout, or it knows another form; one that has just gone is no failure
+    case $? in 124 | 125 | 137 | 143) printf '\nsilent %s\n' "$1" ;; esac
 }
 if [ "${2:-}" != :no-containers ]; then
     # podman has a script by the name of docker, which asks itself
-    ! has docker || { has podman && [ "$(head -c 2 "$(command -v docker)")" = '#!' ]; } ||
-        containers docker container '{{if .State.Health}}{{.State.Health.Status}}{{else}}-{{end}}' '{{.State.StartedAt}}'
-    ! has podman ||
-        containers podman podman '{{if .State.Health.Status}}{{.State.Health.Status}}{{else}}-{{end}}' '{{.State.StartedAt.Unix}}'
+    ! has docker || head -c 4096 "$(command -v docker)" | grep -q '^ *exec.*podman' ||
+        containers docker container '{{.State.StartedAt}}'
+    # where it has never run, the question alone would leave something behind
+    ! has podman || [ ! -d /var/lib/containers/storage ] ||
+        containers podman podman '{{.State.StartedAt.Unix}}' podman:
 fi
 echo end

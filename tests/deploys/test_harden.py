@@ -224,6 +224,20 @@ def test_stacking_and_learning_are_tried_on_the_command_line(pyinfra):
         assert line in dry.stderr
 
 
+def test_the_abi_is_there_before_the_profiles_that_are_compiled_by_it(pyinfra):
+    there = {"files": {"abi/4.0": "file {mask {read\n}\n}\n"}}
+    done = pyinfra("harden", pve(ctids=(910,), apparmor=there), fleet=FLEET)
+    assert done.code == 0, done.stderr
+    names = ("Install /etc/apparmor.d/abi/phoenix-harden", "AppArmor profile lxc-docker-nested")
+    order = [done.stderr.index(f"Starting operation: {name}") for name in names]
+    assert order == sorted(order)
+    dry = pyinfra("harden", pve(ctids=(910,), apparmor=there), fleet=FLEET, flags=("--dry",))
+    assert "+ abi <abi/phoenix-harden>," in dry.stderr
+    strict = pyinfra("audit", pve(ctids=(910,), apparmor=there), fleet=FLEET)
+    line = "pve1: /etc/apparmor.d/abi/phoenix-harden: missing: the profiles are compiled by it"
+    assert line in strict.stderr
+
+
 def test_a_script_for_namespaces_that_does_not_install_stops_the_run(pyinfra):
     failing = {"install-file": {"success": False, "stderr": "cannot be written"}}
     done = pyinfra("harden", pve(responses=failing), fleet=FLEET, stacking="true")

@@ -258,8 +258,8 @@ def test_where_docker_answers_nobody_looks_for_another_engine(guest):
 
 
 def test_a_docker_that_is_podmans_script_is_told_as_podman(guest):
-    guest.tool("docker", """echo '{"host":{}}'""")
-    guest.tool("podman", "")
+    guest.tool("docker", """exec podman "$@" """)
+    guest.tool("podman", """echo '{"host":{}}'""")
     assert f"engine podman 0 {guest.fake}/podman" in lines(guest)
 
 

@@ -158,7 +158,7 @@ def test_what_its_owner_went_without_is_not_missed(node):
         ("works 1\n" * 400_000, "said more than it should"),
         (DOWN.replace("end\n", ""), "its answer is not whole"),
         (DOWN.replace("end", "booting\nend"), "it is starting or stopping"),
-        (DOWN.replace("end", "silent docker\nend"), "what runs its containers does not answer"),
+        (DOWN.replace("end", "silent docker\nend"), "its docker does not answer"),
     ],
 )
 def test_of_a_guest_that_cannot_tell_is_said_why(node, text, why):
@@ -177,7 +177,7 @@ def test_units_are_told_of_where_docker_does_not_answer(node):
     now(node, text.replace("end\n", "silent docker\nend\n"))
     (one,) = fallen(node).values()
     assert one["fallen"] == [["unit", "redis.service", "has failed"]]
-    assert one["why"] == "what runs its containers does not answer"
+    assert one["why"] == "its docker does not answer"
 
 
 def test_a_guest_with_much_that_fell_over_is_cut(node):

@@ -58,7 +58,8 @@ STORES = {
     "fuse-overlayfs": '{"storage-driver": "fuse-overlayfs"}',
     "image store": '{"features": {"containerd-snapshotter": true}}',
 }
-UNITS = "systemd"
+UNITS, OLDER = "systemd", "overlay2, Debian 12"
+NAMES = (*STORES, UNITS, OLDER)
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def rounds(disk: str, only: list[str] | None) -> Iterator[list[Guest]]:
         every = [[*(Guest(ctids[store], store, store) for store in STORES)]]
         every[0].append(Guest(953, UNITS, units=True))
         if chosen().older_suite:
-            every[0].append(Guest(955, "overlay2, Debian 12", "overlay2", units=True))
+            every[0].append(Guest(955, OLDER, "overlay2", units=True))
     for guests in every:
         if wanted := [guest for guest in guests if not only or guest.name in only]:
             yield wanted
@@ -179,7 +180,7 @@ def main() -> int:
     parser.add_argument("output", nargs="?", type=Path, default=RESULT)
     parser.add_argument("--profile", choices=FORMS, action="append")
     parser.add_argument("--disk", choices=("ext4", "zfs"), action="append")
-    parser.add_argument("--store", action="append")
+    parser.add_argument("--store", choices=NAMES, action="append")
     given = parser.parse_args()
     if not CHECKS_37.exists():
         print(f"{CHECKS_37} is not here: there is nothing to run", file=sys.stderr)

@@ -120,11 +120,11 @@ def test_a_docker_that_cannot_be_asked_before_is_said_and_afterwards_is_no_proof
     (node.fake / "works-after").write_text(silent)
     done = node.commit()
     assert done.returncode == 1
-    assert "cannot be told any more: what runs its containers does not answer" in done.stdout
+    assert "cannot be told any more: its docker does not answer" in done.stdout
     (node.fake / "works-before").write_text(silent)
     done = node.commit()
     assert done.returncode == 0
-    assert "what runs its containers cannot be asked: they are not looked at" in done.stdout
+    assert "docker cannot be asked: what its containers do is not looked at" in done.stdout
 
 
 def test_with_another_storage_driver_its_containers_are_not_asked_for(node):

@@ -182,9 +182,18 @@ def test_containers_that_something_else_runs_leave_their_guest_alone(docker, eng
 def test_a_docker_of_root_that_has_failed_is_no_other_engine():
     engines = (Engine("containerd", 0, "/usr/bin/containerd"), ROOTLESS)
     own = Engine("dockerd", 0, "/usr/bin/dockerd")
-    assert ObservedDocker("dead", engines=engines[:1]).elsewhere == ()
+    assert ObservedDocker("dead", version="26", engines=engines[:1]).elsewhere == ()
     assert ObservedDocker("dead", engines=(own, ROOTLESS)).elsewhere == ()
-    assert ObservedDocker("dead", engines=engines).elsewhere == (ROOTLESS,)
+    assert ObservedDocker("dead", engines=engines).elsewhere == engines
+    # an installed one that is down is to be confined, whatever else runs
+    conmon = Engine("conmon", 0, "/usr/bin/conmon")
+    assert ObservedDocker("dead", version="26", engines=(conmon,)).elsewhere == ()
+    assert ObservedDocker("dead", version="26", engines=(conmon, ROOTLESS)).elsewhere == (ROOTLESS,)
+
+
+def test_what_a_guest_calls_its_engine_is_short_and_printable():
+    docker = ObservedDocker("elsewhere", engines=(Engine("crio", 0, f"/{'x' * 900}"),) * 40)
+    assert len(str(docker)) < 400
 
 
 def test_a_dead_docker_is_said_and_the_container_confined():

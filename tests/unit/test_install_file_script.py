@@ -45,6 +45,33 @@ def test_each_has_the_mode_that_it_needs(node):
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("file {\n}\n", 0o644)
 
 
+@pytest.fixture
+def compiled(node):
+    """A profile of ours that the kernel has, compiled by the abi."""
+    node.has("/etc/apparmor.d/lxc-a", "# Managed by phoenix-harden:\nabi <abi/phoenix-harden>,\n")
+    kernel = "/sys/kernel/security/apparmor/policy/profiles/lxc-a.1"
+    node.has(f"{kernel}/name", "lxc-a\n")
+    node.has(f"{kernel}/mode", "enforce\n")
+    node.tool("apparmor_parser", 'echo "$*" >>"$FAKE/calls"; ! grep -q bad "$PHOENIX_ROOT"' + ABI)
+    return node
+
+
+def test_what_the_kernel_has_is_compiled_anew_by_another_abi(compiled):
+    compiled.has(ABI, "old")
+    assert compiled.verb("install-file", ABI, RUN, request={"text": "new"}).returncode == 0
+    (call,) = (compiled.fake / "calls").read_text().splitlines()
+    assert call.split()[-3:] == ["-r", "-T", f"{compiled.root}/etc/apparmor.d/lxc-a"]
+
+
+def test_an_abi_by_which_a_profile_does_not_load_is_taken_back(compiled):
+    compiled.has(ABI, "old")
+    done = compiled.verb("install-file", ABI, RUN, request={"text": "bad"})
+    assert done.returncode == 1
+    assert "a profile of ours does not load; the old text is back" in done.stdout
+    assert (compiled.root / ABI[1:]).read_text() == "old"
+    assert compiled.events[-1] == "restored"
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", f"{NAME}/../watch", "usr/local", ""])
 def test_no_other_file_is_touched(node, path):
     done = node.verb("install-file", path, RUN, request={"text": NEW})

@@ -1,5 +1,6 @@
 """The verb restore on a fake root with a fake parser; tests/lab has it on a real kernel."""
 
+import os
 import shutil
 
 import pytest
@@ -226,6 +227,17 @@ def test_profiles_of_ours_are_loaded_anew_once_the_sites_variables_are_back(node
     assert not file.exists()
     # not the one that is not loaded
     assert node.calls == [f"apparmor_parser -r {NAME}"]
+
+
+def test_profiles_are_compiled_anew_by_an_abi_that_is_as_it_was(node):
+    ours = node.has(PROFILE, "# Managed by phoenix-harden:\nabi <abi/phoenix-harden>,\n")
+    os.utime(ours, (1, 1))
+    file = node.has(ABI, "new")
+    assert node.put_back(ABI, "new", before="old").returncode == 0
+    assert file.read_text() == "old"
+    assert node.calls == [f"apparmor_parser -r {NAME}"]
+    # else the parser's cache has it as it was compiled before
+    assert ours.stat().st_mtime > 1
 
 
 def test_what_somebody_changed_meanwhile_is_left_alone(node):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from node.works import Works, begun_anew, missing
+from node.works import Works, begun_anew, missing, unasked
 
 SCRIPT = Path(__file__).parents[2] / "templates/guest/works.sh"
 
@@ -192,10 +192,14 @@ def test_a_container_that_ends_and_begins_anew_is_named_unless_nobody_misses_it(
 
 
 def test_a_docker_that_cannot_be_asked_and_a_boot_that_goes_on_are_known():
-    assert (works().answers, works().booting) == (True, False)
-    for silent in ("silent docker", "silent podman", "docker no"):
-        found = works(BEFORE.replace("end\n", f"booting\n{silent}\nend\n"))
-        assert (found.answers, found.booting) == (False, True)
+    assert (works().silent, works().booting) == (frozenset(), False)
+    for line, silent in (
+        ("silent docker", "docker"),
+        ("silent podman", "podman"),
+        ("docker no", "docker"),
+    ):
+        found = works(BEFORE.replace("end\n", f"booting\n{line}\nend\n"))
+        assert (found.silent, found.booting) == ({silent}, True)
 
 
 PODMAN = """\
@@ -204,6 +208,7 @@ unit active exited podman-restart.service
 boots podman-restart.service
 podman running healthy always 1764230400 web
 podman running - no 1764230401 by-quadlet
+podman running - unless-stopped 1764230401 not-by-each-version
 container running - always 2026-11-26T20:00:00.5Z /web
 end
 """
@@ -215,6 +220,8 @@ def test_containers_of_podman_are_asked_for_where_something_starts_them_at_boot(
     assert [*map(str, missing(works(PODMAN), works(gone)))] == [text]
     for accepted in ("web", "podman:web"):
         assert [*missing(works(PODMAN), works(gone), (accepted,))] == []
+    assert unasked(works(PODMAN), works("works 1\nsilent podman\nend\n")) == {"podman"}
+    assert unasked(works(BEFORE), works("works 1\nsilent podman\nend\n")) == frozenset()
     nobody = PODMAN.replace("boots podman-restart.service\n", "")
     assert [*missing(works(nobody), works(gone))] == []
 
@@ -290,7 +297,7 @@ def test_the_script_says_it_in_these_records(tmp_path):
     assert found.failed == {"sys-kernel-config.mount"}
     assert found.containers["db"].health == "healthy"
     assert found.errors == {"app"}
-    assert (found.booting, found.answers) == (True, True)
+    assert (found.booting, found.silent) == (True, frozenset())
     assert (tmp_path / "calls").read_text() == "waited\n"
 
 
@@ -298,19 +305,26 @@ def test_a_docker_that_is_podmans_script_is_asked_once_as_podman(tmp_path):
     podman = """
     case "$*" in
     'ps -aq --no-trunc') echo 1111 ;;
-    inspect*1111) echo 'podman running healthy always 1764230400 web' ;;
+    inspect*1111)
+        echo 'podman running healthy always 1764230400 web'
+        echo 'error podman:web'
+        printf 'podman created '
+        exit 125 ;;
     esac
     """
-    for name, text in {"podman": podman, "docker": "exec podman"}.items():
+    for name, text in {"podman": podman, "docker": 'exec /usr/bin/podman "$@"'}.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}")
         (tmp_path / name).chmod(0o755)
+    script = SCRIPT.read_text().replace("/var/lib/containers/storage", str(tmp_path))
     done = subprocess.run(
-        ["sh", "-c", SCRIPT.read_text(), "works", "0"],
+        ["sh", "-c", script, "works", "0"],
         env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
         capture_output=True,
         text=True,
     )
-    assert [*works(done.stdout).containers] == ["podman:web"]
+    found = works(done.stdout)
+    assert ([*found.containers], found.silent) == (["podman:web"], {"podman"})
+    assert found.errors == {"podman:web"}
 
 
 #: /proc/net/tcp: 0A listens, 01 is a connection; the local address is in hexadecimal digits.
