@@ -2,7 +2,7 @@
 # make test     the tests, on the lab's two stacks too; make test-long: all of them, on both
 # make confinement   docs/confinement.md anew: what root in a container can do under each profile;
 #                    STACK=current of the other stack, in a page of its own
-# make docker-checks   docs/docker-checks.md anew: what of Docker works under each (an hour)
+# make docker-checks   docs/docker-checks.md anew: what people run, under each (hours)
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
