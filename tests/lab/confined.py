@@ -111,7 +111,7 @@ def all_checks(daemon):
 
     `daemon`: the daemon.json with which Docker starts.
     """
-    back = "timeout 600 sh -c 'until docker exec ra true; do sleep 0.2; done' >/dev/null 2>&1"
+    back = "timeout 600 sh -c 'until docker exec ra echo; do sleep 0.2; done' >/dev/null 2>&1"
     text = CHECKS_37.read_text().replace("timeout 90 ", "timeout 600 ")
     write = re.compile(r"^mkdir -p /etc/docker; if .*; fi > /etc/docker/daemon.json$", re.MULTILINE)
     own = f"mkdir -p /etc/docker; echo '{daemon}' > /etc/docker/daemon.json"
