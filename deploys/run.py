@@ -26,12 +26,12 @@ from pyinfra.operations import python
 
 from facts.observe import Observe
 from phoenix.changes import ContainerChange, NodePlan
-from phoenix.journal import new_run_id
 from phoenix.node_facts import NodeFacts, read_facts
 from phoenix.options import Options, OptionsError, parse_options
 from phoenix.printable import printable
 from phoenix.questions import Request
 from phoenix.report import outcome, result_lines
+from phoenix.runs import new_run_id
 
 T = TypeVar("T")
 

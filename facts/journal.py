@@ -7,8 +7,8 @@ from typing_extensions import override
 
 from facts.observe import Observed
 from facts.program import asking
-from phoenix.journal import check_run_id
 from phoenix.kept import Kept, ObservedRuns, kept_from_json, runs_from_json
+from phoenix.runs import check_run_id
 
 
 class Runs(Observed[ObservedRuns]):

@@ -26,7 +26,7 @@ from node.root import at
 from node.say import Stop, say
 from node.target import Target, run_folder
 from phoenix.apparmor import ABI, ABI_OURS, OWN_FILES, TUNABLES_SITE, Label
-from phoenix.journal import is_of_node
+from phoenix.runs import is_of_node
 
 _UNITS = "/etc/systemd/system"
 

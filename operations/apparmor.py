@@ -19,7 +19,7 @@ from phoenix.apparmor import (
 )
 from phoenix.daemon_json import digest
 from phoenix.fleet_values import variable, variable_value
-from phoenix.journal import check_run_id
+from phoenix.runs import check_run_id
 from phoenix.site_tunables import SiteTunablesChange, plan_site_tunables
 from phoenix.tunables_plan import TunablesChange, plan_tunables
 

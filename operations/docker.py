@@ -25,8 +25,8 @@ from operations.refusal import refuse
 from operations.unit import unit
 from phoenix.daemon_json import FILE, DaemonJsonError, digest, merge
 from phoenix.docker import ObservedDocker
-from phoenix.journal import PACKAGE_NAME, check_run_id
 from phoenix.pve_values import check_ctid
+from phoenix.runs import PACKAGE_NAME, check_run_id
 from phoenix.storage_driver import plan_driver
 
 #: Seconds for what a guest does, twice what the node itself gives it (node/daemon_json.py).

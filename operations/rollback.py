@@ -10,7 +10,7 @@ from facts.program import doing
 from operations.diff import show_diff
 from phoenix.changes import PutBack
 from phoenix.daemon_json import digest
-from phoenix.journal import check_run_id
+from phoenix.runs import check_run_id
 
 
 @operation()

@@ -11,8 +11,8 @@ from node import pack
 from operations import transaction
 from operations.unit import unit
 from phoenix.changes import ContainerChange
-from phoenix.journal import check_run_id
 from phoenix.pve_values import check_ctid
+from phoenix.runs import check_run_id
 
 
 @operation()

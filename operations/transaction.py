@@ -16,8 +16,8 @@ from operations.diff import show_diff
 from operations.unit import unit
 from phoenix import daemon_json
 from phoenix.changes import ContainerChange
-from phoenix.journal import check_run_id
 from phoenix.pve_values import check_ctid
+from phoenix.runs import check_run_id
 
 #: Where the node keeps its runs.
 RUNS = "/var/lib/phoenix-harden/runs"

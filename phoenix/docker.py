@@ -14,8 +14,8 @@ from typing import Any
 from phoenix.daemon_json import FILE, digest
 from phoenix.guest_json import read_json, too_much
 from phoenix.guest_paths import DATA_ROOT, GuestPathError, check_data_root
-from phoenix.journal import DRIVER_NAME, PACKAGE_NAME
 from phoenix.printable import printable
+from phoenix.runs import DRIVER_NAME, PACKAGE_NAME
 
 #: What a guest can be: its Docker answers, is not installed, does not answer; something else runs
 #: its containers; the guest gave no answer in time, does not run, has no shell, said more than

@@ -1,4 +1,4 @@
-"""Runs, their names, and what their journals say: a closed schema, read and written here.
+"""What the journal of a run says: a closed schema, read and written here.
 
 A node keeps one folder per run. Its `journal.jsonl` has a flat JSON object a line: an `intent`
 before anything is changed, with the digest of what is there and of what shall be there, then `done`
@@ -9,8 +9,8 @@ Rollback writes what a journal names, as root: one that does not fit the schema 
 Journals of the version before (format 1, without a line that says so) were put together as text in
 which a guest had a word: of these the order is checked, too, and whose images they name.
 
-Packed into the node's program: Python 3.9, the standard library and `phoenix.apparmor` and
-`phoenix.printable` only.
+Packed into the node's program: Python 3.9, the standard library and modules of this package that
+are packed as well (`node.pack.SHARED`).
 """
 
 from __future__ import annotations
@@ -18,20 +18,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
-from phoenix.apparmor import OWN_FILES, PROFILE_NAME, TUNABLES_HOME, TUNABLES_SITE
+from phoenix.apparmor import PROFILE_NAME
 from phoenix.printable import printable
-
-_RUN_ID = re.compile(r"r[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}")
-
-#: The digest of what is not there.
-NONE = "none"
-
-#: The guest's own file; every other path is one of the node.
-DAEMON_JSON = "/etc/docker/daemon.json"
+from phoenix.runs import (
+    DAEMON_JSON,
+    DRIVER_NAME,
+    NONE,
+    PACKAGE_NAME,
+    RUN_ID,
+    Change,
+    Outcome,
+    RunRecord,
+    Thing,
+    is_of_node,
+)
 
 #: The format of the journals that are written now.
 FORMAT = 2
@@ -39,33 +42,12 @@ FORMAT = 2
 #: The longest line, in bytes.
 LONGEST_LINE = 64 * 1024
 
-#: How a storage driver of Docker may be called.
-DRIVER_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,31}")
-
-#: How a package of apt or apk may be called; dpkg names some with their architecture.
-PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+._-]*(:[a-z0-9-]+)?")
-
-Outcome = Literal["open", "done", "restored", "refused", "failed"]
-
 _ENDS = ("done", "restored", "refused", "failed")
 
 # kinds of entries that are about a file of the node
 _OF_NODE = ("file", "profile")
 # the digest of an empty file
 _EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-
-# the files of the node that a run may change, its profiles aside
-_NODE_FILES = frozenset(
-    {
-        f"/etc/apparmor.d/{TUNABLES_HOME}",
-        f"/etc/apparmor.d/{TUNABLES_SITE}",
-        *OWN_FILES,
-        "/usr/local/lib/phoenix-harden/watch",
-        "/etc/systemd/system/phoenix-harden-watch.service",
-        "/etc/systemd/system/phoenix-harden-watch.timer",
-        "/var/lib/phoenix-harden/wanted",
-    }
-)
 
 # what an entry is about, by kind
 _ABOUT = {
@@ -119,7 +101,7 @@ _PACKAGES = re.compile(rf"(?:{PACKAGE_NAME.pattern}(?: {PACKAGE_NAME.pattern})*)
 _DRIVER = re.compile(rf"(?:{DRIVER_NAME.pattern})?")
 _VALUES = {
     "time": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"),
-    "undoes": _RUN_ID,
+    "undoes": RUN_ID,
     "profile": PROFILE_NAME,
     "before": _DIGEST,
     "after": _DIGEST,
@@ -129,22 +111,6 @@ _VALUES = {
     "driver_before": _DRIVER,
     "driver": _DRIVER,
 }
-
-
-def new_run_id(now: datetime, salt: int) -> str:
-    """The id of a run begun at `now` (UTC); it starts with a letter and sorts by time.
-
-    >>> new_run_id(datetime(2026, 11, 22, 1, 30), 0xbeef)
-    'r20261122T013000Z-beef'
-    """
-    return f"r{now:%Y%m%dT%H%M%SZ}-{salt & 0xFFFF:04x}"
-
-
-def check_run_id(run: str) -> str:
-    """Return the id. Raises ValueError for a text that is none: it becomes a folder's name."""
-    if not _RUN_ID.fullmatch(run):
-        raise ValueError(f"{run!r} is not the id of a run: --data list=true shows them")
-    return run
 
 
 class JournalError(ValueError):
@@ -161,89 +127,6 @@ class JournalError(ValueError):
 
 class _UnfitError(ValueError):
     """Why a line does not fit, in words."""
-
-
-@dataclass(frozen=True)
-class Thing:
-    """What a run can change: a file of the node, or one of a container's (`ctid`).
-
-    `path`: of the node, or `DAEMON_JSON` in the guest, or "" for the guest's packages.
-    """
-
-    path: str
-    ctid: int | None = None
-
-    @property
-    def is_conf(self) -> bool:
-        """Whether it is a container's conf."""
-        return self.ctid is not None and self.path.startswith("/etc/pve/")
-
-    @property
-    def profile(self) -> str | None:
-        """The name of the AppArmor profile whose file it is, or None."""
-        folder, _, name = self.path.rpartition("/")
-        return name if folder == "/etc/apparmor.d" else None
-
-    def __str__(self) -> str:
-        if self.ctid is None:
-            return f"profile {self.profile}" if self.profile else self.path
-        if self.is_conf:
-            return f"CT {self.ctid}"
-        return f"CT {self.ctid} {self.path or 'packages'}"
-
-
-@dataclass(frozen=True)
-class Change:
-    """What a run did to one thing.
-
-    `before`, `after`: SHA-256 or `NONE`; `after` is the planned one until `outcome` is `done`,
-    then the one that was found; `planned` stays. `packages`: what was newly installed, or shall be
-    while `open`.
-    `ours`: digest of the note of what was ours in that conf before, `NONE` without one.
-    `driver_before`, `driver`: Docker's storage driver before and after a change of daemon.json.
-    """
-
-    thing: Thing
-    before: str = NONE
-    after: str = NONE
-    outcome: Outcome = "open"
-    packages: tuple[str, ...] = ()
-    ours: str = NONE
-    driver_before: str = ""
-    driver: str = ""
-    planned: str = NONE
-
-    @property
-    def stands(self) -> bool:
-        """Whether it may still be there: not if it was taken back or never made."""
-        return self.outcome in ("open", "done", "failed") and (
-            bool(self.packages) or self.before != self.after
-        )
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """A run on one node as its journal tells it, changes in the order in which they began.
-
-    `undoes`: the id of the run that it rolled back, None for a run of harden or host_prep.
-    `format`: that of its journal; with format 1 what guests had lies among the node's own images.
-    """
-
-    id: str
-    changes: tuple[Change, ...] = ()
-    undoes: str | None = None
-    format: int = 1
-
-    @property
-    def open_containers(self) -> tuple[int, ...]:
-        """Containers whose commit began and did not end: it works still, or was killed."""
-        return tuple(
-            dict.fromkeys(
-                change.thing.ctid
-                for change in self.changes
-                if change.outcome == "open" and change.thing.ctid and change.thing.path
-            )
-        )
 
 
 def read_journal(run: str, text: str | Iterable[str]) -> RunRecord:
@@ -292,33 +175,6 @@ def entry(event: str, **keys: str | int) -> str:
     except _UnfitError as error:
         raise JournalError("", 0, str(error)) from None
     return line
-
-
-def is_of_node(path: str) -> bool:
-    """Whether a run may change, and a rollback restore, this file of the node: a closed set."""
-    folder, _, name = path.rpartition("/")
-    is_profile = folder == "/etc/apparmor.d" and PROFILE_NAME.fullmatch(name) is not None
-    return is_profile or path in _NODE_FILES
-
-
-def last_run(runs: Iterable[RunRecord]) -> str | None:
-    """The id of the run that a rollback undoes when none is named, None where there is none."""
-    return max((run.id for run in runs if run.undoes is None), default=None)
-
-
-def in_the_way(runs: Sequence[RunRecord], run: str, thing: Thing) -> str | None:
-    """The id of the last run after `run` that changed the same thing and still stands, or None."""
-    undone = {record.undoes for record in runs if record.undoes}
-    return max(
-        (
-            record.id
-            for record in runs
-            if record.id > run and record.undoes is None and record.id not in undone
-            for change in record.changes
-            if change.thing == thing and change.stands
-        ),
-        default=None,
-    )
 
 
 class _Reader:

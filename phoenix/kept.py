@@ -8,7 +8,8 @@ from typing import Any
 
 from phoenix.changes import Unsettled
 from phoenix.daemon_json import digest
-from phoenix.journal import NONE, JournalError, RunRecord, check_run_id, read_journal
+from phoenix.journal import JournalError, read_journal
+from phoenix.runs import NONE, RunRecord, check_run_id
 
 #: Where a node keeps its runs.
 RUNS = "/var/lib/phoenix-harden/runs"

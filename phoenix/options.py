@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool, ValidationError
 
 from phoenix.apparmor import PROFILE_NAME
-from phoenix.journal import check_run_id
+from phoenix.runs import check_run_id
 
 #: What `allow=` permits of a fleet file: raw keys that act on the node as root, and mounts of
 #: paths and devices of the node that are more than data.

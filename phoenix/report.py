@@ -13,12 +13,12 @@ from phoenix.apparmor import Label, generated_profile
 from phoenix.changes import NodePlan
 from phoenix.config import Container, Fleet
 from phoenix.docker import ObservedDocker
-from phoenix.journal import RunRecord
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.ours import Ours
 from phoenix.printable import printable
 from phoenix.privileged import WAY_OUT, is_privileged
+from phoenix.runs import RunRecord
 from phoenix.wish import PROFILE_KEY, is_learning, wanted
 
 HARDEN = "pyinfra inventory.py deploys/harden.py"

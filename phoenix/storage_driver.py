@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from phoenix.daemon_json import DRIVER, FILE, SNAPSHOTTER, DaemonJson
 from phoenix.docker import ObservedDocker
-from phoenix.journal import DRIVER_NAME
 from phoenix.printable import printable
+from phoenix.runs import DRIVER_NAME
 
 FUSE_OVERLAYFS = "fuse-overlayfs"
 #: Flags of dockerd that the file may not contradict, or that name another file.

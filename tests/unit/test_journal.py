@@ -7,19 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from phoenix.journal import (
-    FORMAT,
-    NONE,
-    JournalError,
-    Thing,
-    check_run_id,
-    entry,
-    in_the_way,
-    is_of_node,
-    last_run,
-    new_run_id,
-    read_journal,
-)
+from phoenix.journal import FORMAT, JournalError, entry, read_journal
+from phoenix.runs import NONE, Thing, check_run_id, in_the_way, is_of_node, last_run, new_run_id
 
 TIME = "2026-11-22T01:30:00Z"
 CONF = "/etc/pve/lxc/910.conf"

@@ -6,8 +6,9 @@ import json
 import pytest
 
 from phoenix.changes import Unsettled
-from phoenix.journal import NONE, entry
+from phoenix.journal import entry
 from phoenix.kept import KeptError, kept_from_json, runs_from_json
+from phoenix.runs import NONE
 
 TIME = "2026-11-22T01:30:00Z"
 RUN, LATER = "r20261122T013000Z-beef", "r20261122T020000Z-cafe"

@@ -9,7 +9,6 @@ from phoenix.apparmor import HOOK
 from phoenix.changes import ContainerChange, NodePlan
 from phoenix.config import parse_fleet
 from phoenix.docker import ObservedDocker
-from phoenix.journal import Change, RunRecord, Thing
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.ours import Ours
@@ -24,6 +23,7 @@ from phoenix.report import (
     result_lines,
     run_lines,
 )
+from phoenix.runs import Change, RunRecord, Thing
 
 DOCKER = {"features": ["docker"], "apparmor_profile": "lxc-docker-nested"}
 LEARN = "complain"

@@ -7,13 +7,14 @@ import pytest
 
 from phoenix.apparmor import ObservedAppArmor
 from phoenix.docker import DaemonFile, ObservedDocker
-from phoenix.journal import NONE, read_journal
+from phoenix.journal import read_journal
 from phoenix.kept import Kept
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.ours import Ours
 from phoenix.pve_conf import PveConf
 from phoenix.rollback import Node, plan_rollback
+from phoenix.runs import NONE
 
 OLD = "hostname: a\nlxc.apparmor.profile: unconfined\n"
 NEW = "hostname: a\nlxc.apparmor.profile: lxc-docker-nested\n"
