@@ -103,6 +103,57 @@ def test_its_owner_may_go_without_it_also_where_docker_sees_apparmor(stack, node
     assert f"\n{MASK.line}\n" in conf(node, 952)
 
 
+#: A project as people have them: it waits for what it depends on, and has a disk of its own.
+PROJECT = """
+services:
+  db:
+    image: "hello:lab"
+    command: sh -c 'echo up >/state/up; exec sleep 10000'
+    init: true
+    restart: always
+    volumes: ["state:/state", "media:/media"]
+    healthcheck: {test: ["CMD", "cat", "/state/up"], interval: 5s, timeout: 60s, retries: 30}
+  app:
+    image: "hello:lab"
+    command: httpd -f -p 80 -h /etc
+    init: true
+    restart: unless-stopped
+    ports: ["8081:80"]
+    depends_on: {db: {condition: service_healthy}}
+volumes:
+  state: {}
+  media: {driver: local, driver_opts: {type: none, o: bind, device: /srv/media}}
+"""
+UP = f"""
+    until docker info; do sleep 1; done
+    docker import -c 'CMD ["/bin/sh"]' /usr/share/lab/hello.tar hello:lab
+    mkdir -p /srv/project /srv/media
+    cat >/srv/project/compose.yaml <<'EOF'
+{PROJECT}
+EOF
+    docker compose --project-directory /srv/project up -d --pull never --wait
+"""
+
+
+@pytest.mark.long
+def test_projects_on_the_image_store_and_on_overlay2_come_back_whole(lab, tmp_path):
+    lab.reset()
+    fleet = tmp_path / "fleet.json"
+    fleet.write_text(json.dumps({"lxc_configs": {"957": ENTRY, "958": ENTRY}}))
+    for ctid in (957, 958):
+        lab.ssh(f"pct start {ctid}")
+        lab.ssh(f"lxc-attach -n {ctid} -- sh -e", input=UP)
+    done = pyinfra("harden", "-y", fleet=fleet)
+    assert done.returncode == 0, done.stderr
+    for ctid in (957, 958):
+        assert f"CT {ctid}: ok what its owner runs works as before" in done.stderr
+        assert lab.label(ctid) == ENFORCED
+        assert lab.ssh(f"lxc-attach -n {ctid} -- {RUNNING}").stdout.split() == [
+            "project-app-1",
+            "project-db-1",
+        ]
+
+
 PODMAN = """
     apt-get -qq update && apt-get -qq -y install podman crun </dev/null >/dev/null
     podman import -q -c 'CMD ["/bin/sh"]' /usr/share/lab/hello.tar localhost/hello:lab
