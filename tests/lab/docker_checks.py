@@ -74,7 +74,7 @@ class Guest:
     @property
     def least(self) -> int:
         """So many checks it runs at least: fewer, and something ended early."""
-        return (80 if self.store else 0) + (70 if self.units else 0)
+        return (75 if self.store else 0) + (70 if self.units else 0)
 
 
 def rounds(disk: str, only: list[str] | None) -> Iterator[list[Guest]]:
@@ -222,6 +222,8 @@ def ask(node: Node, guest: Guest) -> dict[str, str]:
     """Everything that this guest runs."""
     found = {}
     if guest.store:
+        # else it makes one with fewer programs in it
+        in_guest(node, guest.ctid, "ln -sf /usr/share/lab/hello.tar /root/hello.tar")
         # it ends early, with a code, when dockerd does not start: a line says so
         script = f"(\n{all_checks(STORES[guest.store])}\n) || true\n"
         found = results(in_guest(node, guest.ctid, script, guest.store.replace(" ", "-"), "full"))
