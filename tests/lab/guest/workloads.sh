@@ -119,11 +119,11 @@ check health sh -c 'docker run -d --name cc --pull never --init --health-cmd tru
     until [ "$(docker inspect -f "{{.State.Health.Status}}" cc)" = healthy ]; do sleep 0.5; done; docker rm -f cc'
 check update-pause sh -c 'docker run -d --name cc --pull never --init hello:lab sleep 1000 >/dev/null && docker update --memory 64m --memory-swap 64m cc &&
     docker pause cc && docker unpause cc && docker restart -t 1 cc; r=$?; docker rm -f cc >/dev/null; exit $r'
-check dind-mounts run --privileged -v /var/lib/inner:/var/lib/docker hello:lab sh -c 'mount -t tmpfs none /tmp && mkdir /tmp/a && mount --bind /tmp /tmp/a'
+check dind-mounts run --privileged -v /var/lib/inner:/var/lib/docker hello:lab mount -t tmpfs none /tmp
 # docker:dind: a dockerd of its own in a container, here with this guest's programs
 check dind sh -c 'docker run -d --name dind --privileged --pull never --network none --tmpfs /run -v dind:/var/lib/docker -v /etc:/etc \
     -v /usr:/usr:ro -v /bin:/bin:ro -v /sbin:/sbin:ro -v /lib:/lib:ro -v /lib64:/lib64:ro hello:lab \
-    dockerd --config-file /dev/null --bridge none --iptables=false --ip6tables=false >/dev/null || exit 1
+    sh -c "ln -s /run /var/run; exec dockerd --config-file /dev/null --bridge none --iptables=false --ip6tables=false" >/dev/null || exit 1
     until docker exec dind docker info >/dev/null 2>&1; do [ "$(docker inspect -f "{{.State.Running}}" dind)" = true ] || break; sleep 1; done
     docker exec dind sh -c "docker import /usr/share/lab/hello.tar inner:lab && docker run --rm --network none inner:lab echo inner"; r=$?
     [ $r = 0 ] || docker logs --tail 3 dind; docker rm -f -v dind >/dev/null; docker volume rm -f dind >/dev/null; exit $r'
