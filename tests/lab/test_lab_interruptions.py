@@ -11,6 +11,8 @@ from lab.vm import Lab
 # saving the VM at every moment takes minutes
 pytestmark = [pytest.mark.lab, pytest.mark.long]
 CTID = 910
+#: Lines of the journal that say what is about to be done, and that the container has started.
+ABI, PROFILE, SWAP, STARTED = 1, 3, 5, 6
 
 
 @pytest.fixture(scope="module")
@@ -50,21 +52,21 @@ def rolled_back(node, before):
 def test_a_run_comes_by_every_place_at_which_something_must_be_on_disk(run):
     _, _, _, found = run
     synced = [moment.synced for moment in found]
-    # the first line, 2 of the profile, 3 of the container
-    assert sum("journal.jsonl" in one for one in synced) == 6
+    # the first line, 2 of the abi, 2 of the profile, 3 of the container
+    assert sum("journal.jsonl" in one for one in synced) == 8
     assert any("/files/" in one for one in synced)
     assert any(one.endswith("/910/before") for one in synced)
 
 
 def test_a_node_that_died_before_the_swap_is_hardened_by_the_next_run(run):
     node, _, wanted, found = run
-    with at(node, named(found, "journal.jsonl", 3), node_dies=True):
+    with at(node, named(found, "journal.jsonl", SWAP), node_dies=True):
         hardened(node, wanted)
 
 
 def test_a_node_that_died_before_the_proof_is_rolled_back(run):
     node, before, _, found = run
-    with at(node, named(found, "journal.jsonl", 4), node_dies=True):
+    with at(node, named(found, "journal.jsonl", STARTED), node_dies=True):
         rolled_back(node, before)
 
 
@@ -77,13 +79,13 @@ def test_a_profile_whose_installation_was_cut_short_is_rolled_back(run):
 
 def test_a_commit_that_outlived_its_operator_is_rolled_back(run):
     node, before, _, found = run
-    with at(node, named(found, "journal.jsonl", 3), node_dies=False):
+    with at(node, named(found, "journal.jsonl", SWAP), node_dies=False):
         rolled_back(node, before)
 
 
 def test_a_node_that_lost_its_power_before_the_proof_is_rolled_back(run):
     node, before, _, found = run
-    cut(node, named(found, "journal.jsonl", 4))
+    cut(node, named(found, "journal.jsonl", STARTED))
     rolled_back(node, before)
 
 
@@ -101,12 +103,16 @@ def run_without_onboot(lab):
 
 def test_a_container_that_the_boot_does_not_start_runs_again_once_rolled_back(run_without_onboot):
     node, before, found = run_without_onboot
-    cut(node, named(found, "journal.jsonl", 4))
+    cut(node, named(found, "journal.jsonl", STARTED))
     assert f"{CTID} " not in node.ssh("lxc-ls --running -1").stdout.replace("\n", " ")
     rolled_back(node, before)
 
 
-@pytest.mark.parametrize("number", [1, 3], ids=["profile-half-installed", "before-the-swap"])
+@pytest.mark.parametrize(
+    "number",
+    [ABI, PROFILE, SWAP],
+    ids=["abi-half-installed", "profile-half-installed", "before-the-swap"],
+)
 def test_a_node_that_lost_its_power_earlier_is_hardened_by_the_next_run(run, number):
     node, _, wanted, found = run
     cut(node, named(found, "journal.jsonl", number))
