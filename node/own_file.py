@@ -24,6 +24,11 @@ def main(words: list[str]) -> None:
         raise Stop(2, f"{path}: refused: no file of ours")
     data = raw(request()["text"])
     target = Target(run, path)
+    try:
+        # on a full disk nothing is begun: what comes after this one needs more
+        target.folder.keep(data)
+    except OSError:
+        raise target.failed(f"cannot write to {target.folder.path}; nothing was changed") from None
     target.intend(data)
     try:
         why = target.put(data, ".phoenix-new", OWN_FILES[path], anew=True)

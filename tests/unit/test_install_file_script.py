@@ -105,6 +105,7 @@ def test_each_step_is_on_disk_before_the_next_one(node):
     synced = Fsynced(node, node.file)
     assert node.install("new\n").returncode == 0
     assert synced.calls == [
+        (sha("new\n"), "old"),
         (sha("old\n"), "old"),
         ("journal.jsonl", "old"),
         ("namespace.phoenix-new", "old"),
@@ -144,6 +145,16 @@ def test_what_is_in_place_and_may_not_last_is_said(node):
     assert "is in place, but " in done.stdout
     assert "does not reach the disk" in done.stdout
     assert (node.file.read_text(), node.events[-1]) == ("new\n", "intent")
+
+
+def test_a_run_whose_folder_takes_nothing_more_changes_nothing(node):
+    node.run.mkdir(parents=True)
+    (node.run / "files").write_text("no folder")
+    done = node.install()
+    assert done.returncode == 1
+    assert f"/var/lib/phoenix-harden/runs/{RUN}; nothing was changed" in done.stdout
+    assert not node.file.exists()
+    assert "intent" not in node.events
 
 
 def test_a_place_that_cannot_be_written_changes_nothing(node):
