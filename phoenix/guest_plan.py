@@ -73,7 +73,7 @@ def plan_guest(
     if docker.elsewhere:
         if not force:
             return GuestPlan(fuse=has_fuse, ours=ours, alone=_elsewhere(docker))
-        text = "its containers are not proven, only what systemd says of its services"
+        text = "its containers are not proven: only its services and ports are compared"
         return GuestPlan(provable=False, fuse=has_fuse, ours=ours, notes=(text,))
     if docker.state not in ("ok", "dead"):
         return GuestPlan(fuse=has_fuse, ours=ours, alone=_silent(docker))
