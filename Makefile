@@ -7,7 +7,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
 # packed into the program for the nodes, see node/pack.py
-SHARED := __init__ apparmor audit_line journal printable runs
+SHARED := __init__ apparmor audit_line docker_names journal printable runs
 PYINFRA := $(BIN)/pyinfra -y inventory.py
 # the lab's, stable or current
 STACK ?= $(or $(PHOENIX_LAB_STACK),stable)

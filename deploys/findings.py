@@ -12,8 +12,8 @@ from pyinfra.context import ctx_state
 from deploys.run import lock, show
 from deploys.survey import Survey, look
 from phoenix.audit_report import NodeAudit, audit_data, audit_json, audit_page
+from phoenix.denial_groups import group_denials
 from phoenix.denial_lines import denial_lines
-from phoenix.denials import group_denials
 from phoenix.fallen import fallen_lines
 from phoenix.questions import asked_by_audit
 from phoenix.report import audit_lines, audit_node, node_lines

@@ -17,10 +17,12 @@ from pyinfra.context import ctx_host, ctx_state
 from deploys.run import Run, ask, lock, observe, read_options, show
 from node.pack import watch_script
 from phoenix.apparmor import ObservedAppArmor
-from phoenix.backups import age_text, check_backups, check_snapshots
+from phoenix.backups import age_text
 from phoenix.changes import NodePlan
 from phoenix.config import Fleet, FleetError, parse_fleet
 from phoenix.docker import ObservedDocker
+from phoenix.fallbacks import check_backups, check_snapshots
+from phoenix.generated_rules import ObservedRules
 from phoenix.node_facts import NodeFacts
 from phoenix.options import Options
 from phoenix.plan import (
@@ -33,7 +35,6 @@ from phoenix.plan import (
 )
 from phoenix.profile_plan import HOOK_TEMPLATE
 from phoenix.questions import Request, asked_again, asked_by_harden
-from phoenix.raw_rules import ObservedRules
 from phoenix.render import profile_names
 from phoenix.report import plan_lines
 from phoenix.watch import SCRIPT, SERVICE, TIMER, plan_watch, wanted_text

@@ -12,13 +12,14 @@ from pyinfra.context import ctx_state
 
 from deploys.run import Run, ask, lock, observe, read_options, show
 from phoenix.changes import NodePlan
+from phoenix.docker_names import DAEMON_JSON
 from phoenix.kept import ObservedRuns
 from phoenix.node_facts import NodeFacts
 from phoenix.options import Options
 from phoenix.plan import set_apart
 from phoenix.report import plan_lines, run_lines
 from phoenix.rollback import Node, plan_rollback
-from phoenix.runs import DAEMON_JSON, Change, last_run
+from phoenix.runs import Change, last_run
 
 
 @dataclass(kw_only=True)

@@ -22,7 +22,7 @@ from node.observe import SECTIONS
 _TOP = Path(__file__).parents[1]
 
 #: The modules of `phoenix` that the node's program shares.
-SHARED = ("__init__", "apparmor", "audit_line", "journal", "printable", "runs")
+SHARED = ("__init__", "apparmor", "audit_line", "docker_names", "journal", "printable", "runs")
 
 #: What reads the program from the first line of stdin and runs it; no file is written. Whatever is
 #: started from it does not get the descriptor.

@@ -21,8 +21,8 @@ from node.say import Stop, say
 from node.staged import Staged
 from node.state import RunFolder
 from phoenix.apparmor import generated_profile
+from phoenix.docker_names import DAEMON_JSON
 from phoenix.journal import JournalError
-from phoenix.runs import DAEMON_JSON
 
 
 class Transaction:

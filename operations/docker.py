@@ -23,10 +23,11 @@ from node import pack
 from operations.diff import show_diff
 from operations.refusal import refuse
 from operations.unit import unit
-from phoenix.daemon_json import FILE, DaemonJsonError, digest, merge
+from phoenix.daemon_json import DaemonJsonError, digest, merge
 from phoenix.docker import ObservedDocker
+from phoenix.docker_names import DAEMON_JSON, PACKAGE_NAME
 from phoenix.pve_values import check_ctid
-from phoenix.runs import PACKAGE_NAME, check_run_id
+from phoenix.runs import check_run_id
 from phoenix.storage_driver import plan_driver
 
 #: Seconds for what a guest does, twice what the node itself gives it (node/daemon_json.py).
@@ -136,15 +137,15 @@ def daemon_json(
         before = docker.file.text if docker.file else None
         after = merge(before, plan.settings, {}).text
     except DaemonJsonError as error:
-        yield from refuse(f"CT {ctid}: {FILE}: {error}: correct it in the guest")
+        yield from refuse(f"CT {ctid}: {DAEMON_JSON}: {error}: correct it in the guest")
         return
     except ValueError as error:
         yield from refuse(f"CT {ctid}: {error}")
         return
     if after is None or after == before:
-        host.noop(f"CT {ctid}: {FILE} is as it should be")
+        host.noop(f"CT {ctid}: {DAEMON_JSON} is as it should be")
         return
-    show_diff(f"CT {ctid}: {FILE}", before, after)
+    show_diff(f"CT {ctid}: {DAEMON_JSON}", before, after)
     request = {"text": after}
     yield _in_guest(ctid, "put", digest(before), digest(after), request=request)
 

@@ -14,8 +14,8 @@ from facts.staged import Changed
 from node import pack
 from operations.diff import show_diff
 from operations.unit import unit
-from phoenix import daemon_json
 from phoenix.changes import ContainerChange
+from phoenix.docker_names import DAEMON_JSON
 from phoenix.pve_values import check_ctid
 from phoenix.runs import check_run_id
 
@@ -44,7 +44,7 @@ def stage(
     for change in changes:
         show_diff(f"/etc/pve/lxc/{change.ctid}.conf", change.before.render(), change.after.render())
         if change.guest and change.guest.file_changes:
-            name = f"CT {change.ctid}: {daemon_json.FILE}"
+            name = f"CT {change.ctid}: {DAEMON_JSON}"
             show_diff(name, change.guest.before, change.guest.after or "")
     containers = {str(change.ctid): _staged(change) for change in changes}
     request = {"containers": containers, "replace": [*replace]}

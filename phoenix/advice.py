@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from phoenix.guest_paths import is_unreached
+from phoenix.sources import is_unreached
 
 #: `rule`: one can be proposed; `own`: the operator may write one; `purpose`: denied on purpose;
 #: `unknown`: nothing is known of such a kind.

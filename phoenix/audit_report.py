@@ -11,7 +11,8 @@ from typing import Any
 from jinja2 import StrictUndefined
 
 from phoenix.changes import NodePlan
-from phoenix.denials import DenialGroup, ObservedDenials
+from phoenix.denial_groups import DenialGroup
+from phoenix.denials import ObservedDenials
 from phoenix.fallen import Fallen
 from phoenix.fleet import Container
 from phoenix.observed import ObservedPct

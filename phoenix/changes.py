@@ -8,6 +8,7 @@ from typing import Literal
 
 from phoenix.apparmor import Label
 from phoenix.guest_plan import GuestChange
+from phoenix.kept import Unsettled
 from phoenix.ours import Ours
 from phoenix.profile_plan import OwnFileChange, ProfileChange
 from phoenix.pve_conf import PveConf
@@ -83,19 +84,6 @@ class Removal:
     ctid: int
     packages: tuple[str, ...]
     manager: str
-
-
-@dataclass(frozen=True)
-class Unsettled:
-    """A container whose commit in another run was cut short, or works still (`active`)."""
-
-    run: str
-    ctid: int
-    active: bool = False
-
-    def __str__(self) -> str:
-        how = "works on it still" if self.active else "was cut short there"
-        return f"CT {self.ctid}: run {self.run} {how}: that is settled first, then planned anew"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-FILE = "/etc/docker/daemon.json"
 DRIVER = "storage-driver"
 SNAPSHOTTER = "features.containerd-snapshotter"
 #: The keys that may be ours, as paths: a dot leads into an object.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from phoenix.denials import DenialGroup, ObservedDenials
+from phoenix.denial_groups import DenialGroup
+from phoenix.denials import ObservedDenials
 from phoenix.options import Options
 from phoenix.printable import printable
 

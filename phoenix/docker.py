@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from phoenix.daemon_json import FILE, digest
+from phoenix.daemon_json import digest
+from phoenix.data_root import DATA_ROOT, GuestPathError, check_data_root
+from phoenix.docker_names import DAEMON_JSON, DRIVER_NAME, PACKAGE_NAME
 from phoenix.guest_json import read_json, too_much
-from phoenix.guest_paths import DATA_ROOT, GuestPathError, check_data_root
 from phoenix.printable import printable
-from phoenix.runs import DRIVER_NAME, PACKAGE_NAME
 
 #: What a guest can be: its Docker answers, is not installed, does not answer; something else runs
 #: its containers; the guest gave no answer in time, does not run, has no shell, said more than
@@ -250,7 +250,7 @@ def _read(answer: str) -> ObservedDocker:
             case "fstab", [kind, target] if _FSTAB_TYPE.fullmatch(kind) and _PATH.fullmatch(target):
                 fstab.append((kind, target))
             case "daemon-file-odd", [reason]:
-                raise _OddError(f"{FILE}: {reason.replace('-', ' ')}")
+                raise _OddError(f"{DAEMON_JSON}: {reason.replace('-', ' ')}")
             case _:
                 one[key] = value
     engines = engines[:_MOST_ENGINES]
@@ -372,7 +372,7 @@ def _file(text: str) -> DaemonFile:
     """The line `UID GID MODE`, then the file. Raises _OddError."""
     about, _, content = text.partition("\n")
     if reason := too_much(content):
-        raise _OddError(f"{FILE} {reason}")
+        raise _OddError(f"{DAEMON_JSON} {reason}")
     found = _ABOUT_FILE.fullmatch(about)
     if found is None:
         return DaemonFile(content)

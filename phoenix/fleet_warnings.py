@@ -7,13 +7,12 @@ from difflib import get_close_matches
 
 from phoenix.fleet import Container
 from phoenix.fleet_file import ContainerEntry
+from phoenix.generated_rules import flaws
 from phoenix.host_paths import path_danger
-from phoenix.options import HOST_PATHS
-from phoenix.permits import raw_permit
+from phoenix.permits import HOST_PATHS, raw_permit
 from phoenix.privileged import NOT_HELD, WAY_OUT
 from phoenix.problems import json_path, shown
 from phoenix.raw_keys import dangers
-from phoenix.raw_rules import flaws
 
 PROFILE_KEY = "lxc.apparmor.profile"
 NESTING_KEY = "lxc.apparmor.allow_nesting"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from phoenix.daemon_json import FILE, DaemonJsonError, digest, merge
+from phoenix.daemon_json import DaemonJsonError, digest, merge
 from phoenix.docker import ODD, ObservedDocker
+from phoenix.docker_names import DAEMON_JSON
 from phoenix.storage_driver import needs_fuse, plan_driver
 
 
@@ -85,7 +86,8 @@ def plan_guest(
         return _plan(wanted, docker, ours, has_fuse, force)
     except DaemonJsonError as error:
         text = (
-            f"{FILE}: {error}: dockerd will not start with it, left alone: correct it in the guest"
+            f"{DAEMON_JSON}: {error}: dockerd will not start with it, left alone: correct it in "
+            "the guest"
         )
         return GuestPlan(fuse=has_fuse, ours=ours, alone=text)
 

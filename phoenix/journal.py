@@ -22,19 +22,9 @@ from dataclasses import replace
 from typing import Any
 
 from phoenix.apparmor import PROFILE_NAME
+from phoenix.docker_names import DAEMON_JSON, DRIVER_NAME, PACKAGE_NAME
 from phoenix.printable import printable
-from phoenix.runs import (
-    DAEMON_JSON,
-    DRIVER_NAME,
-    NONE,
-    PACKAGE_NAME,
-    RUN_ID,
-    Change,
-    Outcome,
-    RunRecord,
-    Thing,
-    is_of_node,
-)
+from phoenix.runs import NONE, RUN_ID, Change, Outcome, RunRecord, Thing, is_of_node
 
 #: The format of the journals that are written now.
 FORMAT = 2

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from phoenix.changes import Unsettled
 from phoenix.daemon_json import digest
 from phoenix.journal import JournalError, read_journal
 from phoenix.runs import NONE, RunRecord, check_run_id
@@ -17,6 +16,19 @@ RUNS = "/var/lib/phoenix-harden/runs"
 
 class KeptError(ValueError):
     """A before-image that cannot be given back: `is not kept`, or `is not whole`."""
+
+
+@dataclass(frozen=True)
+class Unsettled:
+    """A container whose commit in another run was cut short, or works still (`active`)."""
+
+    run: str
+    ctid: int
+    active: bool = False
+
+    def __str__(self) -> str:
+        how = "works on it still" if self.active else "was cut short there"
+        return f"CT {self.ctid}: run {self.run} {how}: that is settled first, then planned anew"
 
 
 @dataclass(frozen=True)

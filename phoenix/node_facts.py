@@ -11,9 +11,9 @@ from phoenix.backups import ObservedBackups, backups_from_json
 from phoenix.denials import ObservedDenials, denials_from_json
 from phoenix.docker import ObservedDocker, dockers_from_json
 from phoenix.fallen import Fallen, fallen_from_json
+from phoenix.generated_rules import ObservedRules, rules_from_json
 from phoenix.kept import Kept, ObservedRuns, kept_from_json, runs_from_json
 from phoenix.observed import ObservedPct, containers_from_json
-from phoenix.raw_rules import ObservedRules, rules_from_json
 from phoenix.storage import ObservedStorage, storage_from_json
 from phoenix.watch import ObservedWatch, watch_from_json
 

@@ -10,12 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool, ValidationError
 
 from phoenix.apparmor import PROFILE_NAME
+from phoenix.permits import PERMISSIONS
 from phoenix.runs import check_run_id
-
-#: What `allow=` permits of a fleet file: raw keys that act on the node as root, and mounts of
-#: paths and devices of the node that are more than data.
-RAW_HOOKS, HOST_PATHS = "raw-hooks", "host-paths"
-PERMISSIONS = (RAW_HOOKS, HOST_PATHS)
 
 #: Keys of pyinfra's own command line (`--user`, `--key`, ...) arrive in the same mapping.
 PYINFRA_KEYS = frozenset({"ssh_user", "ssh_key", "ssh_key_password", "ssh_port", "ssh_password"})

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 
 from phoenix.fleet import Container, Mount
 from phoenix.host_paths import NO_DATASETS, entry_danger, path_danger
-from phoenix.options import HOST_PATHS, RAW_HOOKS
 from phoenix.raw_classes import needs_permission
 from phoenix.raw_keys import RawKey
 from phoenix.storage import ObservedStorage
+
+#: What `allow=` permits of a fleet file: raw keys that act on the node as root, and mounts of
+#: paths and devices of the node that are more than data.
+RAW_HOOKS, HOST_PATHS = "raw-hooks", "host-paths"
+PERMISSIONS = (RAW_HOOKS, HOST_PATHS)
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 
 from phoenix.allows import written_allows
 from phoenix.apparmor import PROFILE_NAME, Label, ObservedAppArmor
-from phoenix.changes import ContainerChange, NodePlan, Unsettled
+from phoenix.changes import ContainerChange, NodePlan
 from phoenix.conf_plan import holder, plan_conf, restart_reasons
 from phoenix.docker import ObservedDocker
 from phoenix.features import Features
 from phoenix.fleet import Container, Fleet
+from phoenix.generated_rules import ObservedRules
 from phoenix.guest_plan import GuestPlan, plan_guest
+from phoenix.kept import Unsettled
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.order import in_order
@@ -26,7 +28,7 @@ from phoenix.permits import permits
 from phoenix.printable import printable
 from phoenix.privileged import NOT_HELD, WAY_OUT, is_privileged
 from phoenix.profile_plan import Wearers, nobodys, plan_own_files, plan_profile, without_room
-from phoenix.raw_rules import ObservedRules, new_rules, rule_problems
+from phoenix.raw_rules import new_rules, rule_problems
 from phoenix.refusals import TEMPLATES, Refusal, is_under_its_rules, refusals
 from phoenix.render import profile_names
 from phoenix.site_tunables import plan_site_tunables

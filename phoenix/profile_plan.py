@@ -8,15 +8,9 @@ from dataclasses import dataclass
 
 from phoenix.abi import abi_text
 from phoenix.apparmor import ABI, ABI_OURS, HOOK, MARKER, Label, ObservedAppArmor
+from phoenix.data_root import DATA_ROOT, MOST_DATA_ROOTS, GuestPathError
 from phoenix.fleet import Fleet
-from phoenix.guest_paths import (
-    DATA_ROOT,
-    MOST_DATA_ROOTS,
-    GuestPathError,
-    GuestPaths,
-    guest_paths,
-    written_data_roots,
-)
+from phoenix.guest_paths import GuestPaths, guest_paths, written_data_roots
 from phoenix.lint import lint
 from phoenix.observed import ObservedPct
 from phoenix.options import Options

@@ -7,13 +7,11 @@ rule is looked at here and compiled by the node's own parser before it is writte
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
 
 from phoenix.apparmor import ObservedAppArmor
 from phoenix.fleet import Container
-from phoenix.lint import lint
+from phoenix.generated_rules import ObservedRules, flaws
 from phoenix.observed import ObservedContainer
 from phoenix.parser_message import read_parser_message
 from phoenix.problems import json_path
@@ -22,43 +20,6 @@ from phoenix.pve_values import same_raw_value
 from phoenix.raw_keys import RawKey
 
 KEY = "lxc.apparmor.raw"
-
-_BEGIN = (
-    "include <tunables/global>",
-    "profile lxc-phoenix-harden-rules flags=(attach_disconnected,mediate_deleted) {",
-    # what the generated profile begins with, as far as rules can clash with it
-    "include <abstractions/lxc/container-base>",
-)
-
-
-@dataclass(frozen=True)
-class ObservedRules:
-    """What the node's parser says of the rules that it was asked about.
-
-    `refused`: the container and the rule's number (None: only together with others) to the
-    parser's words; `unchecked`: why it could not be asked, "" if it could.
-    """
-
-    refused: Mapping[tuple[int, int | None], str] = field(default_factory=dict)
-    unchecked: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """For `--json`: the refused ones in a list."""
-        refused = [[ctid, number, text] for (ctid, number), text in self.refused.items()]
-        return {"refused": refused, "unchecked": self.unchecked}
-
-
-def flaws(rule: str, abis: Collection[str] | None = None) -> Iterator[str]:
-    """What is wrong with one rule, as far as text can tell; `abis`: those of the node, if known."""
-    read = read_profiles(f"profile x {{\n{rule}\n}}\n")
-    if len(read.profiles) != 1 or read.problem:
-        yield "a rule may neither open nor close a profile: write rules only"
-    elif not read.profiles[0].rules and not read.profiles[0].includes:
-        yield 'this is no complete rule: end it with a comma, as in "deny mount fstype=debugfs,"'
-    else:
-        for finding in lint("\n".join((*_BEGIN, rule, "}", "")), abis=abis):
-            if finding.severity == "error" and finding.line == len(_BEGIN) + 1:
-                yield f"{finding.rule}: {finding.message} — {finding.way_out}"
 
 
 def raw_rules(container: Container, profile: str) -> tuple[RawKey, ...]:
@@ -98,16 +59,6 @@ def rule_problems(
     for number, problems in found.items():
         for problem in problems:
             yield f"{_place(container.ctid, number)}: {problem}"
-
-
-def rules_from_json(data: Mapping[str, Any]) -> ObservedRules:
-    """Read the section `rules` of the node's answer (`node.rules`).
-
-    >>> rules_from_json({"refused": [[953, 1, "Invalid capability foo."]], "unchecked": ""})
-    ObservedRules(refused={(953, 1): 'Invalid capability foo.'}, unchecked='')
-    """
-    refused = {(ctid, number): message for ctid, number, message in data["refused"]}
-    return ObservedRules(refused, data["unchecked"])
 
 
 def _said(message: str) -> str:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from phoenix.apparmor import Label
 from phoenix.docker import Bind, ObservedDocker
-from phoenix.guest_paths import is_unreached
 from phoenix.printable import printable
+from phoenix.sources import is_unreached
 
 #: Folders of /sys that Docker's containers may have, under their own names; "" is all of it.
 SYS_FOLDERS = (

@@ -18,6 +18,7 @@ from phoenix.apparmor import Label, ObservedAppArmor, generated_profile
 from phoenix.changes import ContainerChange, NodePlan, PutBack, Removal
 from phoenix.daemon_json import digest
 from phoenix.docker import ObservedDocker
+from phoenix.docker_names import DAEMON_JSON
 from phoenix.guest_plan import GuestChange
 from phoenix.kept import RUNS, Kept, KeptError
 from phoenix.observed import ObservedContainer, ObservedPct
@@ -26,7 +27,7 @@ from phoenix.ours import Ours
 from phoenix.plan import left_alone, waiting_keys
 from phoenix.printable import printable
 from phoenix.pve_conf import PveConf
-from phoenix.runs import DAEMON_JSON, Change, RunRecord, Thing, in_the_way
+from phoenix.runs import Change, RunRecord, Thing, in_the_way
 from phoenix.take_back import take_back
 from phoenix.wish import PROFILE_KEY
 

@@ -19,15 +19,6 @@ RUN_ID = re.compile(r"r[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}")
 #: The digest of what is not there.
 NONE = "none"
 
-#: The guest's own file; every other path is one of the node.
-DAEMON_JSON = "/etc/docker/daemon.json"
-
-#: How a storage driver of Docker may be called.
-DRIVER_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,31}")
-
-#: How a package of apt or apk may be called; dpkg names some with their architecture.
-PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+._-]*(:[a-z0-9-]+)?")
-
 Outcome = Literal["open", "done", "restored", "refused", "failed"]
 
 # the files of the node that a run may change, its profiles aside

@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from phoenix.daemon_json import DRIVER, FILE, SNAPSHOTTER, DaemonJson
+from phoenix.daemon_json import DRIVER, SNAPSHOTTER, DaemonJson
 from phoenix.docker import ObservedDocker
+from phoenix.docker_names import DAEMON_JSON, DRIVER_NAME
 from phoenix.printable import printable
-from phoenix.runs import DRIVER_NAME
 
 FUSE_OVERLAYFS = "fuse-overlayfs"
 #: Flags of dockerd that the file may not contradict, or that name another file.
@@ -159,7 +159,7 @@ def _waiting(docker: ObservedDocker) -> str:
 
 def _flag(docker: ObservedDocker) -> str | None:
     found = _FLAGS.search(" ".join(docker.flags))
-    return found[1] if found and found[2] != FILE else None
+    return found[1] if found and found[2] != DAEMON_JSON else None
 
 
 def _packages(target: str, docker: ObservedDocker) -> tuple[str, ...]:

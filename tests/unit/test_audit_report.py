@@ -7,7 +7,8 @@ from pathlib import Path
 from phoenix.audit_report import NodeAudit, audit_data, audit_json, audit_page
 from phoenix.changes import NodePlan
 from phoenix.config import parse_fleet
-from phoenix.denials import Denial, ObservedDenials, group_denials, read_line
+from phoenix.denial_groups import group_denials
+from phoenix.denials import Denial, ObservedDenials, read_line
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.pve_conf import PveConf

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from phoenix.backups import ObservedBackups, age_text, check_backups, check_snapshots
+from phoenix.backups import ObservedBackups, age_text
 from phoenix.changes import ContainerChange, NodePlan
+from phoenix.fallbacks import check_backups, check_snapshots
 from phoenix.pve_conf import PveConf
 
 NOW = datetime(2026, 11, 22, 2, tzinfo=UTC)

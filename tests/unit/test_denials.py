@@ -6,13 +6,9 @@ from pathlib import Path
 import pytest
 from beside import beside
 
+from phoenix.denial_groups import group_denials
 from phoenix.denial_lines import denial_lines
-from phoenix.denials import (
-    ObservedDenials,
-    denials_from_json,
-    group_denials,
-    read_line,
-)
+from phoenix.denials import ObservedDenials, denials_from_json, read_line
 from phoenix.observed import ObservedContainer
 from phoenix.options import Options
 from phoenix.pve_conf import PveConf

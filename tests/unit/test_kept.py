@@ -5,9 +5,8 @@ import json
 
 import pytest
 
-from phoenix.changes import Unsettled
 from phoenix.journal import entry
-from phoenix.kept import KeptError, kept_from_json, runs_from_json
+from phoenix.kept import KeptError, Unsettled, kept_from_json, runs_from_json
 from phoenix.runs import NONE
 
 TIME = "2026-11-22T01:30:00Z"

@@ -6,12 +6,13 @@ import pytest
 
 from phoenix.apparmor import ObservedAppArmor
 from phoenix.config import parse_fleet
+from phoenix.generated_rules import ObservedRules, rules_from_json
 from phoenix.observed import ObservedContainer, ObservedPct
 from phoenix.options import Options
 from phoenix.plan import plan_node, rules_to_compile
 from phoenix.problems import FleetError
 from phoenix.pve_conf import PveConf
-from phoenix.raw_rules import ObservedRules, rule_problems, rules_from_json
+from phoenix.raw_rules import rule_problems
 from phoenix.storage import ObservedStorage
 
 NODE = ObservedAppArmor(True, (4, 1, 0), ("3.0", "4.0"))

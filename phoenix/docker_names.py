@@ -1,0 +1,17 @@
+"""Names that a guest's Docker and its package manager go by.
+
+Packed into the node's program: Python 3.9, the standard library only.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: Docker's configuration, in the guest; every other path is one of the node.
+DAEMON_JSON = "/etc/docker/daemon.json"
+
+#: How a storage driver of Docker may be called.
+DRIVER_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,31}")
+
+#: How a package of apt or apk may be called; dpkg names some with their architecture.
+PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+._-]*(:[a-z0-9-]+)?")
