@@ -11,13 +11,13 @@ from pyinfra.context import ctx_state
 
 from deploys.run import lock, show
 from deploys.survey import Survey, look
-from phoenix.audit_report import NodeAudit, audit_data, audit_json, audit_page
-from phoenix.denial_groups import group_denials
-from phoenix.denial_lines import denial_lines
-from phoenix.fallen import fallen_lines
-from phoenix.questions import asked_by_audit
-from phoenix.report import audit_lines, audit_node, node_lines
-from phoenix.workarounds import workaround_lines
+from phoenix.docker.fallen import fallen_lines
+from phoenix.plan.questions import asked_by_audit
+from phoenix.plan.workarounds import workaround_lines
+from phoenix.report.audit import NodeAudit, audit_data, audit_json, audit_page
+from phoenix.report.denial_groups import group_denials
+from phoenix.report.denial_lines import denial_lines
+from phoenix.report.terminal import audit_lines, audit_node, node_lines
 
 PAGE = Path(__file__).parents[1] / "templates/report/audit.html.j2"
 

@@ -25,13 +25,13 @@ from pyinfra.context import ctx_host, ctx_state
 from pyinfra.operations import python
 
 from facts.observe import Observe
-from phoenix.changes import ContainerChange, NodePlan
-from phoenix.node_facts import NodeFacts, read_facts
-from phoenix.options import Options, OptionsError, parse_options
-from phoenix.printable import printable
-from phoenix.questions import Request
-from phoenix.report import outcome, result_lines
-from phoenix.runs import new_run_id
+from phoenix.plan.actions import ContainerChange, NodePlan
+from phoenix.plan.facts import NodeFacts, read_facts
+from phoenix.plan.options import Options, OptionsError, parse_options
+from phoenix.plan.questions import Request
+from phoenix.report.terminal import outcome, result_lines
+from phoenix.runs.record import new_run_id
+from phoenix.text.printable import printable
 
 T = TypeVar("T")
 

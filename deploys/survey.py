@@ -11,21 +11,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
+from phoenix.apparmor.observed import ObservedAppArmor
 from pyinfra.api import DeployError, Host, State
 from pyinfra.context import ctx_host, ctx_state
 
 from deploys.run import Run, ask, lock, observe, read_options, show
 from node.pack import watch_script
-from phoenix.apparmor import ObservedAppArmor
-from phoenix.backups import age_text
-from phoenix.changes import NodePlan
-from phoenix.config import Fleet, FleetError, parse_fleet
-from phoenix.docker import ObservedDocker
-from phoenix.fallbacks import check_backups, check_snapshots
-from phoenix.generated_rules import ObservedRules
-from phoenix.node_facts import NodeFacts
-from phoenix.options import Options
-from phoenix.plan import (
+from phoenix.apparmor.generated_rules import ObservedRules
+from phoenix.docker.observed import ObservedDocker
+from phoenix.fleet.parse import Fleet, FleetError, parse_fleet
+from phoenix.plan.actions import NodePlan
+from phoenix.plan.facts import NodeFacts
+from phoenix.plan.fallbacks import check_backups, check_snapshots
+from phoenix.plan.node import (
     absent_note,
     check_selection,
     plan_node,
@@ -33,11 +31,13 @@ from phoenix.plan import (
     selected,
     set_apart,
 )
-from phoenix.profile_plan import HOOK_TEMPLATE
-from phoenix.questions import Request, asked_again, asked_by_harden
-from phoenix.render import profile_names
-from phoenix.report import plan_lines
-from phoenix.watch import SCRIPT, SERVICE, TIMER, plan_watch, wanted_text
+from phoenix.plan.options import Options
+from phoenix.plan.profiles import HOOK_TEMPLATE
+from phoenix.plan.questions import Request, asked_again, asked_by_harden
+from phoenix.plan.render import profile_names
+from phoenix.plan.watch import SCRIPT, SERVICE, TIMER, plan_watch, wanted_text
+from phoenix.pve.backups import age_text
+from phoenix.report.terminal import plan_lines
 
 TEMPLATES = Path(__file__).parents[1] / "templates/apparmor"
 NODE = Path(__file__).parents[1] / "templates/node"

@@ -11,15 +11,15 @@ from pyinfra.api import DeployError, Host, State
 from pyinfra.context import ctx_state
 
 from deploys.run import Run, ask, lock, observe, read_options, show
-from phoenix.changes import NodePlan
-from phoenix.docker_names import DAEMON_JSON
-from phoenix.kept import ObservedRuns
-from phoenix.node_facts import NodeFacts
-from phoenix.options import Options
-from phoenix.plan import set_apart
-from phoenix.report import plan_lines, run_lines
-from phoenix.rollback import Node, plan_rollback
-from phoenix.runs import Change, last_run
+from phoenix.docker.names import DAEMON_JSON
+from phoenix.plan.actions import NodePlan
+from phoenix.plan.facts import NodeFacts
+from phoenix.plan.node import set_apart
+from phoenix.plan.options import Options
+from phoenix.plan.rollback import Node, plan_rollback
+from phoenix.report.terminal import plan_lines, run_lines
+from phoenix.runs.files import ObservedRuns
+from phoenix.runs.record import Change, last_run
 
 
 @dataclass(kw_only=True)

@@ -7,8 +7,8 @@ from typing_extensions import override
 
 from facts.observe import Observed
 from facts.program import asking
-from phoenix.apparmor import ObservedAppArmor, apparmor_from_json
-from phoenix.generated_rules import ObservedRules, rules_from_json
+from phoenix.apparmor.generated_rules import ObservedRules, rules_from_json
+from phoenix.apparmor.observed import ObservedAppArmor, apparmor_from_json
 
 
 class AppArmor(Observed[ObservedAppArmor]):

@@ -9,8 +9,8 @@ from typing_extensions import override
 
 from facts.observe import Observed
 from facts.program import asking
-from phoenix.denials import ObservedDenials, denials_from_json
-from phoenix.fallen import Fallen, fallen_from_json
+from phoenix.apparmor.denials import ObservedDenials, denials_from_json
+from phoenix.docker.fallen import Fallen, fallen_from_json
 
 
 class Denials(Observed[ObservedDenials]):

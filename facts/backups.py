@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from facts.observe import Observed
 from facts.program import asking
-from phoenix.backups import ObservedBackups, backups_from_json
+from phoenix.pve.backups import ObservedBackups, backups_from_json
 
 
 class Backups(Observed[ObservedBackups]):

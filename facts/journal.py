@@ -7,8 +7,8 @@ from typing_extensions import override
 
 from facts.observe import Observed
 from facts.program import asking
-from phoenix.kept import Kept, ObservedRuns, kept_from_json, runs_from_json
-from phoenix.runs import check_run_id
+from phoenix.runs.files import Kept, ObservedRuns, kept_from_json, runs_from_json
+from phoenix.runs.record import check_run_id
 
 
 class Runs(Observed[ObservedRuns]):
@@ -19,7 +19,7 @@ class Runs(Observed[ObservedRuns]):
      "active": [["r20261122T013000Z-beef", 952]], "problems": []}}
     ```
 
-    becomes an `ObservedRuns` with one `phoenix.journal.RunRecord` and
+    becomes an `ObservedRuns` with one `phoenix.runs.journal.RunRecord` and
     `active=(("r20261122T013000Z-beef", 952),)`.
     """
 

@@ -12,7 +12,7 @@ from pyinfra.api.exceptions import FactProcessError
 from typing_extensions import override
 
 from facts.program import asking
-from phoenix.printable import printable
+from phoenix.text.printable import printable
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ class Observe(FactBase[Mapping[str, Any]]):
      "storage": {"paths": ["/dev/nvidia0"], "datasets": {}}}
     ```
 
-    in one line, which becomes what it says; `phoenix.node_facts` reads its sections.
+    in one line, which becomes what it says; `phoenix.plan.facts` reads its sections.
     """
 
     @override

@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from facts.observe import Observed
 from facts.program import asking
-from phoenix.observed import ObservedPct, containers_from_json
+from phoenix.pve.observed import ObservedPct, containers_from_json
 
 
 class Containers(Observed[ObservedPct]):
@@ -26,7 +26,7 @@ class Containers(Observed[ObservedPct]):
            "pid": null, "started": null, "label": null, "live": null}},
          "elsewhere": {"955": "pve2"}}}
 
-    It becomes a `phoenix.observed.ObservedPct`::
+    It becomes a `phoenix.pve.observed.ObservedPct`::
 
         ObservedPct(
             node="pve1",

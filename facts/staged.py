@@ -11,8 +11,8 @@ from typing_extensions import override
 
 from facts.observe import Observed
 from facts.program import asking
-from phoenix.pve_conf import PveConf
-from phoenix.runs import check_run_id
+from phoenix.pve.conf import PveConf
+from phoenix.runs.record import check_run_id
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from facts.observe import Observed
 from facts.program import asking
-from phoenix.storage import ObservedStorage, storage_from_json
+from phoenix.pve.storage import ObservedStorage, storage_from_json
 
 
 class Storage(Observed[ObservedStorage]):

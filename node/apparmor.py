@@ -10,7 +10,7 @@ from typing import Any
 from node.bounded import MISSING, TIME, run
 from node.files import read, text
 from node.root import at
-from phoenix.apparmor import ABI_BASE, ABI_OURS, FOLDER, HOOK, TUNABLES_HOME, TUNABLES_SITE
+from phoenix.apparmor.observed import ABI_BASE, ABI_OURS, FOLDER, HOOK, TUNABLES_HOME, TUNABLES_SITE
 
 _KERNEL = "/sys/kernel/security/apparmor"
 _PATIENCE = 60

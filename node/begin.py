@@ -8,7 +8,7 @@ from __future__ import annotations
 from node.journal import Journal
 from node.say import Stop
 from node.target import run_folder
-from phoenix.journal import JournalError
+from phoenix.runs.journal import JournalError
 
 
 def main(words: list[str]) -> None:

@@ -27,8 +27,8 @@ from node.say import Stop
 from node.staged import Staged
 from node.state import RunFolder, lock
 from node.transaction import Transaction
-from phoenix.docker_names import DAEMON_JSON
-from phoenix.journal import JournalError
+from phoenix.docker.names import DAEMON_JSON
+from phoenix.runs.journal import JournalError
 
 
 def main(words: list[str]) -> int:

@@ -10,7 +10,7 @@ from node.files import NONE, digest
 from node.say import say
 from node.staged import DaemonFiles, Staged
 from node.state import RunFolder
-from phoenix.docker_names import DAEMON_JSON
+from phoenix.docker.names import DAEMON_JSON
 
 
 class DaemonChange:

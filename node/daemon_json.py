@@ -22,8 +22,8 @@ from node.bounded import Ended
 from node.files import NONE, digest, raw
 from node.main import request
 from node.say import Stop, say
-from phoenix.docker_names import DRIVER_NAME
-from phoenix.printable import printable_lines
+from phoenix.docker.names import DRIVER_NAME
+from phoenix.text.printable import printable_lines
 
 #: What a `GuestError` may be.
 FAILED, REFUSED, CHANGED = 1, 2, 4

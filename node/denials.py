@@ -16,7 +16,7 @@ from node.bounded import run
 from node.files import open_regular
 from node.root import at, environment
 from node.say import Stop
-from phoenix.audit_line import LONGEST, count, read_time
+from phoenix.apparmor.audit_line import LONGEST, count, read_time
 
 #: Refusals of more kinds than this are only counted.
 MOST_KINDS = 500

@@ -15,8 +15,8 @@ from node.denials import of_kernel
 from node.files import open_regular, read
 from node.root import at
 from node.say import Stop
-from phoenix.audit_line import LONGEST, refusal
-from phoenix.printable import LONGEST_LINE, printable
+from phoenix.apparmor.audit_line import LONGEST, refusal
+from phoenix.text.printable import LONGEST_LINE, printable
 
 #: So many kinds are told, the last ones among them; so many are told apart.
 MOST, _LAST, _APART = 10, 3, 500

@@ -1,7 +1,8 @@
 """Docker in the guests: what each of them says of its own, several asked at the same time.
 
 templates/guest/docker.sh runs in each and says what its lines mean; they are read on the
-operator's side (`phoenix.docker`). One guest, one stream: none can say anything for another.
+operator's side (`phoenix.docker.observed`). One guest, one stream: none can say anything for
+another.
 """
 
 from __future__ import annotations

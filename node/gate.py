@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from node import containers, guest, probe, restart
 from node.say import Stop, say
-from phoenix.apparmor import Label
-from phoenix.printable import printable
+from phoenix.apparmor.observed import Label
+from phoenix.text.printable import printable
 
 if TYPE_CHECKING:
     from node.transaction import Transaction

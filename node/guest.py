@@ -19,7 +19,7 @@ from pkgutil import get_data
 from node.bounded import MIB, SIZE, TIME, Ended, run
 from node.containers import cgroups
 from node.root import PATH, at
-from phoenix.printable import printable, printable_lines
+from phoenix.text.printable import printable, printable_lines
 
 #: What is looked at of what may be without end: groups, bytes of a list of processes, their
 #: parents; and what is done about it: processes at a time, seconds.

@@ -1,4 +1,4 @@
-"""Writing a run's journal; what a line may hold says `phoenix.journal`, which also reads it."""
+"""Writing a run's journal; what a line may hold says `phoenix.runs.journal`, which reads it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Union
 
 from node.files import make_folder, read, sync_folder
 from node.state import RunFolder, prepare
-from phoenix import journal
+from phoenix.runs import journal
 
 Value = Union[str, int]
 

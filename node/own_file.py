@@ -14,7 +14,7 @@ from node.main import request
 from node.parser import compile_anew
 from node.say import Stop
 from node.target import Target
-from phoenix.apparmor import ABI, ABI_OURS, OWN_FILES
+from phoenix.apparmor.observed import ABI, ABI_OURS, OWN_FILES
 
 
 def main(words: list[str]) -> None:

@@ -22,7 +22,11 @@ from node.observe import SECTIONS
 _TOP = Path(__file__).parents[1]
 
 #: The modules of `phoenix` that the node's program shares.
-SHARED = ("__init__", "apparmor", "audit_line", "docker_names", "journal", "printable", "runs")
+SHARED = (
+    *("__init__", "apparmor/__init__", "docker/__init__", "runs/__init__", "text/__init__"),
+    *("apparmor/audit_line", "apparmor/observed", "docker/names"),
+    *("runs/journal", "runs/record", "text/printable"),
+)
 
 #: What reads the program from the first line of stdin and runs it; no file is written. Whatever is
 #: started from it does not get the descriptor.
@@ -38,7 +42,10 @@ sys.exit(main(sys.argv[1:]))
 
 #: What the watch needs of `node` and of `phoenix`: it shall not change with every version.
 _WATCH = ("__init__", "containers", "files", "root", "say", "watch")
-_WATCH_SHARED = ("__init__", "apparmor", "printable")
+_WATCH_SHARED = (
+    *("__init__", "apparmor/__init__", "text/__init__"),
+    *("apparmor/observed", "text/printable"),
+)
 
 _WATCH_SCRIPT = """\
 #!/usr/bin/python3 -I

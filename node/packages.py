@@ -30,8 +30,8 @@ from node.main import request
 from node.say import Stop, say
 from node.state import lock
 from node.target import run_folder
-from phoenix.docker_names import PACKAGE_NAME
-from phoenix.printable import printable_lines
+from phoenix.docker.names import PACKAGE_NAME
+from phoenix.text.printable import printable_lines
 
 #: Seconds between two attempts; for one command of the guest's package manager, which may wait for
 #: another one's lock; and for all that an installation asks of the guest.

@@ -11,7 +11,7 @@ from node.bounded import Ended, run
 from node.files import read, text
 from node.root import at
 from node.say import say
-from phoenix.apparmor import MARKER
+from phoenix.apparmor.observed import MARKER
 
 #: Where profiles are.
 FOLDER = "/etc/apparmor.d"

@@ -16,7 +16,7 @@ from pkgutil import get_data
 from node import bounded, containers, guest
 from node.root import at
 from node.say import say
-from phoenix.printable import printable
+from phoenix.text.printable import printable
 
 #: Marks what is ours.
 LABEL = "phoenix-harden=probe"

@@ -17,7 +17,7 @@ from node.main import request
 from node.parser import FOLDER, succeeds
 from node.say import Stop
 from node.target import Target
-from phoenix.apparmor import PROFILE_NAME
+from phoenix.apparmor.observed import PROFILE_NAME
 
 #: The service passes over it (rc.apparmor.functions), should we die in between.
 _SUFFIX = ".dpkg-new"

@@ -20,8 +20,8 @@ from node.root import at
 from node.say import Stop
 from node.state import RunFolder
 from node.transaction import Transaction
-from phoenix.docker_names import DAEMON_JSON
-from phoenix.journal import JournalError
+from phoenix.docker.names import DAEMON_JSON
+from phoenix.runs.journal import JournalError
 
 #: Events after which a commit has still to come to its end.
 OPEN = ("intent", "started", "back")

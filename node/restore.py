@@ -25,8 +25,8 @@ from node.parser import FOLDER, compile_anew, naming, reload_ours, succeeds
 from node.root import at
 from node.say import Stop, say
 from node.target import Target, run_folder
-from phoenix.apparmor import ABI, ABI_OURS, OWN_FILES, TUNABLES_SITE, Label
-from phoenix.runs import is_of_node
+from phoenix.apparmor.observed import ABI, ABI_OURS, OWN_FILES, TUNABLES_SITE, Label
+from phoenix.runs.record import is_of_node
 
 _UNITS = "/etc/systemd/system"
 

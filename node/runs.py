@@ -13,8 +13,8 @@ from node.files import open_regular, text
 from node.root import RUNS, at
 from node.say import Stop
 from node.staged import NAMES
-from phoenix.journal import JournalError, read_journal
-from phoenix.runs import check_run_id, is_of_node
+from phoenix.runs.journal import JournalError, read_journal
+from phoenix.runs.record import check_run_id, is_of_node
 
 _JOURNAL_LIMIT = 4 * MIB
 _FILE_LIMIT = 2 * MIB

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from phoenix.printable import printable
+from phoenix.text.printable import printable
 
 
 class Stop(Exception):  # noqa: N818  it may be a good end

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from node.files import digest, raw, read, sync_folder, text, write
 from node.say import Stop
 from node.state import RunFolder
-from phoenix.apparmor import Label
+from phoenix.apparmor.observed import Label
 
 #: Names that a request may give; `before` is the last to be written.
 NAMES = (

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from node.files import NONE, digest, make_folder, read, sync_folder, write
 from node.root import RUNS, STATE
 from node.say import Stop, say
-from phoenix.runs import check_run_id
+from phoenix.runs.record import check_run_id
 
 
 def prepare() -> None:

@@ -20,9 +20,9 @@ from node.root import STATE, at
 from node.say import Stop, say
 from node.staged import Staged
 from node.state import RunFolder
-from phoenix.apparmor import generated_profile
-from phoenix.docker_names import DAEMON_JSON
-from phoenix.journal import JournalError
+from phoenix.apparmor.observed import generated_profile
+from phoenix.docker.names import DAEMON_JSON
+from phoenix.runs.journal import JournalError
 
 
 class Transaction:

@@ -24,7 +24,7 @@ from node.parser import FOLDER, parse, reload_ours
 from node.root import at
 from node.say import Stop, say
 from node.target import Target
-from phoenix.apparmor import TUNABLES_HOME, TUNABLES_SITE
+from phoenix.apparmor.observed import TUNABLES_HOME, TUNABLES_SITE
 
 #: The parser passes over it, should we die in between.
 _SUFFIX = ".dpkg-new"

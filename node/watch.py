@@ -18,8 +18,8 @@ from node.containers import init_pid, label, started
 from node.files import read, text
 from node.root import STATE, at
 from node.say import say
-from phoenix.apparmor import Label
-from phoenix.printable import printable
+from phoenix.apparmor.observed import Label
+from phoenix.text.printable import printable
 
 #: Seconds that a first process may be lxc-start; a guest can call its own init so, too.
 _STARTING = 60

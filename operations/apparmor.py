@@ -10,18 +10,18 @@ from pyinfra.api import OperationValueError, StringCommand, operation
 from facts.apparmor import AppArmor
 from facts.program import doing
 from operations.diff import show_diff
-from phoenix.apparmor import (
+from phoenix.apparmor.observed import (
     OWN_FILES,
     PROFILE_NAME,
     TUNABLES_HOME,
     TUNABLES_SITE,
     ObservedAppArmor,
 )
-from phoenix.daemon_json import digest
-from phoenix.fleet_values import variable, variable_value
-from phoenix.runs import check_run_id
-from phoenix.site_tunables import SiteTunablesChange, plan_site_tunables
-from phoenix.tunables_plan import TunablesChange, plan_tunables
+from phoenix.docker.daemon_json import digest
+from phoenix.fleet.values import variable, variable_value
+from phoenix.plan.site_tunables import SiteTunablesChange, plan_site_tunables
+from phoenix.plan.tunables import TunablesChange, plan_tunables
+from phoenix.runs.record import check_run_id
 
 #: Seconds for compiling a node's hundred profile files twice.
 TUNABLES_TIMEOUT = 900
@@ -118,8 +118,8 @@ def own_file(
 ) -> Generator[StringCommand, None, None]:
     """Install a file of ours that profiles need beside themselves.
 
-    + path: of `phoenix.apparmor.OWN_FILES`: the script that gives each stacked container its policy
-      namespace, or the features by which profiles are compiled
+    + path: of `phoenix.apparmor.observed.OWN_FILES`: the script that gives each stacked container
+      its policy namespace, or the features by which profiles are compiled
     + text: the whole file
     + run: id of the run that keeps the before-image
     + observed: what the node has, if already asked

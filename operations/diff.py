@@ -6,7 +6,7 @@ from pyinfra import host, state
 from pyinfra.api.output import echo
 from pyinfra.operations.util.files import generate_color_diff
 
-from phoenix.printable import printable
+from phoenix.text.printable import printable
 
 
 def show_diff(path: str, before: str | None, after: str | None) -> None:

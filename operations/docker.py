@@ -23,12 +23,12 @@ from node import pack
 from operations.diff import show_diff
 from operations.refusal import refuse
 from operations.unit import unit
-from phoenix.daemon_json import DaemonJsonError, digest, merge
-from phoenix.docker import ObservedDocker
-from phoenix.docker_names import DAEMON_JSON, PACKAGE_NAME
-from phoenix.pve_values import check_ctid
-from phoenix.runs import check_run_id
-from phoenix.storage_driver import plan_driver
+from phoenix.docker.daemon_json import DaemonJsonError, digest, merge
+from phoenix.docker.names import DAEMON_JSON, PACKAGE_NAME
+from phoenix.docker.observed import ObservedDocker
+from phoenix.docker.storage_driver import plan_driver
+from phoenix.pve.values import check_ctid
+from phoenix.runs.record import check_run_id
 
 #: Seconds for what a guest does, twice what the node itself gives it (node/daemon_json.py).
 _PATIENCE = 1200

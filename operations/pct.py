@@ -33,16 +33,16 @@ from operations import transaction
 from operations.diff import show_diff
 from operations.refusal import failure, refuse
 from operations.unit import TIMEOUT, unit
-from phoenix.changes import ContainerChange
-from phoenix.devices import plan_device_entries
-from phoenix.features import Wanted, merge
-from phoenix.mounts import plan_mount_entries
-from phoenix.numbered import EntryPlan
-from phoenix.observed import ObservedContainer, ObservedPct
-from phoenix.pve_conf import Line, PveConf
-from phoenix.pve_values import check_ctid
-from phoenix.raw_keys import REPEATED_KEYS
-from phoenix.runs import check_run_id
+from phoenix.plan.actions import ContainerChange
+from phoenix.pve.conf import Line, PveConf
+from phoenix.pve.devices import plan_device_entries
+from phoenix.pve.features import Wanted, merge
+from phoenix.pve.indexed import EntryPlan
+from phoenix.pve.mounts import plan_mount_entries
+from phoenix.pve.observed import ObservedContainer, ObservedPct
+from phoenix.pve.raw_keys import REPEATED_KEYS
+from phoenix.pve.values import check_ctid
+from phoenix.runs.record import check_run_id
 
 #: The largest file that pmxcfs holds, in bytes (pmxcfs memdb.h, MEMDB_MAX_FILE_SIZE).
 LARGEST_CONF = 1024 * 1024

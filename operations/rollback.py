@@ -8,9 +8,9 @@ from pyinfra.api import StringCommand, operation
 
 from facts.program import doing
 from operations.diff import show_diff
-from phoenix.changes import PutBack
-from phoenix.daemon_json import digest
-from phoenix.runs import check_run_id
+from phoenix.docker.daemon_json import digest
+from phoenix.plan.actions import PutBack
+from phoenix.runs.record import check_run_id
 
 
 @operation()

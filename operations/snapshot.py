@@ -10,9 +10,9 @@ from facts import program
 from node import pack
 from operations import transaction
 from operations.unit import unit
-from phoenix.changes import ContainerChange
-from phoenix.pve_values import check_ctid
-from phoenix.runs import check_run_id
+from phoenix.plan.actions import ContainerChange
+from phoenix.pve.values import check_ctid
+from phoenix.runs.record import check_run_id
 
 
 @operation()

@@ -14,10 +14,10 @@ from facts.staged import Changed
 from node import pack
 from operations.diff import show_diff
 from operations.unit import unit
-from phoenix.changes import ContainerChange
-from phoenix.docker_names import DAEMON_JSON
-from phoenix.pve_values import check_ctid
-from phoenix.runs import check_run_id
+from phoenix.docker.names import DAEMON_JSON
+from phoenix.plan.actions import ContainerChange
+from phoenix.pve.values import check_ctid
+from phoenix.runs.record import check_run_id
 
 #: Where the node keeps its runs.
 RUNS = "/var/lib/phoenix-harden/runs"

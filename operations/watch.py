@@ -8,10 +8,10 @@ from pyinfra.api import StringCommand, operation
 
 from facts.program import doing
 from operations.diff import show_diff
-from phoenix.changes import FileChange, WatchChange
-from phoenix.daemon_json import digest
-from phoenix.runs import check_run_id
-from phoenix.watch import SCRIPT
+from phoenix.docker.daemon_json import digest
+from phoenix.plan.actions import FileChange, WatchChange
+from phoenix.plan.watch import SCRIPT
+from phoenix.runs.record import check_run_id
 
 
 @operation()
@@ -19,7 +19,7 @@ def watch(run: str, change: WatchChange) -> Generator[StringCommand, None, None]
     """Bring the files of the watch and its timer to where they shall be.
 
     + run: id of the run that keeps the before-images
-    + change: from `phoenix.watch.plan_watch`
+    + change: from `phoenix.plan.watch.plan_watch`
 
     Each file is replaced as a whole; the timer is read back.
     """

@@ -29,8 +29,8 @@ waitpid = monkey.get_original("os", "waitpid")
 
 # as "python -m" has it
 sys.path[0] = os.getcwd()  # noqa: PTH109
-for module in pkgutil.iter_modules(phoenix.__path__):
-    importlib.import_module(f"phoenix.{module.name}")
+for module in pkgutil.walk_packages(phoenix.__path__, "phoenix."):
+    importlib.import_module(module.name)
 
 
 def become(argv, cwd, env, stdout, stderr):

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from fake_node import APPARMOR, CONF, FakeNode, docker, journal
 
-from phoenix.apparmor import apparmor_from_json
-from phoenix.render import render_profile
-from phoenix.wish import Wish
+from phoenix.apparmor.observed import apparmor_from_json
+from phoenix.plan.confinement import Wish
+from phoenix.plan.render import render_profile
 
 DOCKER = {
     "features": ["docker"],

@@ -7,7 +7,7 @@ import pytest
 from facts.pct import Containers
 from node import containers as section
 from node import root
-from phoenix.observed import ObservedPct
+from phoenix.pve.observed import ObservedPct
 from tests.facts.conftest import FactNode
 
 GENERATED = "lxc-910_</var/lib/lxc>//&:lxc-910_<-var-lib-lxc>:unconfined (enforce)"

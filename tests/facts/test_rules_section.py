@@ -3,7 +3,7 @@
 import pytest
 
 from facts.apparmor import RawRules
-from phoenix.generated_rules import ObservedRules
+from phoenix.apparmor.generated_rules import ObservedRules
 
 PARSER = """\
 [ "$3 $4 $5" = '-Q -K -T' ] || exit 1

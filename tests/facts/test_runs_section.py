@@ -6,8 +6,8 @@ import pytest
 
 from facts.journal import KeptFiles, Runs
 from facts.staged import Changed, Staged, StagedConf
-from phoenix.journal import entry
-from phoenix.pve_conf import PveConf
+from phoenix.pve.conf import PveConf
+from phoenix.runs.journal import entry
 
 RUN = "r20261122T013000Z-beef"
 LATER = "r20261122T020000Z-cafe"

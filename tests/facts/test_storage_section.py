@@ -1,7 +1,7 @@
 """node/storage.py on a tree of files."""
 
 from facts.storage import Storage
-from phoenix.storage import ObservedStorage
+from phoenix.pve.storage import ObservedStorage
 
 
 def mounted(node, *lines):

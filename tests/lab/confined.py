@@ -16,11 +16,11 @@ from pyinfra.api.command import StringCommand
 
 from facts.apparmor import AppArmor
 from lab.recipe import DEFAULT, chosen
-from phoenix.abi import abi_text
-from phoenix.apparmor import ABI_OURS, FOLDER, HOOK
-from phoenix.guest_paths import DEFAULT_PATHS
-from phoenix.render import profile_names, render_profile
-from phoenix.wish import Wish
+from phoenix.apparmor.abi import abi_text
+from phoenix.apparmor.observed import ABI_OURS, FOLDER, HOOK
+from phoenix.plan.confinement import Wish
+from phoenix.plan.guest_paths import DEFAULT_PATHS
+from phoenix.plan.render import profile_names, render_profile
 
 SOURCES = {path.name: path.read_text() for path in (REPO / "templates/apparmor").glob("*.j2")}
 PROFILES = profile_names(SOURCES)

@@ -18,9 +18,9 @@ from confined import PROFILES, REFERENCE, about, in_guest, result, text, wear
 from conftest import CHECKOUT, Node
 
 from lab.vm import Lab
-from phoenix.allows import ALLOWS
-from phoenix.apparmor import Label
-from phoenix.wish import Wish
+from phoenix.apparmor.allows import ALLOWS
+from phoenix.apparmor.observed import Label
+from phoenix.plan.confinement import Wish
 
 PROBES = REFERENCE / "probe.sh"
 MEASURED = REFERENCE / "measured.md"

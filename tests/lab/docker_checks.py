@@ -37,8 +37,8 @@ from conftest import CHECKOUT, Node
 
 from lab.recipe import chosen
 from lab.vm import Lab
-from phoenix.apparmor import Label
-from phoenix.wish import Wish
+from phoenix.apparmor.observed import Label
+from phoenix.plan.confinement import Wish
 
 RESULT = result("docker-checks")
 UNCONFINED = "unconfined"

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from on_node import REPO
 
-from phoenix.apparmor import OWN_FILES
+from phoenix.apparmor.observed import OWN_FILES
 
 HERE = Path(__file__).parent / "guest/hostile"
 STATE = "/var/lib/phoenix-harden"

@@ -16,7 +16,7 @@ from on_node import ENFORCED, conf, hello, pyinfra, standing, state
 
 from facts.audit import FellOver
 from facts.docker import Dockers
-from phoenix.allows import ALLOWS
+from phoenix.apparmor.allows import ALLOWS
 
 pytestmark = pytest.mark.lab
 

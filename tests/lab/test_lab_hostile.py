@@ -16,7 +16,7 @@ from confined import wear
 from hostile import HERE, UNPRINTABLE, Hostile, end, finish, unharmed
 from on_node import ENFORCED, conf, pyinfra
 
-from phoenix.wish import Wish
+from phoenix.plan.confinement import Wish
 
 pytestmark = pytest.mark.lab
 

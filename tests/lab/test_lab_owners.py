@@ -14,7 +14,7 @@ from conftest import CHECKOUT, Node
 from on_node import ENFORCED, conf, pyinfra
 
 from lab.vm import Lab
-from phoenix.workarounds import MASK
+from phoenix.plan.workarounds import MASK
 
 pytestmark = pytest.mark.lab
 

@@ -28,7 +28,7 @@ from confined import (
 from on_node import REPO
 
 from lab.recipe import chosen
-from phoenix.allows import ALLOWS
+from phoenix.apparmor.allows import ALLOWS
 
 pytestmark = pytest.mark.lab
 

@@ -14,9 +14,9 @@ import pytest
 from confined import denied, failed, in_guest, results, text, wear
 from on_node import conf, hello, pyinfra
 
-from phoenix.apparmor import HOOK, Label
-from phoenix.guest_paths import guest_paths
-from phoenix.wish import Wish
+from phoenix.apparmor.observed import HOOK, Label
+from phoenix.plan.confinement import Wish
+from phoenix.plan.guest_paths import guest_paths
 
 pytestmark = pytest.mark.lab
 

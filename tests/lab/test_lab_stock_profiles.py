@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from phoenix.lint import lint
+from phoenix.apparmor.lint import lint
 
 pytestmark = pytest.mark.lab
 

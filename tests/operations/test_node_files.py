@@ -11,10 +11,10 @@ from pyinfra_testing.util import FakeState, create_host
 from node.pack import watch_script
 from operations import rollback, snapshot
 from operations.watch import watch
-from phoenix.changes import ContainerChange, FileChange, PutBack, WatchChange
-from phoenix.daemon_json import digest
-from phoenix.pve_conf import PveConf
-from phoenix.watch import SCRIPT, WANTED
+from phoenix.docker.daemon_json import digest
+from phoenix.plan.actions import ContainerChange, FileChange, PutBack, WatchChange
+from phoenix.plan.watch import SCRIPT, WANTED
+from phoenix.pve.conf import PveConf
 
 RUN, UNDONE = "r20261123T013000Z-beef", "r20261122T013000Z-beef"
 

@@ -57,9 +57,9 @@ from pathlib import Path
 from pyinfra_testing.operations import make_operation_tests
 
 from operations import apparmor
-from phoenix.apparmor import ObservedAppArmor
-from phoenix.docker import DaemonFile, ObservedDocker
-from phoenix.observed import containers_from_json
+from phoenix.apparmor.observed import ObservedAppArmor
+from phoenix.docker.observed import DaemonFile, ObservedDocker
+from phoenix.pve.observed import containers_from_json
 
 NOBODY = {"node": "pve1", "containers": {}, "elsewhere": {}, "problems": [], "wanted": None}
 STOPPED = {"ctid": 910, "running": False, "pid": None, "label": None, "ha": None, "node": "pve1"}

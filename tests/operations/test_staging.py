@@ -10,8 +10,8 @@ from pyinfra_testing.util import FakeState, create_host
 
 from facts.staged import StagedConf
 from operations import pct
-from phoenix.observed import ObservedContainer
-from phoenix.pve_conf import PveConf
+from phoenix.pve.conf import PveConf
+from phoenix.pve.observed import ObservedContainer
 
 RUN = "r20261122T013000Z-beef"
 CONF = PveConf("features: nesting=1\n")

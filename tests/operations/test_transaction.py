@@ -10,9 +10,9 @@ from pyinfra.context import ctx_host, ctx_state
 from pyinfra_testing.util import FakeState, create_host
 
 from operations import transaction
-from phoenix.apparmor import Label
-from phoenix.changes import ContainerChange
-from phoenix.pve_conf import PveConf
+from phoenix.apparmor.observed import Label
+from phoenix.plan.actions import ContainerChange
+from phoenix.pve.conf import PveConf
 
 RUN = "r20261122T013000Z-beef"
 LATER = "r20261122T023000Z-beef"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from phoenix.cli_lint import find_parser
+from phoenix.cli.lint import find_parser
 
 
 @pytest.fixture

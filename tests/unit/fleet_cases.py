@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from beside import beside
 
-from phoenix.config import FleetError, parse_fleet
+from phoenix.fleet.parse import FleetError, parse_fleet
 
 ROOT = Path(__file__).parents[2]
 FLEETS = Path(__file__).parents[3] / "shared" / "reference" / "fleets"

@@ -2,14 +2,14 @@
 
 import json
 
-from phoenix.apparmor import MARKER, ObservedAppArmor
-from phoenix.config import parse_fleet
-from phoenix.observed import Live, ObservedContainer, ObservedPct
-from phoenix.options import Options
-from phoenix.plan import plan_node
-from phoenix.profile_plan import HOOK_TEMPLATE
-from phoenix.pve_conf import PveConf
-from phoenix.storage import ObservedStorage
+from phoenix.apparmor.observed import MARKER, ObservedAppArmor
+from phoenix.fleet.parse import parse_fleet
+from phoenix.plan.node import plan_node
+from phoenix.plan.options import Options
+from phoenix.plan.profiles import HOOK_TEMPLATE
+from phoenix.pve.conf import PveConf
+from phoenix.pve.observed import Live, ObservedContainer, ObservedPct
+from phoenix.pve.storage import ObservedStorage
 
 CONF = """\
 #a description

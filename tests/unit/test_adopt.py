@@ -8,8 +8,8 @@ from fleet_cases import real
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phoenix.adopt import adopt
-from phoenix.config import FleetError, parse_fleet
+from phoenix.fleet.adopt import adopt
+from phoenix.fleet.parse import FleetError, parse_fleet
 
 TEMPLATES = {"lxc-docker-nested", "lxc-phoenix-v2"}
 NAME = "lxc-docker-nested"

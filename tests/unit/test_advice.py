@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from phoenix.advice import verdict
-from phoenix.audit_line import read_fields
+from phoenix.apparmor.advice import verdict
+from phoenix.apparmor.audit_line import read_fields
 
 BASE = (Path(__file__).parents[2] / "templates/apparmor/base.j2").read_text()
 FILE = (

@@ -10,16 +10,16 @@ from test_apparmor import NEW, OLD, rules
 from test_apparmor import TEMPLATES as SHIPPED
 from test_refusals import FSTAB, MONITOR
 
-from phoenix.allows import ALLOWS, written_allows, written_audits
-from phoenix.config import FleetError, parse_fleet
-from phoenix.guest_paths import guest_paths
-from phoenix.lint import lint
-from phoenix.options import Options
-from phoenix.plan import plan_node
-from phoenix.profile_plan import HOOK_TEMPLATE
-from phoenix.render import ProfileError, profile_names, render_profile
-from phoenix.storage import ObservedStorage
-from phoenix.wish import Wish, wanted
+from phoenix.apparmor.allows import ALLOWS, written_allows, written_audits
+from phoenix.apparmor.lint import lint
+from phoenix.fleet.parse import FleetError, parse_fleet
+from phoenix.plan.confinement import Wish, wanted
+from phoenix.plan.guest_paths import guest_paths
+from phoenix.plan.node import plan_node
+from phoenix.plan.options import Options
+from phoenix.plan.profiles import HOOK_TEMPLATE
+from phoenix.plan.render import ProfileError, profile_names, render_profile
+from phoenix.pve.storage import ObservedStorage
 
 NAME = "lxc-docker-nested"
 ALL = {**SHIPPED, HOOK_TEMPLATE: "#!/bin/sh\n"}

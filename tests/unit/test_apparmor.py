@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from phoenix.apparmor import (
+from phoenix.apparmor.observed import (
     MARKER,
     Label,
     ObservedAppArmor,
     apparmor_from_json,
     generated_profile,
 )
-from phoenix.guest_paths import GuestPaths
-from phoenix.render import ProfileError, profile_names, render_profile
-from phoenix.wish import Wish
+from phoenix.plan.confinement import Wish
+from phoenix.plan.guest_paths import GuestPaths
+from phoenix.plan.render import ProfileError, profile_names, render_profile
 
 TEMPLATES = {
     path.name: path.read_text()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from phoenix.audit_line import LONGEST, Counted, count, read_fields, refusal
+from node.pack import SHARED
+from phoenix.apparmor.audit_line import LONGEST, Counted, count, read_fields, refusal
 
 LINE = (
     'type=AVC msg=audit({time}:4769): apparmor="{verdict}" operation="open" class="file" '
@@ -110,7 +111,8 @@ def test_what_it_refused_to_one_is_found_in_every_log(text):
 
 def test_the_modules_that_are_packed_for_nodes_run_under_python_3_9():
     old = sorted(Path.home().glob(".pyenv/versions/3.9.*/bin/python"))
-    code = "import phoenix.audit_line, phoenix.journal, phoenix.apparmor, phoenix.printable"
+    modules = (name.replace("/", ".") for name in SHARED if not name.endswith("__init__"))
+    code = f"import {', '.join(f'phoenix.{module}' for module in modules)}"
     done = subprocess.run(
         [*map(str, old[:1]), "-c", code] if old else [sys.executable, "-c", code],
         cwd=Path(__file__).parents[2],

@@ -4,15 +4,15 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from phoenix.audit_report import NodeAudit, audit_data, audit_json, audit_page
-from phoenix.changes import NodePlan
-from phoenix.config import parse_fleet
-from phoenix.denial_groups import group_denials
-from phoenix.denials import Denial, ObservedDenials, read_line
-from phoenix.observed import ObservedContainer, ObservedPct
-from phoenix.options import Options
-from phoenix.pve_conf import PveConf
-from phoenix.report import audit_node
+from phoenix.apparmor.denials import Denial, ObservedDenials, read_line
+from phoenix.fleet.parse import parse_fleet
+from phoenix.plan.actions import NodePlan
+from phoenix.plan.options import Options
+from phoenix.pve.conf import PveConf
+from phoenix.pve.observed import ObservedContainer, ObservedPct
+from phoenix.report.audit import NodeAudit, audit_data, audit_json, audit_page
+from phoenix.report.denial_groups import group_denials
+from phoenix.report.terminal import audit_node
 
 TEMPLATE = (Path(__file__).parents[2] / "templates/report/audit.html.j2").read_text()
 CONF = "hostname: <b>n8n</b>\nunprivileged: 1\nlxc.cgroup2.devices.allow: a\n"

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from phoenix.backups import ObservedBackups, age_text
-from phoenix.changes import ContainerChange, NodePlan
-from phoenix.fallbacks import check_backups, check_snapshots
-from phoenix.pve_conf import PveConf
+from phoenix.plan.actions import ContainerChange, NodePlan
+from phoenix.plan.fallbacks import check_backups, check_snapshots
+from phoenix.pve.backups import ObservedBackups, age_text
+from phoenix.pve.conf import PveConf
 
 NOW = datetime(2026, 11, 22, 2, tzinfo=UTC)
 ROOTFS = "rootfs: fast:subvol-910-disk-0,size=4G\n"

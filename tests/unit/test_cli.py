@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from phoenix import cli
+from phoenix.cli import main as cli
 
 ROOT = Path(__file__).parents[2]
 LAB_FLEET = ROOT / "phoenix_lxc_configs.json"
@@ -326,7 +326,7 @@ def process(*argv, through=(), **options):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})}
     return subprocess.Popen(
         # whoever runs us in the background may have SIGINT ignored, and children inherit that
-        ["env", "--default-signal=INT", *through, sys.executable, "-m", "phoenix.cli", *argv],
+        ["env", "--default-signal=INT", *through, sys.executable, "-m", "phoenix.cli.main", *argv],
         stderr=subprocess.PIPE,
         env=environment,
         **options,

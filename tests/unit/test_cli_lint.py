@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from beside import beside
 
-from phoenix import cli, cli_lint
+from phoenix.cli import lint as cli_lint
+from phoenix.cli import main as cli
 
 ROOT = Path(__file__).parents[2]
 PLANS = Path(__file__).parents[3] / "shared/plans"
@@ -121,7 +122,7 @@ def test_json_holds_every_part_of_a_finding(capsys, profile):
 
 
 def test_a_profile_may_come_on_stdin():
-    command = [sys.executable, "-m", "phoenix.cli", "lint", "-"]
+    command = [sys.executable, "-m", "phoenix.cli.main", "lint", "-"]
     text = GOOD.replace("file,", "mount,")
     done = subprocess.run(command, input=text, capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stderr) == (1, "")

@@ -4,15 +4,15 @@ import json
 
 import pytest
 
-from phoenix.apparmor import HOOK
-from phoenix.conf_plan import plan_conf
-from phoenix.config import parse_fleet
-from phoenix.observed import ObservedContainer
-from phoenix.ours import Ours
-from phoenix.pve_conf import PveConf
-from phoenix.raw_keys import RawKey
-from phoenix.storage import ObservedStorage
-from phoenix.wish import Wish
+from phoenix.apparmor.observed import HOOK
+from phoenix.fleet.parse import parse_fleet
+from phoenix.plan.conf import plan_conf
+from phoenix.plan.confinement import Wish
+from phoenix.pve.conf import PveConf
+from phoenix.pve.managed import Ours
+from phoenix.pve.observed import ObservedContainer
+from phoenix.pve.raw_keys import RawKey
+from phoenix.pve.storage import ObservedStorage
 
 CONF = "features: nesting=1\nunprivileged: 1\n"
 PLAIN = Wish("lxc-a")

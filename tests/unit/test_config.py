@@ -5,7 +5,7 @@ import json
 import pytest
 from fleet_cases import ROOT, TEMPLATES, container, fleet, problem, problems, real
 
-from phoenix.config import FleetError, RawKey, parse_fleet
+from phoenix.fleet.parse import FleetError, RawKey, parse_fleet
 
 # --- real files ---------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import pytest
 from conf_strategies import daemon_jsons
 from hypothesis import given
 
-from phoenix.daemon_json import (
+from phoenix.docker.daemon_json import (
     DRIVER,
     SNAPSHOTTER,
     DaemonJson,

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from beside import beside
 
-from phoenix.denial_groups import group_denials
-from phoenix.denial_lines import denial_lines
-from phoenix.denials import ObservedDenials, denials_from_json, read_line
-from phoenix.observed import ObservedContainer
-from phoenix.options import Options
-from phoenix.pve_conf import PveConf
+from phoenix.apparmor.denials import ObservedDenials, denials_from_json, read_line
+from phoenix.plan.options import Options
+from phoenix.pve.conf import PveConf
+from phoenix.pve.observed import ObservedContainer
+from phoenix.report.denial_groups import group_denials
+from phoenix.report.denial_lines import denial_lines
 
 SAMPLES = Path(__file__).parents[3] / "shared/reference/apparmor/audit-samples.txt"
 NESTED = "lxc-docker-nested"

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from phoenix.docker import ODD, STATES, Bind, Engine, ObservedDocker, dockers_from_json
-from phoenix.guest_json import read_json, too_much
+from phoenix.docker.observed import ODD, STATES, Bind, Engine, ObservedDocker, dockers_from_json
+from phoenix.text.guest_json import read_json, too_much
 
 INFO = {
     "ServerVersion": "26.1.5+dfsg1",

@@ -1,6 +1,6 @@
 """What fell over since a run proved it, in words."""
 
-from phoenix.fallen import Fallen, Thing, fallen_lines
+from phoenix.docker.fallen import Fallen, Thing, fallen_lines
 
 WEB = Thing("container", "web", "is restarting, it was running")
 PODMAN = Thing("container", "podman:db", "is dead, it was running")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phoenix.features import CANONICAL, Features, MergeResult, merge
+from phoenix.pve.features import CANONICAL, Features, MergeResult, merge
 
 
 def test_a_line_is_read_in_its_order_and_written_the_same() -> None:

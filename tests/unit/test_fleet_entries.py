@@ -3,7 +3,7 @@
 import pytest
 from fleet_cases import container, problem, problems
 
-from phoenix.config import RawKey
+from phoenix.fleet.parse import RawKey
 
 # --- raw keys -----------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ from fleet_cases import ROOT, TEMPLATES, container, real
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from phoenix.config import FleetError, Problem, parse_fleet
-from phoenix.schema import fleet_schema, schema_text
+from phoenix.fleet.parse import FleetError, Problem, parse_fleet
+from phoenix.fleet.schema import fleet_schema, schema_text
 
 # --- the schema ---------------------------------------------------------------------------
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phoenix.fleet_text import MAX_BYTES, MAX_DEPTH, read_document
-from phoenix.problems import FleetError, json_path, printable
+from phoenix.text.json_document import MAX_BYTES, MAX_DEPTH, read_document
+from phoenix.text.problems import FleetError, json_path, printable
 
 JSON = st.recursive(
     st.none()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from phoenix.data_root import GuestPathError
-from phoenix.guest_paths import GuestPaths, guest_paths, written_data_roots
+from phoenix.docker.data_root import GuestPathError
+from phoenix.plan.guest_paths import GuestPaths, guest_paths, written_data_roots
 
 
 def test_without_anything_known_it_is_dockers_own_default():

@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 from plan_cases import DOCKER, TEMPLATES, container, hardened, installed, node
 
-from phoenix.config import parse_fleet
-from phoenix.docker import DaemonFile, Engine, ObservedDocker
-from phoenix.options import Options
-from phoenix.ours import Ours
-from phoenix.plan import docker_ctids, plan_node
-from phoenix.report import plan_lines
-from phoenix.storage import ObservedStorage
+from phoenix.docker.observed import DaemonFile, Engine, ObservedDocker
+from phoenix.fleet.parse import parse_fleet
+from phoenix.plan.node import docker_ctids, plan_node
+from phoenix.plan.options import Options
+from phoenix.pve.managed import Ours
+from phoenix.pve.storage import ObservedStorage
+from phoenix.report.terminal import plan_lines
 
 FRESH = ObservedDocker("ok", "26.1.5", "overlay2", manager="apt")
 USED = replace(FRESH, images=1)

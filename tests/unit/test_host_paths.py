@@ -2,7 +2,7 @@
 
 import pytest
 
-from phoenix.host_paths import entry_danger, path_danger, plain
+from phoenix.pve.host_paths import entry_danger, path_danger, plain
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from phoenix.journal import FORMAT, JournalError, entry, read_journal
-from phoenix.runs import NONE, Thing, check_run_id, in_the_way, is_of_node, last_run, new_run_id
+from phoenix.runs.journal import FORMAT, JournalError, entry, read_journal
+from phoenix.runs.record import (
+    NONE,
+    Thing,
+    check_run_id,
+    in_the_way,
+    is_of_node,
+    last_run,
+    new_run_id,
+)
 
 TIME = "2026-11-22T01:30:00Z"
 CONF = "/etc/pve/lxc/910.conf"

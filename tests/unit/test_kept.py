@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from phoenix.journal import entry
-from phoenix.kept import KeptError, Unsettled, kept_from_json, runs_from_json
-from phoenix.runs import NONE
+from phoenix.runs.files import KeptError, Unsettled, kept_from_json, runs_from_json
+from phoenix.runs.journal import entry
+from phoenix.runs.record import NONE
 
 TIME = "2026-11-22T01:30:00Z"
 RUN, LATER = "r20261122T013000Z-beef", "r20261122T020000Z-cafe"

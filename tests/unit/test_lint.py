@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from beside import beside
 
-from phoenix.apparmor import ObservedAppArmor
-from phoenix.lint import lint
-from phoenix.render import profile_names, render_profile
-from phoenix.wish import Wish
+from phoenix.apparmor.lint import lint
+from phoenix.apparmor.observed import ObservedAppArmor
+from phoenix.plan.confinement import Wish
+from phoenix.plan.render import profile_names, render_profile
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = Path(__file__).parents[3] / "shared/reference/apparmor"

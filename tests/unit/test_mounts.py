@@ -2,9 +2,9 @@
 
 import pytest
 
-from phoenix.devices import plan_device_entries, same_device
-from phoenix.mounts import plan_mount_entries, same_mount
-from phoenix.pve_conf import PveConf
+from phoenix.pve.conf import PveConf
+from phoenix.pve.devices import plan_device_entries, same_device
+from phoenix.pve.mounts import plan_mount_entries, same_mount
 
 
 def test_equal_mounts_are_known_whatever_their_number_and_order() -> None:

@@ -8,7 +8,7 @@ from beside import beside
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phoenix.observed import Live, containers_from_json
+from phoenix.pve.observed import Live, containers_from_json
 
 # reference/pct/in-vm/2e and 4a: what Proxmox wrote for two containers that it started
 GENERATED = (

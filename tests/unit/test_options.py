@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from phoenix.options import Options, OptionsError, parse_options
+from phoenix.plan.options import Options, OptionsError, parse_options
 
 
 def test_nothing_given_is_the_labs_own_fleet_and_every_container():

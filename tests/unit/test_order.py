@@ -2,8 +2,8 @@
 
 import pytest
 
-from phoenix.fleet import Container
-from phoenix.order import circles, in_order
+from phoenix.fleet.model import Container
+from phoenix.fleet.order import circles, in_order
 
 
 def order(*containers):

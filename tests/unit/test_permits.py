@@ -4,13 +4,13 @@ import pytest
 from fleet_cases import container as entry
 from fleet_cases import fleet
 
-from phoenix.apparmor import ObservedAppArmor
-from phoenix.observed import ObservedContainer, ObservedPct
-from phoenix.options import Options
-from phoenix.plan import plan_node
-from phoenix.profile_plan import HOOK_TEMPLATE
-from phoenix.pve_conf import PveConf
-from phoenix.storage import ObservedStorage
+from phoenix.apparmor.observed import ObservedAppArmor
+from phoenix.plan.node import plan_node
+from phoenix.plan.options import Options
+from phoenix.plan.profiles import HOOK_TEMPLATE
+from phoenix.pve.conf import PveConf
+from phoenix.pve.observed import ObservedContainer, ObservedPct
+from phoenix.pve.storage import ObservedStorage
 
 CONF = "hostname: web\nunprivileged: 1\nlxc.hook.stop: /root/theirs.sh\n"
 HOOK = "lxc.hook.pre-start: /root/x.sh"

@@ -17,12 +17,12 @@ from plan_cases import (
     plan,
 )
 
-from phoenix.apparmor import MARKER
-from phoenix.observed import Live, ObservedPct
-from phoenix.options import Options
-from phoenix.ours import Ours
-from phoenix.plan import absent_note, check_selection, plan_node
-from phoenix.storage import ObservedStorage
+from phoenix.apparmor.observed import MARKER
+from phoenix.plan.node import absent_note, check_selection, plan_node
+from phoenix.plan.options import Options
+from phoenix.pve.managed import Ours
+from phoenix.pve.observed import Live, ObservedPct
+from phoenix.pve.storage import ObservedStorage
 
 
 def test_an_unconfined_container_gets_the_profile_and_its_features_in_the_main_section_only():

@@ -17,12 +17,12 @@ from plan_cases import (
     plan,
 )
 
-from phoenix.abi import abi_name
-from phoenix.apparmor import MARKER
-from phoenix.docker import ObservedDocker, dockers_from_json
-from phoenix.options import Options
-from phoenix.plan import plan_node
-from phoenix.storage import ObservedStorage
+from phoenix.apparmor.abi import abi_name
+from phoenix.apparmor.observed import MARKER
+from phoenix.docker.observed import ObservedDocker, dockers_from_json
+from phoenix.plan.node import plan_node
+from phoenix.plan.options import Options
+from phoenix.pve.storage import ObservedStorage
 
 STACKED = {**DOCKER, "apparmor_stacking": True}
 

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from phoenix.printable import LONGEST_LINE, printable, printable_lines
+from phoenix.text.printable import LONGEST_LINE, printable, printable_lines
 
 
 def test_plain_text_of_any_language_stays_as_it_is():

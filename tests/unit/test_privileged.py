@@ -3,13 +3,13 @@
 import pytest
 from fleet_cases import fleet
 
-from phoenix.apparmor import MARKER, ObservedAppArmor
-from phoenix.observed import ObservedContainer, ObservedPct
-from phoenix.options import Options
-from phoenix.plan import plan_node
-from phoenix.privileged import is_privileged
-from phoenix.pve_conf import PveConf
-from phoenix.storage import ObservedStorage
+from phoenix.apparmor.observed import MARKER, ObservedAppArmor
+from phoenix.plan.node import plan_node
+from phoenix.plan.options import Options
+from phoenix.pve.conf import PveConf
+from phoenix.pve.observed import ObservedContainer, ObservedPct
+from phoenix.pve.privileged import is_privileged
+from phoenix.pve.storage import ObservedStorage
 
 TEMPLATES = {"lxc-a.j2": "{{ marker }}\nprofile {{ name }} {}\n"}
 NAMED = "lxc.apparmor.profile: lxc-a\n"

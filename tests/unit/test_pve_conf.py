@@ -9,7 +9,7 @@ from conf_strategies import confs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from phoenix.pve_conf import PENDING, PveConf
+from phoenix.pve.conf import PENDING, PveConf
 
 RECORDINGS = Path(__file__).parents[3] / "shared/reference/pct"
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from phoenix.pve_values import check_ctid
+from phoenix.pve.values import check_ctid
 
 
 @pytest.mark.parametrize("ctid", [100, 910, 999_999_999])

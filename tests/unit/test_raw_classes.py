@@ -2,9 +2,9 @@
 
 import pytest
 
-from phoenix.pve_keys import raw_key_problem
-from phoenix.raw_classes import ALLOWED, NEEDS_PERMISSION, needs_permission, refusal
-from phoenix.raw_keys import parse_raw
+from phoenix.pve.keys import raw_key_problem
+from phoenix.pve.raw_classes import ALLOWED, NEEDS_PERMISSION, needs_permission, refusal
+from phoenix.pve.raw_keys import parse_raw
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,16 @@ import json
 
 import pytest
 
-from phoenix.apparmor import ObservedAppArmor
-from phoenix.config import parse_fleet
-from phoenix.generated_rules import ObservedRules, rules_from_json
-from phoenix.observed import ObservedContainer, ObservedPct
-from phoenix.options import Options
-from phoenix.plan import plan_node, rules_to_compile
-from phoenix.problems import FleetError
-from phoenix.pve_conf import PveConf
-from phoenix.raw_rules import rule_problems
-from phoenix.storage import ObservedStorage
+from phoenix.apparmor.generated_rules import ObservedRules, rules_from_json
+from phoenix.apparmor.observed import ObservedAppArmor
+from phoenix.fleet.parse import parse_fleet
+from phoenix.plan.node import plan_node, rules_to_compile
+from phoenix.plan.options import Options
+from phoenix.plan.raw_rules import rule_problems
+from phoenix.pve.conf import PveConf
+from phoenix.pve.observed import ObservedContainer, ObservedPct
+from phoenix.pve.storage import ObservedStorage
+from phoenix.text.problems import FleetError
 
 NODE = ObservedAppArmor(True, (4, 1, 0), ("3.0", "4.0"))
 PLACE = "lxc_configs.953.apparmor_raw"

@@ -7,12 +7,12 @@ from plan_cases import CONF, DOCKER, apparmor, container, fleet, node
 from test_apparmor import TEMPLATES as SHIPPED
 from test_apparmor import rules
 
-from phoenix.docker import Bind, ObservedDocker
-from phoenix.options import Options
-from phoenix.plan import plan_node
-from phoenix.refusals import SYS_FOLDERS, TEMPLATES, mount_unit, refusals
-from phoenix.render import profile_names
-from phoenix.storage import ObservedStorage
+from phoenix.docker.observed import Bind, ObservedDocker
+from phoenix.plan.node import plan_node
+from phoenix.plan.options import Options
+from phoenix.plan.refusals import SYS_FOLDERS, TEMPLATES, mount_unit, refusals
+from phoenix.plan.render import profile_names
+from phoenix.pve.storage import ObservedStorage
 
 PROFILE = "lxc-docker-nested"
 

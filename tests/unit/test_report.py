@@ -5,16 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from phoenix.apparmor import HOOK
-from phoenix.changes import ContainerChange, NodePlan
-from phoenix.config import parse_fleet
-from phoenix.docker import ObservedDocker
-from phoenix.observed import ObservedContainer, ObservedPct
-from phoenix.options import Options
-from phoenix.ours import Ours
-from phoenix.profile_plan import OwnFileChange
-from phoenix.pve_conf import PveConf
-from phoenix.report import (
+from phoenix.apparmor.observed import HOOK
+from phoenix.docker.observed import ObservedDocker
+from phoenix.fleet.parse import parse_fleet
+from phoenix.plan.actions import ContainerChange, NodePlan
+from phoenix.plan.options import Options
+from phoenix.plan.profiles import OwnFileChange
+from phoenix.pve.conf import PveConf
+from phoenix.pve.managed import Ours
+from phoenix.pve.observed import ObservedContainer, ObservedPct
+from phoenix.report.terminal import (
     audit_lines,
     audit_node,
     node_lines,
@@ -23,7 +23,7 @@ from phoenix.report import (
     result_lines,
     run_lines,
 )
-from phoenix.runs import Change, RunRecord, Thing
+from phoenix.runs.record import Change, RunRecord, Thing
 
 DOCKER = {"features": ["docker"], "apparmor_profile": "lxc-docker-nested"}
 LEARN = "complain"

@@ -5,16 +5,16 @@ import json
 
 import pytest
 
-from phoenix.apparmor import ObservedAppArmor
-from phoenix.docker import DaemonFile, ObservedDocker
-from phoenix.journal import read_journal
-from phoenix.kept import Kept
-from phoenix.observed import ObservedContainer, ObservedPct
-from phoenix.options import Options
-from phoenix.ours import Ours
-from phoenix.pve_conf import PveConf
-from phoenix.rollback import Node, plan_rollback
-from phoenix.runs import NONE
+from phoenix.apparmor.observed import ObservedAppArmor
+from phoenix.docker.observed import DaemonFile, ObservedDocker
+from phoenix.plan.options import Options
+from phoenix.plan.rollback import Node, plan_rollback
+from phoenix.pve.conf import PveConf
+from phoenix.pve.managed import Ours
+from phoenix.pve.observed import ObservedContainer, ObservedPct
+from phoenix.runs.files import Kept
+from phoenix.runs.journal import read_journal
+from phoenix.runs.record import NONE
 
 OLD = "hostname: a\nlxc.apparmor.profile: unconfined\n"
 NEW = "hostname: a\nlxc.apparmor.profile: lxc-docker-nested\n"

@@ -5,12 +5,12 @@ import resource
 import pytest
 from jinja2 import StrictUndefined
 
-from phoenix import cli
-from phoenix.apparmor import ObservedAppArmor
-from phoenix.audit_report import audit_page
-from phoenix.render import ProfileError, render_profile
-from phoenix.sandbox import Sandbox
-from phoenix.wish import Wish
+from phoenix.apparmor.observed import ObservedAppArmor
+from phoenix.cli import main as cli
+from phoenix.plan.confinement import Wish
+from phoenix.plan.render import ProfileError, render_profile
+from phoenix.report.audit import audit_page
+from phoenix.text.sandbox import Sandbox
 
 RUNS = "os.popen('touch {marker}').read() }}}}"
 REACHES_OUT = (

@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from phoenix.apparmor import TUNABLES_SITE, ObservedAppArmor
-from phoenix.config import FleetError, parse_fleet
-from phoenix.observed import ObservedPct
-from phoenix.options import Options
-from phoenix.plan import plan_node
-from phoenix.report import plan_lines
-from phoenix.site_tunables import plan_site_tunables, render_tunables
-from phoenix.storage import ObservedStorage
+from phoenix.apparmor.observed import TUNABLES_SITE, ObservedAppArmor
+from phoenix.fleet.parse import FleetError, parse_fleet
+from phoenix.plan.node import plan_node
+from phoenix.plan.options import Options
+from phoenix.plan.site_tunables import plan_site_tunables, render_tunables
+from phoenix.pve.observed import ObservedPct
+from phoenix.pve.storage import ObservedStorage
+from phoenix.report.terminal import plan_lines
 
 PEERS = {"apparmor_nesting_profiles": ("lxc-a", "lxc-b")}
 TEXT = """\

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from phoenix.daemon_json import DRIVER, SNAPSHOTTER, DaemonJsonError
-from phoenix.docker import DaemonFile, ObservedDocker
-from phoenix.storage_driver import plan_driver
+from phoenix.docker.daemon_json import DRIVER, SNAPSHOTTER, DaemonJsonError
+from phoenix.docker.observed import DaemonFile, ObservedDocker
+from phoenix.docker.storage_driver import plan_driver
 
 #: Debian's, fresh: no data, nothing configured.
 FRESH = ObservedDocker(

@@ -4,8 +4,8 @@ import pytest
 from conf_strategies import confs
 from hypothesis import given
 
-from phoenix.pve_conf import PveConf
-from phoenix.take_back import take_back
+from phoenix.plan.revert import take_back
+from phoenix.pve.conf import PveConf
 
 BEFORE = PveConf("""\
 cores: 2

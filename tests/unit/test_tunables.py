@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phoenix.tunables import diagnose, repair, variables_set
+from phoenix.apparmor.tunables import diagnose, repair, variables_set
 
 #: tunables/home of Debian 13 (AppArmor 4.1), its comments shortened.
 SOUND = """\

@@ -2,14 +2,14 @@
 
 import json
 
-from phoenix.apparmor import ObservedAppArmor
-from phoenix.config import parse_fleet
-from phoenix.observed import ObservedPct
-from phoenix.options import Options
-from phoenix.plan import plan_node
-from phoenix.report import plan_lines
-from phoenix.storage import ObservedStorage
-from phoenix.tunables_plan import plan_tunables
+from phoenix.apparmor.observed import ObservedAppArmor
+from phoenix.fleet.parse import parse_fleet
+from phoenix.plan.node import plan_node
+from phoenix.plan.options import Options
+from phoenix.plan.tunables import plan_tunables
+from phoenix.pve.observed import ObservedPct
+from phoenix.pve.storage import ObservedStorage
+from phoenix.report.terminal import plan_lines
 
 HOME = "{HOMEDIRS}=/home/\n@{HOME}=@{HOMEDIRS}/*/ /root/\ninclude if exists <tunables/home.d>\n"
 ERROR = (

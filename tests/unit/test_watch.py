@@ -4,11 +4,9 @@ import json
 
 import pytest
 
-from phoenix.config import parse_fleet
-from phoenix.observed import ObservedContainer, ObservedPct
-from phoenix.options import Options
-from phoenix.pve_conf import PveConf
-from phoenix.watch import (
+from phoenix.fleet.parse import parse_fleet
+from phoenix.plan.options import Options
+from phoenix.plan.watch import (
     SCRIPT,
     SERVICE,
     TIMER,
@@ -17,6 +15,8 @@ from phoenix.watch import (
     plan_watch,
     wanted_text,
 )
+from phoenix.pve.conf import PveConf
+from phoenix.pve.observed import ObservedContainer, ObservedPct
 
 DOCKER = {"features": ["docker"], "apparmor_profile": "lxc-docker-nested"}
 TEXTS = {SCRIPT: "script", SERVICE: "service", TIMER: "timer"}

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from phoenix.apparmor import Label
-from phoenix.config import parse_fleet
-from phoenix.options import Options
-from phoenix.wish import Wish, is_learning, wanted
+from phoenix.apparmor.observed import Label
+from phoenix.fleet.parse import parse_fleet
+from phoenix.plan.confinement import Wish, is_learning, wanted
+from phoenix.plan.options import Options
 
 DOCKER = {"features": ["docker"], "apparmor_profile": "lxc-a"}
 

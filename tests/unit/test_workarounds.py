@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from phoenix.conf_plan import plan_conf
-from phoenix.config import parse_fleet
-from phoenix.observed import ObservedContainer
-from phoenix.pve_conf import PveConf
-from phoenix.storage import ObservedStorage
-from phoenix.wish import Wish
-from phoenix.workarounds import MASK, workaround_lines, workarounds
+from phoenix.fleet.parse import parse_fleet
+from phoenix.plan.conf import plan_conf
+from phoenix.plan.confinement import Wish
+from phoenix.plan.workarounds import MASK, workaround_lines, workarounds
+from phoenix.pve.conf import PveConf
+from phoenix.pve.observed import ObservedContainer
+from phoenix.pve.storage import ObservedStorage
 
 OTHERS_MASK = "lxc.mount.entry: /dev/null sys/module/apparmor/parameters/enabled none bind 0 0"
 PLAIN = Wish("lxc-a")

@@ -1,0 +1,1 @@
+"""AppArmor: labels, the text of profiles, and the lines of its log."""

@@ -1,0 +1,164 @@
+"""What AppArmor refused on a node, read from its audit lines.
+
+The lines are those of the kernel's audit subsystem (`phoenix.apparmor.audit_line`):
+`apparmor="DENIED"` was refused, `apparmor="ALLOWED"` would have been (complain mode),
+`apparmor="AUDIT"` was let through by a rule that asks for a line (`apparmor_audit` of the fleet
+file).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from phoenix.apparmor.advice import VARYING, is_file, permission, verdict
+from phoenix.apparmor.audit_line import read_fields, read_time
+from phoenix.text.printable import printable
+
+#: A profile that Proxmox generated for a container.
+GENERATED = re.compile(r"lxc-([0-9]+)_</var/lib/lxc>")
+_LXC_START = "/usr/bin/lxc-start"
+
+
+@dataclass(frozen=True)
+class Denial:
+    """One kind of refusal, `count` times, the last time at `last` (seconds since the epoch).
+
+    `complain`: it was let through and only logged; `logged`: no refusal, a rule asks for the line.
+    `fields`: the line's own, decoded.
+    """
+
+    count: int
+    last: float
+    complain: bool
+    fields: Mapping[str, str]
+    logged: bool = False
+
+    def __getitem__(self, name: str) -> str:
+        return self.fields.get(name, "")
+
+    @property
+    def profile(self) -> str:
+        """The profile that refused, without the child profile in it."""
+        return self["profile"].partition("//")[0]
+
+    @property
+    def by_lxc_start(self) -> bool:
+        """Whether a container could not be started under its profile."""
+        return self.profile == _LXC_START
+
+    @property
+    def inside(self) -> bool:
+        """Whether the policy of the container's own namespace refused, not the node's."""
+        return bool(self["namespace"])
+
+    @cached_property
+    def subject(self) -> str:
+        """What was refused, in few words; what differs each time is a `*`."""
+        if self["operation"] == "capable":
+            text = self["capname"]
+        elif self["class"] == "net" or self["family"]:
+            text = f"{self['family']} {self['sock_type']}"
+        elif self["operation"] in ("mount", "umount", "pivotroot"):
+            words = [f"fstype={self['fstype']}" if self["fstype"] else ""]
+            words += [f"({self['flags']})" if self["flags"] else ""]
+            words += [f"{self['srcname']} ->" if self["srcname"] else "", self["name"]]
+            text = " ".join(filter(None, words))
+        elif self["signal"]:
+            text = f"{self['signal']}, peer {self['peer']}"
+        else:
+            text = self["target"] or self["name"] or self["peer"]
+        mask = self["requested_mask"] if is_file(self.fields) else ""
+        return printable(" ".join(filter(None, (mask, VARYING.sub("*", text.strip())))))
+
+    @property
+    def _generated(self) -> bool:
+        return GENERATED.fullmatch(self.profile) is not None
+
+    @property
+    def rule(self) -> str:
+        """The rule that would let it pass, "" where none is proposed (`phoenix.apparmor.advice`).
+
+        The generated profile allows all that is proposed, so there a deny is the reason, which
+        beats every allow.
+        """
+        if self.logged or self.inside or self.by_lxc_start or self._generated:
+            return ""
+        return verdict(self.fields)[1]
+
+    @property
+    def next_step(self) -> str:
+        """What to do about it."""
+        if self.logged:
+            return "a rule with `audit` asks for it: apparmor_audit, or one of your own"
+        if self.by_lxc_start:
+            if self["info"] == "label not found":
+                return "that profile is not loaded: deploys/host_prep.py loads what the file names"
+            return "lxc-start may enter only profiles called lxc-*: correct the conf"
+        if self.inside:
+            return "refused by the container's own policy (Docker's): look there, not here"
+        if self["operation"] == "change_profile":
+            return "something tried to leave its profile: find out who ran that"
+        granted = "" if self._generated else permission(self.fields)
+        if granted:
+            return (
+                "the profile denies this on purpose: find out what tried that; if its software "
+                f'needs it, "apparmor_allows": ["{granted}"] (docs/apparmor.md says what it opens)'
+            )
+        kind, rule = verdict(self.fields)
+        if self._generated and (is_file(self.fields) or self["capname"] or self["family"]):
+            return "an `audit deny` rule says so: look at lxc.apparmor.raw in its conf"
+        if kind == "purpose":
+            return "the profile denies this on purpose: find out what in it tried that"
+        if kind == "unknown":
+            return "no rule is proposed for such a thing: find out what in it tried that"
+        if self._generated:
+            return "if its software needs that: a rule for it in apparmor_raw of the fleet file"
+        words = f"`{rule}`" if rule else "a rule for it"
+        return f"if its software needs that: {words} in a template of your own, --data profiles=DIR"
+
+
+@dataclass(frozen=True)
+class ObservedDenials:
+    """What a node's log has. `source`: `audit.log` or `kernel log`, "" where nobody looked.
+
+    `begins`: the log's first time, if that is later than what was asked for; `left`: lines of
+    further kinds that were counted and not sent.
+    """
+
+    source: str = ""
+    begins: float | None = None
+    left: int = 0
+    denials: tuple[Denial, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+
+def denials_from_json(data: Mapping[str, Any]) -> ObservedDenials:
+    """Read the section `denials` of the node's answer (`node.denials`)."""
+    denials = []
+    for count, last, line in data["denials"]:
+        if denial := read_line(line):
+            denials.append(replace(denial, count=int(count), last=float(last)))
+    begins = data["begins"]
+    return ObservedDenials(
+        data["source"], None if begins is None else float(begins), int(data["left"]), tuple(denials)
+    )
+
+
+def read_line(line: str) -> Denial | None:
+    r"""Read one audit line; None for what is none of AppArmor's. Never raises.
+
+    >>> read_line('audit(17.5:1): apparmor="DENIED" operation="open" name=2F6120').fields["name"]
+    '/a '
+    """
+    fields = {**read_fields(line)}
+    if not fields:
+        return None
+    verdict = fields.pop("apparmor")
+    return Denial(1, read_time(line), verdict == "ALLOWED", fields, verdict == "AUDIT")

@@ -1,0 +1,1 @@
+"""A guest's Docker: what it says of itself, and its daemon.json."""

@@ -1,0 +1,379 @@
+"""Docker in the guests, as the facts saw it.
+
+A guest is the attacker: what it says of its Docker counts only in a closed form. What is for people
+alone is dropped where it has none; with anything else the guest is one that cannot be asked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from phoenix.docker.daemon_json import digest
+from phoenix.docker.data_root import DATA_ROOT, GuestPathError, check_data_root
+from phoenix.docker.names import DAEMON_JSON, DRIVER_NAME, PACKAGE_NAME
+from phoenix.text.guest_json import read_json, too_much
+from phoenix.text.printable import printable
+
+#: What a guest can be: its Docker answers, is not installed, does not answer; something else runs
+#: its containers; the guest gave no answer in time, does not run, has no shell, said more than
+#: anybody reads, or could not be asked for another reason.
+STATES = ("ok", "none", "dead", "elsewhere", "hung", "stopped", "noshell", "flooded", "failed")
+
+#: How the error of a guest begins whose answer has no closed form.
+ODD = "its Docker says something that cannot be used"
+
+#: How containerd's image store calls itself in `docker info` (moby, daemon/containerd).
+SNAPSHOTTER_TYPE = "io.containerd.snapshotter.v1"
+
+_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~:_-]{0,63}")
+_OS = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}( [A-Za-z0-9][A-Za-z0-9._-]{0,31})?")
+_MANAGERS = ("apt", "apk", "dnf")
+# of dpkg: wanted and found; apk's and rpm's are told as "ii"
+_PACKAGE_STATE = re.compile(r"[a-z][A-Za-z]")
+_FLAG = re.compile(r"[!-~]{1,256}")
+_COUNT = re.compile(r"[0-9]{1,9}")
+_MOST = 999_999_999
+_LONGEST_NAME = 100
+_CONTAINER = re.compile(r"/?[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+_PATH = re.compile(r"/[^\s\x00-\x1f\x7f]{0,1000}")
+_FSTAB_TYPE = re.compile(r"[a-z0-9._-]{1,32}")
+_ENGINES = {
+    "dockerd": "Docker",
+    "containerd": "containerd",
+    "k3s-server": "k3s",
+    "crio": "CRI-O",
+    "conmon": "podman",
+    "podman": "podman",
+}
+_MOST_ENGINES = 50
+_UID = re.compile(r"[0-9]{1,10}")
+_ABOUT_FILE = re.compile(r"([0-9]{1,10}) ([0-9]{1,10}) ([0-7]{1,4})")
+
+
+class _OddError(ValueError):
+    """What a guest says that has no closed form, in words."""
+
+
+@dataclass(frozen=True)
+class DaemonFile:
+    """`/etc/docker/daemon.json` of a guest: UTF-8 of at most 1 MiB."""
+
+    text: str
+    uid: int = 0
+    gid: int = 0
+    mode: str = "644"
+
+    @property
+    def sha256(self) -> str:
+        """Of its bytes."""
+        return digest(self.text)
+
+
+@dataclass(frozen=True)
+class Bind:
+    """A path of the guest inside a Docker container of that name."""
+
+    container: str
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What runs containers in a guest beside a Docker that root can ask.
+
+    `name`: of the process; `uid`: in the guest, 0 for root; `program`: its path there.
+    """
+
+    name: str
+    uid: int
+    program: str
+
+    def __str__(self) -> str:
+        rootless = f" of uid {self.uid}" if self.uid else ""
+        return f"{_ENGINES[self.name]} ({printable(self.program)}{rootless})"
+
+
+@dataclass(frozen=True)
+class ObservedDocker:
+    """The Docker of one container.
+
+    `state`: one of `STATES`; all the rest is empty unless it is `ok` or `dead`, and what the
+    daemon says of itself unless it is `ok`. `error` is what was said instead.
+
+    - `engines`: what runs containers where Docker does not answer or is `elsewhere`.
+
+    - `version`, `runc`: of dockerd and of runc.
+    - `driver`: the storage driver that runs; `snapshotter`: it is one of containerd's image store.
+    - `images`, `containers`, `running`, `volumes`: how many of them there are.
+    - `stores`: what each storage driver keeps, driver to number of layers or snapshots; an empty
+      folder counts 0.
+    - `data_root`: where Docker keeps its data.
+    - `flags`: the arguments of the running dockerd.
+    - `os`: `debian 13`; `manager`: apt, apk, dnf or "".
+    - `packages`: name to dpkg's state, such as `ii` or `rc`; `holds`: packages that apt holds.
+    - `dev_fuse`: /dev/fuse is there; `fuse_overlayfs`: so is that program.
+    - `binds`: paths of the guest that Docker's containers have, those without blanks.
+    - `fstab`: what its fstab mounts and is mounted: type and target.
+    - `mount`: major and minor version of util-linux' mount(8), None for another one.
+    - `overlay`: whether an overlay can be mounted, None where nobody asked.
+    - `file`: its daemon.json.
+    """
+
+    state: str
+    version: str = ""
+    driver: str = ""
+    error: str = ""
+    engines: tuple[Engine, ...] = ()
+    snapshotter: bool = False
+    images: int = 0
+    containers: int = 0
+    running: int = 0
+    volumes: int = 0
+    stores: Mapping[str, int] = field(default_factory=dict)
+    data_root: str = DATA_ROOT
+    flags: tuple[str, ...] = ()
+    runc: str = ""
+    os: str = ""
+    manager: str = ""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    holds: tuple[str, ...] = ()
+    dev_fuse: bool = False
+    fuse_overlayfs: bool = False
+    binds: tuple[Bind, ...] = ()
+    fstab: tuple[tuple[str, str], ...] = ()
+    mount: tuple[int, int] | None = None
+    overlay: bool | None = None
+    file: DaemonFile | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`: plain values."""
+        plain = asdict(self)
+        return {key: list(one) if isinstance(one, tuple) else one for key, one in plain.items()}
+
+    def __str__(self) -> str:
+        engines = ", ".join(map(str, self.elsewhere[:3]))
+        words = {"ok": f"{self.version} {self.driver}", "none": "-", "elsewhere": engines}
+        return words.get(self.state, f"{self.state}: {self.error}".rstrip(": "))
+
+    @property
+    def elsewhere(self) -> tuple[Engine, ...]:
+        """What runs its containers, where that is nothing that root in it can ask as Docker."""
+        if self.state == "elsewhere":
+            return self.engines
+        ours = any(one.name == "dockerd" and not one.uid for one in self.engines)
+        if self.state != "dead" or ours:
+            return ()
+        if not self.version:
+            return self.engines
+        # its own dockerd is there and does not run: another one in its place is somebody's
+        return tuple(one for one in self.engines if one.name == "dockerd")
+
+    @property
+    def major(self) -> int:
+        """The number before the first dot of the version, 0 if there is none."""
+        found = re.match(r"[0-9]+", self.version)
+        return int(found[0]) if found else 0
+
+    @property
+    def held(self) -> str:
+        """What the running storage driver holds, in words: `2 images, 1 volume`; "" for nothing.
+
+        Layers count where nothing else does: a build cache, say.
+        """
+        found = {"image": self.images, "container": self.containers, "volume": self.volumes}
+        if not any(found.values()) and not self.snapshotter:
+            found = {"layer": self.stores.get(self.driver, 0)}
+        return ", ".join(
+            f"{count} {word}{'s' * (count != 1)}" for word, count in found.items() if count
+        )
+
+
+def dockers_from_json(data: Mapping[str, Any]) -> Mapping[int, ObservedDocker]:
+    """Read the section `dockers` of the node's answer (`node.dockers`).
+
+    >>> dockers_from_json({"910": {"state": "hung", "text": "", "error": ""}})[910].state
+    'hung'
+    """
+    return {
+        int(ctid): _observed(one["state"], one["text"], one["error"]) for ctid, one in data.items()
+    }
+
+
+def _observed(state: str, text: str, error: str) -> ObservedDocker:
+    if state != "ok":
+        return ObservedDocker(state, error=printable(error, 200))
+    try:
+        return _read(text)
+    except _OddError as odd:
+        return ObservedDocker("failed", error=printable(f"{ODD}: {odd}", 300))
+
+
+def _read(answer: str) -> ObservedDocker:
+    """Read what `templates/guest/docker.sh` prints, which says what each line holds.
+
+    Raises _OddError.
+    """
+    head, mark, tail = answer.partition("\ndaemon-file ")
+    info: list[str] = []
+    one: dict[str, str] = {}
+    stores: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    packages: dict[str, str] = {}
+    holds, flags, binds, fstab = [], [], [], []
+    engines: list[Engine] = []
+    for line in head.split("\n"):
+        key, _, value = line.partition(" ")
+        match key, value.split(" "):
+            case "info", _:
+                info.append(value)
+            case "engine", [name, uid, program, *_] if _is_engine(name, uid, program):
+                engines.append(Engine(name, int(uid), program))
+            case "flag", _ if _FLAG.fullmatch(value):
+                flags.append(value)
+            case "store", [name, count] if _COUNT.fullmatch(count):
+                driver = name.removeprefix(f"{SNAPSHOTTER_TYPE}.")
+                if DRIVER_NAME.fullmatch(driver):
+                    stores[driver] = int(count)
+            case "count", [("volumes" | "containers") as name, count] if _COUNT.fullmatch(count):
+                counts[name] = int(count)
+            case "package", [state, name, *_] if _is_package(name):
+                if _PACKAGE_STATE.fullmatch(state):
+                    packages[name] = state
+            case "hold", [name] if _is_package(name):
+                holds.append(name)
+            case "bind", [name, source, target] if _is_bind(name, source, target):
+                binds.append(Bind(name.removeprefix("/"), source, target))
+            case "fstab", [kind, target] if _FSTAB_TYPE.fullmatch(kind) and _PATH.fullmatch(target):
+                fstab.append((kind, target))
+            case "daemon-file-odd", [reason]:
+                raise _OddError(f"{DAEMON_JSON}: {reason.replace('-', ' ')}")
+            case _:
+                one[key] = value
+    engines = engines[:_MOST_ENGINES]
+    if "absent" in one:
+        return ObservedDocker("elsewhere" if engines else "none", engines=tuple(engines))
+    common = ObservedDocker(
+        "dead",
+        engines=tuple(engines),
+        version=_version(one.get("version", "")),
+        error=printable(next((line for line in info if not line.startswith("{")), ""), 200),
+        containers=counts.get("containers", 0),
+        volumes=counts.get("volumes", 0),
+        stores=stores,
+        flags=tuple(flags),
+        runc=_fit(_VERSION, one.get("runc", "")),
+        os=_fit(_OS, one.get("os", "").strip()),
+        manager=one["manager"] if one.get("manager") in _MANAGERS else "",
+        packages=packages,
+        holds=tuple(holds),
+        dev_fuse=one.get("fuse") == "yes",
+        fuse_overlayfs=one.get("binary") == "fuse-overlayfs",
+        binds=tuple(binds),
+        fstab=tuple(fstab),
+        mount=_major_and_minor(one.get("mount", "")),
+        overlay={"yes": True, "no": False}.get(one.get("overlay", "")),
+        file=_file(tail) if mark else None,
+    )
+    return _with_info(common, info, one.get("root", DATA_ROOT))
+
+
+def _with_info(docker: ObservedDocker, lines: list[str], root: str) -> ObservedDocker:
+    """Add what `docker info` said; with a daemon that answers the state is `ok`.
+
+    `root`: where Docker's data is if it does not say. Raises _OddError.
+    """
+    said = next((line for line in lines if line.startswith("{")), "{}")
+    if reason := too_much(said):
+        raise _OddError(f"docker info {reason}")
+    try:
+        info = read_json(said)
+        if errors := info.get("ServerErrors"):
+            return replace(docker, data_root=_known(root), error=printable(str(errors[0]), 200))
+        if not info.get("ServerVersion"):
+            return replace(docker, data_root=_known(root))
+        status = dict(pair[:2] for pair in info.get("DriverStatus") or () if len(pair) > 1)
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return replace(docker, error="docker info printed something else than expected")
+    return replace(
+        docker,
+        state="ok",
+        error="",
+        engines=(),
+        version=_must(_VERSION, "ServerVersion", info["ServerVersion"]),
+        driver=_must(DRIVER_NAME, "Driver", info.get("Driver")),
+        snapshotter=status.get("driver-type") == SNAPSHOTTER_TYPE,
+        images=_number("Images", info.get("Images", 0)),
+        containers=_number("Containers", info.get("Containers", 0)),
+        running=_number("ContainersRunning", info.get("ContainersRunning", 0)),
+        data_root=_data_root(info.get("DockerRootDir") or root),
+    )
+
+
+def _must(form: re.Pattern[str], name: str, value: object) -> str:
+    if not isinstance(value, str) or not form.fullmatch(value):
+        raise _OddError(f"{name} is '{printable(str(value))}'")
+    return value
+
+
+def _number(name: str, value: object) -> int:
+    if type(value) is not int or not 0 <= value <= _MOST:
+        raise _OddError(f"{name} is '{printable(str(value))}'")
+    return value
+
+
+def _data_root(value: object) -> str:
+    try:
+        return check_data_root(value if isinstance(value, str) else str(value))
+    except GuestPathError as error:
+        raise _OddError(f"DockerRootDir is {error}") from None
+
+
+def _known(root: str) -> str:
+    """Of a daemon that does not answer: what no rule can name is not known."""
+    try:
+        return check_data_root(root)
+    except GuestPathError:
+        return DATA_ROOT
+
+
+def _fit(form: re.Pattern[str], text: str) -> str:
+    return text if form.fullmatch(text) else ""
+
+
+def _is_bind(name: str, source: str, target: str) -> bool:
+    paths = (source, target)
+    return bool(_CONTAINER.fullmatch(name)) and all(map(_PATH.fullmatch, paths))
+
+
+def _is_engine(name: str, uid: str, program: str) -> bool:
+    return name in _ENGINES and bool(_UID.fullmatch(uid) and _PATH.fullmatch(program))
+
+
+def _major_and_minor(version: str) -> tuple[int, int] | None:
+    found = re.match(r"([0-9]{1,4})\.([0-9]{1,4})(\.|$)", version)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _is_package(name: str) -> bool:
+    return len(name) <= _LONGEST_NAME and PACKAGE_NAME.fullmatch(name) is not None
+
+
+def _version(said: str) -> str:
+    # Docker version 26.1.5+dfsg1, build a72d7cd
+    found = re.search(r"version ([^,\s]+)", said)
+    return _fit(_VERSION, found[1]) if found else ""
+
+
+def _file(text: str) -> DaemonFile:
+    """The line `UID GID MODE`, then the file. Raises _OddError."""
+    about, _, content = text.partition("\n")
+    if reason := too_much(content):
+        raise _OddError(f"{DAEMON_JSON} {reason}")
+    found = _ABOUT_FILE.fullmatch(about)
+    if found is None:
+        return DaemonFile(content)
+    return DaemonFile(content, int(found[1]), int(found[2]), found[3])

@@ -1,0 +1,1 @@
+"""The fleet file: how each container shall be."""

@@ -1,0 +1,285 @@
+"""The fleet file as people write it: one pydantic model per JSON object.
+
+These models accept every form that real files have and refuse the rest with what to write
+instead (value by value in `phoenix.fleet.values`); `phoenix.fleet.parse` makes the one clean form
+out of them that everything else uses. `phoenix schema` is generated from here, so the descriptions
+are what an editor shows.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    WithJsonSchema,
+)
+
+from phoenix.apparmor.allows import Allow
+from phoenix.fleet import values
+from phoenix.pve.raw_keys import RawKey
+from phoenix.pve.values import HIGHEST_CTID, LOWEST_CTID
+
+LIST, OBJECT = "#list", "#object"
+"""Tags of a union's members; they show up in pydantic's locations and are taken out again."""
+KEY = "[key]"
+"""What pydantic adds to the location of an object's key that is wrong."""
+
+
+def _form(value: object) -> str | None:
+    if isinstance(value, list):
+        return LIST
+    return OBJECT if isinstance(value, dict) else None
+
+
+Line: TypeAlias = Annotated[str, AfterValidator(values.one_line)]
+Name: TypeAlias = Annotated[
+    str, AfterValidator(values.name), WithJsonSchema({"type": "string", "pattern": "^[^-]"})
+]
+Variable: TypeAlias = Annotated[str, AfterValidator(values.variable)]
+VariableValue: TypeAlias = Annotated[
+    str,
+    AfterValidator(values.variable_value),
+    WithJsonSchema({"type": "string", "pattern": f"^{values.VARIABLE_VALUE.pattern}$"}),
+]
+Tunables: TypeAlias = Annotated[
+    dict[Variable, Annotated[list[VariableValue], Field(min_length=1)]],
+    Field(json_schema_extra={"propertyNames": {"pattern": f"^{values.VARIABLE.pattern}$"}}),
+]
+Rule: TypeAlias = Annotated[str, AfterValidator(values.rule)]
+Dataset: TypeAlias = Annotated[
+    str,
+    AfterValidator(values.dataset),
+    WithJsonSchema({"type": "string", "pattern": "^[^-/]", "examples": ["tank/data"]}),
+]
+_ABSOLUTE = WithJsonSchema({"type": "string", "pattern": "^/"})
+GuestPath: TypeAlias = Annotated[str, AfterValidator(values.guest_path), _ABSOLUTE]
+AuditedPath: TypeAlias = Annotated[
+    str,
+    AfterValidator(values.audited_path),
+    WithJsonSchema({"type": "string", "pattern": f"^{values.AUDITED_PATH.pattern}/?$"}),
+]
+HostPath: TypeAlias = Annotated[str, AfterValidator(values.path), _ABSOLUTE]
+Ctid: TypeAlias = Annotated[
+    int,
+    PlainValidator(values.ctid),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": "^0*[1-9][0-9]{2,8}$"},
+                {"type": "integer", "minimum": LOWEST_CTID, "maximum": HIGHEST_CTID},
+            ]
+        }
+    ),
+]
+_SETTING: dict[str, Any] = {
+    "anyOf": [
+        {"type": "boolean"},
+        {"enum": [0, 1]},
+        {
+            "type": "string",
+            "pattern": "^([01]|[oO][nN]|[oO][fF]{2}|[yY][eE][sS]|[nN][oO]"
+            "|[tT][rR][uU][eE]|[fF][aA][lL][sS][eE])$",
+        },
+    ]
+}
+_SETTINGS: dict[str, Any] = {
+    "type": "object",
+    "properties": dict.fromkeys(values.SWITCHES, _SETTING)
+    | {"mount": {"type": "string", "pattern": f"^{values.MOUNT_TYPES.pattern}$"}},
+    "additionalProperties": False,
+}
+PctOption: TypeAlias = Annotated[
+    tuple[tuple[str, str], ...],
+    PlainValidator(values.pct_option),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {
+                    "type": "string",
+                    "pattern": rf"^\s*({'|'.join(values.FEATURES)})\s*[=:]",
+                    "examples": ["nesting=1", "keyctl=1", "fuse=1", "mount=nfs;cifs"],
+                },
+                _SETTINGS,
+            ]
+        }
+    ),
+]
+PctOptions: TypeAlias = Annotated[
+    Annotated[list[PctOption], Tag(LIST)]
+    | Annotated[
+        dict[str, Annotated[Any, PlainValidator(values.pct_member)]],
+        Tag(OBJECT),
+        WithJsonSchema(_SETTINGS),
+    ],
+    Discriminator(_form),
+]
+
+
+class _Part(BaseModel):
+    """Strict (no text for a number), frozen, and other people's keys stay."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+
+
+class Volume(_Part):
+    """A dataset that the container mounts: `/POOL/NAME`, or where ZFS really mounts it."""
+
+    name: Dataset = Field(description="The dataset's name below the pool.")
+    pool: Dataset = Field(description="The ZFS pool, or a dataset in it.")
+    mount_point: GuestPath = Field(description="Where the container sees it; absolute.")
+    size_gb: float | None = Field(None, description="Size in GB; not used here.")
+
+
+class MountPoint(_Part):
+    """A directory of the host that the container mounts."""
+
+    host_path: HostPath = Field(description="The directory on the host; absolute.")
+    container_path: GuestPath = Field(description="Where the container sees it; absolute.")
+    owner_uid: int | None = Field(
+        None, ge=0, le=4294967294, description="User id that owns it, as the container counts."
+    )
+    owner_gid: int | None = Field(
+        None, ge=0, le=4294967294, description="Group id that owns it, as the container counts."
+    )
+
+
+class ContainerEntry(_Part):
+    """One container; keys that are not listed here are kept and ignored."""
+
+    name: Name | None = Field(None, description="A name for people; the id is what counts.")
+    features: list[Line] | None = Field(
+        None,
+        description="What is installed inside. docker and nvidia mean something here, "
+        "everything else passes.",
+        examples=[["docker"], ["nvidia", "vllm"]],
+    )
+    pct_options: PctOptions | None = Field(
+        None,
+        description='Features that Proxmox shall give the container, as in ["nesting=1", '
+        '"keyctl=1"]. What others have set on the node stays.',
+    )
+    apparmor_profile: (
+        Annotated[
+            str,
+            AfterValidator(values.profile),
+            WithJsonSchema(
+                {
+                    "type": "string",
+                    "pattern": f"^(unconfined|generated|{values.PROFILE_NAME.pattern})$",
+                    "examples": ["lxc-docker-nested", "lxc-phoenix-v2", "generated"],
+                }
+            ),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="What confines the container: a profile's name, generated (Proxmox's own, "
+        "also meant by null and by leaving it out), or unconfined (nothing does).",
+    )
+    apparmor_manages_nesting: bool | None = Field(
+        None, description="With a named profile: write lxc.apparmor.allow_nesting beside it."
+    )
+    apparmor_stacking: bool | None = Field(
+        None,
+        description="Stack the profile with a policy namespace of the container's own, so that "
+        "Docker's docker-default confines the containers inside as well.",
+    )
+    apparmor_mode: Literal["enforce", "complain"] | None = Field(
+        None, description="complain: only log what the profile would deny; for learning."
+    )
+    mode: Literal["enforce", "complain"] | None = Field(
+        None, description="The same as apparmor_mode."
+    )
+    apparmor_allows: list[Allow] | None = Field(
+        None,
+        description="What its named profile grants to this container beyond the others: each "
+        "opens something, see docs/apparmor.md.",
+        examples=[["guest-mounts", "nested-userns"]],
+    )
+    apparmor_audit: list[AuditedPath] | None = Field(
+        None,
+        description="Files and folders of the container: what writes to them by that path is "
+        "logged, and shown by the audit.",
+        examples=[["/etc"]],
+    )
+    apparmor_own: bool | None = Field(
+        None,
+        description="Give the container its named profile under a name of its own, NAME-CTID, so "
+        "that no other entry shares it. So has who asks for apparmor_allows or apparmor_audit.",
+    )
+    apparmor_raw: list[Rule] | None = Field(
+        None,
+        description='Rules added to the generated profile, as in ["deny mount fstype=debugfs,"].',
+    )
+    lxc_options: (
+        list[
+            Annotated[
+                RawKey,
+                PlainValidator(values.raw_key),
+                WithJsonSchema({"type": "string", "pattern": r"^\s*lxc\.[a-z0-9_.-]+(:|\s*=)"}),
+            ]
+        ]
+        | None
+    ) = Field(
+        None,
+        description="Raw keys for the container's conf, as in "
+        '["lxc.mount.auto=sys:rw"]. They bypass what Proxmox checks.',
+    )
+    volumes: list[Volume] | None = Field(None, description="Datasets that it mounts.")
+    zfs_volumes: list[Volume] | None = Field(None, description="Datasets that it mounts.")
+    mount_points: list[MountPoint] | None = Field(
+        None, description="Directories of the host that it mounts."
+    )
+    gpu_assignment: Annotated[
+        tuple[int, ...],
+        PlainValidator(values.gpus),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {
+                        "type": "string",
+                        "pattern": r"^(none|\s*[0-9]{1,2}\s*(,\s*[0-9]{1,2}\s*)*)?$",
+                    },
+                    {"type": "integer", "minimum": 0, "maximum": values.MAX_GPU},
+                    {"type": "null"},
+                ]
+            }
+        ),
+    ] = Field((), description='GPUs whose nodes it gets: "none", "0" or "0,1".')
+    unprivileged: bool | None = Field(
+        None, description="Whether root inside is nobody outside. Absent: as on the node."
+    )
+    storage_driver: Literal["fuse-overlayfs", "overlay2", "keep", "auto"] | None = Field(
+        None,
+        description="Docker's storage driver. Absent: fuse-overlayfs where no other driver "
+        "holds data yet, else keep.",
+    )
+    boot_order: int | None = Field(None, ge=0, description="Lower ones are restarted first.")
+    dependencies: list[Ctid] | None = Field(
+        None, description="Ids of containers that have to run before this one."
+    )
+    clone_from_ctid: Ctid | None = Field(
+        None, description="Id of the container that it was cloned from; for warnings only."
+    )
+
+
+class FleetFile(_Part):
+    """A fleet of Proxmox containers and how each of them is confined."""
+
+    lxc_configs: dict[str, ContainerEntry] = Field(
+        description="The containers by id (100 to 999999999).",
+        json_schema_extra={"propertyNames": {"pattern": "^0*[1-9][0-9]{2,8}$"}},
+    )
+    tunables: Tunables | None = Field(
+        None,
+        description="AppArmor variables of this site, for profiles to use; "
+        "@{apparmor_nesting_profiles} is one that ours know.",
+        examples=[{"apparmor_nesting_profiles": ["lxc-docker-nested", "lxc-phoenix-v2"]}],
+    )

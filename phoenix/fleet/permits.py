@@ -1,0 +1,71 @@
+"""What of a fleet file needs the operator's word, `--data allow=`, and which word.
+
+A fleet file describes; it does not run (docs/permissions.md). What in it would have the node run a
+program, or give a container more of the node than data, is done only if the operator says so in
+this run, and each such line is shown then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from phoenix.fleet.model import Container, Mount
+from phoenix.pve.host_paths import NO_DATASETS, entry_danger, path_danger
+from phoenix.pve.raw_classes import needs_permission
+from phoenix.pve.raw_keys import RawKey
+from phoenix.pve.storage import ObservedStorage
+
+#: What `allow=` permits of a fleet file: raw keys that act on the node as root, and mounts of
+#: paths and devices of the node that are more than data.
+RAW_HOOKS, HOST_PATHS = "raw-hooks", "host-paths"
+PERMISSIONS = (RAW_HOOKS, HOST_PATHS)
+
+
+@dataclass(frozen=True)
+class Permit:
+    """A line of the fleet file that needs a word of `allow=`.
+
+    `key`: the key of the container's entry that it stands under; `line`: itself, as the conf would
+    have it; `why`: what it does, a predicate that goes on from the line.
+    """
+
+    word: str
+    key: str
+    line: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.line} {self.why}"
+
+
+def raw_permit(
+    raw: RawKey, privileged: bool, datasets: Mapping[str, str] = NO_DATASETS
+) -> Permit | None:
+    """The permit that a raw key needs, or None.
+
+    `privileged`: root in it is root of the node; `datasets`: as for `path_danger`.
+    """
+    if why := needs_permission(raw.key, raw.value, privileged):
+        return Permit(RAW_HOOKS, "lxc_options", raw.line.rstrip(), why)
+    if raw.key == "lxc.mount.entry" and (why := entry_danger(raw.value, datasets)):
+        return Permit(HOST_PATHS, "lxc_options", raw.line, why)
+    return None
+
+
+def mount_permit(mount: Mount, datasets: Mapping[str, str]) -> Permit | None:
+    """The permit that a mount needs, or None; `datasets`: as for `path_danger`."""
+    source = mount.source_on(datasets)
+    if why := path_danger(source, datasets=datasets):
+        return Permit(HOST_PATHS, mount.origin, f"{source} on /{mount.target}", why)
+    return None
+
+
+def permits(container: Container, storage: ObservedStorage, privileged: bool) -> Iterator[Permit]:
+    """All permits that a container's entry needs, in the order of its conf's lines."""
+    for raw in container.raw:
+        if permit := raw_permit(raw, privileged, storage.datasets):
+            yield permit
+    for mount in container.mounts:
+        if permit := mount_permit(mount, storage.datasets):
+            yield permit

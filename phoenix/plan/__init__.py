@@ -1,0 +1,1 @@
+"""Decisions: what must change on a node, and why."""

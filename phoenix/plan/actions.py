@@ -1,0 +1,126 @@
+"""What a plan consists of: the changes that a run makes on one node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from phoenix.apparmor.observed import Label
+from phoenix.plan.guest import GuestChange
+from phoenix.plan.profiles import OwnFileChange, ProfileChange
+from phoenix.plan.site_tunables import SiteTunablesChange
+from phoenix.plan.tunables import TunablesChange
+from phoenix.pve.conf import PveConf
+from phoenix.pve.managed import Ours
+from phoenix.runs.files import Unsettled
+
+
+@dataclass(frozen=True)
+class ContainerChange:
+    """One container to change.
+
+    `before`, `after`: its conf; `label`: what PID 1 shall carry, None where nothing is asked for;
+    `restart`: restart it to make the change real;
+    `docker`: prove its Docker afterwards; `reasons`: one line each; `ours`: what our runs have
+    brought into the conf once this is done, None to leave that as it is noted; `guest`: what
+    changes in the guest, None for nothing; `driver`, `driver_before`: the storage drivers that
+    Docker shall say afterwards and says now, "" where that is not known; `accept`: what its owner
+    runs and goes without; `settle`: seconds after the proof in which nothing may go down.
+    """
+
+    ctid: int
+    name: str
+    before: PveConf
+    after: PveConf
+    label: Label | None
+    restart: bool
+    docker: bool
+    reasons: tuple[str, ...]
+    ours: Ours | None = None
+    guest: GuestChange | None = None
+    driver: str = ""
+    driver_before: str = ""
+    accept: tuple[str, ...] = ()
+    settle: int = 0
+
+
+@dataclass(frozen=True)
+class FileChange:
+    """A file to write or remove: its text now and then (None: not there), and its mode."""
+
+    path: str
+    before: str | None
+    after: str | None
+    mode: str
+
+
+@dataclass(frozen=True)
+class WatchChange:
+    """What changes of a node's watch (`phoenix.plan.watch`): files, and its timer."""
+
+    timer: Literal["on", "off", "keep"]
+    files: tuple[FileChange, ...] = ()
+
+
+@dataclass(frozen=True)
+class PutBack:
+    """A file of the node that goes back: its text now and as it shall be, None for none.
+
+    `digest`: SHA-256 of what is there now. Both texts are the same where only a new file goes that
+    a run which was cut short left beside it.
+    """
+
+    path: str
+    before: str | None
+    after: str | None
+    digest: str
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Packages to take out of a guest again, by `manager` (apt or apk)."""
+
+    ctid: int
+    packages: tuple[str, ...]
+    manager: str
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """Everything that a run does on one node, in its order; `notes` are said and change nothing.
+
+    `problems` stop the run before anything changes; `files` and `removals` belong to a rollback;
+    what is `unsettled` cannot be planned before it has been settled. `alone`: CTID to why a
+    container is left alone for a fault of its guest: no reason to stop for the others.
+    """
+
+    node: str
+    profiles: tuple[ProfileChange, ...] = ()
+    containers: tuple[ContainerChange, ...] = ()
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    tunables: TunablesChange | None = None
+    files: tuple[PutBack, ...] = ()
+    removals: tuple[Removal, ...] = ()
+    unsettled: tuple[Unsettled, ...] = ()
+    watch: WatchChange | None = None
+    own_files: tuple[OwnFileChange, ...] = ()
+    site_tunables: SiteTunablesChange | None = None
+    alone: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def packages(self) -> tuple[ContainerChange, ...]:
+        """The containers whose guests need packages first."""
+        return tuple(one for one in self.containers if one.guest and one.guest.packages)
+
+    @property
+    def empty(self) -> bool:
+        """Nothing to do."""
+        changes = (self.containers, self.watch, self.files, self.removals, self.unsettled)
+        return not (self.prepares or any(changes))
+
+    @property
+    def prepares(self) -> bool:
+        """Whether the node itself needs something before its containers."""
+        return bool(self.tunables or self.site_tunables or self.own_files or self.profiles)

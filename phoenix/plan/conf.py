@@ -1,0 +1,312 @@
+"""How one container's conf changes: features, raw lines, mounts, devices, the profile.
+
+One lossless edit of the main section. What others set stays; what the fleet file sets wins; what
+a former run added and the fleet file no longer has goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from phoenix.apparmor.observed import HOOK, Label
+from phoenix.fleet.model import Container, Mount
+from phoenix.plan.confinement import PROFILE_KEY, STACKED, Wish
+from phoenix.plan.raw_rules import raw_rules
+from phoenix.plan.workarounds import (
+    MASK,
+    asked_for,
+    devices_alone,
+    is_mask,
+    shows_apparmor,
+    workarounds,
+)
+from phoenix.pve.conf import PveConf
+from phoenix.pve.devices import plan_device_entries
+from phoenix.pve.features import Features, merge
+from phoenix.pve.managed import Ours
+from phoenix.pve.mounts import read_mount
+from phoenix.pve.observed import ObservedContainer
+from phoenix.pve.privileged import NOT_HELD, is_privileged
+from phoenix.pve.raw_keys import REPEATED_KEYS, RawKey
+from phoenix.pve.storage import ObservedStorage
+
+
+@dataclass(frozen=True)
+class ConfPlan:
+    """The conf as it shall be, why (`reasons`), what else an operator should know (`notes`).
+
+    `ours`: what our runs have brought once this is done.
+    """
+
+    after: PveConf
+    reasons: tuple[str, ...]
+    notes: tuple[str, ...]
+    ours: Ours
+
+
+def plan_conf(
+    container: Container,
+    wish: Wish,
+    observed: ObservedContainer,
+    storage: ObservedStorage,
+    reconfine: bool = False,
+) -> ConfPlan:
+    """Plan the conf of one container that shall be confined as `wish` says.
+
+    `reconfine`: take the workarounds of others back, too.
+    Raises ValueError for a conf that cannot be read (a malformed features line).
+    """
+    edit = _Edit(observed.conf, _with_our_lines(Ours.parse(observed.ours), observed.conf))
+    edit.features(container)
+    seen = edit.seen_by_docker(container, wish)
+    raw = (
+        *container.raw,
+        *_nesting(container, wish),
+        *raw_rules(container, wish.profile),
+        *wish.raw,
+        *edit.mask(seen, container.raw),
+    )
+    edit.raw_keys(raw, container.mounts, storage)
+    edit.devices(container, storage)
+    if reconfine:
+        edit.reconfine(container, seen)
+    edit.confine(container.ctid, wish)
+    edit.mind(container, wish)
+    return ConfPlan(edit.conf, tuple(edit.reasons), tuple(edit.notes), edit.ours)
+
+
+def restart_reasons(wanted: Label | None, observed: ObservedContainer) -> tuple[str, ...]:
+    """In what the running container is not what its conf says; `wanted`: PID 1's label.
+
+    Its mode is the profile's, which no restart changes. A named profile hides nesting and mount in
+    the running container: those are not judged.
+    """
+    reasons = []
+    label = Label.parse(observed.label or "")
+    if wanted and not label.wears(wanted):
+        reasons.append(f"restart due: PID 1 runs as {observed.label}, not {wanted.stack}")
+    for name, value in Features.parse(observed.conf.main["features"]).items():
+        live = observed.live.feature(name) if observed.live else None
+        if live in ("0", "1") and live != value:
+            reasons.append(f"restart due: {name}={live} in the running container")
+    return tuple(reasons)
+
+
+def _nesting(container: Container, wish: Wish) -> Iterator[RawKey]:
+    if container.allow_nesting and wish.named:
+        yield RawKey("lxc.apparmor.allow_nesting", "1")
+
+
+def _with_our_lines(ours: Ours, conf: PveConf) -> Ours:
+    """Ours, and the mask in our words, and the lines of the stacked form beside our script.
+
+    The node's note of what is ours stays behind when a container migrates; with these lines left
+    over Docker would go on looking for a policy namespace that the plain form does not give.
+    """
+    if MASK.value in conf.main.raw(MASK.key):
+        ours = replace(ours, raw=tuple(dict.fromkeys((*ours.raw, MASK))))
+    if not any(raw.value == HOOK and HOOK in conf.main.raw(raw.key) for raw in STACKED):
+        return ours
+    there = (raw for raw in STACKED if raw.value in conf.main.raw(raw.key))
+    return replace(ours, raw=tuple(dict.fromkeys((*ours.raw, *there))))
+
+
+@dataclass
+class _Edit:
+    """A conf on its way, with what is said about it."""
+
+    conf: PveConf
+    ours: Ours
+    reasons: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def features(self, container: Container) -> None:
+        current = self.conf.main["features"]
+        merged = merge(current, container.features, self.ours.features)
+        kept = {name: value for name, value in self.ours.features.items() if name in merged.kept}
+        values = Features.parse(merged.value)
+        mine = {
+            name: value
+            for name, value in self.ours.features.items()
+            if name in container.features and name not in merged.changed
+        }
+        self.ours = replace(
+            self.ours, features={**kept, **mine, **{name: values[name] for name in merged.added}}
+        )
+        if merged.value == (current or ""):
+            return
+        set_ = self.conf.set_key("features", merged.value) if merged.value else None
+        self.conf = set_ or self.conf.drop_key("features")
+        said = [f"{name}={values[name]}" for name in (*merged.added, *merged.changed)]
+        said += [f"no {name} any more" for name in merged.removed]
+        keeps = f" (keeps {', '.join(merged.kept)})" if merged.kept else ""
+        self.reasons.append(f"features: {', '.join(said)}{keeps}")
+
+    def raw_keys(
+        self, raw: tuple[RawKey, ...], mounts: tuple[Mount, ...], storage: ObservedStorage
+    ) -> None:
+        wanted = [*raw, *self._mount_entries(mounts, storage)]
+        for old in self.ours.raw:
+            if old not in wanted and old.value in self.conf.main.raw(old.key):
+                self.conf = self.conf.remove_raw(old.key, old.value)
+                self.reasons.append(f"no {old.line} any more")
+        added = []
+        for one in wanted:
+            before = self.conf
+            there = before.main.raw(one.key)
+            if one.key.startswith(REPEATED_KEYS):
+                self.conf = before.add_raw(one.key, one.value)
+            else:
+                self.conf = before.set_raw(one.key, one.value)
+            if self.conf != before:
+                self.reasons.append(one.line)
+                if one.key.startswith(REPEATED_KEYS) or not there:
+                    added.append(one)
+        still = [old for old in self.ours.raw if old in wanted]
+        self.ours = replace(self.ours, raw=tuple(dict.fromkeys((*still, *added))))
+
+    def _mount_entries(
+        self, mounts: tuple[Mount, ...], storage: ObservedStorage
+    ) -> Iterator[RawKey]:
+        """The entries of those mounts whose source is there and whose target is free."""
+        for mount in mounts:
+            dataset, source = mount.dataset, mount.source_on(storage.datasets)
+            entry = RawKey("lxc.mount.entry", replace(mount, source=source).raw_value)
+            if entry in self.ours.raw or entry.value in self.conf.main.raw(entry.key):
+                yield entry
+            elif held := holder(self.conf, mount.target):
+                # what the operator mounted there holds the data: nothing goes on top of it
+                self.notes.append(f"/{mount.target} is {held} already: kept")
+            elif source in storage.paths or source in storage.datasets.values():
+                yield entry
+            else:
+                self.notes.append(
+                    f"{mount.origin}: {source} is not on this node: left out; create it "
+                    f"({f'zfs create {dataset}' if dataset else 'mkdir'}) and run again"
+                )
+
+    def devices(self, container: Container, storage: ObservedStorage) -> None:
+        there = [device for device in container.devices if device in storage.paths]
+        if missing := [device for device in container.devices if device not in there]:
+            self.notes.append(f"gpu_assignment: not on this node: {', '.join(missing)}")
+        plan = plan_device_entries(self.conf, there, self.ours.devices)
+        self.conf = plan.apply(self.conf)
+        self.reasons += [f"{key}: {value}" for key, value in (*plan.new, *plan.changed)]
+        self.reasons += [f"no {key}: {value} any more" for key, value in plan.removed]
+        self.notes += plan.conflicts
+        still = [device for device in self.ours.devices if device in there]
+        added = [value for _, value in plan.new]
+        self.ours = replace(self.ours, devices=tuple(dict.fromkeys((*still, *added))))
+
+    def seen_by_docker(self, container: Container, wish: Wish) -> str:
+        """What shows AppArmor to a Docker that could load no profile, "" for nothing."""
+        if not container.docker or not wish.named or wish.stacked:
+            return ""
+        theirs = (RawKey(key, value) for key, value in self.conf.main.raw_items())
+        stay = [raw for raw in theirs if raw not in self.ours.raw]
+        return shows_apparmor(self.conf, (*stay, *container.raw))
+
+    def mask(self, seen: str, asked: tuple[RawKey, ...]) -> tuple[RawKey, ...]:
+        """The line that hides it, where none does yet; `asked`: those of the fleet file."""
+        if not seen:
+            return ()
+        there = (RawKey(key, value) for key, value in self.conf.main.raw_items())
+        others = (*there, *asked)
+        if any(is_mask(raw) and raw not in self.ours.raw for raw in others):
+            return ()
+        if MASK not in self.ours.raw:
+            self.notes.append(
+                f"Docker in it sees AppArmor's files ({seen}) and could load no profile: hidden "
+                'from it; with "apparmor_stacking": true it has a namespace for its own'
+            )
+        return (MASK,)
+
+    def reconfine(self, container: Container, seen: str) -> None:
+        """Take back what somebody wrote there to do without AppArmor; `seen`: see above."""
+        for one in workarounds(self.conf):
+            if seen and is_mask(one.raw):
+                if one.raw not in self.ours.raw:
+                    self.notes.append(
+                        f"{one.raw.line} stays: without it Docker would try to load a profile "
+                        f'({seen}); with "apparmor_stacking": true it can'
+                    )
+                continue
+            if asked_for(container, one.raw):
+                self.notes.append(f"{one.raw.line} stays: the fleet file asks for it")
+                continue
+            self.conf = self.conf.remove_raw(one.raw.key, one.raw.value)
+            self.reasons.append(f"no {one.raw.line.rstrip()} any more: it {one.opens}")
+            # where there is Docker, the proof after the restart tells
+            lone = one.raw.key == "lxc.cgroup2.devices.allow" and devices_alone(self.conf)
+            if lone and not container.docker:
+                self.notes.append("single devices stay allowed: see that it has /dev/null")
+
+    def confine(self, ctid: int, wish: Wish) -> None:
+        """Name the wanted profile.
+
+        pve-container LXC.pm make_apparmor_config: without `lxc.apparmor.profile` the profile is
+        generated, with it everything that the generated one would grant is gone.
+        """
+        current = self.conf.main.raw(PROFILE_KEY)
+        is_now = (*current[-1:], "generated")[0]
+        if wish.template == "unconfined":
+            if is_now != "unconfined":
+                # never take confinement away because an old file says so
+                self.notes.append(f"the fleet file says unconfined, the conf {is_now}: kept")
+            return
+        value = wish.conf_value(ctid)
+        if is_now != value:
+            old, new = _shown(is_now), _shown(value)
+            if old == new:
+                old, new = is_now, value
+            self.reasons.append(f"profile: {old} becomes {new}")
+        if wish.named:
+            self.conf = self.conf.set_raw(PROFILE_KEY, value)
+        else:
+            self.conf = self.conf.drop_raw(PROFILE_KEY)
+
+    def mind(self, container: Container, wish: Wish) -> None:
+        """Say what no edit can put right."""
+        if container.apparmor_raw and wish.template != "generated":
+            self.notes.append(
+                f"apparmor_raw has no effect under {wish.profile}: only Proxmox's generated "
+                "profile reads it"
+            )
+        if wish.learning:
+            self.notes.append(
+                "learning: in complain mode AppArmor logs and hardly refuses anything: this is "
+                "not confinement; harden without it when done"
+            )
+        privileged = not self.conf.unprivileged
+        if container.unprivileged is privileged:
+            words = ("privileged", "unprivileged")[container.unprivileged]
+            self.notes.append(
+                f"the fleet file says {words}, the conf is not: only a backup and a restore "
+                "(pct restore --unprivileged) change that"
+            )
+        if is_privileged(self.conf) and (container.docker or wish.named):
+            self.notes.append(f"privileged: {NOT_HELD}")
+
+
+def _shown(value: str) -> str:
+    """A profile as people read it: in a stacked one the word "unconfined" would mislead."""
+    label = Label.parse(value)
+    return f"{label.profile} (stacked)" if label.namespace else value
+
+
+def holder(conf: PveConf, target: str) -> str | None:
+    """Which line of the conf mounts something at this place of the container, or None."""
+    for key in conf.main:
+        if key.startswith("mp") and key[2:].isdigit():
+            try:
+                mount = read_mount(conf.main[key] or "")
+            except ValueError:
+                continue
+            if mount["mp"] == f"/{target}":
+                return key
+    for value in conf.main.raw("lxc.mount.entry"):
+        fields = value.split()
+        if len(fields) > 1 and fields[1].strip("/").replace("\\040", " ") == target:
+            return f"lxc.mount.entry: {value}"
+    return None

@@ -1,0 +1,146 @@
+"""How a container shall be confined, and the names that follow from it.
+
+A template has up to four forms, each a profile by its own name, so that containers with different
+wishes live side by side on a node and replacing one form never touches who wears another:
+
+    lxc-a               enforced
+    lxc-a-ns            stacked: enforced, over a policy namespace of the container's own
+    lxc-a-complain      for learning: logs what it would deny
+    lxc-a-ns-complain   both
+
+Each of them may be one container's own, `lxc-a-910`, `lxc-a-910-ns` and so on: what is granted or
+logged for that container alone is in no other's profile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from phoenix.apparmor.observed import HOOK, PROFILE_NAME, Label, generated_profile
+from phoenix.fleet.model import Container
+from phoenix.plan.options import Options
+from phoenix.pve.raw_keys import RawKey
+
+#: The key of a conf that names the profile.
+PROFILE_KEY = "lxc.apparmor.profile"
+
+#: What the conf of a stacked container has beside its profile: LXC makes a namespace for its
+#: generated profile only, and Docker looks for AppArmor's files (measured).
+STACKED = (
+    RawKey("lxc.mount.entry", "/sys/kernel/security sys/kernel/security none bind,optional 0 0"),
+    RawKey("lxc.hook.pre-start", HOOK),
+    RawKey("lxc.hook.post-stop", HOOK),
+)
+
+_MODES: tuple[Literal["enforce", "complain"], ...] = ("enforce", "complain")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A profile that a container shall wear, and in which form.
+
+    `template`: a template's name, or `generated` or `unconfined`, which have one form only.
+    `own`: the container whose own profile it is, None for one that others may wear as well;
+    `allows` and `audits`: what it grants and logs beyond those (`phoenix.fleet.model.Container`).
+
+    >>> Wish("lxc-a", stacked=True, mode="complain").profile
+    'lxc-a-ns-complain'
+    >>> Wish("lxc-a", own=910, allows=("guest-mounts",)).profile
+    'lxc-a-910'
+    """
+
+    template: str
+    stacked: bool = False
+    mode: Literal["enforce", "complain"] = "enforce"
+    own: int | None = None
+    allows: tuple[str, ...] = ()
+    audits: tuple[str, ...] = ()
+
+    @property
+    def named(self) -> bool:
+        """Whether a profile of its own name is meant (not `generated`, not `unconfined`)."""
+        return self.template not in ("generated", "unconfined")
+
+    @property
+    def learning(self) -> bool:
+        """Whether the profile shall only log."""
+        return self.named and self.mode == "complain"
+
+    @property
+    def profile(self) -> str:
+        """The name of the profile; of one of ours that by which the kernel has it."""
+        if not self.named:
+            return self.template
+        own = "" if self.own is None else f"-{self.own}"
+        complain = "-complain" if self.mode == "complain" else ""
+        return f"{self.template}{own}{'-ns' if self.stacked else ''}{complain}"
+
+    def label(self, ctid: int) -> Label | None:
+        """What the container's PID 1 shall carry as the node sees it, None where nothing is asked.
+
+        The inner half of a generated profile is Proxmox's affair, and not in it.
+        """
+        if self.template == "unconfined":
+            return None
+        if self.template == "generated":
+            return Label(generated_profile(ctid), "enforce")
+        return Label(self.profile, self.mode, _namespace(ctid) if self.stacked else "")
+
+    def conf_value(self, ctid: int) -> str:
+        """The value of `lxc.apparmor.profile` that stands for it."""
+        label = self.label(ctid) if self.named else None
+        return label.stack if label else self.template
+
+    @property
+    def raw(self) -> tuple[RawKey, ...]:
+        """The other raw lines that it needs."""
+        return STACKED if self.named and self.stacked else ()
+
+    def problem(self, templates: Iterable[str]) -> str | None:
+        """Why this form cannot have its name, or None; `templates`: the names of all of them.
+
+        Where two templates could have a form of one name, it belongs to the longer one.
+        """
+        others = [name for name in templates if len(name) > len(self.template)]
+        for other in others if self.named else ():
+            if any(form.profile == self.profile for form in _forms(other)):
+                return (
+                    f"its form would be called {self.profile}, and {other} is a template of its "
+                    "own: rename that one"
+                )
+        if self.named and not PROFILE_NAME.fullmatch(self.profile):
+            return f"its form would be called {self.profile}: longer than 63 characters"
+        return None
+
+
+def wanted(container: Container, options: Options) -> Wish:
+    """How a container shall be confined; `--data` goes for containers with Docker."""
+    wish = Wish(container.profile, container.stacking, container.mode)
+    if container.docker:
+        wish = Wish(
+            options.profile or wish.template,
+            wish.stacked if options.stacking is None else options.stacking,
+            options.mode or wish.mode,
+        )
+    alone = container.own or container.allows or container.audits
+    if not wish.named or not alone:
+        return wish
+    return replace(wish, own=container.ctid, allows=container.allows, audits=container.audits)
+
+
+def is_learning(label: Label) -> bool:
+    """Whether a label is that of a profile which was loaded for learning."""
+    return label.mode == "complain" and label.profile.endswith("-complain")
+
+
+def _namespace(ctid: int) -> str:
+    """The inner half of a stacked label, as LXC names it for its own (lxc, lsm/apparmor.c)."""
+    return f":lxc-{ctid}_<-var-lib-lxc>:unconfined"
+
+
+def _forms(template: str) -> Iterator[Wish]:
+    for stacked in (False, True):
+        for mode in _MODES:
+            yield Wish(template, stacked, mode)

@@ -1,0 +1,58 @@
+"""What was seen of one node, all of it together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from phoenix.apparmor.denials import ObservedDenials, denials_from_json
+from phoenix.apparmor.generated_rules import ObservedRules, rules_from_json
+from phoenix.apparmor.observed import ObservedAppArmor, apparmor_from_json
+from phoenix.docker.fallen import Fallen, fallen_from_json
+from phoenix.docker.observed import ObservedDocker, dockers_from_json
+from phoenix.plan.watch import ObservedWatch, watch_from_json
+from phoenix.pve.backups import ObservedBackups, backups_from_json
+from phoenix.pve.observed import ObservedPct, containers_from_json
+from phoenix.pve.storage import ObservedStorage, storage_from_json
+from phoenix.runs.files import Kept, ObservedRuns, kept_from_json, runs_from_json
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """One field per section of the node's answer; what nobody asked for is empty."""
+
+    containers: ObservedPct = field(default_factory=lambda: ObservedPct(""))
+    apparmor: ObservedAppArmor = field(default_factory=ObservedAppArmor)
+    storage: ObservedStorage = field(default_factory=ObservedStorage)
+    dockers: Mapping[int, ObservedDocker] = field(default_factory=dict)
+    rules: ObservedRules = field(default_factory=ObservedRules)
+    runs: ObservedRuns = field(default_factory=ObservedRuns)
+    kept: Kept = field(default_factory=Kept)
+    denials: ObservedDenials = field(default_factory=ObservedDenials)
+    watch: ObservedWatch = field(default_factory=ObservedWatch)
+    backups: ObservedBackups = field(default_factory=ObservedBackups)
+    fallen: Mapping[int, Fallen] = field(default_factory=dict)
+
+
+_SECTIONS: Mapping[str, Callable[[Any], object]] = {
+    "containers": containers_from_json,
+    "apparmor": apparmor_from_json,
+    "storage": storage_from_json,
+    "dockers": dockers_from_json,
+    "rules": rules_from_json,
+    "runs": runs_from_json,
+    "kept": kept_from_json,
+    "denials": denials_from_json,
+    "watch": watch_from_json,
+    "backups": backups_from_json,
+    "fallen": fallen_from_json,
+}
+
+
+def read_facts(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections of an answer as fields of `NodeFacts`.
+
+    Raises ValueError, KeyError or TypeError for what no node of ours says.
+    """
+    return {name: _SECTIONS[name](section) for name, section in answer.items()}

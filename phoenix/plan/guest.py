@@ -1,0 +1,144 @@
+"""What changes inside a container: its daemon.json, and the packages that go before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from phoenix.docker.daemon_json import DaemonJsonError, digest, merge
+from phoenix.docker.names import DAEMON_JSON
+from phoenix.docker.observed import ODD, ObservedDocker
+from phoenix.docker.storage_driver import needs_fuse, plan_driver
+
+
+@dataclass(frozen=True)
+class GuestChange:
+    """daemon.json before and after (None: not there); `packages`: to install first."""
+
+    before: str | None
+    after: str | None
+    packages: tuple[str, ...] = ()
+
+    @property
+    def file_changes(self) -> bool:
+        """Whether daemon.json itself changes (else Docker only has to start anew)."""
+        return self.before != self.after
+
+    @property
+    def digest_before(self) -> str:
+        """The sha256 of daemon.json before, `none` where there is none."""
+        return digest(self.before)
+
+
+@dataclass(frozen=True)
+class GuestPlan:
+    """What is to be done in a guest.
+
+    `change`: None for nothing; `provable`: its Docker can be asked whether it works; `driver`:
+    what it runs on after its next start ("" unknown), `driver_now`: what it runs on; `fuse`: it
+    needs the feature; `ours`: the managed keys that are ours once this is done; `alone`: why the
+    container is not to be touched at all; `reasons`, `notes`, `problems`: lines for people.
+    """
+
+    change: GuestChange | None = None
+    provable: bool = True
+    driver: str = ""
+    driver_now: str = ""
+    fuse: bool = False
+    ours: Mapping[str, str | bool] = field(default_factory=dict)
+    alone: str = ""
+    reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def plan_guest(
+    wanted: str | None,
+    docker: ObservedDocker | None,
+    ours: Mapping[str, str | bool],
+    has_fuse: bool,
+    force: bool = False,
+) -> GuestPlan:
+    """Plan a guest that shall have Docker.
+
+    `wanted`: `storage_driver` of the fleet file; `docker`: None where nobody asked the guest;
+    `ours`: the managed keys that earlier runs wrote; `has_fuse`: its conf has fuse=1.
+    """
+    # without an answer the feature stays as it is: Docker may need it
+    unknown = GuestPlan(fuse=has_fuse, ours=ours)
+    if docker is None or docker.state == "stopped":
+        return unknown
+    if docker.state == "none":
+        text = "the fleet file says docker and there is none in it: nothing to prove"
+        return GuestPlan(provable=False, fuse=has_fuse, ours=ours, notes=(text,))
+    if docker.elsewhere:
+        if not force:
+            return GuestPlan(fuse=has_fuse, ours=ours, alone=_elsewhere(docker))
+        text = "its containers are not proven: only its services and ports are compared"
+        return GuestPlan(provable=False, fuse=has_fuse, ours=ours, notes=(text,))
+    if docker.state not in ("ok", "dead"):
+        return GuestPlan(fuse=has_fuse, ours=ours, alone=_silent(docker))
+    try:
+        if docker.state == "dead":
+            merge(docker.file.text if docker.file else None, {}, {})
+            text = f"its Docker does not answer ({docker.error}): its storage driver is kept"
+            return GuestPlan(fuse=has_fuse, ours=ours, notes=(text,))
+        return _plan(wanted, docker, ours, has_fuse, force)
+    except DaemonJsonError as error:
+        text = (
+            f"{DAEMON_JSON}: {error}: dockerd will not start with it, left alone: correct it in "
+            "the guest"
+        )
+        return GuestPlan(fuse=has_fuse, ours=ours, alone=text)
+
+
+def _plan(
+    wanted: str | None,
+    docker: ObservedDocker,
+    ours: Mapping[str, str | bool],
+    has_fuse: bool,
+    force: bool,
+) -> GuestPlan:
+    plan = plan_driver(wanted, docker, force)
+    text = docker.file.text if docker.file else None
+    fuse = needs_fuse(plan.driver) and (has_fuse or not docker.dev_fuse)
+    change = None
+    # else ours stays too: without its name dockerd may choose another driver at its next start
+    if plan.settings:
+        merged = merge(text, plan.settings, ours)
+        ours = merged.ours
+        change = GuestChange(text, merged.text, plan.packages)
+    reasons = (*plan.reasons, *(f"package {name}" for name in plan.packages))
+    return GuestPlan(
+        change=change,
+        driver=plan.driver,
+        driver_now=docker.driver,
+        fuse=fuse,
+        ours=ours,
+        reasons=reasons,
+        notes=plan.notes,
+        problems=plan.problems,
+    )
+
+
+def _elsewhere(docker: ObservedDocker) -> str:
+    """Why a guest is left alone whose containers are run by something else."""
+    engines = ", ".join(map(str, docker.elsewhere[:3]))
+    return (
+        f"its containers are run by {engines}, which cannot be asked as Docker, and for which the "
+        'profiles have no rules: left alone; with apparmor_profile generated and without "docker" '
+        "in its features it is confined, and what runs in it compared; or --data force=true"
+    )
+
+
+def _silent(docker: ObservedDocker) -> str:
+    """Why a guest that was not to be asked is left alone."""
+    if docker.state == "hung":
+        return "its guest gave no answer in time, left alone: pct console, or restart it first"
+    if docker.state == "noshell":
+        return "its guest has no shell to ask Docker with, left alone"
+    if docker.state == "flooded":
+        return "its guest says more than anybody reads, left alone: see what its docker is"
+    if docker.error.startswith(ODD):
+        return f"{docker.error}; left alone: put it right in the guest"
+    return f"its guest cannot be entered ({docker.error}), left alone"

@@ -1,0 +1,249 @@
+"""What a node needs before its containers can wear their profiles: the profiles, and a script."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from phoenix.apparmor.abi import abi_text
+from phoenix.apparmor.lint import lint
+from phoenix.apparmor.observed import ABI, ABI_OURS, HOOK, MARKER, Label, ObservedAppArmor
+from phoenix.docker.data_root import DATA_ROOT, MOST_DATA_ROOTS, GuestPathError
+from phoenix.fleet.model import Fleet
+from phoenix.plan.confinement import PROFILE_KEY, Wish, wanted
+from phoenix.plan.guest_paths import GuestPaths, guest_paths, written_data_roots
+from phoenix.plan.options import Options
+from phoenix.plan.render import ProfileError, render_profile
+from phoenix.pve.observed import ObservedPct
+
+#: The name under which the templates hold the script for policy namespaces.
+HOOK_TEMPLATE = "namespace.sh"
+
+
+@dataclass(frozen=True)
+class ProfileChange:
+    """A profile to install and load: its text now (None: not there) and as it shall be.
+
+    `mode`: that in which the kernel shall have it.
+    """
+
+    name: str
+    before: str | None
+    after: str
+    reason: str
+    mode: str = "enforce"
+
+
+@dataclass(frozen=True)
+class OwnFileChange:
+    """A file of ours to install: its text now (None: not there), and new.
+
+    `path`: of `phoenix.apparmor.observed.OWN_FILES`.
+    """
+
+    path: str
+    before: str | None
+    after: str
+
+    @property
+    def line(self) -> str:
+        """What is wrong, in one line."""
+        state = "missing" if self.before is None else "not this version's"
+        return f"{self.path}: {state}: {_NEEDED[self.path]}"
+
+
+_NEEDED = {HOOK: "stacked containers start by it", ABI: "the profiles are compiled by it"}
+
+
+@dataclass(frozen=True)
+class Wearers:
+    """Who wears which profile on a node, or will, and what its rules must know of them.
+
+    `chosen`: the CTIDs of this run; `data_roots`: where Docker keeps its data, by CTID, as far as
+    it is known.
+    """
+
+    fleet: Fleet
+    options: Options
+    pct: ObservedPct
+    chosen: tuple[int, ...]
+    data_roots: Mapping[int, str]
+
+    @property
+    def wishes(self) -> list[Wish]:
+        """The forms of named profiles that this run is to bring about, by name.
+
+        Those of their own also for containers that are elsewhere in the cluster: one that moves
+        here, as high availability has it, finds its profile.
+        """
+        wishes = {wanted(self.fleet.containers[ctid], self.options) for ctid in self.chosen}
+        only = self.options.only
+        elsewhere = [ctid for ctid in self.pct.elsewhere if not only or ctid in only]
+        known = (self.fleet.containers[ctid] for ctid in elsewhere if ctid in self.fleet.containers)
+        wishes |= {wish for one in known if (wish := wanted(one, self.options)).own is not None}
+        return sorted((wish for wish in wishes if wish.named), key=lambda wish: wish.profile)
+
+    def paths(self, profile: str, written: str) -> GuestPaths:
+        """What the rules of a profile must know; `written`: the text that is installed now.
+
+        A run for some containers leaves the others working: all wearers count, and of those whose
+        data root is not known (they are stopped) what the installed profile says. Raises
+        GuestPathError.
+        """
+        wearers = [*self._wearers(profile)]
+        known = (self.fleet.containers[ctid] for ctid in wearers if ctid in self.fleet.containers)
+        return guest_paths(
+            self._roots(profile, written)[0],
+            (f"/{mount.target}" for container in known for mount in container.mounts),
+        )
+
+    def present(self, ctid: int) -> str:
+        """The profile that a container's conf names now, as the kernel has it; "" where none."""
+        found = self.pct.containers.get(ctid)
+        named = found.conf.main.raw(PROFILE_KEY)[-1:] if found else ()
+        return Label.parse(named[0]).profile if named else ""
+
+    def written(self, wish: Wish, apparmor: ObservedAppArmor) -> str:
+        """The text of the installed profile of ours; of a new one of its own, of that before it."""
+        before = self.present(wish.own) if wish.own is not None else ""
+        return _written(apparmor, wish.profile) or _written(apparmor, before)
+
+    def sources(self, wish: Wish, apparmor: ObservedAppArmor) -> tuple[str, ...]:
+        """What a profile will name beside its patterns; nothing where it cannot be rendered."""
+        try:
+            return self.paths(wish.profile, self.written(wish, apparmor)).sources
+        except GuestPathError:
+            return ()
+
+    def without_room(self, profile: str, written: str) -> tuple[int, ...]:
+        """The containers of this run whose data root is one too many for their profile."""
+        return tuple(
+            ctid
+            for ctid in self._roots(profile, written)[1]
+            if wanted(self.fleet.containers[ctid], self.options).profile == profile
+        )
+
+    def _roots(self, profile: str, written: str) -> tuple[list[str], list[int]]:
+        """The data roots that the rules name, and the CTIDs of those for which there is no room."""
+        wearers = sorted(self._wearers(profile))
+        there = [DATA_ROOT, *written_data_roots(written)]
+        known = [ctid for ctid in wearers if ctid in self.data_roots]
+        roots = [] if len(known) == len(wearers) else [*dict.fromkeys(there)][:MOST_DATA_ROOTS]
+        outside = []
+        # a new one takes nobody's place
+        for ctid in sorted(known, key=lambda ctid: self.data_roots[ctid] not in there):
+            root = self.data_roots[ctid]
+            if root not in roots and len(roots) == MOST_DATA_ROOTS:
+                outside.append(ctid)
+            elif root not in roots:
+                roots.append(root)
+        return roots, outside
+
+    def _wearers(self, profile: str) -> Iterator[int]:
+        for ctid, observed in self.pct.containers.items():
+            named = [Label.parse(value).profile for value in observed.conf.main.raw(PROFILE_KEY)]
+            if ctid in self.chosen:
+                named.append(wanted(self.fleet.containers[ctid], self.options).profile)
+            if profile in named:
+                yield ctid
+
+
+def plan_own_files(
+    wishes: Iterable[Wish], apparmor: ObservedAppArmor, templates: Mapping[str, str]
+) -> tuple[OwnFileChange, ...]:
+    """What the wished profiles need beside themselves and is not there, or not right.
+
+    The abi by which they are compiled, and for a stacked one the script for policy namespaces.
+    """
+    wishes = [*wishes]
+    needed = {}
+    if wishes and (abi := abi_text(apparmor)):
+        needed[ABI] = abi
+    if any(wish.stacked for wish in wishes):
+        needed[HOOK] = templates[HOOK_TEMPLATE]
+    there = {path: apparmor.own_file(path) for path in needed}
+    return tuple(
+        OwnFileChange(path, there[path], after)
+        for path, after in needed.items()
+        if there[path] != after
+    )
+
+
+def without_room(wearers: Wearers, apparmor: ObservedAppArmor) -> Mapping[int, str]:
+    """Whom a run leaves alone because its data root is one too many, with the reason."""
+    return {
+        ctid: (
+            f"Docker's data lies in {wearers.data_roots[ctid]}, and {wish.profile} names "
+            f"{MOST_DATA_ROOTS} such folders already: use one of them, or a profile of its own"
+        )
+        for wish in wearers.wishes
+        for ctid in wearers.without_room(wish.profile, wearers.written(wish, apparmor))
+    }
+
+
+def nobodys(
+    wearers: Wearers, apparmor: ObservedAppArmor, templates: Iterable[str]
+) -> Iterator[str]:
+    """One line for each profile of one container's own that it has no more."""
+    names = "|".join(map(re.escape, templates))
+    own = re.compile(rf"(?:{names})-([1-9][0-9]{{2,8}})(?:-ns)?(?:-complain)?")
+    used = {wearers.present(ctid) for ctid in wearers.pct.containers}
+    used |= {Label.parse(one.label or "").profile for one in wearers.pct.containers.values()}
+    used |= {wish.profile for wish in wearers.wishes} | {*templates}
+    # asked for by the fleet file, in a run for others
+    used |= {wanted(one, wearers.options).profile for one in wearers.fleet.containers.values()}
+    for name in sorted({*apparmor.loaded} - used):
+        if own.fullmatch(name):
+            file = f"/etc/apparmor.d/{name}"
+            yield (
+                f"profile {name} is nobody's any more: apparmor_parser -R {file} && rm {file} "
+                "(a snapshot or a backup may name it)"
+            )
+
+
+def plan_profile(
+    wish: Wish,
+    wearers: Wearers,
+    apparmor: ObservedAppArmor,
+    templates: Mapping[str, str],
+    problems: list[str],
+) -> ProfileChange | None:
+    """The profile to install, None where it is right; what stands against it goes to `problems`."""
+    name, node = wish.profile, wearers.pct.node
+    before = apparmor.files.get(name)
+    ours = before is None or before.startswith(MARKER)
+    try:
+        paths = wearers.paths(name, wearers.written(wish, apparmor))
+        after = render_profile(wish, templates, apparmor, paths)
+    except (ProfileError, GuestPathError) as error:
+        problems.append(f"{node}: apparmor_profile {wish.template}: {error}")
+        return None
+    # its own abi is installed before it
+    abis = (*apparmor.abis, ABI_OURS.removeprefix("abi/"))
+    found = lint(after, expected=name, abis=abis, docker=True, warnings=False)
+    if found:
+        problems += [f"{node}: profile {name}: line {finding}" for finding in found]
+        return None
+    if not ours and not wearers.options.force:
+        problems.append(
+            f"{node}: /etc/apparmor.d/{name} is there and not ours: move it away, "
+            "or replace it with --data force=true"
+        )
+        return None
+    mode = apparmor.loaded.get(name)
+    if before != after:
+        reason = "new" if before is None else "changed"
+    elif mode is None:
+        reason = "installed but not loaded"
+    elif mode != wish.mode:
+        reason = f"loaded in {mode} mode"
+    else:
+        return None
+    return ProfileChange(name, before, after, reason, wish.mode)
+
+
+def _written(apparmor: ObservedAppArmor, name: str) -> str:
+    """The text of an installed profile of ours, "" where there is none."""
+    text = apparmor.files.get(name) or ""
+    return text if text.startswith(MARKER) else ""

@@ -1,0 +1,74 @@
+"""What a recipe asks a node: the request of one `observe` command, before anything is known of it.
+
+The fleet file alone decides, so that one command can ask for everything; a node that has none of
+these containers answers with nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from phoenix.fleet.model import Container, Fleet
+from phoenix.plan.confinement import wanted
+from phoenix.plan.options import Options
+
+#: Sections of `node.observe`, each with its arguments.
+Request = dict[str, dict[str, Any]]
+
+
+def asked_by_harden(fleet: Fleet, options: Options, guests: bool = True) -> Request:
+    """All that a plan is made from; `guests`: the selected containers' Docker, too."""
+    chosen = _chosen(fleet, options)
+    return {**_common(chosen, options), **(asked_of_guests(chosen) if guests else {})}
+
+
+def asked_by_audit(fleet: Fleet, options: Options) -> Request:
+    """The same, and of every container that runs its Docker, its denials, and what fell over."""
+    chosen = _chosen(fleet, options)
+    since = None if options.since is None else [options.since]
+    return {
+        **_common(chosen, options),
+        "dockers": {"ctids": [*options.only] or None, "probe": _auto(chosen)},
+        "denials": {"since": since, "only": [*options.only]},
+        "fallen": {"only": [*options.only]},
+    }
+
+
+def asked_again(fleet: Fleet, options: Options) -> Request:
+    """What may have changed of the selected containers since they were planned."""
+    return {"containers": {}, **asked_of_guests(_chosen(fleet, options))}
+
+
+def asked_of_guests(containers: Sequence[Container]) -> Request:
+    """Their Docker, of those that run and shall have it; an overlay is tried where it is to decide.
+
+    Nothing where there is none.
+    """
+    ctids = [container.ctid for container in containers if container.docker]
+    return {"dockers": {"ctids": ctids, "probe": _auto(containers)}} if ctids else {}
+
+
+def _common(chosen: Sequence[Container], options: Options) -> Request:
+    wishes = (wanted(container, options) for container in chosen)
+    mounts = {mount.source for container in chosen for mount in container.mounts}
+    devices = {device for container in chosen for device in container.devices}
+    return {
+        "containers": {},
+        "apparmor": {"files": sorted({wish.profile for wish in wishes if wish.named})},
+        "storage": {"paths": sorted(mounts | devices)},
+        "runs": {"unfinished": True},
+        "watch": {},
+    }
+
+
+def _chosen(fleet: Fleet, options: Options) -> list[Container]:
+    return [
+        container
+        for ctid, container in fleet.containers.items()
+        if not options.only or ctid in options.only
+    ]
+
+
+def _auto(containers: Sequence[Container]) -> list[int]:
+    return [one.ctid for one in containers if one.docker and one.storage_driver == "auto"]

@@ -1,0 +1,295 @@
+"""What undoing a run changes on a node: the two sides of its journal, swapped.
+
+Newest first. What is as the run left it goes back byte for byte; what is as it was before stays;
+of a conf that somebody has changed since, only the keys that the run changed go back; anything
+else that somebody changed is shown and left, unless force=true.
+
+A guest had a word in journals of format 1, and what it said could hold whole lines. So of these
+nothing counts but what the node shows by itself: the files that the run staged for a container,
+and for a file of the node what is there now. There force=true does not help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from phoenix.apparmor.observed import Label, ObservedAppArmor, generated_profile
+from phoenix.docker.daemon_json import digest
+from phoenix.docker.names import DAEMON_JSON
+from phoenix.docker.observed import ObservedDocker
+from phoenix.plan.actions import ContainerChange, NodePlan, PutBack, Removal
+from phoenix.plan.confinement import PROFILE_KEY
+from phoenix.plan.guest import GuestChange
+from phoenix.plan.node import left_alone, waiting_keys
+from phoenix.plan.options import Options
+from phoenix.plan.revert import take_back
+from phoenix.pve.conf import PveConf
+from phoenix.pve.managed import Ours
+from phoenix.pve.observed import ObservedContainer, ObservedPct
+from phoenix.runs.files import RUNS, Kept, KeptError
+from phoenix.runs.record import Change, RunRecord, Thing, in_the_way
+from phoenix.text.printable import printable
+
+
+@dataclass
+class _Findings:
+    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Node:
+    """What was seen of a node: its runs, what the one to undo kept, and how everything is now."""
+
+    runs: Sequence[RunRecord]
+    kept: Kept
+    pct: ObservedPct
+    apparmor: ObservedAppArmor
+    dockers: Mapping[int, ObservedDocker] = field(default_factory=dict)
+
+
+def plan_rollback(run: str, options: Options, node: Node) -> NodePlan:
+    """Compare what a run left with what is there. Pure; problems are in the result."""
+    record = next((one for one in node.runs if one.id == run), RunRecord(run))
+    findings = _Findings()
+    # with only=, what belongs to no container stays: others may need it
+    wanted = [
+        change
+        for change in reversed(record.changes)
+        if change.stands and (not options.only or change.thing.ctid in options.only)
+    ]
+    ctids = dict.fromkeys(one.thing.ctid for one in wanted if one.thing.ctid and one.thing.path)
+    containers = [_container(ctid, record, options, node, findings) for ctid in ctids]
+    files = [_file(one, record, options, node, findings) for one in wanted if not one.thing.ctid]
+    removals = [_removal(one, node, findings) for one in wanted if one.packages]
+    return NodePlan(
+        node.pct.node,
+        containers=tuple(one for one in containers if one),
+        notes=tuple(printable(note, None) for note in findings.notes),
+        problems=tuple(
+            printable(f"{node.pct.node}: {problem}", None) for problem in findings.problems
+        ),
+        files=tuple(one for one in files if one),
+        removals=tuple(one for one in removals if one),
+    )
+
+
+def _container(
+    ctid: int, record: RunRecord, options: Options, node: Node, findings: _Findings
+) -> ContainerChange | None:
+    observed = node.pct.containers.get(ctid)
+    if observed is None:
+        where = node.pct.elsewhere.get(ctid)
+        findings.notes.append(f"CT {ctid}: {f'on {where} now' if where else 'gone'}, left alone")
+        return None
+    now = observed.conf
+    name = printable(now.hostname or "")
+    title = f"CT {ctid} {name}".rstrip()
+    conf, daemon = (
+        next((one for one in record.changes if one.thing == thing), Change(thing))
+        for thing in (Thing(f"/etc/pve/lxc/{ctid}.conf", ctid), Thing(DAEMON_JSON, ctid))
+    )
+    staged = node.kept.staged.get(ctid, {})
+    if daemon.stands and observed.running and (silent := _silent(node.dockers.get(ctid))):
+        # its own fault is no reason to keep the others from going back
+        text = f"{title}: {silent}, left alone: undo the run once more when that is mended"
+        (findings.problems if ctid in options.only else findings.notes).append(text)
+        return None
+    try:
+        _check_staged(conf, record, staged.get("before"), staged.get("conf"))
+        _check_staged(daemon, record, staged.get("daemon-before"), staged.get("daemon.json"))
+        after, why = _old_conf(conf, record.id, staged.get("conf"), now, options.force, node)
+        guest = _old_daemon(daemon, record, observed, options.force, node)
+        ours = _old_ours(conf, record.id, node)
+    except ValueError as error:
+        findings.problems.append(f"{title}: {error}")
+        return None
+    if daemon.stands and not observed.running:
+        findings.notes.append(
+            f"{title}: does not run: its {DAEMON_JSON} stays; start it and undo the run once more"
+        )
+    if after == now and not guest:
+        return None
+    if reason := left_alone(observed):
+        findings.problems.append(f"{title}: {reason}")
+        return None
+    restart = observed.running and options.restart != "never" and after != now
+    if restart and (waiting := waiting_keys(observed)) and not options.force:
+        findings.problems.append(
+            f"{title}: {waiting} waits in [pve:pending] and a restart would apply it: "
+            "settle it with pct, or --data force=true"
+        )
+        return None
+    if guest:
+        why = (*why, f"{DAEMON_JSON} {'goes' if guest.after is None else 'goes back'}")
+    return ContainerChange(
+        ctid,
+        name,
+        now,
+        after,
+        _expected(after, observed, node.apparmor),
+        restart,
+        "docker" in staged,
+        why,
+        ours,
+        guest,
+        daemon.driver_before if guest else "",
+        daemon.driver if guest else "",
+        options.accept,
+        options.settle,
+    )
+
+
+def _check_staged(
+    change: Change, record: RunRecord, before: str | None, planned: str | None
+) -> None:
+    """Hold a change of a journal of format 1 against what its run staged. Raises ValueError.
+
+    `before`: the digest that this was planned on. A run plans a container anew only where its
+    commit changed nothing, so there is but one change that stands.
+    """
+    if record.format != 1 or not change.stands:
+        return
+    if (before or "").strip() != change.before or digest(planned) != change.planned:
+        raise ValueError(
+            f"the journal of run {record.id} is of an older version, and what it says of "
+            f"{change.thing.path} is not what lies in {RUNS}/{record.id}/{change.thing.ctid}: "
+            "refused, a guest may have written it; put it right by hand"
+        )
+
+
+def _in_the_way(change: Change, run: str, found: str, node: Node) -> str | None:
+    """Why an earlier run cannot be undone yet, or None."""
+    later = in_the_way(node.runs, run, change.thing)
+    if later is None or found == change.after:
+        return None
+    return f"run {later} changed it later: undo that first, with --data run={later}"
+
+
+def _old_conf(
+    change: Change, run: str, planned: str | None, now: PveConf, force: bool, node: Node
+) -> tuple[PveConf, tuple[str, ...]]:
+    """The conf to go back to, and why. Raises ValueError where that cannot be told."""
+    if not change.stands or now.sha256 == change.before:
+        return now, ()
+    try:
+        text = node.kept.of_node(change.before)
+    except KeptError as error:
+        raise ValueError(f"the conf from before run {run} {error}") from None
+    if text is None:
+        raise ValueError(f"there was no conf before run {run}")
+    if problem := _in_the_way(change, run, now.sha256, node):
+        raise ValueError(problem)
+    old = PveConf.parse(text)
+    if now.sha256 == change.after or (planned is not None and now == PveConf.parse(planned)):
+        return old, ("the conf from before goes back",)
+    if planned is None:
+        raise ValueError(
+            f"somebody changed it since, and what run {run} staged for it is gone: put it right "
+            "by hand"
+        )
+    conf, conflicts = take_back(old, PveConf.parse(planned), now, force)
+    if conflicts:
+        raise ValueError(
+            f"somebody changed what the run had changed: {'; '.join(conflicts)}: "
+            "put it right by hand, or --data force=true"
+        )
+    return conf, ("changed since: only what the run changed goes back",)
+
+
+def _old_ours(change: Change, run: str, node: Node) -> Ours:
+    """What of the conf was ours before. Raises ValueError where that cannot be told."""
+    try:
+        return Ours.parse(node.kept.of_node(change.ours))
+    except KeptError as error:
+        raise ValueError(f"the note of what was ours before run {run} {error}") from None
+
+
+def _silent(docker: ObservedDocker | None) -> str:
+    """Why a guest's daemon.json cannot be read, "" where it can."""
+    if docker is not None and docker.state in ("ok", "dead"):
+        return ""
+    return f"its {DAEMON_JSON} cannot be read: Docker is {docker or 'not asked'}"
+
+
+def _old_daemon(
+    change: Change, record: RunRecord, observed: ObservedContainer, force: bool, node: Node
+) -> GuestChange | None:
+    """daemon.json as it goes back, None for as it is. Raises ValueError."""
+    docker = node.dockers.get(observed.ctid)
+    if not change.stands or not observed.running or docker is None:
+        return None
+    now = docker.file.text if docker.file else None
+    found = digest(now)
+    if found == change.before:
+        return None
+    if problem := _in_the_way(change, record.id, found, node):
+        raise ValueError(f"{DAEMON_JSON}: {problem}")
+    if found != change.after and not force:
+        raise ValueError(
+            f"{DAEMON_JSON}: somebody changed it since: put it right by hand, or --data force=true"
+        )
+    try:
+        # never one of the node's own, nor of another guest: what a guest had goes to that guest
+        before = node.kept.of_guest(observed.ctid, change.before, record.format)
+    except KeptError as error:
+        raise ValueError(f"{DAEMON_JSON}: what was there before run {record.id} {error}") from None
+    return GuestChange(now, before)
+
+
+def _removal(change: Change, node: Node, findings: _Findings) -> Removal | None:
+    """The packages that a run brought and that are there still."""
+    ctid = change.thing.ctid or 0
+    observed, docker = node.pct.containers.get(ctid), node.dockers.get(ctid)
+    if observed is None:
+        return None
+    if not observed.running or docker is None or docker.manager not in ("apt", "apk"):
+        names = ", ".join(change.packages)
+        findings.notes.append(f"CT {ctid}: cannot be asked now, keeps its packages: {names}")
+        return None
+    states = {docker.packages.get(name.partition(":")[0]) for name in change.packages}
+    # one that was purged is not in the list any more
+    if docker.packages and "ii" not in states:
+        return None
+    return Removal(ctid, change.packages, docker.manager)
+
+
+def _expected(
+    conf: PveConf, observed: ObservedContainer, apparmor: ObservedAppArmor
+) -> Label | None:
+    """What PID 1 shall carry under the old conf, None where nothing is enforced."""
+    named = Label.parse((*conf.main.raw(PROFILE_KEY)[-1:], "generated")[0])
+    if named.profile == "generated":
+        return Label(generated_profile(observed.ctid), "enforce")
+    mode = apparmor.loaded.get(named.profile)
+    return replace(named, mode=mode) if mode == "enforce" else None
+
+
+def _file(
+    change: Change, record: RunRecord, options: Options, node: Node, findings: _Findings
+) -> PutBack | None:
+    thing, run = change.thing, record.id
+    now = node.kept.now.get(thing.path)
+    found = digest(now)
+    if found == change.before:
+        # nothing but what a cut left beside it
+        return PutBack(thing.path, now, now, found) if thing.path in node.kept.left else None
+    problem = _in_the_way(change, run, found, node)
+    # a journal in which a guest had a word is no reason to write over anything else
+    old_format = record.format == 1
+    if problem is None and found != change.after and (old_format or not options.force):
+        problem = (
+            f"somebody changed it since ({found[:12]}, the run left {change.after[:12]}): "
+            f"put it right by hand{'' if old_format else ', or --data force=true'}"
+        )
+    before = None
+    if problem is None:
+        try:
+            before = node.kept.of_node(change.before)
+        except KeptError as error:
+            problem = f"what was there before run {run} {error}"
+    if problem:
+        findings.problems.append(f"{thing}: {problem}")
+        return None
+    return PutBack(thing.path, now, before, found)

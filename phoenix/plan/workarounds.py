@@ -1,0 +1,163 @@
+"""What people write into a conf to make Docker run without AppArmor, and how to be rid of it.
+
+Each of these was met in guides and forums. With a profile that Docker works under none is needed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from phoenix.fleet.model import Container
+from phoenix.pve.conf import PveConf
+from phoenix.pve.observed import ObservedContainer
+from phoenix.pve.raw_keys import RawKey
+from phoenix.pve.values import same_raw_value
+from phoenix.text.printable import printable
+
+#: Hides AppArmor from Docker in a guest that has no policy namespace of its own.
+MASK = RawKey(
+    "lxc.mount.entry", "/dev/null sys/module/apparmor/parameters/enabled none bind,optional 0 0"
+)
+
+_DEVICES = ("lxc.cgroup2.devices.allow", "lxc.cgroup.devices.allow")
+# the switch itself, or a folder above it; LXC takes a target below the rootfs' own path, too
+_SECURITYFS = re.compile(r"(?:.*/)?sys/kernel/security(?:/apparmor)?/*")
+_MASKED = re.compile(r"(?:.*/)?sys/module/apparmor(?:/parameters(?:/enabled)?)?/*")
+# lxc.container.conf(5); LXC's common.conf has mixed for both
+_WRITABLE = re.compile(r"(proc|sys):rw(?::.*)?")
+#: pve-container `vm_start` runs it at pre-start, after it has written LXC's configuration.
+_HOOKED = (
+    "runs on the node at each start: if it writes the conf, such as lxc.apparmor.profile: "
+    "unconfined, that counts from the next start on; read it where the container falls out of "
+    "its profile"
+)
+_HELD = re.compile(r"containerd|containerd\.io|runc|docker\.io|docker-ce(-.+)?|moby-.+")
+
+
+@dataclass(frozen=True)
+class Workaround:
+    """A raw line of a conf, and in a sentence what it opens."""
+
+    raw: RawKey
+    opens: str
+
+
+def workarounds(conf: PveConf) -> tuple[Workaround, ...]:
+    """The workarounds in the main section of a conf, in its order."""
+    found = (
+        Workaround(raw, opens)
+        for raw in dict.fromkeys(RawKey(key, value) for key, value in conf.main.raw_items())
+        if (opens := _opens(raw, conf.unprivileged))
+    )
+    return tuple(found)
+
+
+def is_mask(raw: RawKey) -> bool:
+    """Whether a line hides AppArmor's switch from the guest, in whatever spelling."""
+    return _mounts_on(raw, _MASKED)
+
+
+def shows_apparmor(conf: PveConf, raw: Iterable[RawKey]) -> str:
+    """What makes the guest see AppArmor's files, "" for nothing; `raw`: the conf's own raw lines.
+
+    Docker takes AppArmor for usable then (moby, `apparmor.HostSupports`), loads its docker-default
+    and fails: under a plain profile root in the guest may load nothing.
+    """
+    # pve-container Setup/Ubuntu.pm has ubuntu.common.conf of LXC, which binds the whole of it
+    if conf.main["ostype"] == "ubuntu":
+        return "ostype: ubuntu"
+    return next((one.line for one in raw if _mounts_on(one, _SECURITYFS)), "")
+
+
+def asked_for(container: Container | None, raw: RawKey) -> bool:
+    """Whether the fleet file itself asks for this line: then it has the say."""
+    return container is not None and any(
+        one.key == raw.key and same_raw_value(raw.key, one.value, raw.value)
+        for one in container.raw
+    )
+
+
+def told(
+    observed: ObservedContainer, container: Container | None
+) -> Iterator[tuple[Workaround, bool]]:
+    """Those that the audit tells of a container, each with whether the fleet file asks for it.
+
+    The mask in our words is none: it is there as long as it is needed.
+    """
+    for one in workarounds(observed.conf):
+        asked = asked_for(container, one.raw)
+        if asked or one.raw != MASK:
+            yield one, asked
+
+
+def devices_alone(conf: PveConf) -> bool:
+    """Whether the devices that a conf names may be the only ones that a container can use.
+
+    LXC's userns.conf empties the list of common.conf (measured with Debian's LXC 6.0.4): an
+    unprivileged container with one device in its conf has no /dev/null then.
+    """
+    raw = any(key.startswith("lxc.cgroup2.devices.") for key, _ in conf.main.raw_items())
+    named = raw or any(re.fullmatch(r"dev[0-9]+", key) for key in conf.main)
+    return conf.unprivileged and named
+
+
+def workaround_lines(
+    node: str,
+    observed: Mapping[int, ObservedContainer],
+    wanted: Mapping[int, Container],
+    only: Collection[int] = (),
+    holds: Mapping[int, Collection[str]] | None = None,
+) -> Iterator[str]:
+    """What the audit says of the workarounds on a node, one line each, and how they go.
+
+    `holds`: the packages of each guest that apt holds back.
+    """
+    ours_to_take = False
+    for ctid, container in sorted(observed.items()):
+        if only and ctid not in only:
+            continue
+        for one, mine in told(container, wanted.get(ctid)):
+            ours_to_take |= not mine and ctid in wanted
+            why = "; the fleet file asks for it: take it out of lxc_options there" if mine else ""
+            line = one.raw.line.rstrip()
+            yield printable(f"{node}: CT {ctid}: workaround {line} {one.opens}{why}", None)
+        if script := container.conf.main["hookscript"]:
+            yield printable(f"{node}: CT {ctid}: hookscript {script} {_HOOKED}", None)
+        if held := sorted(filter(_HELD.fullmatch, (holds or {}).get(ctid, ()))):
+            yield printable(
+                f"{node}: CT {ctid}: workaround apt-mark hold {' '.join(held)} keeps security "
+                "fixes away: apt-mark unhold it in the guest once the container is confined",
+                None,
+            )
+    if ours_to_take:
+        yield f"{node}: deploys/harden.py --data reconfine=true takes these lines back"
+
+
+def _mounts_on(raw: RawKey, place: re.Pattern[str]) -> bool:
+    words = raw.value.split()
+    return raw.key == "lxc.mount.entry" and len(words) > 1 and bool(place.fullmatch(words[1]))
+
+
+def _opens(raw: RawKey, unprivileged: bool) -> str:
+    words = raw.value.split()
+    if is_mask(raw):
+        return "hides AppArmor from Docker, which then confines nothing inside"
+    if raw.key == "lxc.cap.drop" and not words:
+        # userns.conf of LXC has the same line
+        if unprivileged:
+            return "changes nothing in an unprivileged container"
+        return "lets root in it keep every capability on the node"
+    if raw.key == "lxc.mount.auto" and (found := [*filter(None, map(_WRITABLE.fullmatch, words))]):
+        places = " and ".join("/proc/sys" if one[1] == "proc" else "/sys" for one in found)
+        if unprivileged:
+            return f"makes {places} writable, as far as the kernel lets root in it"
+        return f"lets root in it write the node's {places}"
+    if raw.key in _DEVICES and words and (words[0] == "a" or words[1:2] == ["*:*"]):
+        if raw.key == _DEVICES[1]:
+            return "does nothing with cgroup v2, and lets it use every device with v1"
+        if unprivileged:
+            return "lets it use whatever device node gets into it"
+        return "lets it use every device of the node, its disks included"
+    return ""

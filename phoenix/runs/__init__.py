@@ -1,0 +1,1 @@
+"""What runs left on a node: their journals and the files that they kept."""

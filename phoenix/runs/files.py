@@ -1,0 +1,135 @@
+"""What a node keeps of its runs, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from phoenix.docker.daemon_json import digest
+from phoenix.runs.journal import JournalError, read_journal
+from phoenix.runs.record import NONE, RunRecord, check_run_id
+
+#: Where a node keeps its runs.
+RUNS = "/var/lib/phoenix-harden/runs"
+
+
+class KeptError(ValueError):
+    """A before-image that cannot be given back: `is not kept`, or `is not whole`."""
+
+
+@dataclass(frozen=True)
+class Unsettled:
+    """A container whose commit in another run was cut short, or works still (`active`)."""
+
+    run: str
+    ctid: int
+    active: bool = False
+
+    def __str__(self) -> str:
+        how = "works on it still" if self.active else "was cut short there"
+        return f"CT {self.ctid}: run {self.run} {how}: that is settled first, then planned anew"
+
+
+@dataclass(frozen=True)
+class ObservedRuns:
+    """The runs of a node, oldest first; `active`: (run, CTID) of the commits at work.
+
+    `problems`: the runs whose journals do not fit. Nothing is known of them, not even whether one
+    was cut short in a container, so they stand against every change until somebody has looked.
+    """
+
+    runs: tuple[RunRecord, ...] = ()
+    active: tuple[tuple[str, int], ...] = ()
+    problems: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+    @property
+    def unsettled(self) -> tuple[Unsettled, ...]:
+        """The commits that were cut short, and those that work still; the oldest first.
+
+        Both are settled in one way: whoever is first has the lock and finishes.
+        """
+        return tuple(
+            Unsettled(run.id, ctid, (run.id, ctid) in self.active)
+            for run in self.runs
+            for ctid in run.open_containers
+        )
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a run kept and staged (CTID to file to text).
+
+    `files`: before-images of the node, and `guest_files` those of guests by CTID, each text under
+    the digest that it was kept by. `now`: what is at the asked-for paths of the node, None where
+    there is nothing; `left`: those beside which lies a new file that was never put in place, as a
+    run that was cut short leaves it.
+    """
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    staged: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    now: Mapping[str, str | None] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
+    guest_files: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+    def of_node(self, sha256: str) -> str | None:
+        """A before-image of the node, None for none. Raises KeptError."""
+        return _whole(sha256, self.files)
+
+    def of_guest(self, ctid: int, sha256: str, journal_format: int) -> str | None:
+        """A before-image of a guest's file, None for none. Raises KeptError.
+
+        Runs with a journal of format 1 kept all of them in one place.
+        """
+        theirs = self.guest_files.get(ctid, {})
+        if journal_format == 1 and sha256 not in theirs:
+            return _whole(sha256, self.files)
+        return _whole(sha256, theirs)
+
+
+def runs_from_json(data: Mapping[str, Any]) -> ObservedRuns:
+    """Read the section `runs` of the node's answer (`node.runs`).
+
+    A journal that does not fit is a problem, and what it says counts for nothing.
+    """
+    journals: Mapping[str, str] = data["runs"]
+    runs, problems = [], list(data["problems"])
+    for run, text in sorted(journals.items()):
+        try:
+            runs.append(read_journal(check_run_id(run), text))
+        except JournalError as error:
+            problems.append(
+                f"{error}: refused; look at {RUNS}/{run}/journal.jsonl, and move the folder out of "
+                f"{RUNS} if what it did need not be undone"
+            )
+    active = tuple((check_run_id(run), int(ctid)) for run, ctid in data["active"])
+    return ObservedRuns(tuple(runs), active, tuple(problems))
+
+
+def kept_from_json(data: Mapping[str, Any]) -> Kept:
+    """Read the section `kept` of the node's answer (`node.runs`)."""
+    return Kept(
+        files=data["files"],
+        staged={int(ctid): files for ctid, files in data["staged"].items()},
+        now=data["now"],
+        left=tuple(data["left"]),
+        guest_files={int(ctid): files for ctid, files in data["guest"].items()},
+    )
+
+
+def _whole(sha256: str, images: Mapping[str, str]) -> str | None:
+    if sha256 == NONE:
+        return None
+    if sha256 not in images:
+        raise KeptError("is not kept")
+    if digest(images[sha256]) != sha256:
+        raise KeptError("is not whole")
+    return images[sha256]

@@ -1,0 +1,1 @@
+"""Texts and documents: read within bounds, kept as they are, made printable."""
