@@ -63,6 +63,7 @@ lint: .venv/done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/vermin --target=3.9- --violations --no-tips --quiet node $(SHARED:%=phoenix/%.py)
 	$(BIN)/shellcheck templates/*/*.sh
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from phoenix.apparmor.observed import ObservedAppArmor
 from pyinfra.api import DeployError, Host, State
 from pyinfra.context import ctx_host, ctx_state
 
 from deploys.run import Run, ask, lock, observe, read_options, show
 from node.pack import watch_script
 from phoenix.apparmor.generated_rules import ObservedRules
+from phoenix.apparmor.observed import ObservedAppArmor
 from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.parse import Fleet, FleetError, parse_fleet
 from phoenix.plan.actions import NodePlan
@@ -35,9 +35,10 @@ from phoenix.plan.options import Options
 from phoenix.plan.profiles import HOOK_TEMPLATE
 from phoenix.plan.questions import Request, asked_again, asked_by_harden
 from phoenix.plan.render import profile_names
-from phoenix.plan.watch import SCRIPT, SERVICE, TIMER, plan_watch, wanted_text
+from phoenix.plan.watch import plan_watch, wanted_text
 from phoenix.pve.backups import age_text
 from phoenix.report.terminal import plan_lines
+from phoenix.runs.watch import SCRIPT, SERVICE, TIMER
 
 TEMPLATES = Path(__file__).parents[1] / "templates/apparmor"
 NODE = Path(__file__).parents[1] / "templates/node"

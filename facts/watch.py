@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from facts.observe import Observed
 from facts.program import asking
-from phoenix.plan.watch import ObservedWatch, watch_from_json
+from phoenix.runs.watch import ObservedWatch, watch_from_json
 
 
 class Watch(Observed[ObservedWatch]):

@@ -10,8 +10,8 @@ from facts.program import doing
 from operations.diff import show_diff
 from phoenix.docker.daemon_json import digest
 from phoenix.plan.actions import FileChange, WatchChange
-from phoenix.plan.watch import SCRIPT
 from phoenix.runs.record import check_run_id
+from phoenix.runs.watch import SCRIPT
 
 
 @operation()

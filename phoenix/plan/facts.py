@@ -11,11 +11,11 @@ from phoenix.apparmor.generated_rules import ObservedRules, rules_from_json
 from phoenix.apparmor.observed import ObservedAppArmor, apparmor_from_json
 from phoenix.docker.fallen import Fallen, fallen_from_json
 from phoenix.docker.observed import ObservedDocker, dockers_from_json
-from phoenix.plan.watch import ObservedWatch, watch_from_json
 from phoenix.pve.backups import ObservedBackups, backups_from_json
 from phoenix.pve.observed import ObservedPct, containers_from_json
 from phoenix.pve.storage import ObservedStorage, storage_from_json
 from phoenix.runs.files import Kept, ObservedRuns, kept_from_json, runs_from_json
+from phoenix.runs.watch import ObservedWatch, watch_from_json
 
 
 @dataclass(frozen=True)

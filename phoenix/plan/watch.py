@@ -3,40 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from phoenix.fleet.model import Fleet
 from phoenix.plan.actions import FileChange, WatchChange
 from phoenix.plan.confinement import wanted
 from phoenix.plan.options import Options
 from phoenix.pve.observed import ObservedPct
-
-SCRIPT = "/usr/local/lib/phoenix-harden/watch"
-SERVICE = "/etc/systemd/system/phoenix-harden-watch.service"
-TIMER = "/etc/systemd/system/phoenix-harden-watch.timer"
-WANTED = "/var/lib/phoenix-harden/wanted"
-
-
-@dataclass(frozen=True)
-class ObservedWatch:
-    """What a node has of the watch: the text of its files, and whether the timer is on."""
-
-    files: Mapping[str, str] = field(default_factory=dict)
-    timer: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """For `--json`: plain values."""
-        return {"files": dict(self.files), "timer": self.timer}
-
-
-def watch_from_json(data: Mapping[str, Any]) -> ObservedWatch:
-    """Read the section `watch` of the node's answer (`node.watch_files`).
-
-    >>> watch_from_json({"files": {"/a": "b\\n"}, "timer": True})
-    ObservedWatch(files={'/a': 'b\\n'}, timer=True)
-    """
-    return ObservedWatch(data["files"], data["timer"])
+from phoenix.runs.watch import SCRIPT, SERVICE, TIMER, WANTED, ObservedWatch
 
 
 def wanted_text(fleet: Fleet, options: Options, pct: ObservedPct) -> str:

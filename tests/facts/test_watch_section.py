@@ -3,7 +3,7 @@
 import pytest
 
 from facts.watch import Watch
-from phoenix.plan.watch import SCRIPT, SERVICE, TIMER, WANTED, ObservedWatch
+from phoenix.runs.watch import SCRIPT, SERVICE, TIMER, WANTED, ObservedWatch
 
 FILES = {
     SCRIPT: "#!/usr/bin/python3 -I\n# \\n 100%\n",

@@ -13,8 +13,8 @@ from operations import rollback, snapshot
 from operations.watch import watch
 from phoenix.docker.daemon_json import digest
 from phoenix.plan.actions import ContainerChange, FileChange, PutBack, WatchChange
-from phoenix.plan.watch import SCRIPT, WANTED
 from phoenix.pve.conf import PveConf
+from phoenix.runs.watch import SCRIPT, WANTED
 
 RUN, UNDONE = "r20261123T013000Z-beef", "r20261122T013000Z-beef"
 

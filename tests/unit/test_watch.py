@@ -6,17 +6,10 @@ import pytest
 
 from phoenix.fleet.parse import parse_fleet
 from phoenix.plan.options import Options
-from phoenix.plan.watch import (
-    SCRIPT,
-    SERVICE,
-    TIMER,
-    WANTED,
-    ObservedWatch,
-    plan_watch,
-    wanted_text,
-)
+from phoenix.plan.watch import plan_watch, wanted_text
 from phoenix.pve.conf import PveConf
 from phoenix.pve.observed import ObservedContainer, ObservedPct
+from phoenix.runs.watch import SCRIPT, SERVICE, TIMER, WANTED, ObservedWatch
 
 DOCKER = {"features": ["docker"], "apparmor_profile": "lxc-docker-nested"}
 TEXTS = {SCRIPT: "script", SERVICE: "service", TIMER: "timer"}

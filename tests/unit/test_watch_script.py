@@ -9,7 +9,7 @@ from script_node import ScriptNode, sha
 from synced import Fsynced
 
 from node.pack import watch_script
-from phoenix.plan.watch import SCRIPT, SERVICE, TIMER, WANTED
+from phoenix.runs.watch import SCRIPT, SERVICE, TIMER, WANTED
 
 RUN = "r20261122T013000Z-beef"
 PLAIN = "910 lxc-docker-nested (enforce)\n"
