@@ -27,6 +27,7 @@ from pyinfra.operations import python
 from facts.observe import Observe
 from phoenix.plan.actions import ContainerChange, NodePlan
 from phoenix.plan.facts import NodeFacts, read_facts
+from phoenix.plan.findings import Severity
 from phoenix.plan.options import Options, OptionsError, parse_options
 from phoenix.plan.questions import Request
 from phoenix.report.terminal import outcome, result_lines
@@ -78,7 +79,8 @@ class Run(ABC):
         """
         host = ctx_host.get()
         plan = self.plan_again(host, self.options.model_copy(update={"only": (ctid,)}))
-        show(f"[{host.name}] {note}" for note in plan.notes if note.startswith(f"CT {ctid} "))
+        its = (one for one in plan.findings if one.ctid == ctid)
+        show(f"[{host.name}] {one}" for one in its if one.severity != Severity.ERROR)
         if plan.problems:
             show(plan.problems)
             self.obstacles[host, ctid] = [*plan.problems]

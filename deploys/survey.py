@@ -30,6 +30,7 @@ from phoenix.plan.node import (
     rules_to_compile,
     selected,
     set_apart,
+    unreadable_runs,
 )
 from phoenix.plan.options import Options
 from phoenix.plan.profiles import HOOK_TEMPLATE
@@ -96,13 +97,12 @@ def survey(containers: bool = True) -> Survey:
             run = look(
                 state, lambda fleet, options: asked_by_harden(fleet, options, guests=containers)
             )
-            _plan_watch(run)
             ages = _check_fallbacks(run) if containers else {}
             if run.problems:
                 raise DeployError("\n".join(run.problems))
             if not containers:
                 for host, plan in run.plans.items():
-                    run.plans[host] = replace(plan, containers=(), unsettled=(), notes=())
+                    run.plans[host] = replace(plan, containers=(), unsettled=(), findings=())
             _surveys[state] = run
             # what the gate checks is what an operator watches
             state.print_output = True
@@ -135,9 +135,10 @@ def look(state: State, request: Callable[[Fleet, Options], Request]) -> Survey:
         wanted = [container.ctid for container in selected(fleet, options, one.containers)]
         planned = run.compare(options, one)
         # a commit may have been cut short in a run whose journal cannot be read
-        refused = (f"{one.containers.node}: {problem}" for problem in one.runs.problems)
-        planned = replace(planned, problems=(*planned.problems, *refused))
+        findings = (*planned.findings, *unreadable_runs(one.runs.problems))
+        planned = replace(planned, findings=findings)
         run.plans[host] = set_apart(planned, one.runs.unsettled, wanted)
+    _plan_watch(run)
     return run
 
 
@@ -168,13 +169,13 @@ def _check_fallbacks(run: Survey) -> dict[Host, dict[int, str]]:
     ages = {}
     for host, facts in ask(run.state, backups).items():
         plan, found = run.plans[host], facts.backups
-        problems = [*plan.problems]
+        findings = [*plan.findings]
         if hours is not None:
             ages[host] = {one.ctid: age_text(found.age(one.ctid)) for one in plan.containers}
-            problems += check_backups(plan, found, hours)
+            findings += check_backups(plan, found, hours)
         if snapshot:
-            problems += check_snapshots(plan, found)
-        run.plans[host] = replace(plan, problems=tuple(problems))
+            findings += check_snapshots(plan, found)
+        run.plans[host] = replace(plan, findings=tuple(findings))
     return ages
 
 

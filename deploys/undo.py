@@ -14,7 +14,7 @@ from deploys.run import Run, ask, lock, observe, read_options, show
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.plan.actions import NodePlan
 from phoenix.plan.facts import NodeFacts
-from phoenix.plan.node import set_apart
+from phoenix.plan.node import set_apart, unreadable_runs
 from phoenix.plan.options import Options
 from phoenix.plan.rollback import Node, plan_rollback
 from phoenix.report.terminal import plan_lines, run_lines
@@ -90,8 +90,7 @@ def _plan(run: str, options: Options, facts: NodeFacts) -> NodePlan:
     node = Node(facts.runs.runs, facts.kept, facts.containers, facts.apparmor, facts.dockers)
     plan = plan_rollback(run, options, node)
     # what a run did that nobody can read may stand on top of this one
-    refused = (f"{plan.node}: {problem}" for problem in facts.runs.problems)
-    return replace(plan, problems=(*plan.problems, *refused))
+    return replace(plan, findings=(*plan.findings, *unreadable_runs(facts.runs.problems)))
 
 
 def _changes(seen: ObservedRuns, run: str) -> tuple[Change, ...]:

@@ -19,6 +19,7 @@ from phoenix.apparmor.observed import (
 )
 from phoenix.docker.daemon_json import digest
 from phoenix.fleet.values import variable, variable_value
+from phoenix.plan.findings import Finding
 from phoenix.plan.site_tunables import SiteTunablesChange, plan_site_tunables
 from phoenix.plan.tunables import TunablesChange, plan_tunables
 from phoenix.runs.record import check_run_id
@@ -90,13 +91,13 @@ def site_tunables(
 def _install_tunables(
     name: str,
     run: str,
-    planned: tuple[TunablesChange | SiteTunablesChange | None, tuple[str, ...]],
+    planned: tuple[TunablesChange | SiteTunablesChange | None, tuple[Finding, ...]],
     fine: str,
 ) -> Generator[StringCommand, None, None]:
     """Do what is planned for a file; `fine`: what to say where that is nothing."""
-    change, problems = planned
-    if problems:
-        raise OperationValueError("; ".join(problems))
+    change, against = planned
+    if against:
+        raise OperationValueError("; ".join(map(str, against)))
     if change is None:
         host.noop(fine)
         return

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from phoenix.text.printable import printable
 
 #: Where a guest says why, by kind.
 _LOOK = {"container": "docker logs {}", "podman": "podman logs {}", "unit": "journalctl -u {}"}
@@ -57,20 +55,3 @@ def fallen_from_json(data: Any) -> Mapping[int, Fallen]:
         )
         for ctid, one in data.items()
     }
-
-
-def fallen_lines(node: str, fallen: Mapping[int, Fallen]) -> Iterator[str]:
-    """Each thing with where its guest says why, and the guests that cannot tell.
-
-    No finding of the audit, which is about confinement.
-    """
-    if fallen:
-        yield printable(f"{node}: worked when a run proved it, and fell over since:", None)
-    for ctid, one in sorted(fallen.items()):
-        for thing in one.things:
-            line = f"  CT {ctid}: {thing} ({one.run}): {thing.next_step}"
-            yield printable(line, None)
-        if one.more:
-            yield f"  CT {ctid}: and {one.more} more"
-        if one.why:
-            yield printable(f"  CT {ctid}: cannot be told: {one.why}", None)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from phoenix.apparmor.observed import Label
+from phoenix.plan.findings import LEFT_ALONE, Code, Finding, Severity, texts
 from phoenix.plan.guest import GuestChange
 from phoenix.plan.profiles import OwnFileChange, ProfileChange
 from phoenix.plan.site_tunables import SiteTunablesChange
@@ -14,6 +15,8 @@ from phoenix.plan.tunables import TunablesChange
 from phoenix.pve.conf import PveConf
 from phoenix.pve.managed import Ours
 from phoenix.runs.files import Unsettled
+
+_WATCH = {"on": "installed", "off": "removed", "keep": "updated"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,11 @@ class WatchChange:
     timer: Literal["on", "off", "keep"]
     files: tuple[FileChange, ...] = ()
 
+    @property
+    def line(self) -> str:
+        """What becomes of it, in one line."""
+        return f"watch: {_WATCH[self.timer]}"
+
 
 @dataclass(frozen=True)
 class PutBack:
@@ -88,18 +96,16 @@ class Removal:
 
 @dataclass(frozen=True)
 class NodePlan:
-    """Everything that a run does on one node, in its order; `notes` are said and change nothing.
+    """Everything that a run does on one node, in its order, and what was found on the way.
 
-    `problems` stop the run before anything changes; `files` and `removals` belong to a rollback;
-    what is `unsettled` cannot be planned before it has been settled. `alone`: CTID to why a
-    container is left alone for a fault of its guest: no reason to stop for the others.
+    `files` and `removals` belong to a rollback; what is `unsettled` cannot be planned before it has
+    been settled.
     """
 
     node: str
     profiles: tuple[ProfileChange, ...] = ()
     containers: tuple[ContainerChange, ...] = ()
-    notes: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
     tunables: TunablesChange | None = None
     files: tuple[PutBack, ...] = ()
     removals: tuple[Removal, ...] = ()
@@ -107,7 +113,38 @@ class NodePlan:
     watch: WatchChange | None = None
     own_files: tuple[OwnFileChange, ...] = ()
     site_tunables: SiteTunablesChange | None = None
-    alone: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is said and stops nothing, one line each."""
+        return texts(self.findings, Severity.NOTE, Severity.WARNING)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What stops the run before anything changes, each with the node."""
+        return tuple(f"{self.node}: {text}" for text in texts(self.findings, Severity.ERROR))
+
+    @property
+    def alone(self) -> Mapping[int, str]:
+        """Whom the run leaves alone for a fault of its guest, and why: the others go on."""
+        return {
+            one.ctid: one.text
+            for one in self.findings
+            if one.ctid is not None and one.code in LEFT_ALONE
+        }
+
+    @property
+    def drift(self) -> tuple[Finding, ...]:
+        """What of the node itself the run puts right, its containers aside, in its order."""
+        tunables = [*(self.tunables.lines() if self.tunables else ())]
+        tunables += [self.site_tunables.line] if self.site_tunables else []
+        lines = [
+            *((Code.DRIFT_TUNABLES, line) for line in tunables),
+            *((Code.DRIFT_FILE, file.line) for file in self.own_files),
+            *((Code.DRIFT_PROFILE, profile.line) for profile in self.profiles),
+            *((Code.DRIFT_WATCH, watch.line) for watch in (self.watch,) if watch),
+        ]
+        return tuple(Finding(code, Severity.WARNING, line) for code, line in lines)
 
     @property
     def packages(self) -> tuple[ContainerChange, ...]:

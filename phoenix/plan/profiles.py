@@ -12,6 +12,7 @@ from phoenix.apparmor.observed import ABI, ABI_OURS, HOOK, MARKER, Label, Observ
 from phoenix.docker.data_root import DATA_ROOT, MOST_DATA_ROOTS, GuestPathError
 from phoenix.fleet.model import Fleet
 from phoenix.plan.confinement import PROFILE_KEY, Wish, wanted
+from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.guest_paths import GuestPaths, guest_paths, written_data_roots
 from phoenix.plan.options import Options
 from phoenix.plan.render import ProfileError, render_profile
@@ -33,6 +34,11 @@ class ProfileChange:
     after: str
     reason: str
     mode: str = "enforce"
+
+    @property
+    def line(self) -> str:
+        """What is wrong with it, in one line."""
+        return f"profile {self.name}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -184,8 +190,8 @@ def without_room(wearers: Wearers, apparmor: ObservedAppArmor) -> Mapping[int, s
 
 def nobodys(
     wearers: Wearers, apparmor: ObservedAppArmor, templates: Iterable[str]
-) -> Iterator[str]:
-    """One line for each profile of one container's own that it has no more."""
+) -> Iterator[Finding]:
+    """One for each profile of one container's own that it has no more."""
     names = "|".join(map(re.escape, templates))
     own = re.compile(rf"(?:{names})-([1-9][0-9]{{2,8}})(?:-ns)?(?:-complain)?")
     used = {wearers.present(ctid) for ctid in wearers.pct.containers}
@@ -196,9 +202,11 @@ def nobodys(
     for name in sorted({*apparmor.loaded} - used):
         if own.fullmatch(name):
             file = f"/etc/apparmor.d/{name}"
-            yield (
-                f"profile {name} is nobody's any more: apparmor_parser -R {file} && rm {file} "
-                "(a snapshot or a backup may name it)"
+            yield Finding(
+                Code.PROFILE_UNUSED,
+                Severity.NOTE,
+                f"profile {name} is nobody's any more",
+                fix=f"apparmor_parser -R {file} && rm {file} (a snapshot or a backup may name it)",
             )
 
 
@@ -207,28 +215,34 @@ def plan_profile(
     wearers: Wearers,
     apparmor: ObservedAppArmor,
     templates: Mapping[str, str],
-    problems: list[str],
+    findings: list[Finding],
 ) -> ProfileChange | None:
-    """The profile to install, None where it is right; what stands against it goes to `problems`."""
-    name, node = wish.profile, wearers.pct.node
+    """The profile to install, None where it is right; what stands against it goes to `findings`."""
+    name = wish.profile
     before = apparmor.files.get(name)
     ours = before is None or before.startswith(MARKER)
     try:
         paths = wearers.paths(name, wearers.written(wish, apparmor))
         after = render_profile(wish, templates, apparmor, paths)
     except (ProfileError, GuestPathError) as error:
-        problems.append(f"{node}: apparmor_profile {wish.template}: {error}")
+        text = f"apparmor_profile {wish.template}: {error}"
+        findings.append(Finding(Code.PROFILE_REFUSED, Severity.ERROR, text))
         return None
     # its own abi is installed before it
     abis = (*apparmor.abis, ABI_OURS.removeprefix("abi/"))
     found = lint(after, expected=name, abis=abis, docker=True, warnings=False)
     if found:
-        problems += [f"{node}: profile {name}: line {finding}" for finding in found]
+        lines = (f"profile {name}: line {one}" for one in found)
+        findings += [Finding(Code.PROFILE_REFUSED, Severity.ERROR, line) for line in lines]
         return None
     if not ours and not wearers.options.force:
-        problems.append(
-            f"{node}: /etc/apparmor.d/{name} is there and not ours: move it away, "
-            "or replace it with --data force=true"
+        findings.append(
+            Finding(
+                Code.PROFILE_FOREIGN,
+                Severity.ERROR,
+                f"/etc/apparmor.d/{name} is there and not ours",
+                fix="move it away, or replace it with --data force=true",
+            )
         )
         return None
     mode = apparmor.loaded.get(name)

@@ -20,8 +20,9 @@ from phoenix.docker.names import DAEMON_JSON
 from phoenix.docker.observed import ObservedDocker
 from phoenix.plan.actions import ContainerChange, NodePlan, PutBack, Removal
 from phoenix.plan.confinement import PROFILE_KEY
+from phoenix.plan.container import left_alone, waiting_keys
+from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.guest import GuestChange
-from phoenix.plan.node import left_alone, waiting_keys
 from phoenix.plan.options import Options
 from phoenix.plan.revert import take_back
 from phoenix.pve.conf import PveConf
@@ -30,12 +31,6 @@ from phoenix.pve.observed import ObservedContainer, ObservedPct
 from phoenix.runs.files import RUNS, Kept, KeptError
 from phoenix.runs.record import Change, RunRecord, Thing, in_the_way
 from phoenix.text.printable import printable
-
-
-@dataclass
-class _Findings:
-    notes: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,7 @@ class Node:
 def plan_rollback(run: str, options: Options, node: Node) -> NodePlan:
     """Compare what a run left with what is there. Pure; problems are in the result."""
     record = next((one for one in node.runs if one.id == run), RunRecord(run))
-    findings = _Findings()
+    findings: list[Finding] = []
     # with only=, what belongs to no container stays: others may need it
     wanted = [
         change
@@ -66,26 +61,27 @@ def plan_rollback(run: str, options: Options, node: Node) -> NodePlan:
     return NodePlan(
         node.pct.node,
         containers=tuple(one for one in containers if one),
-        notes=tuple(printable(note, None) for note in findings.notes),
-        problems=tuple(
-            printable(f"{node.pct.node}: {problem}", None) for problem in findings.problems
-        ),
+        findings=tuple(findings),
         files=tuple(one for one in files if one),
         removals=tuple(one for one in removals if one),
     )
 
 
 def _container(
-    ctid: int, record: RunRecord, options: Options, node: Node, findings: _Findings
+    ctid: int, record: RunRecord, options: Options, node: Node, findings: list[Finding]
 ) -> ContainerChange | None:
     observed = node.pct.containers.get(ctid)
     if observed is None:
         where = node.pct.elsewhere.get(ctid)
-        findings.notes.append(f"CT {ctid}: {f'on {where} now' if where else 'gone'}, left alone")
+        text = f"{f'on {where} now' if where else 'gone'}, left alone"
+        findings.append(Finding(Code.GONE, Severity.NOTE, text, ctid))
         return None
     now = observed.conf
     name = printable(now.hostname or "")
-    title = f"CT {ctid} {name}".rstrip()
+
+    def say(code: Code, severity: Severity, message: str, fix: str = "") -> None:
+        findings.append(Finding(code, severity, message, ctid, name, fix))
+
     conf, daemon = (
         next((one for one in record.changes if one.thing == thing), Change(thing))
         for thing in (Thing(f"/etc/pve/lxc/{ctid}.conf", ctid), Thing(DAEMON_JSON, ctid))
@@ -93,8 +89,9 @@ def _container(
     staged = node.kept.staged.get(ctid, {})
     if daemon.stands and observed.running and (silent := _silent(node.dockers.get(ctid))):
         # its own fault is no reason to keep the others from going back
-        text = f"{title}: {silent}, left alone: undo the run once more when that is mended"
-        (findings.problems if ctid in options.only else findings.notes).append(text)
+        weight = Severity.ERROR if ctid in options.only else Severity.NOTE
+        fix = "undo the run once more when that is mended"
+        say(Code.SILENT, weight, f"{silent}, left alone", fix)
         return None
     try:
         _check_staged(conf, record, staged.get("before"), staged.get("conf"))
@@ -103,23 +100,22 @@ def _container(
         guest = _old_daemon(daemon, record, observed, options.force, node)
         ours = _old_ours(conf, record.id, node)
     except ValueError as error:
-        findings.problems.append(f"{title}: {error}")
+        say(Code.CONFLICT, Severity.ERROR, str(error))
         return None
     if daemon.stands and not observed.running:
-        findings.notes.append(
-            f"{title}: does not run: its {DAEMON_JSON} stays; start it and undo the run once more"
-        )
+        text = f"stopped: its {DAEMON_JSON} stays"
+        say(Code.DOCKER_UNSEEN, Severity.NOTE, text, "start it and undo the run once more")
     if after == now and not guest:
         return None
     if reason := left_alone(observed):
-        findings.problems.append(f"{title}: {reason}")
+        code, message, fix = reason
+        say(code, Severity.ERROR, message, fix)
         return None
     restart = observed.running and options.restart != "never" and after != now
     if restart and (waiting := waiting_keys(observed)) and not options.force:
-        findings.problems.append(
-            f"{title}: {waiting} waits in [pve:pending] and a restart would apply it: "
-            "settle it with pct, or --data force=true"
-        )
+        text = f"{waiting} waits in [pve:pending] and a restart would apply it"
+        fix = "apply or revert it with pct, or --data force=true"
+        say(Code.PENDING, Severity.ERROR, text, fix)
         return None
     if guest:
         why = (*why, f"{DAEMON_JSON} {'goes' if guest.after is None else 'goes back'}")
@@ -238,7 +234,7 @@ def _old_daemon(
     return GuestChange(now, before)
 
 
-def _removal(change: Change, node: Node, findings: _Findings) -> Removal | None:
+def _removal(change: Change, node: Node, findings: list[Finding]) -> Removal | None:
     """The packages that a run brought and that are there still."""
     ctid = change.thing.ctid or 0
     observed, docker = node.pct.containers.get(ctid), node.dockers.get(ctid)
@@ -246,7 +242,8 @@ def _removal(change: Change, node: Node, findings: _Findings) -> Removal | None:
         return None
     if not observed.running or docker is None or docker.manager not in ("apt", "apk"):
         names = ", ".join(change.packages)
-        findings.notes.append(f"CT {ctid}: cannot be asked now, keeps its packages: {names}")
+        text = f"cannot be asked now, keeps its packages: {names}"
+        findings.append(Finding(Code.PACKAGES_STAY, Severity.NOTE, text, ctid))
         return None
     states = {docker.packages.get(name.partition(":")[0]) for name in change.packages}
     # one that was purged is not in the list any more
@@ -267,7 +264,7 @@ def _expected(
 
 
 def _file(
-    change: Change, record: RunRecord, options: Options, node: Node, findings: _Findings
+    change: Change, record: RunRecord, options: Options, node: Node, findings: list[Finding]
 ) -> PutBack | None:
     thing, run = change.thing, record.id
     now = node.kept.now.get(thing.path)
@@ -290,6 +287,6 @@ def _file(
         except KeptError as error:
             problem = f"what was there before run {run} {error}"
     if problem:
-        findings.problems.append(f"{thing}: {problem}")
+        findings.append(Finding(Code.FILE_CHANGED, Severity.ERROR, f"{thing}: {problem}"))
         return None
     return PutBack(thing.path, now, before, found)

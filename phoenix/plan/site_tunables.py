@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from phoenix.apparmor.observed import MARKER, TUNABLES_SITE, ObservedAppArmor
+from phoenix.plan.findings import Code, Finding, Severity
 
 PATH = f"/etc/apparmor.d/{TUNABLES_SITE}"
 
@@ -44,20 +45,26 @@ def render_tunables(tunables: Mapping[str, tuple[str, ...]]) -> str | None:
 
 def plan_site_tunables(
     tunables: Mapping[str, tuple[str, ...]], apparmor: ObservedAppArmor
-) -> tuple[SiteTunablesChange | None, tuple[str, ...]]:
+) -> tuple[SiteTunablesChange | None, tuple[Finding, ...]]:
     """What changes of a node's file, and what stands against it."""
     before, after = apparmor.files.get(TUNABLES_SITE), render_tunables(tunables)
     # 3.x reads a profile's `if defined` and drops most of what stands in it
     if tunables and not (apparmor.reads_global_d and apparmor.parser and apparmor.parser >= (4,)):
         version = ".".join(map(str, apparmor.parser or ("?",)))
         return None, (
-            f"tunables: AppArmor {version} of this node makes nothing of {PATH}: it takes 4.0 and "
-            "tunables/global.d: take them out of the fleet file, or upgrade the node",
+            Finding(
+                Code.TUNABLES_SITE,
+                Severity.ERROR,
+                f"tunables need AppArmor 4.0 or newer, which reads {PATH}; this node has {version}"
+                f"{'' if apparmor.reads_global_d else ', whose tunables/global lacks global.d'}",
+                fix="take them out of the fleet file, or upgrade the node",
+            ),
         )
     if before == after:
         return None, ()
     if before is not None and not before.startswith(MARKER):
         if not tunables:
             return None, ()
-        return None, (f"{PATH} is there and not ours: move it away",)
+        foreign = f"{PATH} is there and not ours"
+        return None, (Finding(Code.TUNABLES_SITE, Severity.ERROR, foreign, fix="move it away"),)
     return SiteTunablesChange(before, after), ()

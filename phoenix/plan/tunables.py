@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from phoenix.apparmor.observed import TUNABLES_HOME, ObservedAppArmor
 from phoenix.apparmor.tunables import HOME_VARIABLES, Broken, diagnose, repair, variables_set
+from phoenix.plan.findings import Code, Finding, Severity
 
 _FOLDER = "/etc/apparmor.d"
 _PLACE = re.compile(r"in profile (?P<file>\S+) at line (?P<line>\d+): (?P<what>.*)")
@@ -29,7 +30,9 @@ class TunablesChange:
         )
 
 
-def plan_tunables(apparmor: ObservedAppArmor) -> tuple[TunablesChange | None, tuple[str, ...]]:
+def plan_tunables(
+    apparmor: ObservedAppArmor,
+) -> tuple[TunablesChange | None, tuple[Finding, ...]]:
     """The repair that the node's tunables need, and what stands in the way of any.
 
     Nothing is looked at as long as the node's parser takes them: its word counts, not ours.
@@ -39,8 +42,10 @@ def plan_tunables(apparmor: ObservedAppArmor) -> tuple[TunablesChange | None, tu
     before = apparmor.files.get(TUNABLES_HOME)
     if before is None:
         return None, (
-            f"{_FOLDER}/{TUNABLES_HOME} is missing, so no profile loads: "
-            "apt install --reinstall -o Dpkg::Options::=--force-confmiss apparmor",
+            _broken(
+                f"{_FOLDER}/{TUNABLES_HOME} is missing, so no profile loads",
+                "apt install --reinstall -o Dpkg::Options::=--force-confmiss apparmor",
+            ),
         )
     broken = diagnose(before)
     problems = [_refused(TUNABLES_HOME, one) for one in broken if one.repaired is None]
@@ -48,8 +53,12 @@ def plan_tunables(apparmor: ObservedAppArmor) -> tuple[TunablesChange | None, tu
     if not problems and not broken:
         problems.append(_unexplained(apparmor.tunables_error))
     if problems:
-        return None, tuple(problems)
+        return None, tuple(map(_broken, problems))
     return TunablesChange(before, repair(before), broken), ()
+
+
+def _broken(message: str, fix: str = "") -> Finding:
+    return Finding(Code.TUNABLES_BROKEN, Severity.ERROR, message, fix=fix)
 
 
 def _others(apparmor: ObservedAppArmor, home: set[str]) -> Iterator[str]:

@@ -6,10 +6,11 @@ Each of these was met in guides and forums. With a profile that Docker works und
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from phoenix.fleet.model import Container
+from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.pve.conf import PveConf
 from phoenix.pve.observed import ObservedContainer
 from phoenix.pve.raw_keys import RawKey
@@ -38,18 +39,19 @@ _HELD = re.compile(r"containerd|containerd\.io|runc|docker\.io|docker-ce(-.+)?|m
 
 @dataclass(frozen=True)
 class Workaround:
-    """A raw line of a conf, and in a sentence what it opens."""
+    """A raw line of a conf, in a predicate what it opens, and its code."""
 
     raw: RawKey
     opens: str
+    code: Code
 
 
 def workarounds(conf: PveConf) -> tuple[Workaround, ...]:
     """The workarounds in the main section of a conf, in its order."""
     found = (
-        Workaround(raw, opens)
+        Workaround(raw, *found)
         for raw in dict.fromkeys(RawKey(key, value) for key, value in conf.main.raw_items())
-        if (opens := _opens(raw, conf.unprivileged))
+        if (found := _opens(raw, conf.unprivileged))
     )
     return tuple(found)
 
@@ -79,19 +81,6 @@ def asked_for(container: Container | None, raw: RawKey) -> bool:
     )
 
 
-def told(
-    observed: ObservedContainer, container: Container | None
-) -> Iterator[tuple[Workaround, bool]]:
-    """Those that the audit tells of a container, each with whether the fleet file asks for it.
-
-    The mask in our words is none: it is there as long as it is needed.
-    """
-    for one in workarounds(observed.conf):
-        asked = asked_for(container, one.raw)
-        if asked or one.raw != MASK:
-            yield one, asked
-
-
 def devices_alone(conf: PveConf) -> bool:
     """Whether the devices that a conf names may be the only ones that a container can use.
 
@@ -103,36 +92,32 @@ def devices_alone(conf: PveConf) -> bool:
     return conf.unprivileged and named
 
 
-def workaround_lines(
-    node: str,
-    observed: Mapping[int, ObservedContainer],
-    wanted: Mapping[int, Container],
-    only: Collection[int] = (),
-    holds: Mapping[int, Collection[str]] | None = None,
-) -> Iterator[str]:
-    """What the audit says of the workarounds on a node, one line each, and how they go.
+def workaround_findings(
+    observed: ObservedContainer, container: Container | None, holds: Collection[str] = ()
+) -> Iterator[Finding]:
+    """What the audit says of the workarounds in a container, and how they go; none is wrong alone.
 
-    `holds`: the packages of each guest that apt holds back.
+    `container`: its entry in the fleet file, if any; `holds`: the packages that apt holds back in
+    it. The mask in our words is none: it is there as long as it is needed.
     """
-    ours_to_take = False
-    for ctid, container in sorted(observed.items()):
-        if only and ctid not in only:
-            continue
-        for one, mine in told(container, wanted.get(ctid)):
-            ours_to_take |= not mine and ctid in wanted
-            why = "; the fleet file asks for it: take it out of lxc_options there" if mine else ""
-            line = one.raw.line.rstrip()
-            yield printable(f"{node}: CT {ctid}: workaround {line} {one.opens}{why}", None)
-        if script := container.conf.main["hookscript"]:
-            yield printable(f"{node}: CT {ctid}: hookscript {script} {_HOOKED}", None)
-        if held := sorted(filter(_HELD.fullmatch, (holds or {}).get(ctid, ()))):
-            yield printable(
-                f"{node}: CT {ctid}: workaround apt-mark hold {' '.join(held)} keeps security "
-                "fixes away: apt-mark unhold it in the guest once the container is confined",
-                None,
-            )
-    if ours_to_take:
-        yield f"{node}: deploys/harden.py --data reconfine=true takes these lines back"
+    conf = observed.conf
+    name = printable(conf.hostname or "")
+
+    def note(code: Code, text: str, fix: str = "") -> Finding:
+        return Finding(code, Severity.NOTE, text, observed.ctid, name, fix)
+
+    for one in workarounds(conf):
+        asked = asked_for(container, one.raw)
+        if asked or one.raw != MASK:
+            fix = "deploys/harden.py --data reconfine=true takes it back" if container else ""
+            if asked:
+                fix = "the fleet file asks for it; take it out of lxc_options there"
+            yield note(one.code, f"workaround {one.raw.line.rstrip()} {one.opens}", fix)
+    if script := conf.main["hookscript"]:
+        yield note(Code.HOOKSCRIPT, f"hookscript {script} {_HOOKED}")
+    if held := sorted(filter(_HELD.fullmatch, holds)):
+        text = f"workaround apt-mark hold {' '.join(held)} keeps security fixes away"
+        yield note(Code.HOLD, text, "apt-mark unhold it in the guest once it is confined")
 
 
 def _mounts_on(raw: RawKey, place: re.Pattern[str]) -> bool:
@@ -140,24 +125,26 @@ def _mounts_on(raw: RawKey, place: re.Pattern[str]) -> bool:
     return raw.key == "lxc.mount.entry" and len(words) > 1 and bool(place.fullmatch(words[1]))
 
 
-def _opens(raw: RawKey, unprivileged: bool) -> str:
+def _opens(raw: RawKey, unprivileged: bool) -> tuple[str, Code] | None:
     words = raw.value.split()
     if is_mask(raw):
-        return "hides AppArmor from Docker, which then confines nothing inside"
+        return "hides AppArmor from Docker, which then confines nothing inside", Code.MASK
     if raw.key == "lxc.cap.drop" and not words:
         # userns.conf of LXC has the same line
         if unprivileged:
-            return "changes nothing in an unprivileged container"
-        return "lets root in it keep every capability on the node"
+            return "changes nothing in an unprivileged container", Code.CAPABILITIES
+        return "lets root in it keep every capability on the node", Code.CAPABILITIES
     if raw.key == "lxc.mount.auto" and (found := [*filter(None, map(_WRITABLE.fullmatch, words))]):
         places = " and ".join("/proc/sys" if one[1] == "proc" else "/sys" for one in found)
         if unprivileged:
-            return f"makes {places} writable, as far as the kernel lets root in it"
-        return f"lets root in it write the node's {places}"
+            text = f"makes {places} writable, as far as the kernel lets root in it"
+            return text, Code.WRITABLE
+        return f"lets root in it write the node's {places}", Code.WRITABLE
     if raw.key in _DEVICES and words and (words[0] == "a" or words[1:2] == ["*:*"]):
         if raw.key == _DEVICES[1]:
-            return "does nothing with cgroup v2, and lets it use every device with v1"
+            text = "does nothing with cgroup v2, and lets it use every device with v1"
+            return text, Code.DEVICES
         if unprivileged:
-            return "lets it use whatever device node gets into it"
-        return "lets it use every device of the node, its disks included"
-    return ""
+            return "lets it use whatever device node gets into it", Code.DEVICES
+        return "lets it use every device of the node, its disks included", Code.DEVICES
+    return None

@@ -4,47 +4,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from jinja2 import StrictUndefined
 
 from phoenix.apparmor.denials import ObservedDenials
-from phoenix.docker.fallen import Fallen
-from phoenix.fleet.model import Container
-from phoenix.plan.actions import NodePlan
-from phoenix.plan.workarounds import told
-from phoenix.pve.observed import ObservedPct
+from phoenix.plan.audit import AuditedContainer, NodeAudit
 from phoenix.report.denial_groups import DenialGroup
-from phoenix.report.terminal import Finding
 from phoenix.text.printable import printable
 from phoenix.text.sandbox import Sandbox
 
 
 @dataclass(frozen=True)
-class NodeAudit:
-    """All that one audit found on one node."""
+class NodeReport:
+    """All that one audit found on one node, and what its log has of denials."""
 
-    pct: ObservedPct
-    plan: NodePlan
-    findings: Sequence[Finding]
+    audit: NodeAudit
     seen: ObservedDenials
-    denials: Sequence[DenialGroup]
-    fallen: Mapping[int, Fallen] = field(default_factory=dict)
+    denials: Sequence[DenialGroup] = ()
 
 
-def audit_data(
-    nodes: Iterable[NodeAudit], wanted: Mapping[int, Container], fleet: str, now: datetime
-) -> dict[str, Any]:
+def audit_data(nodes: Iterable[NodeReport], fleet: str, now: datetime) -> dict[str, Any]:
     """The audit as plain values; times are UTC, in ISO 8601. `fleet`: the fleet file's path."""
     nodes = list(nodes)
+    containers = [one for node in nodes for one in node.audit.containers]
     return {
         "time": _time(now.timestamp()),
         "fleet": fleet,
-        "containers": sum(len(node.findings) for node in nodes),
-        "to_look_at": sum(not found.ok for node in nodes for found in node.findings),
-        "nodes": [_node(node, wanted) for node in nodes],
+        "containers": len(containers),
+        "need_attention": sum(not one.ok for one in containers),
+        "nodes": [_node(node) for node in nodes],
     }
 
 
@@ -65,16 +56,13 @@ def audit_page(data: Mapping[str, Any], template: str) -> str:
     return environment.from_string(template).render(data)
 
 
-def _node(node: NodeAudit, wanted: Mapping[int, Container]) -> dict[str, Any]:
-    seen = node.seen
+def _node(node: NodeReport) -> dict[str, Any]:
+    seen, audit = node.seen, node.audit
     return {
-        "name": node.pct.node,
-        "problems": list(node.plan.problems),
-        "tunables": [
-            *(node.plan.tunables.lines() if node.plan.tunables else ()),
-            *([node.plan.site_tunables.line] if node.plan.site_tunables else ()),
-        ],
-        "containers": [_container(found, node, wanted) for found in node.findings],
+        "name": audit.node,
+        "ok": not audit.needs_attention,
+        "findings": [one.to_json() for one in audit.findings],
+        "containers": [_container(one) for one in audit.containers],
         "log": seen.source,
         "log_begins": None if seen.begins is None else _time(seen.begins),
         "lines_left_out": seen.left,
@@ -83,26 +71,15 @@ def _node(node: NodeAudit, wanted: Mapping[int, Container]) -> dict[str, Any]:
     }
 
 
-def _container(found: Finding, node: NodeAudit, wanted: Mapping[int, Container]) -> dict[str, Any]:
-    container = wanted.get(found.ctid)
-    lines = [
-        {
-            "line": one.raw.line.rstrip(),
-            "opens": one.opens,
-            "in_fleet_file": asked,
-        }
-        for one, asked in told(node.pct.containers[found.ctid], container)
-    ]
-    fallen = node.fallen.get(found.ctid, Fallen(""))
+def _container(one: AuditedContainer) -> dict[str, Any]:
     return {
-        **asdict(found),
-        "workarounds": lines,
-        "fell_over": {
-            "since_run": fallen.run,
-            "things": [{**asdict(one), "next_step": one.next_step} for one in fallen.things],
-            "more": fallen.more,
-            "cannot_be_told": fallen.why,
-        },
+        "ctid": one.ctid,
+        "name": one.name,
+        "wanted": one.wanted,
+        "label": one.label,
+        "docker": one.docker,
+        "ok": one.ok,
+        "verdict": one.verdict,
     }
 
 

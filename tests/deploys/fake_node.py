@@ -3,6 +3,11 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from phoenix.apparmor.observed import apparmor_from_json
+from phoenix.plan.confinement import Wish
+from phoenix.plan.render import render_profile
 
 CONF = """\
 features: nesting=1
@@ -21,6 +26,15 @@ APPARMOR = {
     "hook": None,
     "reads_global_d": True,
 }
+
+
+def installed():
+    """Of such a node, with our profile as it shall be."""
+    folder = Path(__file__).parents[2] / "templates/apparmor"
+    sources = {path.name: path.read_text() for path in folder.glob("*.j2")}
+    name = "lxc-docker-nested"
+    text = render_profile(Wish(name), sources, apparmor_from_json(APPARMOR))
+    return {"loaded": {name: "enforce"}, "files": {name: text}}
 
 
 def docker(ctid, *lines, **info):

@@ -3,8 +3,11 @@
 import json
 
 import pytest
-from fake_node import CONF, FakeNode, docker
+from fake_node import CONF, FakeNode, docker, installed
 
+from phoenix.apparmor.observed import MARKER
+
+PROFILE = "lxc-docker-nested"
 FLEET = {"910": {"features": ["docker"], "apparmor_profile": "lxc-docker-nested"}}
 
 
@@ -27,6 +30,7 @@ def test_a_confined_container_is_ok_and_strict_agrees(pyinfra):
     node = pve(
         CONF.replace("unconfined", "lxc-docker-nested"),
         label="lxc-docker-nested (enforce)",
+        apparmor=installed(),
         dockers=docker(910),
     )
     done = pyinfra("audit", node, fleet=FLEET, strict="true")
@@ -44,7 +48,7 @@ def test_a_container_that_learns_is_a_finding_with_the_way_out(pyinfra):
     for fleet in (FLEET, learning):
         done = pyinfra("audit", node, fleet=fleet, strict="true")
         assert done.code == 1
-        assert "!!  learning: complain mode; harden without it when done" in row(done)
+        assert "!!  learning: complain mode only logs violations" in row(done)
 
 
 @pytest.mark.parametrize("flags", [("-y",), ("--dry",), ("-y", "--json")])
@@ -57,7 +61,7 @@ def test_several_nodes_make_one_table(pyinfra):
     other = FakeNode("pve2", {952: CONF.format(name="qdrant")})
     done = pyinfra("audit", pve(), other, fleet=FLEET)
     assert done.stderr.count("VERDICT") == 1
-    assert "2 containers, 2 to look at" in done.stderr
+    assert "2 containers, 2 need attention" in done.stderr
 
 
 def test_what_would_stop_a_hardening_run_is_shown_and_does_not_stop_the_audit(pyinfra):
@@ -81,12 +85,13 @@ def test_what_was_denied_is_shown_below_the_table_and_is_no_finding(pyinfra):
     node = pve(
         CONF.replace("unconfined", "lxc-docker-nested"),
         label="lxc-docker-nested (enforce)",
+        apparmor=installed(),
         dockers=docker(910),
         denials=[DENIED],
     )
     done = pyinfra("audit", node, fleet=FLEET, strict="true")
     assert done.code == 0, done.stderr
-    below = done.stderr.partition("1 container, 0 to look at")[2]
+    below = done.stderr.partition("1 container, 0 need attention")[2]
     assert "pve1: denied since each container's start (audit.log):" in below
     assert "  CT 910: 3x create vsock stream by perl under lxc-docker-nested" in below
     assert "the profile denies this on purpose: find out what in it tried that" in below
@@ -97,27 +102,24 @@ def test_what_fell_over_since_a_run_proved_it_is_shown_and_is_no_finding(pyinfra
     node = pve(
         CONF.replace("unconfined", "lxc-docker-nested"),
         label="lxc-docker-nested (enforce)",
+        apparmor=installed(),
         dockers=docker(910),
         fallen={"910": {"run": "r1", "fallen": [thing], "more": 0, "why": ""}},
     )
     done = pyinfra("audit", node, fleet=FLEET, strict="true", report=tmp_path)
     assert done.code == 0, done.stderr
-    assert "pve1: worked when a run proved it, and fell over since:" in done.stderr
-    line = "  CT 910: container web is restarting, it was running (r1): docker logs web"
-    assert line in done.stderr
-    (container,) = json.loads((tmp_path / "audit.json").read_text())["nodes"][0]["containers"]
-    assert container["fell_over"]["since_run"] == "r1"
-    assert container["fell_over"]["things"] == [
-        {
-            "kind": "container",
-            "name": "web",
-            "now": "is restarting, it was running",
-            "next_step": "docker logs web",
-        }
-    ]
-    assert (
-        "fell over since r1: container web is restarting" in (tmp_path / "audit.html").read_text()
-    )
+    line = "fell over since run r1 proved it: container web is restarting, it was running"
+    assert f"pve1: CT 910 portainer: {line}: docker logs web" in done.stderr
+    (node,) = json.loads((tmp_path / "audit.json").read_text())["nodes"]
+    assert node["findings"][-1] == {
+        "code": "fell-over",
+        "severity": "note",
+        "scope": "container",
+        "ctid": 910,
+        "message": line,
+        "fix": "docker logs web",
+    }
+    assert f"{line}: docker logs web" in (tmp_path / "audit.html").read_text()
 
 
 def test_nothing_that_was_denied_is_said_with_the_time_that_was_given(pyinfra):
@@ -134,15 +136,15 @@ def test_the_same_is_written_as_json_and_as_a_page(pyinfra, tmp_path):
     folder = tmp_path / "new/report"
     done = pyinfra("audit", node, fleet=FLEET, report=folder)
     assert done.code == 0, done.stderr
-    assert "pve1: CT 910: workaround lxc.cap.drop: changes nothing" in done.stderr
-    assert "pve1: deploys/harden.py --data reconfine=true takes these lines back" in done.stderr
+    assert "pve1: CT 910 portainer: workaround lxc.cap.drop: changes nothing" in done.stderr
+    assert "deploys/harden.py --data reconfine=true takes it back" in done.stderr
     assert f"written: {folder}/audit.json, {folder}/audit.html" in done.stderr
     data = json.loads((folder / "audit.json").read_text())
-    assert (data["containers"], data["to_look_at"]) == (1, 0)
+    assert (data["containers"], data["need_attention"]) == (1, 0)
     assert data["nodes"][0]["denials"][0]["rule"] == ""
     page = (folder / "audit.html").read_text()
     assert "create vsock stream" in page
-    assert "workaround <code>lxc.cap.drop:</code>" in page
+    assert "workaround lxc.cap.drop: changes nothing" in page
 
 
 def test_a_report_that_cannot_be_written_is_one_line(pyinfra, tmp_path):
@@ -155,3 +157,54 @@ def test_a_report_that_cannot_be_written_is_one_line(pyinfra, tmp_path):
 def test_an_audit_has_no_operation(pyinfra):
     done = pyinfra("audit", pve(), fleet=FLEET)
     assert "Starting operation" not in done.stderr
+
+
+def right(**changes):
+    conf = CONF.replace("unconfined", PROFILE)
+    values = {"label": f"{PROFILE} (enforce)", "apparmor": installed(), "dockers": docker(910)}
+    return pve(conf, **{**values, **changes})
+
+
+WATCH = {"files": {"/var/lib/phoenix-harden/wanted": "old\n"}, "timer": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "line"),
+    [
+        (
+            {
+                "apparmor": {
+                    **installed(),
+                    "files": {PROFILE: f"{MARKER}\nprofile x {{}}\n"},
+                }
+            },
+            "drift.profile",
+            f"pve1: profile {PROFILE}: changed",
+        ),
+        (
+            {"apparmor": {**installed(), "files": {PROFILE: f"profile {PROFILE} {{ file, }}\n"}}},
+            "profile.foreign",
+            f"pve1: /etc/apparmor.d/{PROFILE} is there and not ours: move it away",
+        ),
+        (
+            {"apparmor": {**installed(), "loaded": {PROFILE: "complain"}}},
+            "drift.profile",
+            f"pve1: profile {PROFILE}: loaded in complain mode",
+        ),
+        ({"watch": WATCH}, "drift.watch", "pve1: watch: installed"),
+    ],
+    ids=["replaced", "foreign", "complain", "watch"],
+)
+def test_whatever_harden_would_change_on_a_node_is_a_finding_of_a_strict_audit(
+    pyinfra, tmp_path, changes, code, line
+):
+    done = pyinfra("audit", right(**changes), fleet=FLEET, strict="true", report=tmp_path)
+    assert done.code == 1
+    assert line in done.stderr
+    # the container itself runs as it should
+    assert "ok  confined" in row(done)
+    (node,) = json.loads((tmp_path / "audit.json").read_text())["nodes"]
+    assert [one["code"] for one in node["findings"] if one["severity"] != "note"] == [code]
+    # harden says the same of the same node, or refuses it
+    dry = pyinfra("harden", right(**changes), fleet=FLEET, flags=("--dry",))
+    assert line in dry.stderr

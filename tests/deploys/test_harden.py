@@ -2,14 +2,9 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
-from fake_node import APPARMOR, CONF, FakeNode, docker, journal
-
-from phoenix.apparmor.observed import apparmor_from_json
-from phoenix.plan.confinement import Wish
-from phoenix.plan.render import render_profile
+from fake_node import CONF, FakeNode, docker, installed, journal
 
 DOCKER = {
     "features": ["docker"],
@@ -74,26 +69,16 @@ def test_a_node_that_is_right_gets_no_operation_at_all(pyinfra):
     conf = CONF.replace("unconfined", "lxc-docker-nested").replace(
         "nesting=1", "nesting=1,keyctl=1"
     )
-    text = render()
     node = FakeNode(
         "pve1",
         {910: conf.format(name="ct910")},
         label="lxc-docker-nested (enforce)",
-        apparmor={
-            "loaded": {"lxc-docker-nested": "enforce"},
-            "files": {"lxc-docker-nested": text},
-        },
+        apparmor=installed(),
     )
     done = pyinfra("harden", node, fleet=FLEET)
     assert done.code == 0, done.stderr
     assert "pve1: nothing to change" in done.stderr
     assert "Starting operation" not in done.stderr
-
-
-def render():
-    folder = Path(__file__).parents[2] / "templates/apparmor"
-    sources = {path.name: path.read_text() for path in folder.glob("*.j2")}
-    return render_profile(Wish("lxc-docker-nested"), sources, apparmor_from_json(APPARMOR))
 
 
 def test_after_a_failed_commit_no_node_begins_another_container_and_the_table_comes_out(pyinfra):
@@ -164,7 +149,7 @@ def test_new_rules_and_backups_cost_one_more_each(pyinfra):
         (
             {"910": {**DOCKER, "apparmor_profile": "generated"}},
             {"mode": "complain"},
-            "CT 910 ct910: mode=complain is for profiles with a name",
+            "CT 910 ct910: mode=complain needs a named profile",
         ),
         (FLEET, {"profile": "lxc-nosuch"}, "apparmor_profile lxc-nosuch: no template lxc-nosuch"),
         ({"910": {"apparmor_profile": "lxc_docker_nested"}}, {}, "lxc_configs.910"),
@@ -348,10 +333,8 @@ def test_a_rule_that_the_node_does_not_compile_stops_the_run_before_anything_cha
     fleet = {"953": {"apparmor_raw": ["deny /a r,", "capability foo,"]}}
     done = pyinfra("harden", node, fleet=fleet)
     assert done.code == 1
-    assert (
-        "pve1: lxc_configs.953.apparmor_raw[1]: does not compile on this node: Invalid capability"
-        in done.stderr
-    )
+    rule = "pve1: CT 953: lxc_configs.953.apparmor_raw[1]"
+    assert f"{rule}: does not compile on this node: Invalid capability" in done.stderr
     assert done.commands == []
 
 

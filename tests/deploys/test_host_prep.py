@@ -77,7 +77,7 @@ def test_the_sites_tunables_come_before_the_profiles_that_use_them(pyinfra, tmp_
     deaf = FakeNode("pve1", confs, apparmor={"reads_global_d": False})
     refused = pyinfra("host_prep", deaf, fleet=fleet)
     assert refused.code == 1
-    assert "pve1: tunables: AppArmor 4.1.0 of this node makes nothing of" in refused.stderr
+    assert "pve1: tunables need AppArmor 4.0 or newer, which reads /etc" in refused.stderr
 
 
 def test_a_profile_that_does_not_install_fails_it_and_no_container_is_spoken_of(pyinfra):

@@ -133,7 +133,7 @@ def test_what_a_run_added_goes_when_the_file_no_longer_has_it(odd):
     [
         (
             "pct set 956 --features nesting=1,mknod=1",
-            "a restart would apply it: settle it with pct",
+            "a restart would apply these pending changes",
         ),
         ("sed -i '1i lock: backup' /etc/pve/lxc/956.conf", "locked (backup), left alone"),
         (

@@ -148,7 +148,7 @@ def test_with_generated_or_unconfined_it_is_refused_before_anything_changes():
     for profile in ("generated", "unconfined"):
         entry = {"apparmor_profile": profile, "apparmor_audit": ["/etc"]}
         (problem,) = planned(**entry).problems
-        assert "are for profiles with a name" in problem
+        assert "need a named profile" in problem
         parsed = parse_fleet(json.dumps({"lxc_configs": {"910": {**DOCKER, **entry}}}).encode())
         assert any("harden refuses them" in text for text in parsed.containers[910].warnings)
     # the command line names one

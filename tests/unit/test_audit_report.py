@@ -7,12 +7,13 @@ from pathlib import Path
 from phoenix.apparmor.denials import Denial, ObservedDenials, read_line
 from phoenix.fleet.parse import parse_fleet
 from phoenix.plan.actions import NodePlan
+from phoenix.plan.audit import audit_node
+from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.options import Options
 from phoenix.pve.conf import PveConf
 from phoenix.pve.observed import ObservedContainer, ObservedPct
-from phoenix.report.audit import NodeAudit, audit_data, audit_json, audit_page
+from phoenix.report.audit import NodeReport, audit_data, audit_json, audit_page
 from phoenix.report.denial_groups import group_denials
-from phoenix.report.terminal import audit_node
 
 TEMPLATE = (Path(__file__).parents[2] / "templates/report/audit.html.j2").read_text()
 CONF = "hostname: <b>n8n</b>\nunprivileged: 1\nlxc.cgroup2.devices.allow: a\n"
@@ -35,9 +36,9 @@ def data(*lines, seen=None, plan=None):
     denials = tuple(Denial(2, 1795307262.5, one.complain, one.fields) for one in read)
     seen = seen or ObservedDenials("audit.log", denials=denials)
     groups = group_denials(seen, pct.containers, Options())
-    audit = NodeAudit(pct, plan, found, seen, groups)
+    report = NodeReport(found, seen, groups)
     now = datetime(2026, 11, 22, 5, 20, tzinfo=UTC)
-    return audit_data([audit], fleet.containers, "fleet.json", now)
+    return audit_data([report], "fleet.json", now)
 
 
 def test_the_data_hold_all_that_the_table_and_the_lines_below_it_say():
@@ -48,15 +49,20 @@ def test_the_data_hold_all_that_the_table_and_the_lines_below_it_say():
         "time": "2026-11-22T05:20:00Z",
         "fleet": "fleet.json",
         "containers": 1,
-        "to_look_at": 0,
+        "need_attention": 0,
     }
     (container,) = node["containers"]
     assert (container["ctid"], container["verdict"], container["ok"]) == (954, "confined", True)
-    assert container["workarounds"] == [
+    assert node["ok"]
+    assert node["findings"] == [
         {
-            "line": "lxc.cgroup2.devices.allow: a",
-            "opens": "lets it use whatever device node gets into it",
-            "in_fleet_file": True,
+            "code": "workaround.devices",
+            "severity": "note",
+            "scope": "container",
+            "ctid": 954,
+            "message": "workaround lxc.cgroup2.devices.allow: a lets it use whatever device node "
+            "gets into it",
+            "fix": "the fleet file asks for it; take it out of lxc_options there",
         }
     ]
     denied, allowed = sorted(node["denials"], key=lambda one: one["would_have_been"])
@@ -87,10 +93,15 @@ def test_what_comes_from_a_container_is_text_in_the_page_and_no_markup():
 
 def test_no_control_character_gets_into_the_page():
     bad = ("\x1b[2J", "\x9b", "\u202e", "\u2028", "\x00", "\udc9b")
-    problems = tuple(f"CT 954 {char}" for char in bad)
-    page = audit_page(data(*LINES, plan=NodePlan("pve1", problems=problems)), TEMPLATE)
+    findings = tuple(
+        Finding(Code.GUEST, severity, f"says {char}", ctid, fix=char)
+        for char in bad
+        for severity in Severity
+        for ctid in (954, None)
+    )
+    page = audit_page(data(*LINES, plan=NodePlan("pve1", findings=findings)), TEMPLATE)
     assert all(char.isprintable() for char in page if char != "\n")
-    assert "CT 954 \\u202e" in page
+    assert "says \\u202e" in page
 
 
 def test_the_page_tells_denied_and_would_have_been_apart():
@@ -112,6 +123,9 @@ def test_the_page_says_how_far_nothing_can_be_trusted():
     assert "Nothing was denied" not in audit_page(data(seen=ObservedDenials()), TEMPLATE)
 
 
-def test_what_stands_against_a_run_is_on_the_page():
-    page = audit_page(data(plan=NodePlan("pve1", problems=("pve1: too bad",))), TEMPLATE)
-    assert '<p class="bad">pve1: too bad</p>' in page
+def test_what_is_wrong_with_the_node_and_what_is_known_of_a_container_is_on_the_page():
+    bad = Finding(Code.PROFILE_FOREIGN, Severity.ERROR, "not ours", fix="move it away")
+    known = Finding(Code.FELL_OVER, Severity.NOTE, "fell over: web", 954, "n8n", "docker logs web")
+    page = audit_page(data(plan=NodePlan("pve1", findings=(bad, known))), TEMPLATE)
+    assert '<p class="bad">not ours: move it away</p>' in page
+    assert '<span class="note">fell over: web: docker logs web</span>' in page

@@ -33,16 +33,16 @@ def test_a_backup_that_is_new_enough_is_no_problem():
 
 def test_every_container_with_an_old_backup_or_none_is_named_with_what_makes_one():
     found = check_backups(plan(ctids=(910, 952, 953)), backups(ct910=25, ct952=1), 24)
-    assert list(found) == [
-        "pve1: CT 910 ct910: the newest backup is 25 h old, require_backup=24 (hours): "
+    assert list(map(str, found)) == [
+        "CT 910 ct910: the newest backup is 25 h old, require_backup=24 (hours): "
         "vzdump 910 makes one",
-        "pve1: CT 953 ct953: no backup, require_backup=24 (hours): vzdump 953 makes one",
+        "CT 953 ct953: no backup, require_backup=24 (hours): vzdump 953 makes one",
     ]
 
 
 def test_a_storage_that_could_not_be_asked_is_told_beside_it():
     (problem,) = check_backups(plan(), backups("storage nas: no answer in 60 s"), 24)
-    assert "no backup, require_backup=24 (hours) (storage nas: no answer in 60 s)" in problem
+    assert "no backup, require_backup=24 (hours) (storage nas: no answer in 60 s)" in problem.text
 
 
 def test_containers_that_nothing_happens_to_need_no_backup():
@@ -71,10 +71,10 @@ def test_a_storage_that_nobody_knows_is_left_to_the_attempt():
     [
         ("rootfs: local:910/vm-910-disk-0.raw\n", "rootfs is on local (dir), which has no snap"),
         (ROOTFS + "mp3: local:910/disk.raw,mp=/data\n", "mp3 is on local (dir), which has no"),
-        (ROOTFS + "mp0: /srv/data,mp=/data\n", "mp0 is /srv/data of the node, and Proxmox takes"),
+        (ROOTFS + "mp0: /srv/data,mp=/data\n", "mp0 is a bind mount of /srv/data; Proxmox cannot"),
     ],
 )
 def test_a_container_that_surely_cannot_have_one_is_refused_with_the_way_out(conf, why):
     (problem,) = check_snapshots(plan(conf), backups())
-    assert problem.startswith(f"pve1: CT 910 ct910: snapshot=true: {why}")
-    assert problem.endswith("leave snapshot=true out, and have a backup (vzdump 910)")
+    assert str(problem).startswith(f"CT 910 ct910: snapshot=true: {why}")
+    assert str(problem).endswith("leave snapshot=true out, and have a backup (vzdump 910)")

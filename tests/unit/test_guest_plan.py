@@ -8,7 +8,7 @@ from plan_cases import DOCKER, TEMPLATES, container, hardened, installed, node
 
 from phoenix.docker.observed import DaemonFile, Engine, ObservedDocker
 from phoenix.fleet.parse import parse_fleet
-from phoenix.plan.node import docker_ctids, plan_node
+from phoenix.plan.node import plan_node
 from phoenix.plan.options import Options
 from phoenix.pve.managed import Ours
 from phoenix.pve.storage import ObservedStorage
@@ -205,15 +205,7 @@ def test_a_dead_docker_is_said_and_the_container_confined():
 def test_a_stopped_container_keeps_its_docker_with_a_note():
     result = plan(None, container(label=None))
     assert result.containers[0].guest is None
-    assert result.notes == ("CT 910 portainer: does not run: its Docker is not looked at",)
-
-
-def test_only_running_selected_docker_containers_are_asked():
-    entries = {"910": DOCKER, "952": DOCKER, "953": {}, "954": DOCKER}
-    fleet = parse_fleet(json.dumps({"lxc_configs": entries}).encode())
-    here = node(container(910), container(952, label=None), container(953), container(954))
-    assert docker_ctids(fleet, Options(), here) == [910, 954]
-    assert docker_ctids(fleet, Options(only=(954,)), here) == [954]
+    assert result.notes == ("CT 910 portainer: stopped: Docker inside was not checked",)
 
 
 def test_what_is_ours_is_read_from_older_notes_too():

@@ -129,7 +129,7 @@ def test_the_note_of_a_run_names_the_profile_unless_the_container_goes_on_withou
         (container(ha="started"), "managed by HA (started), left alone"),
         (
             container(conf=CONF + "\n[pve:pending]\nmemory: 4096\n"),
-            "left alone: a restart would apply it",
+            "left alone: a restart would apply these pending changes",
         ),
     ],
     ids=["template", "locked", "ha", "pending"],

@@ -128,7 +128,7 @@ def test_a_profile_for_learning_that_is_enforced_is_put_right():
 def test_generated_has_no_complain_mode_and_that_is_one_problem():
     entry = {**DOCKER, "apparmor_profile": "generated", "mode": "complain"}
     (problem,) = plan(ct910=entry).problems
-    assert "mode=complain is for profiles with a name" in problem
+    assert "mode=complain needs a named profile" in problem
     (problem,) = plan(options=Options(profile="generated", mode="complain")).problems
     assert problem.startswith("pve1: CT 910 portainer: ")
 

@@ -122,10 +122,11 @@ def test_only_rules_that_the_conf_does_not_have_are_compiled():
 
 
 def test_a_bad_rule_stops_the_run_before_anything_changes():
-    assert plan(fleet("mount,")).problems[0].startswith(f"pve1: {PLACE}[0]: mounts-anywhere")
+    (problem, *_) = plan(fleet("mount,")).problems
+    assert problem.startswith(f"pve1: CT 953: {PLACE}[0]: mounts-anywhere")
     refused = ObservedRules({(953, 0): "bad"})
     assert plan(fleet("deny /a r,"), rules=refused).problems == (
-        f"pve1: {PLACE}[0]: does not compile on this node: bad",
+        f"pve1: CT 953: {PLACE}[0]: does not compile on this node: bad",
     )
 
 

@@ -87,14 +87,17 @@ def test_what_is_right_or_not_ours_to_remove_stays(before, tunables):
 def test_a_file_of_that_name_that_is_not_ours_is_refused():
     change, (problem,) = plan_site_tunables(PEERS, node("# theirs\n"))
     assert change is None
-    assert problem == f"/etc/apparmor.d/{TUNABLES_SITE} is there and not ours: move it away"
+    assert problem.text == f"/etc/apparmor.d/{TUNABLES_SITE} is there and not ours: move it away"
 
 
 @pytest.mark.parametrize("old", [node(parser=(3, 1, 7)), node(reads_global_d=False)])
 def test_a_node_that_would_make_nothing_of_it_is_refused(old):
     change, (problem,) = plan_site_tunables(PEERS, old)
     assert change is None
-    assert "of this node makes nothing of /etc/apparmor.d/tunables/global.d/" in problem
+    assert (
+        "tunables need AppArmor 4.0 or newer, which reads /etc/apparmor.d/tunables/glo"
+        in problem.text
+    )
 
 
 def test_the_plan_of_a_node_has_it_before_any_container():

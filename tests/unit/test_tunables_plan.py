@@ -70,19 +70,21 @@ def test_a_repair_is_not_begun_where_another_line_stays_broken():
     change, problems = plan_tunables(apparmor(f"{HOME}what is this\n"))
     assert change is None
     (problem,) = problems
-    assert "tunables/home line 4: what is this: neither a comment" in problem
+    assert "tunables/home line 4: what is this: neither a comment" in problem.text
 
 
 def test_a_site_file_is_held_against_what_home_sets_once_repaired():
     change, problems = plan_tunables(apparmor(local="# ours\n@{HOMEDIRS}=/srv/\n"))
     assert change is None
     (problem,) = problems
-    assert problem.startswith("/etc/apparmor.d/tunables/home.d/local line 2: @{HOMEDIRS}=/srv/: ")
-    assert "write @{HOMEDIRS}+=/srv/" in problem
+    assert problem.text.startswith(
+        "/etc/apparmor.d/tunables/home.d/local line 2: @{HOMEDIRS}=/srv/: "
+    )
+    assert "write @{HOMEDIRS}+=/srv/" in problem.text
     assert plan_tunables(apparmor(local="@{HOMEDIRS}+=/srv/\n"))[1] == ()
 
 
 def test_a_parser_that_gives_no_reason_is_told_as_such():
     sound = HOME.replace("{HOMEDIRS}", "@{HOMEDIRS}", 1)
     (problem,) = plan_tunables(apparmor(sound, "Warning: slow\n\n"))[1]
-    assert "the parser gave no reason" in problem
+    assert "the parser gave no reason" in problem.text

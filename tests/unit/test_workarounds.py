@@ -7,7 +7,8 @@ import pytest
 from phoenix.fleet.parse import parse_fleet
 from phoenix.plan.conf import plan_conf
 from phoenix.plan.confinement import Wish
-from phoenix.plan.workarounds import MASK, workaround_lines, workarounds
+from phoenix.plan.findings import Code
+from phoenix.plan.workarounds import MASK, workaround_findings, workarounds
 from phoenix.pve.conf import PveConf
 from phoenix.pve.observed import ObservedContainer
 from phoenix.pve.storage import ObservedStorage
@@ -183,28 +184,33 @@ def test_single_devices_that_stay_are_a_note_where_no_docker_proves_the_rest():
     assert "c 10:200 rwm" in plan(conf).after.render()
 
 
-def lines(conf=CONF, holds=None, only=(), ours=None, **entry):
+def lines(conf=CONF, holds=(), ours=None, **entry):
     fleet = parse_fleet(json.dumps({"lxc_configs": {"954": entry}}).encode())
     observed = ObservedContainer(954, PveConf(conf), False, None, None, None, "pve1", ours=ours)
-    return list(workaround_lines("pve1", {954: observed}, fleet.containers, only, holds))
+    return [str(one) for one in workaround_findings(observed, fleet.containers[954], holds)]
 
 
-def test_the_audit_tells_each_and_how_they_go():
-    *each, how = lines()
-    assert each == [
-        "pve1: CT 954: workaround lxc.cap.drop: changes nothing in an unprivileged container",
-        f"pve1: CT 954: workaround {DEVICES} lets it use whatever device node gets into it",
-        f"pve1: CT 954: workaround {OTHERS_MASK} hides AppArmor from Docker, which then confines "
-        "nothing inside",
+def test_the_audit_tells_each_and_how_it_goes():
+    how = "deploys/harden.py --data reconfine=true takes it back"
+    assert lines() == [
+        f"CT 954 n8n: workaround lxc.cap.drop: changes nothing in an unprivileged container: {how}",
+        f"CT 954 n8n: workaround {DEVICES} lets it use whatever device node gets into it: {how}",
+        f"CT 954 n8n: workaround {OTHERS_MASK} hides AppArmor from Docker, which then confines "
+        f"nothing inside: {how}",
     ]
-    assert how == "pve1: deploys/harden.py --data reconfine=true takes these lines back"
     assert lines("hostname: a\n") == []
-    assert lines(only=(910,)) == []
+
+
+def test_a_container_that_is_not_in_the_fleet_file_has_them_told_and_no_way_out_of_ours():
+    observed = ObservedContainer(954, PveConf(CONF), False, None, None, None, "pve1")
+    found = [*workaround_findings(observed, None)]
+    assert [one.code for one in found] == [Code.CAPABILITIES, Code.DEVICES, Code.MASK]
+    assert {one.fix for one in found} == {""}
 
 
 def test_a_hookscript_is_told_as_it_may_rewrite_the_conf_and_nobody_takes_it_back():
     (line,) = lines("hookscript: local:snippets/docker-unconfined.sh\n")
-    assert line.startswith("pve1: CT 954: hookscript local:snippets/docker-unconfined.sh runs on ")
+    assert line.startswith("CT 954: hookscript local:snippets/docker-unconfined.sh runs on ")
     assert "lxc.apparmor.profile: unconfined" in line
     assert lines("hostname: a\n\n[before]\nhookscript: local:snippets/old.sh\n") == []
 
@@ -219,10 +225,10 @@ def test_a_writable_proc_and_sys_are_told_by_what_they_open():
 
 def test_of_one_that_the_fleet_file_asks_for_the_audit_says_so():
     (line,) = lines(f"{DEVICES}\n", lxc_options=["lxc.cgroup2.devices.allow=a"])
-    assert line.endswith("; the fleet file asks for it: take it out of lxc_options there")
+    assert line.endswith(": the fleet file asks for it; take it out of lxc_options there")
 
 
 def test_held_packages_of_docker_are_told_and_others_are_not():
-    (line,) = lines("", holds={954: ("vim", "runc", "containerd.io")})
-    assert line.startswith("pve1: CT 954: workaround apt-mark hold containerd.io runc keeps")
-    assert lines("", holds={954: ("vim",)}) == []
+    (line,) = lines("", holds=("vim", "runc", "containerd.io"))
+    assert line.startswith("CT 954: workaround apt-mark hold containerd.io runc keeps")
+    assert lines("", holds=("vim",)) == []

@@ -1,0 +1,251 @@
+"""What an audit finds on one node: everything that a plan would change, and how it is now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from phoenix.apparmor.observed import Label, generated_profile
+from phoenix.docker.fallen import Fallen
+from phoenix.docker.observed import ObservedDocker
+from phoenix.fleet.model import Container, Fleet
+from phoenix.plan.actions import NodePlan
+from phoenix.plan.confinement import PROFILE_KEY, is_learning, wanted
+from phoenix.plan.findings import LEFT_ALONE, Code, Finding, Severity
+from phoenix.plan.options import Options
+from phoenix.plan.workarounds import workaround_findings
+from phoenix.pve.managed import Ours
+from phoenix.pve.observed import ObservedContainer, ObservedPct
+from phoenix.pve.privileged import WAY_OUT, is_privileged
+from phoenix.text.printable import printable
+
+HARDEN = "pyinfra inventory.py deploys/harden.py"
+
+#: What a confined container may have wrong with it all the same.
+_BESIDE = frozenset({*LEFT_ALONE, Code.DOCKER_DOWN})
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditedContainer:
+    """A line of the audit's table.
+
+    `wanted`: the profile that the fleet file asks for; `label`: PID 1's; `docker`: what its Docker
+    says of itself; each `-` where there is none. `state`: in words, where nothing needs attention;
+    `findings`: those about it.
+    """
+
+    node: str
+    ctid: int
+    name: str
+    wanted: str
+    label: str
+    docker: str
+    state: str
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing about it needs attention."""
+        return not any(one.needs_attention for one in self.findings)
+
+    @property
+    def verdict(self) -> str:
+        """What is wrong with it and what to do, or that nothing is."""
+        found = [one for one in self.findings if one.severity == Severity.WARNING]
+        found = found or [one for one in self.findings if one.needs_attention]
+        if not found:
+            return self.state
+        # what is wrong beside its confinement comes after it
+        text = "; ".join(one.text for one in sorted(found, key=lambda one: one.code in _BESIDE))
+        beside = self.state == "confined" and all(one.code in _BESIDE for one in found)
+        return f"confined, but {text}" if beside else text
+
+
+@dataclass(frozen=True)
+class NodeAudit:
+    """What one audit found on one node: `containers` by CTID, and all findings."""
+
+    node: str
+    containers: tuple[AuditedContainer, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether a strict audit fails on this node."""
+        return any(one.needs_attention for one in self.findings)
+
+
+def audit_node(
+    fleet: Fleet,
+    options: Options,
+    pct: ObservedPct,
+    dockers: Mapping[int, ObservedDocker],
+    plan: NodePlan,
+    fallen: Mapping[int, Fallen] | None = None,
+) -> NodeAudit:
+    """Judge a node by its plan and by how it is now."""
+    findings = [*plan.findings, *plan.drift]
+    states = {}
+    for ctid, observed in sorted(pct.containers.items()):
+        if options.only and ctid not in options.only:
+            continue
+        its = _Container(fleet, options, observed, dockers.get(ctid), plan)
+        findings += its.judge()
+        states[ctid] = its.state
+        docker = dockers.get(ctid)
+        holds = docker.holds if docker else ()
+        findings += workaround_findings(observed, fleet.containers.get(ctid), holds)
+        findings += _fell_over(observed, (fallen or {}).get(ctid))
+    rows = (
+        _row(fleet, options, pct.containers[ctid], dockers.get(ctid), state, findings)
+        for ctid, state in states.items()
+    )
+    return NodeAudit(pct.node, tuple(rows), tuple(findings))
+
+
+def _row(
+    fleet: Fleet,
+    options: Options,
+    observed: ObservedContainer,
+    docker: ObservedDocker | None,
+    state: str,
+    findings: list[Finding],
+) -> AuditedContainer:
+    container = fleet.containers.get(observed.ctid)
+    return AuditedContainer(
+        node=observed.node,
+        ctid=observed.ctid,
+        name=observed.conf.hostname or "",
+        wanted=wanted(container, options).profile if container else "-",
+        label=observed.label or "-",
+        docker=str(docker) if docker else "-",
+        state=state,
+        findings=tuple(one for one in findings if one.ctid == observed.ctid),
+    )
+
+
+def _fell_over(observed: ObservedContainer, fallen: Fallen | None) -> Iterator[Finding]:
+    """What worked when a run proved the container, and has failed since."""
+    if fallen is None:
+        return
+    name = printable(observed.conf.hostname or "")
+
+    def note(text: str, fix: str = "") -> Finding:
+        return Finding(Code.FELL_OVER, Severity.NOTE, text, observed.ctid, name, fix)
+
+    for thing in fallen.things:
+        yield note(f"fell over since run {fallen.run} proved it: {thing}", thing.next_step)
+    if fallen.more:
+        yield note(f"and {fallen.more} more that fell over since run {fallen.run}")
+    if fallen.why:
+        yield note(f"what fell over since run {fallen.run} cannot be told: {fallen.why}")
+
+
+@dataclass
+class _Container:
+    """One container on its way to its findings; `state`: in words, where all is well."""
+
+    fleet: Fleet
+    options: Options
+    observed: ObservedContainer
+    docker: ObservedDocker | None
+    plan: NodePlan
+    state: str = field(default="", init=False)
+
+    def judge(self) -> Iterator[Finding]:
+        """How it is: the first that applies, and an interrupted run beside it."""
+        observed = self.observed
+        for one in self.plan.unsettled:
+            if one.ctid == observed.ctid:
+                text = f"run {one.run} {'works on it' if one.active else 'was interrupted there'}"
+                yield self._warning(Code.INTERRUPTED, text, f"{self._again} recovers it")
+        self.state = "template"
+        if observed.conf.template:
+            return
+        if owner := self._owner():
+            text = f"under the own profile of CT {owner}, with all that it grants"
+            yield self._warning(Code.OTHERS_PROFILE, text)
+            return
+        container = self.fleet.containers.get(observed.ctid)
+        yield from self._listed(container) if container else self._not_listed()
+
+    def _not_listed(self) -> Iterator[Finding]:
+        self.state = f"not in {self.options.fleet}"
+        label = self._label
+        if label and not label.confined:
+            fix = "add it there to have it confined"
+            yield self._warning(Code.NOT_LISTED, self.state, fix)
+
+    def _listed(self, container: Container) -> Iterator[Finding]:
+        wish, label = wanted(container, self.options), self._label
+        expected = wish.label(self.observed.ctid)
+        privileged = is_privileged(self.observed.conf)
+        root = ", but privileged: root in it is root of the node" if privileged else ""
+        self.state = f"confined{root}" if label else f"stopped; its conf is right{root}"
+        drift = next(
+            (one.reasons for one in self.plan.containers if one.ctid == self.observed.ctid), ()
+        )
+        if wish.named and privileged:
+            text = "privileged: root in it is root of the node, which no profile holds"
+            yield self._warning(Code.PRIVILEGED, text, WAY_OUT)
+        elif why := self._fell_out(expected.profile if expected else ""):
+            text = f"fell out of confinement, as after a rollback or restore: {why}"
+            yield self._warning(Code.FELL_OUT, text, self._again)
+        elif wish.template == "unconfined" and not (label and label.confined):
+            fix = "phoenix adopt names a profile in the fleet file"
+            yield self._warning(Code.UNCONFINED, "unconfined on request", fix)
+        elif is_learning(label) if label else wish.learning and not drift:
+            text = "learning: complain mode only logs violations, the container is not confined"
+            fix = "run harden without mode=complain when finished"
+            yield self._warning(Code.LEARNING, text, fix)
+        elif drift:
+            yield self._warning(Code.DRIFT, f"drift: {'; '.join(drift)}")
+        elif label and expected and not (label.wears(expected) and label.mode == expected.mode):
+            yield self._warning(Code.OTHER_LABEL, f"runs as {label}, not {expected}")
+        elif label and (down := self._down()):
+            yield self._warning(Code.DOCKER_DOWN, *down)
+
+    def _down(self) -> tuple[str, str] | None:
+        """What is wrong with its Docker, and where to look; a plan may have said it already."""
+        docker = self.docker
+        if docker is None or self.observed.ctid in self.plan.alone:
+            return None
+        if docker.state in ("failed", "flooded"):
+            return docker.error or "its guest cannot be asked", "look there"
+        if docker.state in ("dead", "hung", "noshell"):
+            return f"Docker is {docker.state}", "journalctl -u docker in the guest"
+        return None
+
+    def _owner(self) -> int | None:
+        """The other container whose own profile this one has, as a clone of it does."""
+        named = self.observed.conf.main.raw(PROFILE_KEY)[-1:]
+        has = {Label.parse(text).profile for text in (self.observed.label or "", *named)}
+        for ctid, container in self.fleet.containers.items():
+            wish = wanted(container, self.options)
+            if wish.own is not None and ctid != self.observed.ctid and wish.profile in has:
+                return ctid
+        return None
+
+    def _fell_out(self, wanted: str) -> str | None:
+        """In what it is no longer what a run of ours has proven, and still shall be."""
+        observed, label = self.observed, self._label
+        if not wanted or Ours.parse(observed.ours).profile != wanted:
+            return None
+        (named,) = observed.conf.main.raw(PROFILE_KEY)[-1:] or ("generated",)
+        generated = generated_profile(observed.ctid)
+        profile = generated if named == "generated" else named.split("//&")[0]
+        if profile != wanted:
+            return f"its conf says {named}"
+        return f"PID 1 runs as {label}" if label and label.profile != wanted else None
+
+    @property
+    def _label(self) -> Label | None:
+        return Label.parse(self.observed.label) if self.observed.label else None
+
+    @property
+    def _again(self) -> str:
+        return f"{HARDEN} --data only={self.observed.ctid}"
+
+    def _warning(self, code: Code, message: str, fix: str = "") -> Finding:
+        name = printable(self.observed.conf.hostname or "")
+        return Finding(code, Severity.WARNING, message, self.observed.ctid, name, fix)

@@ -1,0 +1,295 @@
+"""What becomes of one container: its conf, its Docker, whether it restarts, or why it is left."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from phoenix.apparmor.observed import Label
+from phoenix.docker.observed import ObservedDocker
+from phoenix.fleet.model import Container
+from phoenix.fleet.permits import permits
+from phoenix.plan.actions import ContainerChange
+from phoenix.plan.conf import ConfPlan, holder, plan_conf, restart_reasons
+from phoenix.plan.confinement import Wish, wanted
+from phoenix.plan.findings import LEFT_ALONE, Code, Finding, Severity
+from phoenix.plan.guest import GuestPlan, plan_guest
+from phoenix.plan.options import Options
+from phoenix.plan.refusals import TEMPLATES, Refusal, is_under_its_rules, refusals
+from phoenix.pve.features import Features
+from phoenix.pve.managed import Ours
+from phoenix.pve.observed import ObservedContainer
+from phoenix.pve.privileged import NOT_HELD, WAY_OUT, is_privileged
+from phoenix.pve.storage import ObservedStorage
+from phoenix.text.printable import printable
+
+_BASED = re.compile(r"{%-? *extends *[\"']base\.j2[\"']")
+
+#: So many of the things that a profile would refuse are told of a container.
+_SHOWN = 5
+
+
+@dataclass(kw_only=True)
+class ContainerPlanner:
+    """The planning of one container; `findings` is what it has to say.
+
+    `docker`: None where nobody asked the guest; `sources`: what its profile will name beside its
+    patterns; `withdrawn`: what the installed one grants and the new one no longer does;
+    `no_room`: why its data root finds no place in its profile, "" if it does.
+    """
+
+    container: Container
+    options: Options
+    observed: ObservedContainer
+    storage: ObservedStorage
+    docker: ObservedDocker | None
+    templates: Mapping[str, str]
+    sources: Collection[str] = ()
+    withdrawn: Collection[str] = ()
+    no_room: str = ""
+    findings: list[Finding] = field(default_factory=list)
+
+    def plan(self) -> ContainerChange | None:
+        """What is to be done, None for nothing; why is among the findings."""
+        if reason := left_alone(self.observed):
+            self._leave(*reason)
+            return None
+        if not self._has_a_form():
+            return None
+        self._ask_for_permits()
+        guest = self._guest()
+        if alone := self._cannot(guest):
+            self._leave(*alone)
+            return None
+        try:
+            asked = _with_fuse(self.container, guest)
+            conf = plan_conf(asked, self._wish, self.observed, self.storage, self.options.reconfine)
+        except ValueError as error:
+            self._error(Code.CONF_REFUSED, str(error))
+            return None
+        self._tell(conf, guest)
+        return self._change(conf, self._in_time(guest))
+
+    # --- its steps ------------------------------------------------------------------------------
+
+    def _has_a_form(self) -> bool:
+        """Whether what the fleet file asks for is there for such a profile."""
+        wish, its = self._wish, self.container
+        name = "apparmor_profile, or --data profile=NAME"
+        if wish.mode == "complain" and wish.template == "generated":
+            self._error(
+                Code.NEEDS_NAMED_PROFILE,
+                "mode=complain needs a named profile, but this container uses Proxmox's generated "
+                "one",
+                f"name one ({name}), or drop mode=complain",
+            )
+            return False
+        if (its.allows or its.audits) and not wish.named:
+            self._error(
+                Code.NEEDS_NAMED_PROFILE,
+                "apparmor_allows and apparmor_audit need a named profile, but this container's is "
+                f"{wish.template}",
+                f"name one ({name}), or drop them",
+            )
+            return False
+        return True
+
+    def _ask_for_permits(self) -> None:
+        for permit in permits(self.container, self.storage, is_privileged(self.observed.conf)):
+            if permit.word in self.options.allow:
+                self._note(Code.PERMIT_GIVEN, f"allowed ({permit.word}): {permit}")
+            else:
+                self._error(
+                    Code.PERMIT_MISSING,
+                    f"{self.options.fleet}, {permit}",
+                    f"take it out there, or say that it is meant: --data allow={permit.word}",
+                )
+
+    def _guest(self) -> GuestPlan:
+        if not self.container.docker:
+            return GuestPlan()
+        has_fuse = Features.parse(self.observed.conf.main["features"]).on("fuse")
+        return plan_guest(
+            self.container.storage_driver,
+            self.docker,
+            self._ours.daemon,
+            has_fuse,
+            self.options.force,
+        )
+
+    def _cannot(self, guest: GuestPlan) -> tuple[Code, str] | None:
+        """What only the guest's own words stand against: it stops nobody else."""
+        if guest.alone:
+            return Code.GUEST, guest.alone
+        if guest.problems:
+            return Code.STORAGE_DRIVER, "; ".join(guest.problems)
+        if guest.fuse and guest.driver and self.container.features.get("fuse", "1") != "1":
+            return Code.FUSE, "fuse-overlayfs needs fuse=1, and pct_options says fuse=0"
+        return (Code.DATA_ROOT, self.no_room) if self.no_room else None
+
+    def _tell(self, conf: ConfPlan, guest: GuestPlan) -> None:
+        for text in conf.notes:
+            self._note(Code.CONF, text)
+        for text in guest.notes:
+            self._note(Code.DOCKER, text)
+        if self.container.docker and not self.observed.running:
+            self._note(Code.DOCKER_UNSEEN, "stopped: Docker inside was not checked")
+        if self._waiting:
+            text = f"{self._waiting} waits in [pve:pending] for the next start"
+            self._note(Code.PENDING_KEYS, text)
+
+    def _in_time(self, guest: GuestPlan) -> GuestPlan:
+        """What may be done in the guest by this run."""
+        if not guest.change or self.options.restart != "never":
+            return guest
+        text = f"{guest.reasons[0]}: waits for a run that may restart (restart=never)"
+        self._note(Code.RESTART_DUE, text)
+        return replace(guest, change=None, reasons=(), ours=self._ours.daemon)
+
+    def _change(self, conf: ConfPlan, guest: GuestPlan) -> ContainerChange | None:
+        observed, options, wish = self.observed, self.options, self._wish
+        changes = conf.after != observed.conf
+        label = wish.label(observed.ctid)
+        due = restart_reasons(label, observed) if observed.running and not changes else ()
+        restart = observed.running and bool(changes or due)
+        if restart and options.restart == "never":
+            self._note(Code.RESTART_DUE, "a restart is due (restart=never)")
+            restart = False
+        elif restart and self._waiting and not options.force:
+            self._leave(
+                Code.PENDING,
+                "left alone: a restart would apply these pending changes",
+                "apply or revert them with pct, or --data force=true",
+            )
+            return None
+        if not (changes or restart or guest.change or self.withdrawn):
+            return None
+        if (restart or self.withdrawn) and not options.force and (why := self._breaks(guest)):
+            self._leave(Code.WOULD_BREAK, why)
+            return None
+        if not (changes or restart or guest.change):
+            return None
+        if wish.named and is_privileged(conf.after) and not options.force:
+            self._error(
+                Code.PRIVILEGED,
+                f"{wish.template} for a privileged container: {NOT_HELD}. {WAY_OUT}; to have it "
+                "under the profile all the same: --data force=true",
+            )
+            return None
+        # what only its next start makes true is not proven
+        proven = restart or not observed.running
+        ours = replace(conf.ours, daemon=guest.ours)
+        return ContainerChange(
+            ctid=observed.ctid,
+            name=self._name,
+            before=observed.conf,
+            after=conf.after,
+            label=label,
+            restart=restart,
+            docker=self.container.docker and guest.provable,
+            reasons=(*conf.reasons, *due, *guest.reasons),
+            ours=replace(ours, profile=label.profile if label else "") if proven else ours,
+            guest=guest.change,
+            driver=guest.driver,
+            driver_before=guest.driver_now,
+            accept=options.accept,
+            settle=options.settle,
+        )
+
+    def _breaks(self, guest: GuestPlan) -> str:
+        """What works in the guest today and would not under the profile, "" for nothing."""
+        refused = [*self._refused(guest.driver)]
+        if not refused:
+            return ""
+        why = "; ".join(str(one) for one in refused[:_SHOWN])
+        more = f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
+        owners = ",".join(dict.fromkeys(one.owner for one in refused))
+        return f"left alone: {why}{more}; to go on without: --data accept={owners}"
+
+    def _refused(self, driver: str) -> Iterator[Refusal]:
+        wish, docker = self._wish, self.docker
+        source = self.templates.get(f"{wish.template}.j2", "")
+        if not docker or wish.learning:
+            return
+        if wish.template not in TEMPLATES or not _BASED.search(source):
+            return
+        label = Label.parse(self.observed.label or "")
+        if is_under_its_rules(label, self.observed.ctid, self.withdrawn):
+            return
+        conf = self.observed.conf
+        mounted = [target for _, target in docker.fstab if holder(conf, target.strip("/"))]
+        yield from refusals(
+            docker,
+            driver,
+            wish.profile,
+            self.sources,
+            self.options.accept,
+            [target.rstrip("/") for target in mounted],
+            wish.allows,
+        )
+
+    # --- what it says ---------------------------------------------------------------------------
+
+    def _leave(self, code: Code, message: str, fix: str = "") -> None:
+        severity = Severity.WARNING if code in LEFT_ALONE else Severity.NOTE
+        # who names a container wants to hear that nothing was done for it
+        if self.observed.ctid in self.options.only:
+            severity = Severity.ERROR
+        self._say(code, severity, message, fix)
+
+    def _error(self, code: Code, message: str, fix: str = "") -> None:
+        self._say(code, Severity.ERROR, message, fix)
+
+    def _note(self, code: Code, message: str, fix: str = "") -> None:
+        self._say(code, Severity.NOTE, message, fix)
+
+    def _say(self, code: Code, severity: Severity, message: str, fix: str) -> None:
+        found = Finding(code, severity, message, self.observed.ctid, self._name, fix)
+        self.findings.append(found)
+
+    @cached_property
+    def _wish(self) -> Wish:
+        return wanted(self.container, self.options)
+
+    @cached_property
+    def _ours(self) -> Ours:
+        return Ours.parse(self.observed.ours)
+
+    @cached_property
+    def _waiting(self) -> str:
+        return waiting_keys(self.observed)
+
+    @cached_property
+    def _name(self) -> str:
+        return printable(self.observed.conf.hostname or self.container.name or "")
+
+
+def _with_fuse(container: Container, guest: GuestPlan) -> Container:
+    """What the fleet file asks for, and fuse=1 where Docker needs it.
+
+    What the file says wins: it may switch it off where nothing is known of Docker.
+    """
+    if not guest.fuse:
+        return container
+    return replace(container, features={"fuse": "1", **container.features})
+
+
+def left_alone(observed: ObservedContainer) -> tuple[Code, str, str] | None:
+    """Why no run touches a container at all, and what to do; or None."""
+    if observed.conf.template:
+        return Code.TEMPLATE, "a template, left alone", ""
+    if observed.conf.lock:
+        text = f"locked ({observed.conf.lock}), left alone"
+        return Code.LOCKED, text, "run again when the lock is gone"
+    # ha-manager(1): the HA stack leaves an ignored resource alone
+    if observed.ha not in (None, "ignored"):
+        text = f"managed by HA ({observed.ha}), left alone: its restart belongs to the cluster"
+        return Code.HA, text, f"ha-manager set ct:{observed.ctid} --state ignored first"
+    return None
+
+
+def waiting_keys(observed: ObservedContainer) -> str:
+    """The keys that somebody left waiting for the next start."""
+    return ", ".join(observed.conf.pending.keys()) if observed.conf.pending else ""
