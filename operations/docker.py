@@ -23,7 +23,7 @@ from node import pack
 from operations.diff import show_diff
 from operations.refusal import refuse
 from operations.unit import unit
-from phoenix.docker.daemon_json import DaemonJsonError, digest, merge
+from phoenix.docker.daemon_json import DaemonJsonError, digest, held, merge
 from phoenix.docker.names import DAEMON_JSON, PACKAGE_NAME
 from phoenix.docker.observed import ObservedDocker
 from phoenix.docker.storage_driver import plan_driver
@@ -135,7 +135,7 @@ def daemon_json(
         if plan.problems:
             raise ValueError("; ".join(plan.problems))
         before = docker.file.text if docker.file else None
-        after = merge(before, plan.settings, {}).text
+        after = merge(before, {**held(before, {}), **plan.settings}, {}).text
     except DaemonJsonError as error:
         yield from refuse(f"CT {ctid}: {DAEMON_JSON}: {error}: correct it in the guest")
         return

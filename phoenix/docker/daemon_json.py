@@ -163,23 +163,35 @@ class DaemonMerge:
     ours: Mapping[str, str | bool]
 
 
+def held(text: str | None, ours: Mapping[str, str | bool]) -> dict[str, str | bool | None]:
+    """The managed keys as they are to be held where nothing changes: ours, as we wrote them.
+
+    None for the others, and where somebody has changed it since. Raises DaemonJsonError.
+    """
+    document = DaemonJson.parse(text or "")
+    return {path: mine if document[path] == (mine := ours.get(path)) else None for path in MANAGED}
+
+
 def merge(
-    text: str | None, wanted: Mapping[str, str | bool], ours: Mapping[str, str | bool]
+    text: str | None, wanted: Mapping[str, str | bool | None], ours: Mapping[str, str | bool]
 ) -> DaemonMerge:
     """Three-way: what is wanted, what is there, what our runs have written (`ours`).
 
-    A wanted value wins. One that is wanted no longer is taken back if it is still the one that
-    we wrote. Ours is only what a run *added*. Raises DaemonJsonError for a text that is no JSON.
+    `wanted` names each managed key, so that changing one can never lose another: a value wins;
+    None takes it back if it is still the one that we wrote. Ours is only what a run *added*. Raises
+    DaemonJsonError for a text that is no JSON, ValueError where a key is not named.
     """
+    if missing := {*MANAGED} ^ {*wanted}:
+        raise ValueError(f"not exactly the managed keys: {', '.join(sorted(missing))}")
     document = DaemonJson.parse(text or "")
     kept: dict[str, str | bool] = {}
     for path in MANAGED:
-        there, mine = document[path], ours.get(path)
-        if path in wanted:
+        there, mine, value = document[path], ours.get(path), wanted[path]
+        if value is not None:
             if path not in document or (mine is not None and there == mine):
-                kept[path] = wanted[path]
-            if path not in document or there != wanted[path]:
-                document = document.put(path, wanted[path])
+                kept[path] = value
+            if path not in document or there != value:
+                document = document.put(path, value)
         elif mine is not None and path in document and there == mine:
             document = document.drop(path)
     return DaemonMerge(text if document.text == (text or "") else document.text, kept)

@@ -25,13 +25,13 @@ class DriverPlan:
     """What becomes of a guest's storage driver.
 
     `driver`: what `docker info` shall say after the next start, "" where that is not known;
-    `settings`: the managed keys of daemon.json, empty to leave the file; `packages`: what the
-    guest needs first; `reasons`, `notes`, `problems`: lines for people. With problems nothing
-    else counts.
+    `settings`: its managed keys of daemon.json, each with its value or None to take it back, empty
+    to leave all as it is; `packages`: what the guest needs first; `reasons`, `notes`, `problems`:
+    lines for people. With problems nothing else counts.
     """
 
     driver: str = ""
-    settings: Mapping[str, str | bool] = field(default_factory=dict)
+    settings: Mapping[str, str | bool | None] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -73,10 +73,9 @@ def plan_driver(wanted: str | None, docker: ObservedDocker, force: bool = False)
         if asked:
             return DriverPlan(problems=(f"storage_driver {target}: {text}: install it there",))
         return DriverPlan(now, notes=(f"stays on {now}: {text}",))
-    settings: dict[str, str | bool] = {DRIVER: target}
-    if _has_image_store(docker):
-        # alone, the driver's name fails on Docker 29.0.0 (moby issue tracker)
-        settings[SNAPSHOTTER] = False
+    # alone, the driver's name fails on Docker 29.0.0 (moby issue tracker)
+    store = False if _has_image_store(docker) else None
+    settings = {DRIVER: target, SNAPSHOTTER: store}
     change = f"storage driver: {now} becomes {target}{hidden}"
     if target == now:
         change = f"storage driver: daemon.json says {waiting}, stays {now}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from phoenix.docker.daemon_json import DaemonJsonError, digest, merge
+from phoenix.docker.daemon_json import DaemonJson, DaemonJsonError, digest, held, merge
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.docker.observed import ODD, ObservedDocker
 from phoenix.docker.storage_driver import needs_fuse, plan_driver
@@ -80,7 +80,7 @@ def plan_guest(
         return GuestPlan(fuse=has_fuse, ours=ours, alone=_silent(docker))
     try:
         if docker.state == "dead":
-            merge(docker.file.text if docker.file else None, {}, {})
+            DaemonJson.parse(docker.file.text if docker.file else "")
             text = f"its Docker does not answer ({docker.error}): its storage driver is kept"
             return GuestPlan(fuse=has_fuse, ours=ours, notes=(text,))
         return _plan(wanted, docker, ours, has_fuse, force)
@@ -105,7 +105,7 @@ def _plan(
     change = None
     # else ours stays too: without its name dockerd may choose another driver at its next start
     if plan.settings:
-        merged = merge(text, plan.settings, ours)
+        merged = merge(text, {**held(text, ours), **plan.settings}, ours)
         ours = merged.ours
         change = GuestChange(text, merged.text, plan.packages)
     reasons = (*plan.reasons, *(f"package {name}" for name in plan.packages))

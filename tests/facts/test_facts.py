@@ -52,7 +52,8 @@ def translate_guests(case):
         docker = dockers_from_json(answer)[ctid]
         for driver, expected in wanted.items():
             plan = plan_driver(None if driver == "absent" else driver, docker)
-            told = "refused" if plan.problems else " ".join([plan.driver, *map(str, plan.settings)])
+            keys = [key for key, value in plan.settings.items() if value is not None]
+            told = "refused" if plan.problems else " ".join([plan.driver, *keys])
             assert f"{ctid} {driver}: {told}" == f"{ctid} {driver}: {expected}"
     becomes = {
         str(ctid): {**ObservedDocker(guest["state"]).to_json(), **case["becomes"].get(ctid, {})}

@@ -8,15 +8,22 @@ from hypothesis import given
 
 from phoenix.docker.daemon_json import (
     DRIVER,
+    MANAGED,
     SNAPSHOTTER,
     DaemonJson,
     DaemonJsonError,
     digest,
     encode,
+    held,
     merge,
 )
 
+NOTHING = dict.fromkeys(MANAGED)
 BOTH = {DRIVER: "fuse-overlayfs", SNAPSHOTTER: False}
+
+
+def only(key, value):
+    return {**NOTHING, key: value}
 
 
 @pytest.mark.parametrize(
@@ -74,15 +81,15 @@ def test_what_dockerd_cannot_read_is_refused_with_line_and_column(text, where):
     ],
 )
 def test_a_key_is_added_or_changed_in_the_files_own_manner(before, after):
-    assert merge(before, {DRIVER: "overlay2"}, {}).text == after
+    assert merge(before, only(DRIVER, "overlay2"), {}).text == after
 
 
 def test_a_feature_goes_among_the_others():
     text = '{"features": {"buildkit": true}}'
-    assert merge(text, {SNAPSHOTTER: False}, {}).text == (
+    assert merge(text, only(SNAPSHOTTER, False), {}).text == (
         '{"features": {"buildkit": true, "containerd-snapshotter": false}}'
     )
-    assert merge('{"features": {}}', {SNAPSHOTTER: False}, {}).text == (
+    assert merge('{"features": {}}', only(SNAPSHOTTER, False), {}).text == (
         '{"features": {"containerd-snapshotter": false}}'
     )
 
@@ -91,29 +98,29 @@ def test_what_is_there_already_is_the_users_and_changes_nothing():
     text = '{ "storage-driver":"fuse-overlayfs","features":{"containerd-snapshotter":false}}'
     merged = merge(text, BOTH, {})
     assert (merged.text, merged.ours) == (text, {})
-    assert merge(None, {}, {}).text is None
+    assert merge(None, NOTHING, {}).text is None
 
 
 def test_a_value_of_the_users_gives_way_and_does_not_become_ours():
-    merged = merge('{"storage-driver": "vfs"}', {DRIVER: "overlay2"}, {})
+    merged = merge('{"storage-driver": "vfs"}', only(DRIVER, "overlay2"), {})
     assert (merged.text, merged.ours) == ('{"storage-driver": "overlay2"}', {})
 
 
 def test_what_a_former_run_wrote_is_taken_back_unless_somebody_changed_it():
     ours = {DRIVER: "overlay2"}
-    assert merge('{"a": 1, "storage-driver": "overlay2"}', {}, ours).text == '{"a": 1}'
+    assert merge('{"a": 1, "storage-driver": "overlay2"}', NOTHING, ours).text == '{"a": 1}'
     changed = '{"a": 1, "storage-driver": "vfs"}'
-    assert merge(changed, {}, ours).text == changed
+    assert merge(changed, NOTHING, ours).text == changed
 
 
 def test_an_older_value_of_ours_stays_ours():
-    merged = merge('{"storage-driver": "vfs"}', {DRIVER: "overlay2"}, {DRIVER: "vfs"})
+    merged = merge('{"storage-driver": "vfs"}', only(DRIVER, "overlay2"), {DRIVER: "vfs"})
     assert merged.ours == {DRIVER: "overlay2"}
 
 
 def test_bytes_that_are_no_utf_8_survive():
     raw = b'{"labels": ["caf\xe9"]}'
-    merged = merge(raw.decode("utf-8", "surrogateescape"), {DRIVER: "vfs"}, {})
+    merged = merge(raw.decode("utf-8", "surrogateescape"), only(DRIVER, "vfs"), {})
     assert encode(merged.text) == b'{"labels": ["caf\xe9"], "storage-driver": "vfs"}'
 
 
@@ -145,6 +152,27 @@ def test_merging_twice_is_merging_once_and_taking_back_restores_what_was_there(t
     merged = merge(text, BOTH, {})
     again = merge(merged.text, BOTH, merged.ours)
     assert (again.text, again.ours) == (merged.text, merged.ours)
-    back = merge(merged.text, {}, merged.ours).text
+    back = merge(merged.text, NOTHING, merged.ours).text
     if set(merged.ours) == set(BOTH) and json.loads(text) and json.loads(text).get("features", 1):
         assert back == text
+
+
+def test_another_managed_key_leaves_our_line_where_it_is():
+    text, ours = '{"storage-driver": "overlay2"}', {DRIVER: "overlay2"}
+    merged = merge(text, {**held(text, ours), SNAPSHOTTER: False}, ours)
+    assert json.loads(merged.text) == {
+        "storage-driver": "overlay2",
+        "features": {"containerd-snapshotter": False},
+    }
+    assert merged.ours == {DRIVER: "overlay2", SNAPSHOTTER: False}
+
+
+def test_what_somebody_changed_since_is_not_held():
+    text = '{"storage-driver": "vfs"}'
+    assert held(text, {DRIVER: "overlay2"}) == NOTHING
+    assert held(None, {}) == NOTHING
+
+
+def test_who_forgets_a_managed_key_is_refused():
+    with pytest.raises(ValueError, match="not exactly the managed keys: features"):
+        merge("{}", {DRIVER: "overlay2"}, {})

@@ -30,7 +30,10 @@ def says(driver, docker=FRESH):
 
 def test_without_a_wish_a_fresh_docker_gets_fuse_overlayfs_and_its_package():
     plan = plan_driver(None, FRESH)
-    assert (plan.driver, plan.settings) == ("fuse-overlayfs", {DRIVER: "fuse-overlayfs"})
+    assert (plan.driver, plan.settings) == (
+        "fuse-overlayfs",
+        {DRIVER: "fuse-overlayfs", SNAPSHOTTER: None},
+    )
     assert plan.packages == ("fuse-overlayfs",)
     assert plan.reasons == ("storage driver: overlay2 becomes fuse-overlayfs",)
 
@@ -82,7 +85,7 @@ def test_images_containers_and_volumes_count_each(data):
 
 def test_force_goes_over_data_and_says_where_it_stays():
     plan = plan_driver("fuse-overlayfs", USED, force=True)
-    assert plan.settings == {DRIVER: "fuse-overlayfs"}
+    assert plan.settings == {DRIVER: "fuse-overlayfs", SNAPSHOTTER: None}
     assert plan.reasons == (
         "storage driver: overlay2 becomes fuse-overlayfs "
         "(hides 3 images, 1 container, 2 volumes, which stay in /var/lib/docker/overlay2)",
@@ -97,14 +100,14 @@ def test_docker_29_is_told_to_leave_the_image_store_too():
 
 def test_docker_29_on_the_old_store_gets_the_explicit_form_as_well():
     docker = replace(FRESH, version="29.4.1")
-    assert SNAPSHOTTER in plan_driver("fuse-overlayfs", docker).settings
+    assert plan_driver("fuse-overlayfs", docker).settings[SNAPSHOTTER] is False
 
 
 def test_an_older_docker_gets_it_only_where_the_image_store_was_switched_on():
     on = DaemonFile('{"features": {"containerd-snapshotter": true}}')
     docker = replace(FRESH, version="28.3.2", driver="overlayfs", snapshotter=True, file=on)
     assert plan_driver("overlay2", docker).settings == {DRIVER: "overlay2", SNAPSHOTTER: False}
-    assert SNAPSHOTTER not in plan_driver("fuse-overlayfs", FRESH).settings
+    assert plan_driver("fuse-overlayfs", FRESH).settings[SNAPSHOTTER] is None
 
 
 def test_data_in_the_image_store_is_data():
@@ -183,7 +186,7 @@ def test_a_driver_that_waits_in_the_file_would_hide_data_at_the_next_start(wante
 
 def test_what_the_fleet_file_says_goes_into_the_file():
     plan = plan_driver("overlay2", says("fuse-overlayfs", USED))
-    assert plan.settings == {DRIVER: "overlay2"}
+    assert plan.settings == {DRIVER: "overlay2", SNAPSHOTTER: None}
     assert plan.reasons == (
         "storage driver: daemon.json says storage-driver fuse-overlayfs, stays overlay2",
     )
