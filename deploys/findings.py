@@ -34,7 +34,7 @@ def audit() -> None:
         if state in _audited:
             return
         _audited.add(state)
-        run = look(state, asked_by_audit)
+        run = look(state, "audit", asked_by_audit)
         reports = {
             host: NodeReport(
                 audit_node(

@@ -28,7 +28,7 @@ from facts.observe import Observe
 from phoenix.plan.actions import ContainerChange, NodePlan
 from phoenix.plan.facts import NodeFacts, read_facts
 from phoenix.plan.findings import Severity
-from phoenix.plan.options import Options, OptionsError, parse_options
+from phoenix.plan.options import Options, OptionsError, Recipe, parse_options
 from phoenix.plan.questions import Request
 from phoenix.report.terminal import outcome, result_lines
 from phoenix.runs.record import new_run_id
@@ -143,7 +143,7 @@ class Run(ABC):
         return outcome(ctid, lines, not failed) if ran and begun else "not begun"
 
 
-def read_options(state: State) -> Options:
+def read_options(state: State, recipe: Recipe) -> Options:
     """What the operator gave, once every node is in reach. Raises DeployError."""
     if state.failed_hosts:
         names = ", ".join(sorted(host.name for host in state.failed_hosts))
@@ -152,7 +152,7 @@ def read_options(state: State) -> Options:
             "bring it up, or leave it out with pyinfra's --exclude NODE"
         )
     try:
-        return parse_options(state.inventory.override_data)
+        return parse_options(state.inventory.override_data, recipe)
     except OptionsError as error:
         raise DeployError(str(error)) from None
 

@@ -32,7 +32,7 @@ from phoenix.plan.node import (
     set_apart,
     unreadable_runs,
 )
-from phoenix.plan.options import Options
+from phoenix.plan.options import Options, Recipe
 from phoenix.plan.profiles import HOOK_TEMPLATE
 from phoenix.plan.questions import Request, asked_again, asked_by_harden
 from phoenix.plan.render import profile_names
@@ -95,7 +95,9 @@ def survey(containers: bool = True) -> Survey:
     with lock:
         if state not in _surveys:
             run = look(
-                state, lambda fleet, options: asked_by_harden(fleet, options, guests=containers)
+                state,
+                "harden" if containers else "host_prep",
+                lambda fleet, options: asked_by_harden(fleet, options, guests=containers),
             )
             ages = _check_fallbacks(run) if containers else {}
             if run.problems:
@@ -111,11 +113,9 @@ def survey(containers: bool = True) -> Survey:
         return _surveys[state]
 
 
-def look(state: State, request: Callable[[Fleet, Options], Request]) -> Survey:
+def look(state: State, recipe: Recipe, request: Callable[[Fleet, Options], Request]) -> Survey:
     """Ask all nodes and plan what they differ in. Raises DeployError."""
-    options = read_options(state)
-    if options.run or options.list:
-        raise DeployError("--data run and list belong to deploys/rollback.py")
+    options = read_options(state, recipe)
     templates = _read_templates(options.profiles)
     fleet = _read_fleet(Path(options.fleet), profile_names(templates))
     asked = request(fleet, options)

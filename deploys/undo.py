@@ -52,7 +52,7 @@ def undo() -> Undo:
 
 
 def _undo(state: State) -> Undo:
-    options = read_options(state)
+    options = read_options(state, "rollback")
     facts = ask(state, lambda host: observe(host, _RUNS))
     runs = {host: one.runs for host, one in facts.items()}
     undoes = "" if options.list else _chosen(options, runs)

@@ -121,8 +121,8 @@ def _refusal(target: str, docker: ObservedDocker) -> str:
 def _way(target: str) -> str:
     return (
         "docker save -o images.tar IMAGE..., harden with "
-        f'"storage_driver": "{target}" and --data force=true (what is there now stays on disk), '
-        "docker load -i images.tar"
+        f'"storage_driver": "{target}" and --data force=docker-data (what is there now stays on '
+        "disk), docker load -i images.tar"
     )
 
 

@@ -16,7 +16,7 @@ from phoenix.plan.conf import ConfPlan, holder, plan_conf, restart_reasons
 from phoenix.plan.confinement import Wish, wanted
 from phoenix.plan.findings import LEFT_ALONE, Code, Finding, Severity
 from phoenix.plan.guest import GuestPlan, plan_guest
-from phoenix.plan.options import Options
+from phoenix.plan.options import Force, Options
 from phoenix.plan.refusals import TEMPLATES, Refusal, is_under_its_rules, refusals
 from phoenix.pve.features import Features
 from phoenix.pve.managed import Ours
@@ -157,25 +157,26 @@ class ContainerPlanner:
         if restart and options.restart == "never":
             self._note(Code.RESTART_DUE, "a restart is due (restart=never)")
             restart = False
-        elif restart and self._waiting and not options.force:
+        elif restart and self._waiting and Force.PENDING not in options.force:
             self._leave(
                 Code.PENDING,
                 "left alone: a restart would apply these pending changes",
-                "apply or revert them with pct, or --data force=true",
+                f"apply or revert them with pct, or --data force={Force.PENDING}",
             )
             return None
         if not (changes or restart or guest.change or self.withdrawn):
             return None
-        if (restart or self.withdrawn) and not options.force and (why := self._breaks(guest)):
+        forced = Force.WOULD_BREAK in options.force
+        if (restart or self.withdrawn) and not forced and (why := self._breaks(guest)):
             self._leave(Code.WOULD_BREAK, why)
             return None
         if not (changes or restart or guest.change):
             return None
-        if wish.named and is_privileged(conf.after) and not options.force:
+        if wish.named and is_privileged(conf.after) and Force.PRIVILEGED not in options.force:
             self._error(
                 Code.PRIVILEGED,
                 f"{wish.template} for a privileged container: {NOT_HELD}. {WAY_OUT}; to have it "
-                "under the profile all the same: --data force=true",
+                f"under the profile all the same: --data force={Force.PRIVILEGED}",
             )
             return None
         # what only its next start makes true is not proven

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from phoenix.docker.daemon_json import DaemonJson, DaemonJsonError, digest, held, merge
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.docker.observed import ODD, ObservedDocker
 from phoenix.docker.storage_driver import needs_fuse, plan_driver
+from phoenix.plan.options import Force
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def plan_guest(
     docker: ObservedDocker | None,
     ours: Mapping[str, str | bool],
     has_fuse: bool,
-    force: bool = False,
+    force: Collection[Force] = (),
 ) -> GuestPlan:
     """Plan a guest that shall have Docker.
 
@@ -72,7 +73,7 @@ def plan_guest(
         text = "the fleet file says docker and there is none in it: nothing to prove"
         return GuestPlan(provable=False, fuse=has_fuse, ours=ours, notes=(text,))
     if docker.elsewhere:
-        if not force:
+        if Force.ENGINE not in force:
             return GuestPlan(fuse=has_fuse, ours=ours, alone=_elsewhere(docker))
         text = "its containers are not proven: only its services and ports are compared"
         return GuestPlan(provable=False, fuse=has_fuse, ours=ours, notes=(text,))
@@ -97,9 +98,9 @@ def _plan(
     docker: ObservedDocker,
     ours: Mapping[str, str | bool],
     has_fuse: bool,
-    force: bool,
+    force: Collection[Force],
 ) -> GuestPlan:
-    plan = plan_driver(wanted, docker, force)
+    plan = plan_driver(wanted, docker, Force.DOCKER_DATA in force)
     text = docker.file.text if docker.file else None
     fuse = needs_fuse(plan.driver) and (has_fuse or not docker.dev_fuse)
     change = None
@@ -127,7 +128,8 @@ def _elsewhere(docker: ObservedDocker) -> str:
     return (
         f"its containers are run by {engines}, which cannot be asked as Docker, and for which the "
         'profiles have no rules: left alone; with apparmor_profile generated and without "docker" '
-        "in its features it is confined, and what runs in it compared; or --data force=true"
+        "in its features it is confined, and what runs in it compared; or --data "
+        f"force={Force.ENGINE}"
     )
 
 

@@ -1,10 +1,11 @@
-"""What an operator gives with `--data KEY=VALUE`."""
+"""What an operator gives with `--data KEY=VALUE`, and which recipe takes it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool, ValidationError
@@ -85,6 +86,37 @@ def _settle(value: object) -> int:
     return int(text)
 
 
+class Force(StrEnum):
+    """What `force=` goes on with although a check stops there."""
+
+    #: Another storage driver, which hides images, containers and volumes; they stay on disk.
+    DOCKER_DATA = "docker-data"
+    #: A restart that applies what waits in `[pve:pending]`.
+    PENDING = "pending"
+    #: A profile file of that name that is not ours: it is replaced.
+    FOREIGN_PROFILE = "foreign-profile"
+    #: A rollback over what somebody has changed since the run.
+    CONFLICTS = "conflicts"
+    #: A guest whose containers another engine runs: they are not proven.
+    ENGINE = "engine"
+    #: A named profile for a privileged container, which it does not hold.
+    PRIVILEGED = "privileged"
+    #: What works in the guest and the profile would refuse.
+    WOULD_BREAK = "would-break"
+
+
+def _force(value: object) -> tuple[Force, ...]:
+    """`true` is all of them; `pending` and `pending,conflicts` arrive as texts, a list as one."""
+    if isinstance(value, bool):
+        return tuple(Force) if value else ()
+    try:
+        return tuple(dict.fromkeys(map(Force, _texts(value))))
+    except ValueError:
+        words = ", ".join(Force)
+        hint = f"write what to force, with commas between: {words}; or true for all of it"
+        raise ValueError(f"{hint} (not {value!r})") from None
+
+
 _AGO = re.compile(r"([1-9][0-9]{0,4})([mhdw])")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 # before the kernel logged such lines
@@ -109,69 +141,99 @@ def _since(value: object) -> int:
 
 
 class Options(BaseModel):
-    """The data keys of harden, host_prep, audit and rollback; all of them may be left out.
-
-    `fleet`: the fleet file on the operator's machine; `profiles`: a folder with templates of
-    the operator's own (`lxc-NAME.j2`), beside ours; `only`: these CTIDs and no others;
-    `profile`, `stacking`, `mode`: for the selected Docker containers, instead of what the file
-    says, the latter two where a profile is named;
-    `restart=never`: change the conf, leave the container running as it is;
-    `require_backup`: refuse a run that would change a container without a backup of the last so
-    many hours; `snapshot`: have Proxmox take a snapshot of each container before it is changed;
-    `watch`: install or remove the timer that warns of labels that are not the wanted ones;
-    `reconfine`: take workarounds in a conf back, whoever wrote them;
-    `allow`: of what the fleet file asks for, also that which acts on the node as root
-    (`PERMISSIONS`);
-    `accept`: names of the owner's containers and units that need not work afterwards; `settle`: so
-    many seconds after the proof nothing that worked may have gone down;
-    `force`: go on where a check stops and says that this helps; `strict`: audit fails on any
-    finding; `report`: a folder for audit's JSON file and HTML page; `since`: audit shows what was
-    denied from then on, seconds since the epoch or, below zero, before now; `run`: what rollback
-    undoes, by default the last one; `list`: show the runs.
-    """
+    """The data keys of all recipes (`KEYS`); each may be left out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    #: The fleet file, on the operator's machine.
     fleet: Annotated[str, BeforeValidator(_path)] = "phoenix_lxc_configs.json"
+    #: A folder with templates of the operator's own (`lxc-NAME.j2`), beside ours.
     profiles: Annotated[str | None, BeforeValidator(_path)] = None
+    #: These CTIDs and no others.
     only: Annotated[tuple[int, ...], BeforeValidator(_ctids)] = ()
+    #: For the selected Docker containers, instead of what the file says.
     profile: Annotated[str | None, BeforeValidator(_profile)] = None
+    #: The same, where a profile is named: its stacked form.
     stacking: StrictBool | None = None
+    #: The same, where a profile is named: its complain form.
     mode: Literal["enforce", "complain"] | None = None
+    #: never: change the conf, leave the container running as it is.
     restart: Literal["auto", "never"] = "auto"
+    #: Refuse to change a container without a backup of the last so many hours.
     require_backup: Annotated[int | None, BeforeValidator(_hours)] = None
+    #: Have Proxmox take a snapshot of each container before it is changed.
     snapshot: StrictBool = False
+    #: Install or remove the timer that warns of labels that are not the wanted ones.
     watch: StrictBool | None = None
+    #: Take workarounds in a conf back, whoever wrote them.
     reconfine: StrictBool = False
+    #: Of what the fleet file asks for, also that which acts on the node as root (`PERMISSIONS`).
     allow: Annotated[tuple[str, ...], BeforeValidator(_permissions)] = ()
+    #: Names of the owner's containers, units and ports that need not work afterwards.
     accept: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
+    #: So many seconds after the proof nothing that worked may have gone down; 0: the gate's own.
     settle: Annotated[int, BeforeValidator(_settle)] = 0
-    force: StrictBool = False
+    #: Go on where a check stops and says which word helps.
+    force: Annotated[tuple[Force, ...], BeforeValidator(_force)] = ()
+    #: Fail if anything needs attention.
     strict: StrictBool = False
+    #: What a rollback undoes, by default the last run.
     run: Annotated[str | None, BeforeValidator(_run)] = None
+    #: Show the runs.
     list: StrictBool = False
+    #: A folder for the audit's JSON file and its page.
     report: Annotated[str | None, BeforeValidator(_path)] = None
+    #: Show denials from then on: seconds since the epoch or, below zero, before now.
     since: Annotated[int | None, BeforeValidator(_since)] = None
+
+
+Recipe = Literal["harden", "host_prep", "audit", "rollback"]
+
+_FLEET = ("fleet", "profiles", "only", "profile", "stacking", "mode")
+_GATE = ("restart", "accept", "settle", "force")
+#: The keys that each recipe takes.
+KEYS: Mapping[Recipe, tuple[str, ...]] = {
+    "harden": (
+        *_FLEET,
+        *("allow", "reconfine", "require_backup", "snapshot", "watch"),
+        *_GATE,
+    ),
+    "host_prep": (*_FLEET, "allow", "watch", "accept", "force"),
+    "audit": (*_FLEET, "allow", "accept", "strict", "report", "since"),
+    "rollback": ("run", "list", "only", *_GATE),
+}
 
 
 class OptionsError(ValueError):
     """A `--data` key or value that means nothing; its text has one line per problem."""
 
 
-def parse_options(data: Mapping[str, Any]) -> Options:
-    """Read `inventory.override_data`. Raises `OptionsError` with every problem at once."""
+def parse_options(data: Mapping[str, Any], recipe: Recipe) -> Options:
+    """Read `inventory.override_data` for the recipe that runs.
+
+    Raises `OptionsError` with every problem at once, a key of another recipe's among them.
+    """
     given = {key: value for key, value in data.items() if key not in PYINFRA_KEYS}
+    problems = [_foreign(key, recipe) for key in given if key not in KEYS[recipe]]
+    mine = {key: value for key, value in given.items() if key in KEYS[recipe]}
     try:
-        return Options.model_validate(given)
+        options = Options.model_validate(mine)
     except ValidationError as error:
-        problems = [_problem(detail) for detail in error.errors()]
-    raise OptionsError("\n".join(problems))
+        problems += [_problem(detail) for detail in error.errors()]
+    if problems:
+        raise OptionsError("\n".join(problems))
+    return options
+
+
+def _foreign(key: str, recipe: Recipe) -> str:
+    """What is wrong with a key that the recipe does not take."""
+    takers = [f"deploys/{name}.py" for name, keys in KEYS.items() if key in keys]
+    why = f"belongs to {' and '.join(takers)}" if takers else "unknown key"
+    return f"--data {key}: {why}; deploys/{recipe}.py takes {', '.join(KEYS[recipe])}"
 
 
 def _problem(detail: Mapping[str, Any]) -> str:
     key = str(detail["loc"][0])
-    if detail["type"] == "extra_forbidden":
-        return f"--data {key}: unknown key; there are: {', '.join(Options.model_fields)}"
     if detail["type"] == "bool_type":
         return f"--data {key}={detail['input']}: write true or false"
     message = str(detail["msg"]).removeprefix("Value error, ")

@@ -14,7 +14,7 @@ from phoenix.fleet.model import Fleet
 from phoenix.plan.confinement import PROFILE_KEY, Wish, wanted
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.guest_paths import GuestPaths, guest_paths, written_data_roots
-from phoenix.plan.options import Options
+from phoenix.plan.options import Force, Options
 from phoenix.plan.render import ProfileError, render_profile
 from phoenix.pve.observed import ObservedPct
 
@@ -235,13 +235,13 @@ def plan_profile(
         lines = (f"profile {name}: line {one}" for one in found)
         findings += [Finding(Code.PROFILE_REFUSED, Severity.ERROR, line) for line in lines]
         return None
-    if not ours and not wearers.options.force:
+    if not ours and Force.FOREIGN_PROFILE not in wearers.options.force:
         findings.append(
             Finding(
                 Code.PROFILE_FOREIGN,
                 Severity.ERROR,
                 f"/etc/apparmor.d/{name} is there and not ours",
-                fix="move it away, or replace it with --data force=true",
+                fix=f"move it away, or replace it with --data force={Force.FOREIGN_PROFILE}",
             )
         )
         return None

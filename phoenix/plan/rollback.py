@@ -2,11 +2,11 @@
 
 Newest first. What is as the run left it goes back byte for byte; what is as it was before stays;
 of a conf that somebody has changed since, only the keys that the run changed go back; anything
-else that somebody changed is shown and left, unless force=true.
+else that somebody changed is shown and left, unless force=conflicts.
 
 A guest had a word in journals of format 1, and what it said could hold whole lines. So of these
 nothing counts but what the node shows by itself: the files that the run staged for a container,
-and for a file of the node what is there now. There force=true does not help.
+and for a file of the node what is there now. There no force helps.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from phoenix.plan.confinement import PROFILE_KEY
 from phoenix.plan.container import left_alone, waiting_keys
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.guest import GuestChange
-from phoenix.plan.options import Options
+from phoenix.plan.options import Force, Options
 from phoenix.plan.revert import take_back
 from phoenix.pve.conf import PveConf
 from phoenix.pve.managed import Ours
@@ -93,11 +93,12 @@ def _container(
         fix = "undo the run once more when that is mended"
         say(Code.SILENT, weight, f"{silent}, left alone", fix)
         return None
+    forced = Force.CONFLICTS in options.force
     try:
         _check_staged(conf, record, staged.get("before"), staged.get("conf"))
         _check_staged(daemon, record, staged.get("daemon-before"), staged.get("daemon.json"))
-        after, why = _old_conf(conf, record.id, staged.get("conf"), now, options.force, node)
-        guest = _old_daemon(daemon, record, observed, options.force, node)
+        after, why = _old_conf(conf, record.id, staged.get("conf"), now, forced, node)
+        guest = _old_daemon(daemon, record, observed, forced, node)
         ours = _old_ours(conf, record.id, node)
     except ValueError as error:
         say(Code.CONFLICT, Severity.ERROR, str(error))
@@ -112,9 +113,9 @@ def _container(
         say(code, Severity.ERROR, message, fix)
         return None
     restart = observed.running and options.restart != "never" and after != now
-    if restart and (waiting := waiting_keys(observed)) and not options.force:
+    if restart and (waiting := waiting_keys(observed)) and Force.PENDING not in options.force:
         text = f"{waiting} waits in [pve:pending] and a restart would apply it"
-        fix = "apply or revert it with pct, or --data force=true"
+        fix = f"apply or revert it with pct, or --data force={Force.PENDING}"
         say(Code.PENDING, Severity.ERROR, text, fix)
         return None
     if guest:
@@ -189,7 +190,7 @@ def _old_conf(
     if conflicts:
         raise ValueError(
             f"somebody changed what the run had changed: {'; '.join(conflicts)}: "
-            "put it right by hand, or --data force=true"
+            f"put it right by hand, or --data force={Force.CONFLICTS}"
         )
     return conf, ("changed since: only what the run changed goes back",)
 
@@ -224,7 +225,8 @@ def _old_daemon(
         raise ValueError(f"{DAEMON_JSON}: {problem}")
     if found != change.after and not force:
         raise ValueError(
-            f"{DAEMON_JSON}: somebody changed it since: put it right by hand, or --data force=true"
+            f"{DAEMON_JSON}: somebody changed it since: put it right by hand, or --data "
+            f"force={Force.CONFLICTS}"
         )
     try:
         # never one of the node's own, nor of another guest: what a guest had goes to that guest
@@ -273,12 +275,13 @@ def _file(
         # nothing but what a cut left beside it
         return PutBack(thing.path, now, now, found) if thing.path in node.kept.left else None
     problem = _in_the_way(change, run, found, node)
+    forced = Force.CONFLICTS in options.force
     # a journal in which a guest had a word is no reason to write over anything else
     old_format = record.format == 1
-    if problem is None and found != change.after and (old_format or not options.force):
+    if problem is None and found != change.after and (old_format or not forced):
         problem = (
             f"somebody changed it since ({found[:12]}, the run left {change.after[:12]}): "
-            f"put it right by hand{'' if old_format else ', or --data force=true'}"
+            f"put it right by hand{'' if old_format else f', or --data force={Force.CONFLICTS}'}"
         )
     before = None
     if problem is None:

@@ -77,14 +77,15 @@ def prepared():
 def pyinfra(tmp_path, prepared):
     """Run a deploy on fake nodes with a fleet: `pyinfra("harden", node, fleet={...}, only=910)`."""
 
-    def run(deploy, *nodes, fleet, flags=("-y",), **data):
+    def run(deploy, *nodes, fleet=None, flags=("-y",), **data):
         inventory = tmp_path / "inventory.py"
         inventory.write_text(f"nodes = {[node.host() for node in nodes]!r}\n")
         if isinstance(fleet, dict):
             text = json.dumps({"lxc_configs": fleet})
             fleet = tmp_path / "fleet.json"
             fleet.write_text(text)
-        given = [f"--data={key}={value}" for key, value in {"fleet": fleet, **data}.items()]
+        data = data if deploy == "rollback" else {"fleet": fleet, **data}
+        given = [f"--data={key}={value}" for key, value in data.items()]
         out, err = tmp_path / "stdout", tmp_path / "stderr"
         code = prepared.run(
             argv=["pyinfra", "-vv", *flags, str(inventory), f"deploys/{deploy}.py", *given],

@@ -51,7 +51,7 @@ def operations(done):
 
 
 def test_the_last_run_is_undone_containers_first_and_then_the_files(pyinfra):
-    done = pyinfra("rollback", node(), fleet={})
+    done = pyinfra("rollback", node())
     assert done.code == 0, done.stderr
     assert f"undoing run {RUN}" in done.stderr
     assert operations(done) == [
@@ -65,20 +65,20 @@ def test_the_last_run_is_undone_containers_first_and_then_the_files(pyinfra):
 
 
 def test_each_node_is_asked_for_its_runs_and_then_for_all_that_one_changed(pyinfra):
-    done = pyinfra("rollback", node(), fleet={}, flags=("--dry",))
+    done = pyinfra("rollback", node(), flags=("--dry",))
     loaded = [line.split()[3] for line in done.stderr.splitlines() if "Loaded fact" in line]
     assert loaded == ["facts.observe.Observe"] * 2
 
 
 def test_what_stands_against_undoing_a_settled_container_fails_the_run(pyinfra):
     edited = node(runs=HARDENED[:3], conf=NEW.replace("lxc-docker-nested", "lxc-mine"))
-    done = pyinfra("rollback", edited, fleet={}, run=RUN)
+    done = pyinfra("rollback", edited, run=RUN)
     assert done.code == 1
     assert "lxc.apparmor.profile is lxc-mine now" in done.stderr
 
 
 def test_dry_shows_what_would_go_back_and_runs_nothing(pyinfra):
-    done = pyinfra("rollback", node(), fleet={}, flags=("--dry",))
+    done = pyinfra("rollback", node(), flags=("--dry",))
     assert done.code == 0, done.stderr
     assert done.commands == []
     for line in (
@@ -90,35 +90,35 @@ def test_dry_shows_what_would_go_back_and_runs_nothing(pyinfra):
 
 
 def test_undoing_twice_runs_no_operation(pyinfra):
-    done = pyinfra("rollback", node(conf=OLD, profile=None), fleet={})
+    done = pyinfra("rollback", node(conf=OLD, profile=None))
     assert done.code == 0, done.stderr
     assert "pve1: nothing to change" in done.stderr
     assert operations(done) == []
 
 
 def test_the_run_is_undone_on_all_its_nodes_and_others_stay_as_they_are(pyinfra):
-    done = pyinfra("rollback", node(), node("pve2"), node("pve3", runs=[]), fleet={})
+    done = pyinfra("rollback", node(), node("pve2"), node("pve3", runs=[]))
     assert done.code == 0, done.stderr
     assert done.commands == ["910", "910"]
     assert "pve3: nothing to change" in done.stderr
 
 
 def test_the_list_shows_the_runs_and_changes_nothing(pyinfra):
-    done = pyinfra("rollback", node(), fleet={}, list="true")
+    done = pyinfra("rollback", node(), list="true")
     assert done.code == 0, done.stderr
     assert f"{RUN}  @fake/pve1  done   profile lxc-docker-nested, CT 910" in done.stderr
     assert operations(done) == []
 
 
 def test_nodes_without_any_run_say_so(pyinfra):
-    done = pyinfra("rollback", node(runs=[]), fleet={})
+    done = pyinfra("rollback", node(runs=[]))
     assert done.code == 0, done.stderr
     assert "no run has left a journal on these nodes" in done.stderr
 
 
 def test_what_was_cut_short_is_settled_first_and_then_planned_anew(pyinfra):
     cut = [*HARDENED[:3]]
-    done = pyinfra("rollback", node(runs=cut), fleet={})
+    done = pyinfra("rollback", node(runs=cut))
     assert done.code == 0, done.stderr
     assert f"CT 910: run {RUN} was cut short there: that is settled first" in done.stderr
     assert operations(done)[1] == f"CT 910: settle run {RUN}, then undo"
@@ -128,7 +128,7 @@ def test_what_was_cut_short_is_settled_first_and_then_planned_anew(pyinfra):
 
 def test_after_a_failed_commit_no_file_of_the_node_goes_back(pyinfra):
     failing = {"commit CT 910": {"success": False, "stderr": "CT 910: restored"}}
-    done = pyinfra("rollback", node(**failing), fleet={})
+    done = pyinfra("rollback", node(**failing))
     assert done.code == 1
     assert " restore " not in done.stderr.partition("Beginning operation run")[2]
 
@@ -144,7 +144,7 @@ def test_after_a_failed_commit_no_file_of_the_node_goes_back(pyinfra):
     ],
 )
 def test_what_cannot_be_undone_is_refused_before_anything_changes(pyinfra, changes, data, message):
-    done = pyinfra("rollback", node(**changes), fleet={}, **data)
+    done = pyinfra("rollback", node(**changes), **data)
     assert done.code == 1
     assert message in done.stderr
     assert operations(done) == []
@@ -154,4 +154,12 @@ def test_what_cannot_be_undone_is_refused_before_anything_changes(pyinfra, chang
 def test_the_keys_of_a_rollback_mean_nothing_to_the_others(pyinfra, deploy):
     done = pyinfra(deploy, node(), fleet={"910": {}}, run=RUN)
     assert done.code == 1
-    assert "--data run and list belong to deploys/rollback.py" in done.stderr
+    assert "--data run: belongs to deploys/rollback.py" in done.stderr
+
+
+def test_a_rollback_refuses_the_keys_of_the_others(pyinfra):
+    done = pyinfra("rollback", node(), strict="true", snapshot="true")
+    assert done.code == 1
+    assert "--data strict: belongs to deploys/audit.py" in done.stderr
+    assert "--data snapshot: belongs to deploys/harden.py" in done.stderr
+    assert done.commands == []

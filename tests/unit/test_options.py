@@ -4,13 +4,20 @@ from datetime import datetime
 
 import pytest
 
-from phoenix.plan.options import Options, OptionsError, parse_options
+from phoenix.plan.options import KEYS, Force, Options, OptionsError
+from phoenix.plan.options import parse_options as parse
+
+
+def parse_options(data):
+    """By the recipe that takes them."""
+    known = (name for name, keys in KEYS.items() if {*data} & {*keys})
+    return parse(data, next(known, "harden"))
 
 
 def test_nothing_given_is_the_labs_own_fleet_and_every_container():
     options = parse_options({})
     assert (options.fleet, options.only) == ("phoenix_lxc_configs.json", ())
-    assert (options.profile, options.restart, options.force) == (None, "auto", False)
+    assert (options.profile, options.restart, options.force) == (None, "auto", ())
     assert (options.stacking, options.mode) == (None, None)
 
 
@@ -83,7 +90,7 @@ def test_a_date_that_is_none_is_refused(value):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"ony": 910}, "--data ony: unknown key; there are: fleet, profiles, only"),
+        ({"ony": 910}, "--data ony: unknown key; deploys/harden.py takes fleet, profiles, only"),
         ({"only": "91x"}, "--data only=91x: write CTIDs"),
         ({"only": 99}, "--data only=99: write CTIDs"),
         ({"only": True}, "--data only=True: write CTIDs"),
@@ -97,7 +104,7 @@ def test_a_date_that_is_none_is_refused(value):
         ({"settle": True}, "--data settle=True: write a number of seconds below 1000"),
         ({"allow": "raw-hooks,"}, "--data allow=raw-hooks,: write raw-hooks or host-paths"),
         ({"allow": True}, "--data allow=True: write raw-hooks or host-paths"),
-        ({"force": "no"}, "--data force=no: write true or false"),
+        ({"force": "no"}, "--data force=no: write what to force, with commas between: docker-data"),
         ({"strict": 1}, "--data strict=1: write true or false"),
         ({"require_backup": 0}, "--data require_backup=0: write a number of hours"),
         ({"require_backup": True}, "--data require_backup=True: write a number of hours"),
@@ -124,3 +131,42 @@ def test_all_mistakes_come_at_once():
     with pytest.raises(OptionsError) as error:
         parse_options({"ony": 1, "force": "no", "restart": 1})
     assert len(str(error.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (True, tuple(Force)),
+        (False, ()),
+        ("pending", (Force.PENDING,)),
+        ("docker-data,conflicts", (Force.DOCKER_DATA, Force.CONFLICTS)),
+        (["pending", "pending"], (Force.PENDING,)),
+    ],
+)
+def test_what_is_forced_is_said_word_by_word_or_is_all_of_it(value, words):
+    assert parse_options({"force": value}).force == words
+
+
+@pytest.mark.parametrize(
+    ("recipe", "key", "value", "owners"),
+    [
+        ("harden", "strict", True, "deploys/audit.py"),
+        ("harden", "report", "out", "deploys/audit.py"),
+        ("harden", "since", "2h", "deploys/audit.py"),
+        ("harden", "run", "r20261122T013000Z-beef", "deploys/rollback.py"),
+        ("host_prep", "snapshot", True, "deploys/harden.py"),
+        ("audit", "watch", True, "deploys/harden.py and deploys/host_prep.py"),
+        ("audit", "list", True, "deploys/rollback.py"),
+        ("rollback", "fleet", "a", "deploys/harden.py and deploys/host_prep.py and deploys/audit"),
+    ],
+)
+def test_a_key_of_another_recipe_is_refused_with_its_name(recipe, key, value, owners):
+    with pytest.raises(OptionsError) as error:
+        parse({key: value}, recipe)
+    message = f"--data {key}: belongs to {owners}"
+    assert str(error.value).startswith(message)
+    assert f"deploys/{recipe}.py takes {KEYS[recipe][0]}, " in str(error.value)
+
+
+def test_each_key_is_taken_by_a_recipe():
+    assert {key for keys in KEYS.values() for key in keys} == {*Options.model_fields}

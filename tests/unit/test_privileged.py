@@ -51,7 +51,7 @@ def test_a_named_profile_is_refused_with_the_reason_and_both_ways_out(conf):
     assert problem.startswith("pve1: CT 910 web: lxc-a for a privileged container: root in it is")
     assert "set the node's kernel.modprobe" in problem
     assert "pct restore with --unprivileged 1" in problem
-    assert problem.endswith("--data force=true")
+    assert problem.endswith("--data force=privileged")
 
 
 def test_with_force_it_is_done_and_said():

@@ -46,7 +46,7 @@ def test_without_a_wish_one_that_holds_data_is_kept_with_the_way_to_move():
         "Docker stays on overlay2, which holds 3 images, 1 container, 2 volumes "
     )
     assert "docker save" in note
-    assert "force=true" in note
+    assert "force=docker-data" in note
 
 
 def test_a_build_cache_is_data_too_and_an_empty_folder_is_none():
@@ -74,7 +74,7 @@ def test_an_asked_for_change_over_data_is_refused_with_what_it_would_hide():
         "storage_driver fuse-overlayfs: Docker runs on overlay2, which holds "
         "3 images, 1 container, 2 volumes: fuse-overlayfs would hide them"
     )
-    for way in ('"storage_driver": "keep"', "docker save", "force=true", "docker load"):
+    for way in ('"storage_driver": "keep"', "docker save", "force=docker-data", "docker load"):
         assert way in problem
 
 
