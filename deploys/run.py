@@ -30,7 +30,8 @@ from phoenix.plan.facts import NodeFacts, read_facts
 from phoenix.plan.findings import Severity
 from phoenix.plan.options import Options, OptionsError, Recipe, parse_options
 from phoenix.plan.questions import Request
-from phoenix.report.terminal import outcome, result_lines
+from phoenix.report.terminal import result, result_lines
+from phoenix.runs.outcome import Ending, read_outcome
 from phoenix.runs.record import new_run_id
 from phoenix.text.printable import printable
 
@@ -137,10 +138,11 @@ class Run(ABC):
         steps = self.containers.get((host, ctid), [])
         failed = [step for step in steps if step.is_complete() and step.did_error()]
         ran = [step for step in failed[-1:] or steps if step.executed]
-        lines = [line for step in ran for line in step.stdout_lines]
+        told = [found for step in ran if (found := read_outcome(ctid, step.stdout_lines))]
+        done = any(one.ending is Ending.DONE for one in told)
         # before its commit may come packages, and after it in a rollback
-        begun = failed or ran[-1:] == steps[-1:] or f"CT {ctid}: done" in lines
-        return outcome(ctid, lines, not failed) if ran and begun else "not begun"
+        begun = failed or ran[-1:] == steps[-1:] or done
+        return result(told, not failed) if ran and begun else "not begun"
 
 
 def read_options(state: State, recipe: Recipe) -> Options:

@@ -7,7 +7,8 @@ does not stop it; whatever stops the unit has `node.recover` take it up.
 A new daemon.json of the guest takes effect with the container's restart, or else with one of
 Docker. In a stopped container it is not touched.
 
-Exit: 0 done · 1 failed, the old state is back · 2 refused, nothing was changed
+The last line says how it ended (`phoenix.runs.outcome`), and so does the exit code:
+      0 done · 1 failed, the old state is back · 2 refused, nothing was changed
       3 failed, and the old state could not be proven: look at it by hand
       4 the conf or daemon.json is not the one that this was planned on, nothing was changed;
         RUN/CTID/changed is left for the operator's side, which may plan anew
@@ -29,6 +30,7 @@ from node.state import RunFolder, lock
 from node.transaction import Transaction
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.runs.journal import JournalError
+from phoenix.runs.outcome import EXIT, Ending
 
 
 def main(words: list[str]) -> int:
@@ -56,7 +58,7 @@ def named(words: list[str]) -> tuple[RunFolder, int]:
             raise ValueError(f"{ctid!r} is not a CTID")
         return RunFolder(run), int(ctid)
     except ValueError as error:
-        raise Stop(2, f"refused: {error}") from None
+        raise Stop(EXIT[Ending.REFUSED], f"refused: {error}") from None
 
 
 def begin(its: Transaction) -> None:

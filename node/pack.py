@@ -25,7 +25,7 @@ _TOP = Path(__file__).parents[1]
 SHARED = (
     *("__init__", "apparmor/__init__", "docker/__init__", "runs/__init__", "text/__init__"),
     *("apparmor/audit_line", "apparmor/observed", "docker/names"),
-    *("runs/journal", "runs/record", "text/printable"),
+    *("runs/journal", "runs/outcome", "runs/record", "text/printable"),
 )
 
 #: What reads the program from the first line of stdin and runs it; no file is written. Whatever is

@@ -31,6 +31,7 @@ from node.say import Stop, say
 from node.state import lock
 from node.target import run_folder
 from phoenix.docker.names import PACKAGE_NAME
+from phoenix.runs.outcome import Ending, Outcome
 from phoenix.text.printable import printable_lines
 
 #: Seconds between two attempts; for one command of the guest's package manager, which may wait for
@@ -105,10 +106,10 @@ class _Work:
         if left:
             self._write("failed", packages=came)
             self._tell(ended)
-            self._say(f"not installed: {' '.join(left)}")
+            self._end(Ending.FAILED, f"not installed: {' '.join(left)}")
             return 1
         self._write("done", packages=came)
-        self._say(f"installed: {came}")
+        self._end(Ending.INSTALLED, came)
         return 0
 
     def remove(self, names: Collection[str]) -> int:
@@ -119,7 +120,7 @@ class _Work:
         listed = " ".join(there)
         why = _held(self.ctid) if "fuse-overlayfs" in there else ""
         if why:
-            self._say(f"{listed} stays: {why}")
+            self._end(Ending.KEPT, f"{listed}: {why}")
             return 0
         self._write("intent", removed=listed)
         ended = self.manager.purge(there)
@@ -128,16 +129,17 @@ class _Work:
         if left:
             self._write("failed", removed=left)
             self._tell(ended)
-            self._say(f"{left} stays: something needs it, see above")
+            self._end(Ending.KEPT, f"{left}: something needs it, see above")
             return 0
         self._write("done", removed=listed)
-        self._say(f"removed: {listed}")
+        self._end(Ending.REMOVED, listed)
         return 0
 
     def _installed(self) -> list[str]:
         found = self.manager.installed()
         if found is None:
-            raise Stop(1, f"CT {self.ctid}: its list of packages cannot be read: nothing was tried")
+            refused = Outcome(Ending.REFUSED, "its list of packages cannot be read")
+            raise Stop(1, refused.line(self.ctid))
         return found
 
     def _write(self, event: str, **names: str) -> None:
@@ -146,6 +148,9 @@ class _Work:
 
     def _say(self, text: str) -> None:
         say(text, self.ctid)
+
+    def _end(self, ending: Ending, text: str) -> None:
+        say(Outcome(ending, text).line(self.ctid))
 
     def _tell(self, ended: Ended) -> None:
         """The end of what the guest said."""

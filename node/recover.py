@@ -22,6 +22,7 @@ from node.state import RunFolder
 from node.transaction import Transaction
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.runs.journal import JournalError
+from phoenix.runs.outcome import Ending
 
 #: Events after which a commit has still to come to its end.
 OPEN = ("intent", "started", "back")
@@ -71,8 +72,8 @@ def _end_unchanged(its: Transaction) -> int:
     its.say("settled: nothing had been changed")
     if up:
         return 0
-    its.say(f"it ran before and does not start: pct start {its.ctid} --debug")
-    return 3
+    text = f"it ran before and does not start: pct start {its.ctid} --debug"
+    return its.ends(Ending.FAILED, text)
 
 
 def _undo_daemon(its: Transaction) -> None:

@@ -23,6 +23,7 @@ from node.state import RunFolder
 from phoenix.apparmor.observed import generated_profile
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.runs.journal import JournalError
+from phoenix.runs.outcome import EXIT, Ending, Outcome
 
 
 class Transaction:
@@ -56,16 +57,21 @@ class Transaction:
 
     def refused(self, why: str) -> Stop:
         """The end of one that changed nothing."""
-        return Stop(2, f"CT {self.ctid}: refused: {why}")
+        return self._stop(Ending.REFUSED, why)
 
     def changed(self, name: str) -> Stop:
         """The end of one that found something else than what it was planned on."""
         self.staged.mark_changed()
-        return Stop(
-            4,
-            f"CT {self.ctid}: somebody changed {name} since this run was planned: "
-            "nothing was changed",
-        )
+        text = f"somebody changed {name} since this run was planned: nothing was changed"
+        return self._stop(Ending.CHANGED, text)
+
+    def _stop(self, ending: Ending, text: str) -> Stop:
+        return Stop(EXIT[ending], Outcome(ending, text).line(self.ctid))
+
+    def ends(self, ending: Ending, text: str = "") -> int:
+        """Say how it ended, in the last line; gives the exit code."""
+        say(Outcome(ending, text).line(self.ctid))
+        return EXIT[ending]
 
     def digest(self) -> str:
         """The digest of the conf that is there."""
@@ -109,7 +115,7 @@ class Transaction:
     def end(self) -> int:
         """Prove what is there now, or put the old state back; gives the exit code."""
         if self._finish():
-            return 0
+            return self.ends(Ending.DONE)
         self._tell_denials("AppArmor denied since the restart:")
         return self.back()
 
@@ -125,19 +131,17 @@ class Transaction:
             self.note_daemon("failed")
             self.note("failed")
             takes = f"rollback with run={self.run} takes back what this run changed"
-            self.say(f"{self.conf_name} is left as it is: {takes}")
-            return 3
+            return self.ends(Ending.FAILED, f"{self.conf_name} is left as it is: {takes}")
         if self.gate.proves_old():
             if self.daemon:
                 self.note_daemon("restored", after=self.daemon.before)
             self.note("restored", after=self.staged.before)
-            self.say("restored: the old conf is back and the container runs with it")
-            return 1
+            return self.ends(Ending.RESTORED, "the old conf is back and the container runs with it")
         self.note_daemon("failed")
         self.note("failed", after=self.staged.before)
         look = f"pct status {self.ctid}; journalctl -e"
-        self.say(f"the old conf is back, but the container is not healthy: {look}")
-        return 3
+        text = f"the old conf is back, but the container is not healthy: {look}"
+        return self.ends(Ending.FAILED, text)
 
     def _finish(self) -> bool:
         if not (self.gate.proves_new() and self._keep_ours()):
@@ -149,7 +153,6 @@ class Transaction:
             self.note_daemon("done", after=found)
         self.note("done", after=self.digest())
         self._tell_denials("warning: it works, and AppArmor denied since the restart:")
-        self.say("done")
         return True
 
     def _swap_back(self) -> bool:

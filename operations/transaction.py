@@ -17,13 +17,11 @@ from operations.unit import unit
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.plan.actions import ContainerChange
 from phoenix.pve.values import check_ctid
+from phoenix.runs.outcome import EXIT, Ending
 from phoenix.runs.record import check_run_id
 
 #: Where the node keeps its runs.
 RUNS = "/var/lib/phoenix-harden/runs"
-
-#: The exit code of node/commit.py for a conf that changed since it was staged.
-CHANGED = 4
 
 _PYTHON = "/usr/bin/python3 -I"
 
@@ -68,7 +66,7 @@ def commit(
     if again is None:
         yield _commit(run, ctid)
         return
-    yield _commit(run, ctid, _success_exit_codes=[0, CHANGED])
+    yield _commit(run, ctid, _success_exit_codes=[0, EXIT[Ending.CHANGED]])
     # only here at execute time: detecting changes ends at the first command
     if host.get_fact(Changed, run=run, ctid=ctid) and (change := again(ctid)):
         yield from stage._inner(run=run, changes=(change,), replace=(ctid,))
@@ -93,7 +91,9 @@ def settle(
 
     The journal of the earlier run says how far it came: it is proven, or put back.
     """
-    yield _recover(undecided, ctid, _success_exit_codes=[0, 1] if back_is_fine else [0])
+    yield _recover(
+        undecided, ctid, _success_exit_codes=[0, EXIT[Ending.RESTORED]] if back_is_fine else [0]
+    )
     if change := again(ctid):
         yield from stage._inner(run=run, changes=(change,))
         yield _commit(run, ctid)

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from phoenix.plan.actions import NodePlan
 from phoenix.plan.audit import HARDEN, AuditedContainer, NodeAudit
 from phoenix.plan.findings import BESIDE, DRIFT, Severity
+from phoenix.runs.outcome import Ending, Outcome
 from phoenix.runs.record import RunRecord
 from phoenix.text.printable import printable
 
@@ -85,36 +86,31 @@ def result_lines(node: str, results: Sequence[tuple[int, str, str]]) -> Iterator
     yield from _table([*rows, *([str(ctid), name, result] for ctid, name, result in results)])
 
 
-def outcome(ctid: int, lines: Sequence[str], succeeded: bool) -> str:
-    """What became of a container, by what the node said of it while it worked on it.
+def result(outcomes: Sequence[Outcome], succeeded: bool) -> str:
+    """What became of a container, in a cell of the table.
 
-    `lines`: those of all its steps in their order, or of the one that failed.
+    `outcomes`: those of all its steps in their order, or that of the one that failed, if any.
     """
-    about = f"CT {ctid}: "
-    mine = [line[len(about) :] for line in lines if line.startswith(about)]
-    last = mine[-1] if mine else ""
+    last = outcomes[-1] if outcomes else None
     if succeeded:
-        # after the commit of a rollback packages go, or stay with the reason
-        packages = [
-            _cut(line) for line in mine if line.startswith("removed: ") or " stays: " in line
-        ]
-        if "done" in mine:
-            return printable("; ".join(["done", *packages[-1:]]), None)
         # planned anew, because somebody changed it, and nothing was to do: the notes say why
-        return printable("".join(packages[-1:]) or "left as it was found", None)
-    if last.startswith(("refused:", "restored:")):
-        return printable(last, None)
-    if last.endswith("nothing was changed"):
-        return printable(f"refused: {last}", None)
-    if "puts the old state back" in mine:
-        return printable(f"failed: {last}", None)
-    return f"failed or cut off, the node may still be at it: {AUDIT} tells what came of it"
+        told = [one for one in outcomes if one.ending is not Ending.CHANGED]
+        if any(one.ending is Ending.DONE for one in told):
+            # packages come before the commit, which uses them, and go after it
+            told = [one for one in told if one.ending is not Ending.INSTALLED]
+        return "; ".join(map(_short, told)) or "left as it was found"
+    if last is None:
+        return (
+            f"failed or connection lost; the node may still be working: run {AUDIT} for the result"
+        )
+    if last.ending is Ending.CHANGED:
+        last = Outcome(Ending.REFUSED, last.text)
+    return printable(str(last), None)
 
 
-def _cut(line: str) -> str:
-    """A line about packages; why some stay may be a guest's words, of any length."""
-    names, stays, reason = line.partition(" stays: ")
-    return f"{names}{stays}{printable(reason, 120)}" if stays else line
+def _short(one: Outcome) -> str:
+    """An outcome; why packages stay may be a guest's words, of any length."""
+    return printable(str(one), 160 if one.ending is Ending.KEPT else None)
 
 
 def run_lines(

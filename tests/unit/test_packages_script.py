@@ -125,7 +125,7 @@ def test_what_the_guest_does_not_have_afterwards_is_a_failure_whatever_apt_retur
     done = guest.install("fuse-overlayfs")
     assert done.returncode == 1
     assert "E: Unable to locate package" in done.stdout
-    assert done.stdout.endswith("CT 910: not installed: fuse-overlayfs\n")
+    assert done.stdout.endswith("CT 910: failed: not installed: fuse-overlayfs\n")
     assert guest.journaled("packages") == [("intent", "fuse-overlayfs"), ("failed", "")]
 
 
@@ -164,7 +164,7 @@ def test_fuse_overlayfs_stays_while_docker_keeps_something_with_it(equipped):
     done = equipped.remove("fuse-overlayfs")
     assert done.returncode == 0
     assert done.stdout == (
-        "CT 910: fuse-overlayfs stays: Docker runs on fuse-overlayfs, 3 layers are there\n"
+        "CT 910: kept: fuse-overlayfs: Docker runs on fuse-overlayfs, 3 layers are there\n"
     )
     assert "--purge" not in equipped.calls()
 
@@ -174,7 +174,7 @@ def test_what_another_package_needs_stays_and_says_why(equipped):
     done = equipped.remove("libfuse3-4:amd64")
     assert done.returncode == 0
     assert "dpkg: dependency problems" in done.stdout
-    assert done.stdout.endswith("CT 910: libfuse3-4:amd64 stays: something needs it, see above\n")
+    assert done.stdout.endswith("CT 910: kept: libfuse3-4:amd64: something needs it, see above\n")
     assert equipped.journaled("removed")[-1] == ("failed", "libfuse3-4:amd64")
 
 
@@ -214,7 +214,7 @@ def test_a_list_of_packages_that_is_none_is_a_failure_before_anything_is_tried(g
     )
     for done in (guest.install("fuse-overlayfs"), guest.remove("fuse-overlayfs")):
         assert done.returncode == 1
-        assert done.stdout == "CT 910: its list of packages cannot be read: nothing was tried\n"
+        assert done.stdout == "CT 910: refused: its list of packages cannot be read\n"
     assert not (guest.folder / "tried").exists()
     assert guest.journal == []
 
@@ -246,7 +246,7 @@ def test_fuse_overlayfs_stays_where_the_guest_does_not_say_what_docker_keeps(equ
     equipped.tool("lxc-attach", LXC_ATTACH.replace("sh*)", "sh*) echo no; exit 7 ;;\nno)"))
     done = equipped.remove("fuse-overlayfs")
     assert (done.returncode, equipped.journal) == (0, [])
-    assert done.stdout.startswith("CT 910: fuse-overlayfs stays: its guest does not say what ")
+    assert done.stdout.startswith("CT 910: kept: fuse-overlayfs: its guest does not say what ")
 
 
 # --- who calls ------------------------------------------------------------------------------------

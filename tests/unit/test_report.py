@@ -8,7 +8,8 @@ from phoenix.plan.actions import ContainerChange, NodePlan
 from phoenix.plan.audit import AuditedContainer, NodeAudit
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.pve.conf import PveConf
-from phoenix.report.terminal import audit_lines, outcome, plan_lines, result_lines, run_lines
+from phoenix.report.terminal import audit_lines, plan_lines, result, result_lines, run_lines
+from phoenix.runs.outcome import Ending, Outcome, read_outcome
 from phoenix.runs.record import Change, RunRecord, Thing
 
 
@@ -45,29 +46,44 @@ def test_the_results_are_one_line_for_each_container():
 
 
 @pytest.mark.parametrize(
-    ("said", "succeeded", "result"),
+    ("said", "succeeded", "text"),
     [
-        (["ok restarts (16 s)", "done"], True, "done"),
-        (["somebody changed the conf: nothing was changed", "done"], True, "done"),
-        (["somebody changed the conf: nothing was changed"], True, "left as it was found"),
+        (["done"], True, "done"),
+        (["changed: somebody changed the conf: nothing was changed"], True, "left as it was found"),
         # a rollback: the commit, then packages
-        (["ok restarts", "done", "removed: fuse-overlayfs"], True, "done; removed: fuse-overlayfs"),
-        (["done", "fuse3 stays: x needs it"], True, "done; fuse3 stays: x needs it"),
+        (["done", "removed: fuse-overlayfs"], True, "done; removed: fuse-overlayfs"),
+        (["done", "kept: fuse3: x needs it"], True, "done; kept: fuse3: x needs it"),
         (["removed: fuse-overlayfs"], True, "removed: fuse-overlayfs"),
+        # what an earlier run had begun went back, and nothing else is to do
+        (["restored: the old conf"], True, "restored: the old conf"),
         # harden: packages, then the commit
-        (["installed: fuse-overlayfs", "ok restarts", "done"], True, "done"),
+        (["installed: fuse-overlayfs", "done"], True, "done"),
         (["refused: \x1b[2J"], False, "refused: \\x1b[2J"),
-        (["refused: another run works"], False, "refused: another run works"),
-        (["somebody changed it: nothing was changed"], False, "refused: somebody changed it: n"),
-        (["puts the old state back", "restored: the old conf"], False, "restored: the old conf"),
-        (["puts the old state back", "not healthy: look"], False, "failed: not healthy: look"),
-        (["ok restarts (16 s)"], False, "failed or cut off, the node may still be at it: "),
-        ([], False, "failed or cut off, the node may still be at it: "),
+        (["changed: somebody changed it"], False, "refused: somebody changed it"),
+        (["restored: the old conf"], False, "restored: the old conf"),
+        (["failed: not healthy: look"], False, "failed: not healthy: look"),
+        ([], True, "left as it was found"),
+        ([], False, "failed or connection lost; the node may still be working: run deploys/audit"),
     ],
 )
-def test_what_became_of_a_container_is_what_its_script_said_last(said, succeeded, result):
-    lines = [*(f"CT 910: {line}" for line in said), "CT 9101: done", "  a denial"]
-    assert outcome(910, lines, succeeded).startswith(result)
+def test_what_became_of_a_container_is_what_its_steps_ended_with(said, succeeded, text):
+    outcomes = [read_outcome(910, ["CT 910: ok", f"CT 910: {line}"]) for line in said]
+    assert result(outcomes, succeeded).startswith(text)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        ["CT 9101: done"],
+        ["CT 910: done", "CT 910: ok restarts (16 s)"],
+        ["CT 910: done", "  a denial"],
+        ["CT 910: donezo"],
+        ["x CT 910: done"],
+    ],
+)
+def test_only_a_last_line_about_that_container_is_an_outcome(lines):
+    assert read_outcome(910, lines) is None
 
 
 def test_what_a_guest_or_a_conf_says_moves_no_cursor():
@@ -90,7 +106,7 @@ def test_what_a_guest_or_a_conf_says_moves_no_cursor():
         *audit_lines([NodeAudit("pve1", (row,), (found, told, stops))]),
         *plan_lines(plan),
         *result_lines("pve1", [(910, bad, bad)]),
-        outcome(910, [f"CT 910: refused: {bad}"], succeeded=False),
+        result([Outcome(Ending.REFUSED, bad)], succeeded=False),
     ]
     assert all(line.isprintable() for line in lines)
 
@@ -118,7 +134,7 @@ def test_nodes_without_runs_say_so():
 
 
 def test_why_packages_stay_is_cut_for_it_may_be_a_guests_own_words():
-    lines = ["CT 910: done", f"CT 910: fuse3 stays: \x1b[2J{'x' * 5000}"]
-    result = outcome(910, lines, succeeded=True)
-    assert result.startswith("done; fuse3 stays: \\x1b[2Jxxx")
-    assert len(result) < 160
+    outcomes = [Outcome(Ending.DONE), Outcome(Ending.KEPT, f"fuse3: \x1b[2J{'x' * 5000}")]
+    text = result(outcomes, succeeded=True)
+    assert text.startswith("done; kept: fuse3: \\x1b[2Jxxx")
+    assert len(text) < 200
