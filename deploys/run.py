@@ -171,7 +171,8 @@ def ask(state: State, question: Callable[[Host], T]) -> dict[Host, T]:
     answers = dict(zip(hosts, Group().map(answer, hosts), strict=True))
     if state.failed_hosts:
         names = ", ".join(sorted(host.name for host in state.failed_hosts))
-        raise DeployError(f"{names} did not answer as a Proxmox VE node does; nothing was changed")
+        text = f"could not collect facts from {names} (see above); nothing was changed"
+        raise DeployError(text)
     return cast(dict[Host, T], answers)
 
 

@@ -52,12 +52,12 @@ class Owners:
         self._its.staged.keep_works(said)
         if works.silent:
             told = " and ".join(sorted(works.silent))
-            self._its.say(f"{told} cannot be asked: what its containers do is not looked at")
+            self._its.say(f"{told} cannot be asked: its containers were not checked")
         if self._hides_containers:
             self._its.say("another storage driver: its containers of the old one are not asked for")
         if works.down:
             told = _few([*works.down], ", ")
-            self._its.say(f"not working before, and not looked at: {told}")
+            self._its.say(f"not working before, so not checked: {told}")
 
     @property
     def noted(self) -> Works | None:

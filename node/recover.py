@@ -45,7 +45,7 @@ def recover(its: Transaction) -> int:
     if last not in OPEN:
         its.say(f"run {its.run} has ended for it already")
         return 0
-    its.say(f"run {its.run} was cut short here: settles it")
+    its.say(f"run {its.run} was interrupted here; recovering it")
     its.gate.is_cut_short = True
     for event in events:
         if event["event"] in ("intent", "started"):
@@ -69,7 +69,7 @@ def _end_unchanged(its: Transaction) -> int:
     if its.daemon:
         _undo_daemon(its)
     its.note("restored", after=its.staged.before)
-    its.say("settled: nothing had been changed")
+    its.say("recovered: nothing had been changed")
     if up:
         return 0
     text = f"it ran before and does not start: pct start {its.ctid} --debug"

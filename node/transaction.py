@@ -121,7 +121,7 @@ class Transaction:
 
     def back(self) -> int:
         """The old state, and the proof of it; gives the exit code."""
-        self.say("puts the old state back")
+        self.say("restoring the previous configuration")
         self.note("back")
         self.gate.restarted = False
         # where it runs now the restart brings it; where it does not, the gate puts it back

@@ -17,7 +17,7 @@ def show_diff(path: str, before: str | None, after: str | None) -> None:
     """
     if not state.config.DIFF or state.is_executing:
         return
-    note = " (new)" if before is None else " (goes)" if after is None else ""
+    note = " (new)" if before is None else " (removed)" if after is None else ""
     echo(f"{host.print_prefix}{path}{note}", err=True)
     for line in generate_color_diff(_lines(before), _lines(after)):
         echo(f"    {line}", err=True)

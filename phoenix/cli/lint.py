@@ -209,7 +209,7 @@ def _read(path: Path) -> bytes:
     if len(data) > _MAX_BYTES:
         raise _UnusableError("larger than 1 MiB: no profile")
     if b"\0" in data:
-        raise _UnusableError("holds a NUL byte: not a text, no profile")
+        raise _UnusableError("contains a NUL byte; not a text file")
     return data
 
 

@@ -75,7 +75,7 @@ class DaemonJson:
             raise _error("nothing may follow the last brace", text, rest)
         document = cls(text, root)
         for path in MANAGED:
-            document._find(path)  # raises where it stands twice, or in no object
+            document._find(path)  # raises for a duplicate, or in no object
         return document
 
     def __contains__(self, path: str) -> bool:
@@ -125,7 +125,7 @@ class DaemonJson:
     def _one(self, where: _Object | None, key: str) -> _Member | None:
         same = [one for one in where.members if one.key == key] if where else []
         if len(same) > 1:
-            raise _error(f'"{key}" stands twice: remove one of them', self.text, same[1].start)
+            raise _error(f'duplicate key "{key}": remove one of them', self.text, same[1].start)
         return same[0] if same else None
 
     def _added(self, to: _Object, key: str, value: Any, nested: bool = False) -> DaemonJson:
@@ -238,7 +238,7 @@ def _object(text: str, at: int) -> _Object:
         comma = position
         position = _skip(text, position + 1)
         if text[position : position + 1] == "}":
-            raise _error("a comma too many", text, comma)
+            raise _error("trailing comma", text, comma)
 
 
 def _scan(text: str, at: int) -> tuple[Any, int]:

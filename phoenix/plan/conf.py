@@ -240,7 +240,9 @@ class _Edit:
             # where there is Docker, the proof after the restart tells
             lone = one.raw.key == "lxc.cgroup2.devices.allow" and devices_alone(self.conf)
             if lone and not container.docker:
-                self.notes.append("single devices stay allowed: see that it has /dev/null")
+                self.notes.append(
+                    "other device rules remain; check that the container still has /dev/null"
+                )
 
     def confine(self, ctid: int, wish: Wish) -> None:
         """Name the wanted profile.
@@ -275,15 +277,17 @@ class _Edit:
             )
         if wish.learning:
             self.notes.append(
-                "learning: in complain mode AppArmor logs and hardly refuses anything: this is "
-                "not confinement; harden without it when done"
+                "learning: complain mode only logs violations; the container is not confined. Run "
+                "again without mode=complain when finished"
             )
         privileged = not self.conf.unprivileged
         if container.unprivileged is privileged:
-            words = ("privileged", "unprivileged")[container.unprivileged]
+            words, other = "privileged", "unprivileged"
+            if container.unprivileged:
+                words, other = other, words
             self.notes.append(
-                f"the fleet file says {words}, the conf is not: only a backup and a restore "
-                "(pct restore --unprivileged) change that"
+                f"the fleet file says {words}, but the container is {other}: only a backup and a "
+                "restore (pct restore --unprivileged) change that"
             )
         if is_privileged(self.conf) and (container.docker or wish.named):
             self.notes.append(f"privileged: {NOT_HELD}")

@@ -70,7 +70,7 @@ def plan_guest(
     if docker is None or docker.state == "stopped":
         return unknown
     if docker.state == "none":
-        text = "the fleet file says docker and there is none in it: nothing to prove"
+        text = "the fleet file lists docker, but Docker is not installed; Docker checks skipped"
         return GuestPlan(provable=False, fuse=has_fuse, ours=ours, notes=(text,))
     if docker.elsewhere:
         if Force.ENGINE not in force:

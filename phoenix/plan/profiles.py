@@ -59,7 +59,10 @@ class OwnFileChange:
         return f"{self.path}: {state}: {_NEEDED[self.path]}"
 
 
-_NEEDED = {HOOK: "stacked containers start by it", ABI: "the profiles are compiled by it"}
+_NEEDED = {
+    HOOK: "stacked containers cannot start without it",
+    ABI: "the profiles cannot be compiled without it",
+}
 
 
 @dataclass(frozen=True)

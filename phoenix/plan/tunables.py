@@ -84,4 +84,5 @@ def _unexplained(error: str) -> str:
     said = "; ".join(line.strip() for line in lines) or "the parser gave no reason"
     if found := _PLACE.search(error):
         said = f"{found['file']} line {found['line']}: {found['what']}"
-    return f"no profile loads: {said}: correct that line, or the one before: the parser is late"
+    late = "the parser often reports one line late"
+    return f"no profile loads: {said}: correct that line, or the one before: {late}"

@@ -39,7 +39,7 @@ class Features(Mapping[str, str]):
         """Read the value of a features line; None and blanks are no features.
 
         Raises ValueError where Proxmox calls the line malformed: a part without `=`, a name
-        that stands twice. Names and values that it does not know are kept; see `problems`.
+        that is given twice. Names and values that it does not know are kept; see `problems`.
         """
         try:
             values = property_string.parse(text or "")

@@ -11,7 +11,7 @@ def parse(text: str, default_key: str | None = None) -> dict[str, str]:
 
     `default_key`: the name of a part that comes without one (`volume` of mpN, `path` of devN).
     Blanks belong to names and values; empty parts are skipped. Raises ValueError for a part
-    without a name or value, or a name that stands twice.
+    without a name or value, or a duplicate name.
     """
     values: dict[str, str] = {}
     for part in text.split(","):
@@ -23,7 +23,7 @@ def parse(text: str, default_key: str | None = None) -> dict[str, str]:
         if not (name and value):
             raise ValueError(f"{part!r} is not of the form name=value")
         if name in values:
-            raise ValueError(f"{name!r} stands twice")
+            raise ValueError(f"duplicate {name!r}")
         values[name] = value
     return values
 

@@ -45,7 +45,7 @@ def plan_lines(plan: NodePlan, backups: Mapping[int, str] | None = None) -> Iter
     for file in plan.files:
         how = "is taken away" if file.after is None else "goes back to what it was"
         if file.before == file.after:
-            how = "is as it was; what was to replace it still lies beside it and goes"
+            how = "is unchanged; a leftover temporary file beside it will be removed"
         yield _line(plan, f"{file.path} {how}")
 
 
@@ -132,7 +132,7 @@ def run_lines(
         elif run.undoes:
             state = f"undid {run.undoes}"
         else:
-            state = "done" if stand else "nothing left of it"
+            state = "done" if stand else "fully reverted"
         rows.append([run.id, node, state, ", ".join(stand) or "-"])
     if len(rows) == 1:
         yield "no run has left a journal on these nodes"

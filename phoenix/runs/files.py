@@ -27,8 +27,9 @@ class Unsettled:
     active: bool = False
 
     def __str__(self) -> str:
-        how = "works on it still" if self.active else "was cut short there"
-        return f"CT {self.ctid}: run {self.run} {how}: that is settled first, then planned anew"
+        how = "is still working on it" if self.active else "was interrupted"
+        then = "it is recovered first, then this container is planned again"
+        return f"CT {self.ctid}: run {self.run} {how}; {then}"
 
 
 @dataclass(frozen=True)

@@ -288,7 +288,7 @@ def _flat(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise _UnfitError(f'key "{printable(key)}" stands twice')
+            raise _UnfitError(f'duplicate key "{printable(key)}"')
         if type(value) not in (str, int):
             raise _UnfitError(f'key "{printable(key)}" is neither a text nor a number')
         found[key] = value

@@ -141,7 +141,7 @@ class _Reader:
                     Problem(
                         json_path(*self.path),
                         shown(members[key].node.value),
-                        f"this key stands twice ({first} and {again}): keep one of them",
+                        f"duplicate key ({first} and {again}): keep one of them",
                     )
                 )
             self.path.pop()

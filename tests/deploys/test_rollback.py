@@ -84,7 +84,7 @@ def test_dry_shows_what_would_go_back_and_runs_nothing(pyinfra):
     for line in (
         "- lxc.apparmor.profile: lxc-docker-nested",
         "+ lxc.apparmor.profile: unconfined",
-        f"{PROFILE} (goes)",
+        f"{PROFILE} (removed)",
     ):
         assert line in done.stderr
 
@@ -120,7 +120,7 @@ def test_what_was_cut_short_is_settled_first_and_then_planned_anew(pyinfra):
     cut = [*HARDENED[:3]]
     done = pyinfra("rollback", node(runs=cut))
     assert done.code == 0, done.stderr
-    assert f"CT 910: run {RUN} was cut short there: that is settled first" in done.stderr
+    assert f"CT 910: run {RUN} was interrupted; it is recovered first" in done.stderr
     assert operations(done)[1] == f"CT 910: settle run {RUN}, then undo"
     # the commit that was cut short, then one with the old conf
     assert done.commands == ["910", "910"]

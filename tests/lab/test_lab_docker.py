@@ -229,7 +229,7 @@ def test_a_node_is_after_a_rollback_what_it_was_before(hardened):
     assert dry.returncode == 0, dry.stderr
     assert "- lxc.apparmor.profile: lxc-docker-nested" in dry.stderr
     assert "+ lxc.apparmor.profile: unconfined" in dry.stderr
-    assert "/etc/apparmor.d/lxc-docker-nested (goes)" in dry.stderr
+    assert "/etc/apparmor.d/lxc-docker-nested (removed)" in dry.stderr
     assert state(node) == now
 
     done = pyinfra("rollback", "-y", run=run)

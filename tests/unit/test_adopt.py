@@ -266,7 +266,7 @@ def test_named_containers_must_be_there_and_have_docker():
 
 
 def test_a_file_with_mistakes_is_not_touched():
-    with pytest.raises(FleetError, match="stands twice"):
+    with pytest.raises(FleetError, match="duplicate key"):
         adopt(b'{"lxc_configs": {"910": {"name": "a", "name": "b"}}}', NAME)
 
 

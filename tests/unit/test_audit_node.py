@@ -247,7 +247,7 @@ def audit(plan, observed=None, fallen=None):
         (
             NodePlan("pve1", own_files=(OwnFileChange(HOOK, None, "new"),)),
             Code.DRIFT_FILE,
-            f"{HOOK}: missing: stacked containers start by it",
+            f"{HOOK}: missing: stacked containers cannot start without it",
         ),
         (
             NodePlan("pve1", site_tunables=SiteTunablesChange(None, "@{a} = /a")),

@@ -32,7 +32,7 @@ def after(node, old, new):
 def test_where_all_works_as_before_it_is_done(node):
     done = node.commit()
     assert (done.returncode, node.conf.read_text()) == (0, NEW)
-    assert "CT 910: not working before, and not looked at: unit old.service (failed)" in done.stdout
+    assert "CT 910: not working before, so not checked: unit old.service (failed)" in done.stdout
     assert "CT 910: ok what its owner runs works as before" in done.stdout
 
 
@@ -124,7 +124,7 @@ def test_a_docker_that_cannot_be_asked_before_is_said_and_afterwards_is_no_proof
     (node.fake / "works-before").write_text(silent)
     done = node.commit()
     assert done.returncode == 0
-    assert "docker cannot be asked: what its containers do is not looked at" in done.stdout
+    assert "docker cannot be asked: its containers were not checked" in done.stdout
 
 
 def test_with_another_storage_driver_its_containers_are_not_asked_for(node):

@@ -131,7 +131,7 @@ def test_gpus_become_devices_on_the_next_free_number_as_far_as_they_are_there():
 
 def test_a_privileged_docker_container_is_a_note_with_the_risk():
     result = plan("features: nesting=1\n", features=["docker"], unprivileged=True)
-    assert "the fleet file says unprivileged, the conf is not" in result.notes[0]
+    assert "the fleet file says unprivileged, but the container is privileged" in result.notes[0]
     assert "root in it is root of the node" in result.notes[1]
 
 
@@ -179,7 +179,7 @@ def test_learning_is_said_not_to_be_confinement():
     result = plan(wish=Wish("lxc-a", mode="complain"))
     assert result.after.main.raw("lxc.apparmor.profile") == ("lxc-a-complain",)
     assert "learning: " in result.notes[0]
-    assert "not confinement" in result.notes[0]
+    assert "the container is not confined" in result.notes[0]
 
 
 RULES = ["deny /srv/a r,", "deny /srv/b r,"]

@@ -32,7 +32,7 @@ def only(key, value):
         ('{\n  // mine\n  "debug": true\n}', "line 2, column 3: JSON has no comments"),
         ('{\n  "debug": true, # mine\n}', "line 2, column 18: JSON has no comments"),
         ('{"debug": true /* mine */}', "line 1, column 16: JSON has no comments"),
-        ('{\n  "debug": true,\n}\n', "line 2, column 16: a comma too many"),
+        ('{\n  "debug": true,\n}\n', "line 2, column 16: trailing comma"),
         ('{"dns": ["1.1.1.1",]}', "line 1, column "),
         ('{"debug": True}', "line 1, column 11: a value is expected"),
         ("{'debug': true}", "line 1, column 2: a key in double quotes"),
@@ -47,7 +47,7 @@ def only(key, value):
         ('{"a": 01}', "line 1, column 8: a comma or the closing brace"),
         (
             '{"storage-driver": "vfs",\n "storage-driver": "zfs"}',
-            'line 2, column 2: "storage-driver" stands twice: remove one of them',
+            'line 2, column 2: duplicate key "storage-driver": remove one of them',
         ),
         ('{"features": []}', 'line 1, column 14: write an object for "features"'),
         ('{"a": ' + "[" * 100_000, "line 1, column 1: nested too deep"),

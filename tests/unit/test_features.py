@@ -29,7 +29,7 @@ def test_no_features(text: str | None) -> None:
         ("nesting", "name=value"),
         ("nesting=", "name=value"),
         ("=1", "name=value"),
-        ("nesting=1,nesting=0", "stands twice"),
+        ("nesting=1,nesting=0", "duplicate"),
     ],
 )
 def test_what_proxmox_calls_malformed_is_refused(text: str, said: str) -> None:

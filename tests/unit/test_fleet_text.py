@@ -115,7 +115,7 @@ def test_a_duplicate_key_is_noted_with_both_places_and_the_last_one_counts():
     assert document.root.value == {"a": 3, "b": {"a": 2}}
     (problem,) = document.problems
     assert str(problem) == (
-        "a: 1: this key stands twice (line 1, column 2 and line 2, column 17): keep one of them"
+        "a: 1: duplicate key (line 1, column 2 and line 2, column 17): keep one of them"
     )
 
 

@@ -151,7 +151,7 @@ def test_a_guest_without_docker_is_confined_and_nothing_is_proven():
     result = plan(ObservedDocker("none"), container())
     (change,) = result.containers
     assert (change.docker, change.driver) == (False, "")
-    assert "says docker and there is none in it" in result.notes[-1]
+    assert "lists docker, but Docker is not installed" in result.notes[-1]
 
 
 ROOTLESS = Engine("dockerd", 1000, "/usr/bin/dockerd")

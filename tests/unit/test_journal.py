@@ -201,8 +201,8 @@ def test_what_the_version_before_wrote_is_read(lines):
     ("bad", "reason"),
     [
         # of two equal keys the last one would win
-        (INTENT[:-1] + f',"file":"{HOME}"}}', 'key "file" stands twice'),
-        ('{"time":"x","\\u001b[2J":1,"\\u001b[2J":2}', 'key "\\x1b[2J" stands twice'),
+        (INTENT[:-1] + f',"file":"{HOME}"}}', 'duplicate key "file"'),
+        ('{"time":"x","\\u001b[2J":1,"\\u001b[2J":2}', 'duplicate key "\\x1b[2J"'),
         # where no run of ours has anything to restore
         (of_file("intent", "/etc/ld.so.preload", before=A, after=B), "is none of ours"),
         (of_file("intent", "/etc/profile.d/zz.sh", before=A, after=B), "is none of ours"),

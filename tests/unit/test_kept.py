@@ -40,7 +40,7 @@ def test_a_journal_that_does_not_fit_is_a_problem_and_the_others_count():
     assert [run.id for run in seen.runs] == [LATER]
     assert seen.problems == (
         "run x: odd",
-        f'run {RUN}: journal line 2: key "file" stands twice: refused; look at '
+        f'run {RUN}: journal line 2: duplicate key "file": refused; look at '
         f"/var/lib/phoenix-harden/runs/{RUN}/journal.jsonl, and move the folder out of "
         "/var/lib/phoenix-harden/runs if what it did need not be undone",
     )

@@ -85,7 +85,7 @@ def test_a_mount_that_is_wanted_twice_is_one_mount() -> None:
     [
         ("/a", "mp=/where"),
         ("mp=/a", "mp=/where"),
-        ("/a,mp=/a,mp=/b", "stands twice"),
+        ("/a,mp=/a,mp=/b", "duplicate"),
         ("/a,mp=/a,rw=1", "no option 'rw'"),
         ("/a/../b,mp=/a", r"'\.\.'"),
         ("/a/./b,mp=/a", r"'\.'"),

@@ -60,7 +60,7 @@ def test_a_node_gets_the_abi_by_which_profiles_refuse_io_uring():
     (change,) = plan(host=apparmor(files=ABI)).own_files
     assert (change.before, change.after) == (None, OURS)
     assert change.line == (
-        "/etc/apparmor.d/abi/phoenix-harden: missing: the profiles are compiled by it"
+        "/etc/apparmor.d/abi/phoenix-harden: missing: the profiles cannot be compiled without it"
     )
     assert plan(host=apparmor(files={**ABI, "abi/phoenix-harden": OURS})).own_files == ()
     # nobody on it wears a profile of ours
@@ -115,7 +115,7 @@ def test_learning_loads_a_profile_of_its_own_and_is_said_to_be_no_confinement():
     assert (profile.name, profile.mode) == ("lxc-docker-nested-complain", "complain")
     assert str(result.containers[0].label) == "lxc-docker-nested-complain (complain)"
     assert "learning" in result.notes[0]
-    assert "not confinement" in result.notes[0]
+    assert "the container is not confined" in result.notes[0]
 
 
 def test_a_profile_for_learning_that_is_enforced_is_put_right():
