@@ -14,7 +14,7 @@ def settle(run: Run, then: str, back_is_fine: bool = False) -> None:
 
     `back_is_fine`: go on although that run's change was taken back.
     """
-    for cut in host.loop(run.plan.unsettled):
+    for cut in host.loop(run.plan.interrupted):
         run.step(
             transaction.settle,
             name=f"CT {cut.ctid}: settle run {cut.run}, then {then}",

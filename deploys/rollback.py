@@ -31,7 +31,7 @@ for removal in host.loop(run.plan.removals):
     )
 
 for file in host.loop(run.plan.files):
-    run.step(rollback.put_back, name=file.path, change=file, undoes=run.undoes)
+    run.step(rollback.restore_file, name=file.path, change=file, undoes=run.undoes)
 
 if not run.plan.empty:
     run.verdict()

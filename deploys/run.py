@@ -123,7 +123,7 @@ class Run(ABC):
         """The table of a node's containers; nothing where none was to change."""
         plan, confs = self.plans[host], self.facts[host].containers.containers
         removals = [one.ctid for one in plan.removals if one.ctid in confs]
-        cut = [(one.ctid, confs[one.ctid].conf) for one in plan.unsettled if one.ctid in confs]
+        cut = [(one.ctid, confs[one.ctid].conf) for one in plan.interrupted if one.ctid in confs]
         names = {ctid: conf.hostname or "" for ctid, conf in cut}
         names |= {change.ctid: change.name for change in plan.containers}
         names |= {ctid: confs[ctid].conf.hostname or "" for ctid in (*removals, *plan.alone)}

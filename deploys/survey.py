@@ -104,7 +104,7 @@ def survey(containers: bool = True) -> Survey:
                 raise DeployError("\n".join(run.problems))
             if not containers:
                 for host, plan in run.plans.items():
-                    run.plans[host] = replace(plan, containers=(), unsettled=(), findings=())
+                    run.plans[host] = replace(plan, containers=(), interrupted=(), findings=())
             _surveys[state] = run
             # what the gate checks is what an operator watches
             state.print_output = True
@@ -137,7 +137,7 @@ def look(state: State, recipe: Recipe, request: Callable[[Fleet, Options], Reque
         # a commit may have been cut short in a run whose journal cannot be read
         findings = (*planned.findings, *unreadable_runs(one.runs.problems))
         planned = replace(planned, findings=findings)
-        run.plans[host] = set_apart(planned, one.runs.unsettled, wanted)
+        run.plans[host] = set_apart(planned, one.runs.interrupted, wanted)
     _plan_watch(run)
     return run
 

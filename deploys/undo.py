@@ -23,7 +23,7 @@ from phoenix.runs.record import Change, last_run
 
 
 @dataclass(kw_only=True)
-class Undo(Run):
+class Rollback(Run):
     """A run that undoes another; `undoes`: the id of that one, "" where there is nothing to do."""
 
     undoes: str
@@ -34,24 +34,24 @@ class Undo(Run):
         return _plan(self.undoes, options, _look(host, self.undoes, facts))
 
 
-_undos: WeakKeyDictionary[State, Undo] = WeakKeyDictionary()
+_rollbacks: WeakKeyDictionary[State, Rollback] = WeakKeyDictionary()
 _RUNS: dict[str, dict[str, Any]] = {"runs": {"unfinished": False}}
 
 
-def undo() -> Undo:
+def undo() -> Rollback:
     """The rollback at hand, asked for once per pyinfra run. Raises DeployError, nothing else."""
     state = ctx_state.get()
     with lock:
-        if state not in _undos:
+        if state not in _rollbacks:
             run = _undo(state)
             if run.problems:
                 raise DeployError("\n".join(run.problems))
-            _undos[state] = run
+            _rollbacks[state] = run
             state.print_output = True
-        return _undos[state]
+        return _rollbacks[state]
 
 
-def _undo(state: State) -> Undo:
+def _undo(state: State) -> Rollback:
     options = read_options(state, "rollback")
     facts = ask(state, lambda host: observe(host, _RUNS))
     runs = {host: one.runs for host, one in facts.items()}
@@ -61,16 +61,16 @@ def _undo(state: State) -> Undo:
         show(problem for seen in runs.values() for problem in seen.problems)
         show(run_lines({host.name: seen.runs for host, seen in runs.items()}, working))
         nothing = {host: NodePlan(host.name) for host in runs}
-        return Undo(state=state, options=options, facts=facts, plans=nothing, undoes="")
+        return Rollback(state=state, options=options, facts=facts, plans=nothing, undoes="")
     facts = ask(state, lambda host: _look(host, undoes, facts[host]))
     plans = {}
     for host, one in facts.items():
         wanted = {one.thing.ctid for one in _changes(one.runs, undoes) if one.thing.ctid}
         mine = wanted & {*options.only} if options.only else wanted
-        plans[host] = set_apart(_plan(undoes, options, one), one.runs.unsettled, mine)
+        plans[host] = set_apart(_plan(undoes, options, one), one.runs.interrupted, mine)
     show([f"undoing run {undoes}"])
     show(line for plan in plans.values() for line in plan_lines(plan))
-    return Undo(state=state, options=options, facts=facts, plans=plans, undoes=undoes)
+    return Rollback(state=state, options=options, facts=facts, plans=plans, undoes=undoes)
 
 
 def _look(host: Host, run: str, facts: NodeFacts) -> NodeFacts:

@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from facts.observe import Observed
 from facts.program import asking
-from phoenix.runs.files import Kept, ObservedRuns, kept_from_json, runs_from_json
+from phoenix.runs.files import ObservedRuns, RunFiles, kept_from_json, runs_from_json
 from phoenix.runs.record import check_run_id
 
 
@@ -37,7 +37,7 @@ class Runs(Observed[ObservedRuns]):
         return ObservedRuns()
 
 
-class KeptFiles(Observed[Kept]):
+class KeptFiles(Observed[RunFiles]):
     """What a run kept and staged, and what is there now, in one command.
 
     ```
@@ -64,5 +64,5 @@ class KeptFiles(Observed[Kept]):
 
     @staticmethod
     @override
-    def default() -> Kept:
-        return Kept()
+    def default() -> RunFiles:
+        return RunFiles()

@@ -134,11 +134,11 @@ class Gate:
         return self.check("restarts Docker", daemon.restart)
 
     def _carries(self, wanted: Label) -> bool:
-        """Whether PID 1 carries the wished label: the host's half and mode, and the namespace."""
+        """Whether PID 1 carries the wanted label: the host's half and mode, and the namespace."""
         pid = containers.init_pid(self._ctid)
         said = None if pid is None else containers.label(pid)
         carried = Label.parse(said or "")
-        if carried.wears(wanted) and carried.mode == wanted.mode:
+        if carried.matches(wanted) and carried.mode == wanted.mode:
             return True
         self._its.say(f"PID 1 carries '{printable(said or '', limit=200)}'")
         return False

@@ -45,7 +45,7 @@ def _look(ctid: int, wanted: Label) -> None:
     if said is None:
         return
     found = Label.parse(said)
-    if found.wears(wanted) and found.mode == wanted.mode:
+    if found.matches(wanted) and found.mode == wanted.mode:
         return
     # the guest names what is in its half
     name = printable(str(found), limit=300)

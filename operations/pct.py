@@ -54,7 +54,7 @@ Commands = Generator[StringCommand, None, None]
 def features(
     ctid: int,
     features: Wanted | str,
-    ours_before: Iterable[str] | Mapping[str, str] = (),
+    managed_before: Iterable[str] | Mapping[str, str] = (),
     observed: ObservedContainer | None = None,
     stage: str | None = None,
 ) -> Commands:
@@ -75,7 +75,7 @@ def features(
         if not isinstance(features, (str, Mapping)):
             raise ValueError(f"features={features!r}: write a line or a mapping")
         current = conf.main["features"]
-        value = merge(current, features, ours_before).value
+        value = merge(current, features, managed_before).value
         if value == (current or ""):
             return conf
         return conf.set_key("features", value) if value else conf.drop_key("features")
@@ -134,7 +134,7 @@ def raw_keys(
 def mounts(
     ctid: int,
     entries: Sequence[str],
-    ours_before: Iterable[str] = (),
+    managed_before: Iterable[str] = (),
     observed: ObservedContainer | None = None,
     stage: str | None = None,
 ) -> Commands:
@@ -150,7 +150,7 @@ def mounts(
 
     def edit(conf: PveConf) -> PveConf:
         wanted = _texts("entries", entries)
-        return _entries(plan_mount_entries(conf, wanted, ours_before), conf)
+        return _entries(plan_mount_entries(conf, wanted, managed_before), conf)
 
     yield from _change(ctid, edit, "mounts", observed, stage)
 
@@ -159,7 +159,7 @@ def mounts(
 def devices(
     ctid: int,
     entries: Sequence[str],
-    ours_before: Iterable[str] = (),
+    managed_before: Iterable[str] = (),
     observed: ObservedContainer | None = None,
     stage: str | None = None,
 ) -> Commands:
@@ -174,7 +174,7 @@ def devices(
 
     def edit(conf: PveConf) -> PveConf:
         wanted = _texts("entries", entries)
-        return _entries(plan_device_entries(conf, wanted, ours_before), conf)
+        return _entries(plan_device_entries(conf, wanted, managed_before), conf)
 
     yield from _change(ctid, edit, "devices", observed, stage)
 

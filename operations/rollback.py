@@ -9,7 +9,7 @@ from pyinfra.api import StringCommand, operation
 from facts.program import doing
 from operations.diff import show_diff
 from phoenix.docker.daemon_json import digest
-from phoenix.plan.actions import PutBack
+from phoenix.plan.actions import FileRevert
 from phoenix.runs.record import check_run_id
 
 
@@ -24,7 +24,7 @@ def begin(run: str, undoes: str) -> Generator[StringCommand, None, None]:
 
 
 @operation()
-def put_back(change: PutBack, run: str, undoes: str) -> Generator[StringCommand, None, None]:
+def restore_file(change: FileRevert, run: str, undoes: str) -> Generator[StringCommand, None, None]:
     """Give a file of the node back what a run replaced, or take away what it brought.
 
     + change: the file, as it is and as it shall be

@@ -146,8 +146,8 @@ def _staged(change: ContainerChange) -> Mapping[str, str]:
         files["docker"] = ""
     if change.restart:
         files["restart"] = ""
-    if change.ours is not None:
-        files["ours"] = change.ours.render()
+    if change.managed is not None:
+        files["ours"] = change.managed.render()
     if change.driver:
         files["driver"] = change.driver
     if change.driver_before:

@@ -78,7 +78,7 @@ class Label:
         """The policy namespace of the inner half, "" without one."""
         return self.inner[1:].partition(":")[0] if self.inner.startswith(":") else ""
 
-    def wears(self, wanted: Label) -> bool:
+    def matches(self, wanted: Label) -> bool:
         """Whether the profile is that of a wanted label, and stacked if that is.
 
         The mode is not compared; nor is what the guest makes of its own half.

@@ -20,7 +20,7 @@ from typing import Any
 
 from phoenix.apparmor.lint import Finding, lint
 from phoenix.apparmor.observed import PROFILE_NAME, ObservedAppArmor
-from phoenix.plan.confinement import Wish
+from phoenix.plan.confinement import Confinement
 from phoenix.plan.render import ProfileError, profile_names, render_profile
 
 CLEAN, FINDINGS, INVALID = 0, 1, 2
@@ -194,7 +194,7 @@ def _rendered(template: Path, node: ObservedAppArmor) -> str:
         }
         if template.stem not in profile_names(sources):
             raise _SharedTextError("no profile, those are called lxc-….j2: lint what uses it")
-        return render_profile(Wish(template.stem), sources, node)
+        return render_profile(Confinement(template.stem), sources, node)
     except (OSError, UnicodeError, ProfileError) as error:
         raise _UnusableError(str(error)) from None
 

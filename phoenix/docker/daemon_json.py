@@ -160,20 +160,22 @@ class DaemonMerge:
     """The text as it shall be (None: no file), and which managed keys are ours then."""
 
     text: str | None
-    ours: Mapping[str, str | bool]
+    managed: Mapping[str, str | bool]
 
 
-def held(text: str | None, ours: Mapping[str, str | bool]) -> dict[str, str | bool | None]:
+def held(text: str | None, managed: Mapping[str, str | bool]) -> dict[str, str | bool | None]:
     """The managed keys as they are to be held where nothing changes: ours, as we wrote them.
 
     None for the others, and where somebody has changed it since. Raises DaemonJsonError.
     """
     document = DaemonJson.parse(text or "")
-    return {path: mine if document[path] == (mine := ours.get(path)) else None for path in MANAGED}
+    return {
+        path: mine if document[path] == (mine := managed.get(path)) else None for path in MANAGED
+    }
 
 
 def merge(
-    text: str | None, wanted: Mapping[str, str | bool | None], ours: Mapping[str, str | bool]
+    text: str | None, wanted: Mapping[str, str | bool | None], managed: Mapping[str, str | bool]
 ) -> DaemonMerge:
     """Three-way: what is wanted, what is there, what our runs have written (`ours`).
 
@@ -186,7 +188,7 @@ def merge(
     document = DaemonJson.parse(text or "")
     kept: dict[str, str | bool] = {}
     for path in MANAGED:
-        there, mine, value = document[path], ours.get(path), wanted[path]
+        there, mine, value = document[path], managed.get(path), wanted[path]
         if value is not None:
             if path not in document or (mine is not None and there == mine):
                 kept[path] = value

@@ -13,8 +13,8 @@ from phoenix.plan.profiles import OwnFileChange, ProfileChange
 from phoenix.plan.site_tunables import SiteTunablesChange
 from phoenix.plan.tunables import TunablesChange
 from phoenix.pve.conf import PveConf
-from phoenix.pve.managed import Ours
-from phoenix.runs.files import Unsettled
+from phoenix.pve.managed import Managed
+from phoenix.runs.files import Interrupted
 
 _WATCH = {"on": "installed", "off": "removed", "keep": "updated"}
 
@@ -40,7 +40,7 @@ class ContainerChange:
     restart: bool
     docker: bool
     reasons: tuple[str, ...]
-    ours: Ours | None = None
+    managed: Managed | None = None
     guest: GuestChange | None = None
     driver: str = ""
     driver_before: str = ""
@@ -72,7 +72,7 @@ class WatchChange:
 
 
 @dataclass(frozen=True)
-class PutBack:
+class FileRevert:
     """A file of the node that goes back: its text now and as it shall be, None for none.
 
     `digest`: SHA-256 of what is there now. Both texts are the same where only a new file goes that
@@ -107,9 +107,9 @@ class NodePlan:
     containers: tuple[ContainerChange, ...] = ()
     findings: tuple[Finding, ...] = ()
     tunables: TunablesChange | None = None
-    files: tuple[PutBack, ...] = ()
+    files: tuple[FileRevert, ...] = ()
     removals: tuple[Removal, ...] = ()
-    unsettled: tuple[Unsettled, ...] = ()
+    interrupted: tuple[Interrupted, ...] = ()
     watch: WatchChange | None = None
     own_files: tuple[OwnFileChange, ...] = ()
     site_tunables: SiteTunablesChange | None = None
@@ -154,7 +154,7 @@ class NodePlan:
     @property
     def empty(self) -> bool:
         """Nothing to do."""
-        changes = (self.containers, self.watch, self.files, self.removals, self.unsettled)
+        changes = (self.containers, self.watch, self.files, self.removals, self.interrupted)
         return not (self.prepares or any(changes))
 
     @property

@@ -14,7 +14,7 @@ from phoenix.plan.confinement import PROFILE_KEY, is_learning, wanted
 from phoenix.plan.findings import LEFT_ALONE, Code, Finding, Severity
 from phoenix.plan.options import Options
 from phoenix.plan.workarounds import workaround_findings
-from phoenix.pve.managed import Ours
+from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer, ObservedPct
 from phoenix.pve.privileged import WAY_OUT, is_privileged
 from phoenix.text.printable import printable
@@ -155,7 +155,7 @@ class _Container:
     def judge(self) -> Iterator[Finding]:
         """How it is: the first that applies, and an interrupted run beside it."""
         observed = self.observed
-        for one in self.plan.unsettled:
+        for one in self.plan.interrupted:
             if one.ctid == observed.ctid:
                 text = f"run {one.run} {'works on it' if one.active else 'was interrupted there'}"
                 yield self._warning(Code.INTERRUPTED, text, f"{self._again} recovers it")
@@ -177,30 +177,30 @@ class _Container:
             yield self._warning(Code.NOT_LISTED, self.state, fix)
 
     def _listed(self, container: Container) -> Iterator[Finding]:
-        wish, label = wanted(container, self.options), self._label
-        expected = wish.label(self.observed.ctid)
+        confinement, label = wanted(container, self.options), self._label
+        expected = confinement.label(self.observed.ctid)
         privileged = is_privileged(self.observed.conf)
         root = ", but privileged: root in it is root of the node" if privileged else ""
         self.state = f"confined{root}" if label else f"stopped; its conf is right{root}"
         drift = next(
             (one.reasons for one in self.plan.containers if one.ctid == self.observed.ctid), ()
         )
-        if wish.named and privileged:
+        if confinement.named and privileged:
             text = "privileged: root in it is root of the node, which no profile holds"
             yield self._warning(Code.PRIVILEGED, text, WAY_OUT)
         elif why := self._fell_out(expected.profile if expected else ""):
             text = f"fell out of confinement, as after a rollback or restore: {why}"
             yield self._warning(Code.FELL_OUT, text, self._again)
-        elif wish.template == "unconfined" and not (label and label.confined):
+        elif confinement.template == "unconfined" and not (label and label.confined):
             fix = "phoenix adopt names a profile in the fleet file"
             yield self._warning(Code.UNCONFINED, "unconfined on request", fix)
-        elif is_learning(label) if label else wish.learning and not drift:
+        elif is_learning(label) if label else confinement.learning and not drift:
             text = "learning: complain mode only logs violations, the container is not confined"
             fix = "run harden without mode=complain when finished"
             yield self._warning(Code.LEARNING, text, fix)
         elif drift:
             yield self._warning(Code.DRIFT, f"drift: {'; '.join(drift)}")
-        elif label and expected and not (label.wears(expected) and label.mode == expected.mode):
+        elif label and expected and not (label.matches(expected) and label.mode == expected.mode):
             yield self._warning(Code.OTHER_LABEL, f"runs as {label}, not {expected}")
         elif label and (down := self._down()):
             yield self._warning(Code.DOCKER_DOWN, *down)
@@ -221,15 +221,19 @@ class _Container:
         named = self.observed.conf.main.raw(PROFILE_KEY)[-1:]
         has = {Label.parse(text).profile for text in (self.observed.label or "", *named)}
         for ctid, container in self.fleet.containers.items():
-            wish = wanted(container, self.options)
-            if wish.own is not None and ctid != self.observed.ctid and wish.profile in has:
+            confinement = wanted(container, self.options)
+            if (
+                confinement.own is not None
+                and ctid != self.observed.ctid
+                and confinement.profile in has
+            ):
                 return ctid
         return None
 
     def _fell_out(self, wanted: str) -> str | None:
         """In what it is no longer what a run of ours has proven, and still shall be."""
         observed, label = self.observed, self._label
-        if not wanted or Ours.parse(observed.ours).profile != wanted:
+        if not wanted or Managed.parse(observed.managed).profile != wanted:
             return None
         (named,) = observed.conf.main.raw(PROFILE_KEY)[-1:] or ("generated",)
         generated = generated_profile(observed.ctid)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from phoenix.apparmor.observed import HOOK, Label
 from phoenix.fleet.model import Container, Mount
-from phoenix.plan.confinement import PROFILE_KEY, STACKED, Wish
+from phoenix.plan.confinement import PROFILE_KEY, STACKED, Confinement
 from phoenix.plan.raw_rules import raw_rules
 from phoenix.plan.workarounds import (
     MASK,
@@ -24,7 +24,7 @@ from phoenix.plan.workarounds import (
 from phoenix.pve.conf import PveConf
 from phoenix.pve.devices import plan_device_entries
 from phoenix.pve.features import Features, merge
-from phoenix.pve.managed import Ours
+from phoenix.pve.managed import Managed
 from phoenix.pve.mounts import read_mount
 from phoenix.pve.observed import ObservedContainer
 from phoenix.pve.privileged import NOT_HELD, is_privileged
@@ -42,38 +42,38 @@ class ConfPlan:
     after: PveConf
     reasons: tuple[str, ...]
     notes: tuple[str, ...]
-    ours: Ours
+    managed: Managed
 
 
 def plan_conf(
     container: Container,
-    wish: Wish,
+    confinement: Confinement,
     observed: ObservedContainer,
     storage: ObservedStorage,
     reconfine: bool = False,
 ) -> ConfPlan:
-    """Plan the conf of one container that shall be confined as `wish` says.
+    """Plan the conf of one container that shall be confined as `confinement` says.
 
     `reconfine`: take the workarounds of others back, too.
     Raises ValueError for a conf that cannot be read (a malformed features line).
     """
-    edit = _Edit(observed.conf, _with_our_lines(Ours.parse(observed.ours), observed.conf))
+    edit = _Edit(observed.conf, _with_managed_lines(Managed.parse(observed.managed), observed.conf))
     edit.features(container)
-    seen = edit.seen_by_docker(container, wish)
+    seen = edit.seen_by_docker(container, confinement)
     raw = (
         *container.raw,
-        *_nesting(container, wish),
-        *raw_rules(container, wish.profile),
-        *wish.raw,
+        *_nesting(container, confinement),
+        *raw_rules(container, confinement.profile),
+        *confinement.raw,
         *edit.mask(seen, container.raw),
     )
     edit.raw_keys(raw, container.mounts, storage)
     edit.devices(container, storage)
     if reconfine:
         edit.reconfine(container, seen)
-    edit.confine(container.ctid, wish)
-    edit.mind(container, wish)
-    return ConfPlan(edit.conf, tuple(edit.reasons), tuple(edit.notes), edit.ours)
+    edit.confine(container.ctid, confinement)
+    edit.warn(container, confinement)
+    return ConfPlan(edit.conf, tuple(edit.reasons), tuple(edit.notes), edit.managed)
 
 
 def restart_reasons(wanted: Label | None, observed: ObservedContainer) -> tuple[str, ...]:
@@ -84,7 +84,7 @@ def restart_reasons(wanted: Label | None, observed: ObservedContainer) -> tuple[
     """
     reasons = []
     label = Label.parse(observed.label or "")
-    if wanted and not label.wears(wanted):
+    if wanted and not label.matches(wanted):
         reasons.append(f"restart due: PID 1 runs as {observed.label}, not {wanted.stack}")
     for name, value in Features.parse(observed.conf.main["features"]).items():
         live = observed.live.feature(name) if observed.live else None
@@ -93,23 +93,23 @@ def restart_reasons(wanted: Label | None, observed: ObservedContainer) -> tuple[
     return tuple(reasons)
 
 
-def _nesting(container: Container, wish: Wish) -> Iterator[RawKey]:
-    if container.allow_nesting and wish.named:
+def _nesting(container: Container, confinement: Confinement) -> Iterator[RawKey]:
+    if container.allow_nesting and confinement.named:
         yield RawKey("lxc.apparmor.allow_nesting", "1")
 
 
-def _with_our_lines(ours: Ours, conf: PveConf) -> Ours:
+def _with_managed_lines(managed: Managed, conf: PveConf) -> Managed:
     """Ours, and the mask in our words, and the lines of the stacked form beside our script.
 
     The node's note of what is ours stays behind when a container migrates; with these lines left
     over Docker would go on looking for a policy namespace that the plain form does not give.
     """
     if MASK.value in conf.main.raw(MASK.key):
-        ours = replace(ours, raw=tuple(dict.fromkeys((*ours.raw, MASK))))
+        managed = replace(managed, raw=tuple(dict.fromkeys((*managed.raw, MASK))))
     if not any(raw.value == HOOK and HOOK in conf.main.raw(raw.key) for raw in STACKED):
-        return ours
+        return managed
     there = (raw for raw in STACKED if raw.value in conf.main.raw(raw.key))
-    return replace(ours, raw=tuple(dict.fromkeys((*ours.raw, *there))))
+    return replace(managed, raw=tuple(dict.fromkeys((*managed.raw, *there))))
 
 
 @dataclass
@@ -117,22 +117,22 @@ class _Edit:
     """A conf on its way, with what is said about it."""
 
     conf: PveConf
-    ours: Ours
+    managed: Managed
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def features(self, container: Container) -> None:
         current = self.conf.main["features"]
-        merged = merge(current, container.features, self.ours.features)
-        kept = {name: value for name, value in self.ours.features.items() if name in merged.kept}
+        merged = merge(current, container.features, self.managed.features)
+        kept = {name: value for name, value in self.managed.features.items() if name in merged.kept}
         values = Features.parse(merged.value)
         mine = {
             name: value
-            for name, value in self.ours.features.items()
+            for name, value in self.managed.features.items()
             if name in container.features and name not in merged.changed
         }
-        self.ours = replace(
-            self.ours, features={**kept, **mine, **{name: values[name] for name in merged.added}}
+        self.managed = replace(
+            self.managed, features={**kept, **mine, **{name: values[name] for name in merged.added}}
         )
         if merged.value == (current or ""):
             return
@@ -147,7 +147,7 @@ class _Edit:
         self, raw: tuple[RawKey, ...], mounts: tuple[Mount, ...], storage: ObservedStorage
     ) -> None:
         wanted = [*raw, *self._mount_entries(mounts, storage)]
-        for old in self.ours.raw:
+        for old in self.managed.raw:
             if old not in wanted and old.value in self.conf.main.raw(old.key):
                 self.conf = self.conf.remove_raw(old.key, old.value)
                 self.reasons.append(f"no {old.line} any more")
@@ -163,8 +163,8 @@ class _Edit:
                 self.reasons.append(one.line)
                 if one.key.startswith(REPEATED_KEYS) or not there:
                     added.append(one)
-        still = [old for old in self.ours.raw if old in wanted]
-        self.ours = replace(self.ours, raw=tuple(dict.fromkeys((*still, *added))))
+        still = [old for old in self.managed.raw if old in wanted]
+        self.managed = replace(self.managed, raw=tuple(dict.fromkeys((*still, *added))))
 
     def _mount_entries(
         self, mounts: tuple[Mount, ...], storage: ObservedStorage
@@ -173,7 +173,7 @@ class _Edit:
         for mount in mounts:
             dataset, source = mount.dataset, mount.source_on(storage.datasets)
             entry = RawKey("lxc.mount.entry", replace(mount, source=source).raw_value)
-            if entry in self.ours.raw or entry.value in self.conf.main.raw(entry.key):
+            if entry in self.managed.raw or entry.value in self.conf.main.raw(entry.key):
                 yield entry
             elif held := holder(self.conf, mount.target):
                 # what the operator mounted there holds the data: nothing goes on top of it
@@ -190,21 +190,21 @@ class _Edit:
         there = [device for device in container.devices if device in storage.paths]
         if missing := [device for device in container.devices if device not in there]:
             self.notes.append(f"gpu_assignment: not on this node: {', '.join(missing)}")
-        plan = plan_device_entries(self.conf, there, self.ours.devices)
+        plan = plan_device_entries(self.conf, there, self.managed.devices)
         self.conf = plan.apply(self.conf)
         self.reasons += [f"{key}: {value}" for key, value in (*plan.new, *plan.changed)]
         self.reasons += [f"no {key}: {value} any more" for key, value in plan.removed]
         self.notes += plan.conflicts
-        still = [device for device in self.ours.devices if device in there]
+        still = [device for device in self.managed.devices if device in there]
         added = [value for _, value in plan.new]
-        self.ours = replace(self.ours, devices=tuple(dict.fromkeys((*still, *added))))
+        self.managed = replace(self.managed, devices=tuple(dict.fromkeys((*still, *added))))
 
-    def seen_by_docker(self, container: Container, wish: Wish) -> str:
+    def seen_by_docker(self, container: Container, confinement: Confinement) -> str:
         """What shows AppArmor to a Docker that could load no profile, "" for nothing."""
-        if not container.docker or not wish.named or wish.stacked:
+        if not container.docker or not confinement.named or confinement.stacked:
             return ""
         theirs = (RawKey(key, value) for key, value in self.conf.main.raw_items())
-        stay = [raw for raw in theirs if raw not in self.ours.raw]
+        stay = [raw for raw in theirs if raw not in self.managed.raw]
         return shows_apparmor(self.conf, (*stay, *container.raw))
 
     def mask(self, seen: str, asked: tuple[RawKey, ...]) -> tuple[RawKey, ...]:
@@ -213,9 +213,9 @@ class _Edit:
             return ()
         there = (RawKey(key, value) for key, value in self.conf.main.raw_items())
         others = (*there, *asked)
-        if any(is_mask(raw) and raw not in self.ours.raw for raw in others):
+        if any(is_mask(raw) and raw not in self.managed.raw for raw in others):
             return ()
-        if MASK not in self.ours.raw:
+        if MASK not in self.managed.raw:
             self.notes.append(
                 f"Docker in it sees AppArmor's files ({seen}) and could load no profile: hidden "
                 'from it; with "apparmor_stacking": true it has a namespace for its own'
@@ -226,7 +226,7 @@ class _Edit:
         """Take back what somebody wrote there to do without AppArmor; `seen`: see above."""
         for one in workarounds(self.conf):
             if seen and is_mask(one.raw):
-                if one.raw not in self.ours.raw:
+                if one.raw not in self.managed.raw:
                     self.notes.append(
                         f"{one.raw.line} stays: without it Docker would try to load a profile "
                         f'({seen}); with "apparmor_stacking": true it can'
@@ -244,7 +244,7 @@ class _Edit:
                     "other device rules remain; check that the container still has /dev/null"
                 )
 
-    def confine(self, ctid: int, wish: Wish) -> None:
+    def confine(self, ctid: int, confinement: Confinement) -> None:
         """Name the wanted profile.
 
         pve-container LXC.pm make_apparmor_config: without `lxc.apparmor.profile` the profile is
@@ -252,30 +252,30 @@ class _Edit:
         """
         current = self.conf.main.raw(PROFILE_KEY)
         is_now = (*current[-1:], "generated")[0]
-        if wish.template == "unconfined":
+        if confinement.template == "unconfined":
             if is_now != "unconfined":
                 # never take confinement away because an old file says so
                 self.notes.append(f"the fleet file says unconfined, the conf {is_now}: kept")
             return
-        value = wish.conf_value(ctid)
+        value = confinement.conf_value(ctid)
         if is_now != value:
             old, new = _shown(is_now), _shown(value)
             if old == new:
                 old, new = is_now, value
             self.reasons.append(f"profile: {old} becomes {new}")
-        if wish.named:
+        if confinement.named:
             self.conf = self.conf.set_raw(PROFILE_KEY, value)
         else:
             self.conf = self.conf.drop_raw(PROFILE_KEY)
 
-    def mind(self, container: Container, wish: Wish) -> None:
+    def warn(self, container: Container, confinement: Confinement) -> None:
         """Say what no edit can put right."""
-        if container.apparmor_raw and wish.template != "generated":
+        if container.apparmor_raw and confinement.template != "generated":
             self.notes.append(
-                f"apparmor_raw has no effect under {wish.profile}: only Proxmox's generated "
+                f"apparmor_raw has no effect under {confinement.profile}: only Proxmox's generated "
                 "profile reads it"
             )
-        if wish.learning:
+        if confinement.learning:
             self.notes.append(
                 "learning: complain mode only logs violations; the container is not confined. Run "
                 "again without mode=complain when finished"
@@ -289,7 +289,7 @@ class _Edit:
                 f"the fleet file says {words}, but the container is {other}: only a backup and a "
                 "restore (pct restore --unprivileged) change that"
             )
-        if is_privileged(self.conf) and (container.docker or wish.named):
+        if is_privileged(self.conf) and (container.docker or confinement.named):
             self.notes.append(f"privileged: {NOT_HELD}")
 
 

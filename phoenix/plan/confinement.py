@@ -1,7 +1,7 @@
 """How a container shall be confined, and the names that follow from it.
 
 A template has up to four forms, each a profile by its own name, so that containers with different
-wishes live side by side on a node and replacing one form never touches who wears another:
+confinements live side by side on a node and replacing one form never touches the users of another:
 
     lxc-a               enforced
     lxc-a-ns            stacked: enforced, over a policy namespace of the container's own
@@ -38,16 +38,16 @@ _MODES: tuple[Literal["enforce", "complain"], ...] = ("enforce", "complain")
 
 
 @dataclass(frozen=True)
-class Wish:
-    """A profile that a container shall wear, and in which form.
+class Confinement:
+    """A profile that a container shall have, and in which form.
 
     `template`: a template's name, or `generated` or `unconfined`, which have one form only.
-    `own`: the container whose own profile it is, None for one that others may wear as well;
+    `own`: the container whose own profile it is, None for one that others may use as well;
     `allows` and `audits`: what it grants and logs beyond those (`phoenix.fleet.model.Container`).
 
-    >>> Wish("lxc-a", stacked=True, mode="complain").profile
+    >>> Confinement("lxc-a", stacked=True, mode="complain").profile
     'lxc-a-ns-complain'
-    >>> Wish("lxc-a", own=910, allows=("guest-mounts",)).profile
+    >>> Confinement("lxc-a", own=910, allows=("guest-mounts",)).profile
     'lxc-a-910'
     """
 
@@ -115,19 +115,21 @@ class Wish:
         return None
 
 
-def wanted(container: Container, options: Options) -> Wish:
+def wanted(container: Container, options: Options) -> Confinement:
     """How a container shall be confined; `--data` goes for containers with Docker."""
-    wish = Wish(container.profile, container.stacking, container.mode)
+    confinement = Confinement(container.profile, container.stacking, container.mode)
     if container.docker:
-        wish = Wish(
-            options.profile or wish.template,
-            wish.stacked if options.stacking is None else options.stacking,
-            options.mode or wish.mode,
+        confinement = Confinement(
+            options.profile or confinement.template,
+            confinement.stacked if options.stacking is None else options.stacking,
+            options.mode or confinement.mode,
         )
     alone = container.own or container.allows or container.audits
-    if not wish.named or not alone:
-        return wish
-    return replace(wish, own=container.ctid, allows=container.allows, audits=container.audits)
+    if not confinement.named or not alone:
+        return confinement
+    return replace(
+        confinement, own=container.ctid, allows=container.allows, audits=container.audits
+    )
 
 
 def is_learning(label: Label) -> bool:
@@ -140,7 +142,7 @@ def _namespace(ctid: int) -> str:
     return f":lxc-{ctid}_<-var-lib-lxc>:unconfined"
 
 
-def _forms(template: str) -> Iterator[Wish]:
+def _forms(template: str) -> Iterator[Confinement]:
     for stacked in (False, True):
         for mode in _MODES:
-            yield Wish(template, stacked, mode)
+            yield Confinement(template, stacked, mode)

@@ -13,13 +13,13 @@ from phoenix.fleet.model import Container
 from phoenix.fleet.permits import permits
 from phoenix.plan.actions import ContainerChange
 from phoenix.plan.conf import ConfPlan, holder, plan_conf, restart_reasons
-from phoenix.plan.confinement import Wish, wanted
+from phoenix.plan.confinement import Confinement, wanted
 from phoenix.plan.findings import LEFT_ALONE, Code, Finding, Severity
 from phoenix.plan.guest import GuestPlan, plan_guest
 from phoenix.plan.options import Force, Options
 from phoenix.plan.refusals import TEMPLATES, Refusal, is_under_its_rules, refusals
 from phoenix.pve.features import Features
-from phoenix.pve.managed import Ours
+from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer
 from phoenix.pve.privileged import NOT_HELD, WAY_OUT, is_privileged
 from phoenix.pve.storage import ObservedStorage
@@ -65,7 +65,9 @@ class ContainerPlanner:
             return None
         try:
             asked = _with_fuse(self.container, guest)
-            conf = plan_conf(asked, self._wish, self.observed, self.storage, self.options.reconfine)
+            conf = plan_conf(
+                asked, self._confinement, self.observed, self.storage, self.options.reconfine
+            )
         except ValueError as error:
             self._error(Code.CONF_REFUSED, str(error))
             return None
@@ -76,9 +78,9 @@ class ContainerPlanner:
 
     def _has_a_form(self) -> bool:
         """Whether what the fleet file asks for is there for such a profile."""
-        wish, its = self._wish, self.container
+        confinement, its = self._confinement, self.container
         name = "apparmor_profile, or --data profile=NAME"
-        if wish.mode == "complain" and wish.template == "generated":
+        if confinement.mode == "complain" and confinement.template == "generated":
             self._error(
                 Code.NEEDS_NAMED_PROFILE,
                 "mode=complain needs a named profile, but this container uses Proxmox's generated "
@@ -86,11 +88,11 @@ class ContainerPlanner:
                 f"name one ({name}), or drop mode=complain",
             )
             return False
-        if (its.allows or its.audits) and not wish.named:
+        if (its.allows or its.audits) and not confinement.named:
             self._error(
                 Code.NEEDS_NAMED_PROFILE,
                 "apparmor_allows and apparmor_audit need a named profile, but this container's is "
-                f"{wish.template}",
+                f"{confinement.template}",
                 f"name one ({name}), or drop them",
             )
             return False
@@ -114,7 +116,7 @@ class ContainerPlanner:
         return plan_guest(
             self.container.storage_driver,
             self.docker,
-            self._ours.daemon,
+            self._managed.daemon,
             has_fuse,
             self.options.force,
         )
@@ -146,12 +148,12 @@ class ContainerPlanner:
             return guest
         text = f"{guest.reasons[0]}: waits for a run that may restart (restart=never)"
         self._note(Code.RESTART_DUE, text)
-        return replace(guest, change=None, reasons=(), ours=self._ours.daemon)
+        return replace(guest, change=None, reasons=(), managed=self._managed.daemon)
 
     def _change(self, conf: ConfPlan, guest: GuestPlan) -> ContainerChange | None:
-        observed, options, wish = self.observed, self.options, self._wish
+        observed, options, confinement = self.observed, self.options, self._confinement
         changes = conf.after != observed.conf
-        label = wish.label(observed.ctid)
+        label = confinement.label(observed.ctid)
         due = restart_reasons(label, observed) if observed.running and not changes else ()
         restart = observed.running and bool(changes or due)
         if restart and options.restart == "never":
@@ -172,16 +174,20 @@ class ContainerPlanner:
             return None
         if not (changes or restart or guest.change):
             return None
-        if wish.named and is_privileged(conf.after) and Force.PRIVILEGED not in options.force:
+        if (
+            confinement.named
+            and is_privileged(conf.after)
+            and Force.PRIVILEGED not in options.force
+        ):
             self._error(
                 Code.PRIVILEGED,
-                f"{wish.template} for a privileged container: {NOT_HELD}. {WAY_OUT}; to have it "
-                f"under the profile all the same: --data force={Force.PRIVILEGED}",
+                f"{confinement.template} for a privileged container: {NOT_HELD}. {WAY_OUT}; to "
+                f"have it under the profile all the same: --data force={Force.PRIVILEGED}",
             )
             return None
         # what only its next start makes true is not proven
         proven = restart or not observed.running
-        ours = replace(conf.ours, daemon=guest.ours)
+        managed = replace(conf.managed, daemon=guest.managed)
         return ContainerChange(
             ctid=observed.ctid,
             name=self._name,
@@ -191,7 +197,7 @@ class ContainerPlanner:
             restart=restart,
             docker=self.container.docker and guest.provable,
             reasons=(*conf.reasons, *due, *guest.reasons),
-            ours=replace(ours, profile=label.profile if label else "") if proven else ours,
+            managed=replace(managed, profile=label.profile if label else "") if proven else managed,
             guest=guest.change,
             driver=guest.driver,
             driver_before=guest.driver_now,
@@ -210,11 +216,11 @@ class ContainerPlanner:
         return f"left alone: {why}{more}; to go on without: --data accept={owners}"
 
     def _refused(self, driver: str) -> Iterator[Refusal]:
-        wish, docker = self._wish, self.docker
-        source = self.templates.get(f"{wish.template}.j2", "")
-        if not docker or wish.learning:
+        confinement, docker = self._confinement, self.docker
+        source = self.templates.get(f"{confinement.template}.j2", "")
+        if not docker or confinement.learning:
             return
-        if wish.template not in TEMPLATES or not _BASED.search(source):
+        if confinement.template not in TEMPLATES or not _BASED.search(source):
             return
         label = Label.parse(self.observed.label or "")
         if is_under_its_rules(label, self.observed.ctid, self.withdrawn):
@@ -224,11 +230,11 @@ class ContainerPlanner:
         yield from refusals(
             docker,
             driver,
-            wish.profile,
+            confinement.profile,
             self.sources,
             self.options.accept,
             [target.rstrip("/") for target in mounted],
-            wish.allows,
+            confinement.allows,
         )
 
     # --- what it says ---------------------------------------------------------------------------
@@ -251,12 +257,12 @@ class ContainerPlanner:
         self.findings.append(found)
 
     @cached_property
-    def _wish(self) -> Wish:
+    def _confinement(self) -> Confinement:
         return wanted(self.container, self.options)
 
     @cached_property
-    def _ours(self) -> Ours:
-        return Ours.parse(self.observed.ours)
+    def _managed(self) -> Managed:
+        return Managed.parse(self.observed.managed)
 
     @cached_property
     def _waiting(self) -> str:

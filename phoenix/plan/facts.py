@@ -14,7 +14,7 @@ from phoenix.docker.observed import ObservedDocker, dockers_from_json
 from phoenix.pve.backups import ObservedBackups, backups_from_json
 from phoenix.pve.observed import ObservedPct, containers_from_json
 from phoenix.pve.storage import ObservedStorage, storage_from_json
-from phoenix.runs.files import Kept, ObservedRuns, kept_from_json, runs_from_json
+from phoenix.runs.files import ObservedRuns, RunFiles, kept_from_json, runs_from_json
 from phoenix.runs.watch import ObservedWatch, watch_from_json
 
 
@@ -28,7 +28,7 @@ class NodeFacts:
     dockers: Mapping[int, ObservedDocker] = field(default_factory=dict)
     rules: ObservedRules = field(default_factory=ObservedRules)
     runs: ObservedRuns = field(default_factory=ObservedRuns)
-    kept: Kept = field(default_factory=Kept)
+    kept: RunFiles = field(default_factory=RunFiles)
     denials: ObservedDenials = field(default_factory=ObservedDenials)
     watch: ObservedWatch = field(default_factory=ObservedWatch)
     backups: ObservedBackups = field(default_factory=ObservedBackups)

@@ -44,7 +44,7 @@ class Code(StrEnum):
     DRIFT_FILE = "drift.file"
     DRIFT_PROFILE = "drift.profile"
     DRIFT_WATCH = "drift.watch"
-    # --- of a container: against the fleet file's wishes
+    # --- of a container: against what the fleet file asks for
     RULE_REFUSED = "rule.refused"
     NEEDS_NAMED_PROFILE = "profile.unnamed"
     PERMIT_MISSING = "permit.missing"

@@ -46,7 +46,7 @@ class GuestPlan:
     driver: str = ""
     driver_now: str = ""
     fuse: bool = False
-    ours: Mapping[str, str | bool] = field(default_factory=dict)
+    managed: Mapping[str, str | bool] = field(default_factory=dict)
     alone: str = ""
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class GuestPlan:
 def plan_guest(
     wanted: str | None,
     docker: ObservedDocker | None,
-    ours: Mapping[str, str | bool],
+    managed: Mapping[str, str | bool],
     has_fuse: bool,
     force: Collection[Force] = (),
 ) -> GuestPlan:
@@ -66,37 +66,37 @@ def plan_guest(
     `ours`: the managed keys that earlier runs wrote; `has_fuse`: its conf has fuse=1.
     """
     # without an answer the feature stays as it is: Docker may need it
-    unknown = GuestPlan(fuse=has_fuse, ours=ours)
+    unknown = GuestPlan(fuse=has_fuse, managed=managed)
     if docker is None or docker.state == "stopped":
         return unknown
     if docker.state == "none":
         text = "the fleet file lists docker, but Docker is not installed; Docker checks skipped"
-        return GuestPlan(provable=False, fuse=has_fuse, ours=ours, notes=(text,))
+        return GuestPlan(provable=False, fuse=has_fuse, managed=managed, notes=(text,))
     if docker.elsewhere:
         if Force.ENGINE not in force:
-            return GuestPlan(fuse=has_fuse, ours=ours, alone=_elsewhere(docker))
+            return GuestPlan(fuse=has_fuse, managed=managed, alone=_elsewhere(docker))
         text = "its containers are not proven: only its services and ports are compared"
-        return GuestPlan(provable=False, fuse=has_fuse, ours=ours, notes=(text,))
+        return GuestPlan(provable=False, fuse=has_fuse, managed=managed, notes=(text,))
     if docker.state not in ("ok", "dead"):
-        return GuestPlan(fuse=has_fuse, ours=ours, alone=_silent(docker))
+        return GuestPlan(fuse=has_fuse, managed=managed, alone=_silent(docker))
     try:
         if docker.state == "dead":
             DaemonJson.parse(docker.file.text if docker.file else "")
             text = f"its Docker does not answer ({docker.error}): its storage driver is kept"
-            return GuestPlan(fuse=has_fuse, ours=ours, notes=(text,))
-        return _plan(wanted, docker, ours, has_fuse, force)
+            return GuestPlan(fuse=has_fuse, managed=managed, notes=(text,))
+        return _plan(wanted, docker, managed, has_fuse, force)
     except DaemonJsonError as error:
         text = (
             f"{DAEMON_JSON}: {error}: dockerd will not start with it, left alone: correct it in "
             "the guest"
         )
-        return GuestPlan(fuse=has_fuse, ours=ours, alone=text)
+        return GuestPlan(fuse=has_fuse, managed=managed, alone=text)
 
 
 def _plan(
     wanted: str | None,
     docker: ObservedDocker,
-    ours: Mapping[str, str | bool],
+    managed: Mapping[str, str | bool],
     has_fuse: bool,
     force: Collection[Force],
 ) -> GuestPlan:
@@ -106,8 +106,8 @@ def _plan(
     change = None
     # else ours stays too: without its name dockerd may choose another driver at its next start
     if plan.settings:
-        merged = merge(text, {**held(text, ours), **plan.settings}, ours)
-        ours = merged.ours
+        merged = merge(text, {**held(text, managed), **plan.settings}, managed)
+        managed = merged.managed
         change = GuestChange(text, merged.text, plan.packages)
     reasons = (*plan.reasons, *(f"package {name}" for name in plan.packages))
     return GuestPlan(
@@ -115,7 +115,7 @@ def _plan(
         driver=plan.driver,
         driver_now=docker.driver,
         fuse=fuse,
-        ours=ours,
+        managed=managed,
         reasons=reasons,
         notes=plan.notes,
         problems=plan.problems,

@@ -21,7 +21,7 @@ _WRITTEN = re.compile(r"^@\{dkr_data\} = (.*)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class GuestPaths:
-    """What one profile must know of the containers that wear it.
+    """What one profile must know of the containers that use it.
 
     `data_roots`: where Docker keeps its data; `sources`: directories that Docker may bind into its
     containers and that the template's own patterns for such sources do not reach.
@@ -31,14 +31,14 @@ class GuestPaths:
     sources: tuple[str, ...] = ()
 
 
-#: A profile whose wearers have everything where Docker puts it by itself.
+#: A profile whose users have everything where Docker puts it by itself.
 DEFAULT_PATHS = GuestPaths()
 
 
 def guest_paths(data_roots: Iterable[str], mounts: Iterable[str] = ()) -> GuestPaths:
     """Put together what a profile must know.
 
-    `data_roots`: of all containers that wear it; `mounts`: where the fleet file mounts something
+    `data_roots`: of all containers that use it; `mounts`: where the fleet file mounts something
     in them, absolute. A mount needs no rule to be there: LXC mounts it before the profile begins.
     But Docker binds volumes from it, and the patterns in base.j2 that leave out /proc, /sys and
     /dev also leave out names like /projects. Raises GuestPathError for a path that cannot stand in

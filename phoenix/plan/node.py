@@ -20,14 +20,14 @@ from phoenix.plan.confinement import wanted
 from phoenix.plan.container import ContainerPlanner, left_alone
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.options import Options
-from phoenix.plan.profiles import Wearers, nobodys, plan_own_files, plan_profile, without_room
+from phoenix.plan.profiles import ProfileUsers, nobodys, plan_own_files, plan_profile, without_room
 from phoenix.plan.raw_rules import new_rules, rule_problems
 from phoenix.plan.render import profile_names
 from phoenix.plan.site_tunables import plan_site_tunables
 from phoenix.plan.tunables import plan_tunables
 from phoenix.pve.observed import ObservedPct
 from phoenix.pve.storage import ObservedStorage
-from phoenix.runs.files import Unsettled
+from phoenix.runs.files import Interrupted
 
 
 def check_selection(fleet: Fleet, options: Options, nodes: Sequence[ObservedPct]) -> list[str]:
@@ -69,13 +69,15 @@ def selected(fleet: Fleet, options: Options, node: ObservedPct) -> list[Containe
     ]
 
 
-def set_apart(plan: NodePlan, unsettled: Iterable[Unsettled], wanted: Iterable[int]) -> NodePlan:
+def set_apart(
+    plan: NodePlan, interrupted: Iterable[Interrupted], wanted: Iterable[int]
+) -> NodePlan:
     """Take what is unsettled out of a plan; `wanted`: the containers that are the run's business.
 
     Another one stays as it is, with a note.
     """
     asked = set(wanted)
-    mine = tuple(one for one in unsettled if one.ctid in asked)
+    mine = tuple(one for one in interrupted if one.ctid in asked)
     others = (
         Finding(
             Code.INTERRUPTED,
@@ -84,13 +86,13 @@ def set_apart(plan: NodePlan, unsettled: Iterable[Unsettled], wanted: Iterable[i
             one.ctid,
             fix=f"run again with only={one.ctid} to recover it",
         )
-        for one in unsettled
+        for one in interrupted
         if one.ctid not in asked
     )
     apart = {one.ctid for one in mine}
     containers = tuple(change for change in plan.containers if change.ctid not in apart)
     findings = (*plan.findings, *others)
-    return replace(plan, containers=containers, unsettled=mine, findings=findings)
+    return replace(plan, containers=containers, interrupted=mine, findings=findings)
 
 
 def unreadable_runs(problems: Iterable[str]) -> Iterator[Finding]:
@@ -134,15 +136,16 @@ def plan_node(
     site, against = plan_site_tunables(fleet.tunables, apparmor)
     findings = [*unreadable, *in_the_way, *against]
     findings += _rule_findings(fleet, options, pct, apparmor, rules or ObservedRules())
-    wearers = _wearers(fleet, options, pct, dockers)
+    users = _users(fleet, options, pct, dockers)
     profiles = [
-        plan_profile(wish, wearers, apparmor, templates, findings) for wish in wearers.wishes
+        plan_profile(confinement, users, apparmor, templates, findings)
+        for confinement in users.confinements
     ]
-    crowded = without_room(wearers, apparmor)
+    crowded = without_room(users, apparmor)
     containers: list[ContainerChange] = []
     for container in in_order(selected(fleet, options, pct)):
-        wish = wanted(container, options)
-        installed = apparmor.files.get(wearers.present(container.ctid)) or ""
+        confinement = wanted(container, options)
+        installed = apparmor.files.get(users.present(container.ctid)) or ""
         its = ContainerPlanner(
             container=container,
             options=options,
@@ -150,24 +153,26 @@ def plan_node(
             storage=storage,
             docker=dockers.get(container.ctid),
             templates=templates,
-            sources=wearers.sources(wish, apparmor),
-            withdrawn=written_allows(installed) - {*wish.allows},
+            sources=users.sources(confinement, apparmor),
+            withdrawn=written_allows(installed) - {*confinement.allows},
             no_room=crowded.get(container.ctid, ""),
             findings=findings,
         )
         if change := its.plan():
             containers.append(change)
-    findings += nobodys(wearers, apparmor, profile_names(templates))
+    findings += nobodys(users, apparmor, profile_names(templates))
     plan = NodePlan(
         pct.node,
         containers=tuple(containers),
         findings=tuple(findings),
         tunables=tunables,
-        own_files=plan_own_files(wearers.wishes, apparmor, templates),
+        own_files=plan_own_files(users.confinements, apparmor, templates),
         site_tunables=site,
     )
     # the profile of one that is left alone stays what it is
-    alone = {wish.profile for wish in wearers.wishes if wish.own in plan.alone}
+    alone = {
+        confinement.profile for confinement in users.confinements if confinement.own in plan.alone
+    }
     kept = tuple(change for change in profiles if change and change.name not in alone)
     return replace(plan, profiles=kept)
 
@@ -191,12 +196,12 @@ def _rule_findings(
         yield Finding(Code.RULES_UNCHECKED, Severity.NOTE, text)
 
 
-def _wearers(
+def _users(
     fleet: Fleet,
     options: Options,
     pct: ObservedPct,
     dockers: Mapping[int, ObservedDocker],
-) -> Wearers:
+) -> ProfileUsers:
     chosen = tuple(container.ctid for container in selected(fleet, options, pct))
     roots = {ctid: docker.data_root for ctid, docker in dockers.items() if docker.state == "ok"}
-    return Wearers(fleet, options, pct, chosen, roots)
+    return ProfileUsers(fleet, options, pct, chosen, roots)

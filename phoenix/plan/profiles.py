@@ -1,4 +1,4 @@
-"""What a node needs before its containers can wear their profiles: the profiles, and a script."""
+"""What a node needs before its containers can have their profiles: the profiles, and a script."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from phoenix.apparmor.lint import lint
 from phoenix.apparmor.observed import ABI, ABI_OURS, HOOK, MARKER, Label, ObservedAppArmor
 from phoenix.docker.data_root import DATA_ROOT, MOST_DATA_ROOTS, GuestPathError
 from phoenix.fleet.model import Fleet
-from phoenix.plan.confinement import PROFILE_KEY, Wish, wanted
+from phoenix.plan.confinement import PROFILE_KEY, Confinement, wanted
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.guest_paths import GuestPaths, guest_paths, written_data_roots
 from phoenix.plan.options import Force, Options
@@ -66,8 +66,8 @@ _NEEDED = {
 
 
 @dataclass(frozen=True)
-class Wearers:
-    """Who wears which profile on a node, or will, and what its rules must know of them.
+class ProfileUsers:
+    """Who uses which profile on a node, or will, and what its rules must know of them.
 
     `chosen`: the CTIDs of this run; `data_roots`: where Docker keeps its data, by CTID, as far as
     it is known.
@@ -80,28 +80,35 @@ class Wearers:
     data_roots: Mapping[int, str]
 
     @property
-    def wishes(self) -> list[Wish]:
+    def confinements(self) -> list[Confinement]:
         """The forms of named profiles that this run is to bring about, by name.
 
         Those of their own also for containers that are elsewhere in the cluster: one that moves
         here, as high availability has it, finds its profile.
         """
-        wishes = {wanted(self.fleet.containers[ctid], self.options) for ctid in self.chosen}
+        confinements = {wanted(self.fleet.containers[ctid], self.options) for ctid in self.chosen}
         only = self.options.only
         elsewhere = [ctid for ctid in self.pct.elsewhere if not only or ctid in only]
         known = (self.fleet.containers[ctid] for ctid in elsewhere if ctid in self.fleet.containers)
-        wishes |= {wish for one in known if (wish := wanted(one, self.options)).own is not None}
-        return sorted((wish for wish in wishes if wish.named), key=lambda wish: wish.profile)
+        confinements |= {
+            confinement
+            for one in known
+            if (confinement := wanted(one, self.options)).own is not None
+        }
+        return sorted(
+            (confinement for confinement in confinements if confinement.named),
+            key=lambda confinement: confinement.profile,
+        )
 
     def paths(self, profile: str, written: str) -> GuestPaths:
         """What the rules of a profile must know; `written`: the text that is installed now.
 
-        A run for some containers leaves the others working: all wearers count, and of those whose
+        A run for some containers leaves the others working: all users count, and of those whose
         data root is not known (they are stopped) what the installed profile says. Raises
         GuestPathError.
         """
-        wearers = [*self._wearers(profile)]
-        known = (self.fleet.containers[ctid] for ctid in wearers if ctid in self.fleet.containers)
+        users = [*self._users(profile)]
+        known = (self.fleet.containers[ctid] for ctid in users if ctid in self.fleet.containers)
         return guest_paths(
             self._roots(profile, written)[0],
             (f"/{mount.target}" for container in known for mount in container.mounts),
@@ -113,15 +120,15 @@ class Wearers:
         named = found.conf.main.raw(PROFILE_KEY)[-1:] if found else ()
         return Label.parse(named[0]).profile if named else ""
 
-    def written(self, wish: Wish, apparmor: ObservedAppArmor) -> str:
+    def written(self, confinement: Confinement, apparmor: ObservedAppArmor) -> str:
         """The text of the installed profile of ours; of a new one of its own, of that before it."""
-        before = self.present(wish.own) if wish.own is not None else ""
-        return _written(apparmor, wish.profile) or _written(apparmor, before)
+        before = self.present(confinement.own) if confinement.own is not None else ""
+        return _written(apparmor, confinement.profile) or _written(apparmor, before)
 
-    def sources(self, wish: Wish, apparmor: ObservedAppArmor) -> tuple[str, ...]:
+    def sources(self, confinement: Confinement, apparmor: ObservedAppArmor) -> tuple[str, ...]:
         """What a profile will name beside its patterns; nothing where it cannot be rendered."""
         try:
-            return self.paths(wish.profile, self.written(wish, apparmor)).sources
+            return self.paths(confinement.profile, self.written(confinement, apparmor)).sources
         except GuestPathError:
             return ()
 
@@ -135,10 +142,10 @@ class Wearers:
 
     def _roots(self, profile: str, written: str) -> tuple[list[str], list[int]]:
         """The data roots that the rules name, and the CTIDs of those for which there is no room."""
-        wearers = sorted(self._wearers(profile))
+        users = sorted(self._users(profile))
         there = [DATA_ROOT, *written_data_roots(written)]
-        known = [ctid for ctid in wearers if ctid in self.data_roots]
-        roots = [] if len(known) == len(wearers) else [*dict.fromkeys(there)][:MOST_DATA_ROOTS]
+        known = [ctid for ctid in users if ctid in self.data_roots]
+        roots = [] if len(known) == len(users) else [*dict.fromkeys(there)][:MOST_DATA_ROOTS]
         outside = []
         # a new one takes nobody's place
         for ctid in sorted(known, key=lambda ctid: self.data_roots[ctid] not in there):
@@ -149,7 +156,7 @@ class Wearers:
                 roots.append(root)
         return roots, outside
 
-    def _wearers(self, profile: str) -> Iterator[int]:
+    def _users(self, profile: str) -> Iterator[int]:
         for ctid, observed in self.pct.containers.items():
             named = [Label.parse(value).profile for value in observed.conf.main.raw(PROFILE_KEY)]
             if ctid in self.chosen:
@@ -159,17 +166,17 @@ class Wearers:
 
 
 def plan_own_files(
-    wishes: Iterable[Wish], apparmor: ObservedAppArmor, templates: Mapping[str, str]
+    confinements: Iterable[Confinement], apparmor: ObservedAppArmor, templates: Mapping[str, str]
 ) -> tuple[OwnFileChange, ...]:
-    """What the wished profiles need beside themselves and is not there, or not right.
+    """What the wanted profiles need beside themselves and is not there, or not right.
 
     The abi by which they are compiled, and for a stacked one the script for policy namespaces.
     """
-    wishes = [*wishes]
+    confinements = [*confinements]
     needed = {}
-    if wishes and (abi := abi_text(apparmor)):
+    if confinements and (abi := abi_text(apparmor)):
         needed[ABI] = abi
-    if any(wish.stacked for wish in wishes):
+    if any(confinement.stacked for confinement in confinements):
         needed[HOOK] = templates[HOOK_TEMPLATE]
     there = {path: apparmor.own_file(path) for path in needed}
     return tuple(
@@ -179,29 +186,29 @@ def plan_own_files(
     )
 
 
-def without_room(wearers: Wearers, apparmor: ObservedAppArmor) -> Mapping[int, str]:
+def without_room(users: ProfileUsers, apparmor: ObservedAppArmor) -> Mapping[int, str]:
     """Whom a run leaves alone because its data root is one too many, with the reason."""
     return {
         ctid: (
-            f"Docker's data lies in {wearers.data_roots[ctid]}, and {wish.profile} names "
+            f"Docker's data lies in {users.data_roots[ctid]}, and {confinement.profile} names "
             f"{MOST_DATA_ROOTS} such folders already: use one of them, or a profile of its own"
         )
-        for wish in wearers.wishes
-        for ctid in wearers.without_room(wish.profile, wearers.written(wish, apparmor))
+        for confinement in users.confinements
+        for ctid in users.without_room(confinement.profile, users.written(confinement, apparmor))
     }
 
 
 def nobodys(
-    wearers: Wearers, apparmor: ObservedAppArmor, templates: Iterable[str]
+    users: ProfileUsers, apparmor: ObservedAppArmor, templates: Iterable[str]
 ) -> Iterator[Finding]:
     """One for each profile of one container's own that it has no more."""
     names = "|".join(map(re.escape, templates))
     own = re.compile(rf"(?:{names})-([1-9][0-9]{{2,8}})(?:-ns)?(?:-complain)?")
-    used = {wearers.present(ctid) for ctid in wearers.pct.containers}
-    used |= {Label.parse(one.label or "").profile for one in wearers.pct.containers.values()}
-    used |= {wish.profile for wish in wearers.wishes} | {*templates}
+    used = {users.present(ctid) for ctid in users.pct.containers}
+    used |= {Label.parse(one.label or "").profile for one in users.pct.containers.values()}
+    used |= {confinement.profile for confinement in users.confinements} | {*templates}
     # asked for by the fleet file, in a run for others
-    used |= {wanted(one, wearers.options).profile for one in wearers.fleet.containers.values()}
+    used |= {wanted(one, users.options).profile for one in users.fleet.containers.values()}
     for name in sorted({*apparmor.loaded} - used):
         if own.fullmatch(name):
             file = f"/etc/apparmor.d/{name}"
@@ -214,21 +221,21 @@ def nobodys(
 
 
 def plan_profile(
-    wish: Wish,
-    wearers: Wearers,
+    confinement: Confinement,
+    users: ProfileUsers,
     apparmor: ObservedAppArmor,
     templates: Mapping[str, str],
     findings: list[Finding],
 ) -> ProfileChange | None:
     """The profile to install, None where it is right; what stands against it goes to `findings`."""
-    name = wish.profile
+    name = confinement.profile
     before = apparmor.files.get(name)
-    ours = before is None or before.startswith(MARKER)
+    managed = before is None or before.startswith(MARKER)
     try:
-        paths = wearers.paths(name, wearers.written(wish, apparmor))
-        after = render_profile(wish, templates, apparmor, paths)
+        paths = users.paths(name, users.written(confinement, apparmor))
+        after = render_profile(confinement, templates, apparmor, paths)
     except (ProfileError, GuestPathError) as error:
-        text = f"apparmor_profile {wish.template}: {error}"
+        text = f"apparmor_profile {confinement.template}: {error}"
         findings.append(Finding(Code.PROFILE_REFUSED, Severity.ERROR, text))
         return None
     # its own abi is installed before it
@@ -238,7 +245,7 @@ def plan_profile(
         lines = (f"profile {name}: line {one}" for one in found)
         findings += [Finding(Code.PROFILE_REFUSED, Severity.ERROR, line) for line in lines]
         return None
-    if not ours and Force.FOREIGN_PROFILE not in wearers.options.force:
+    if not managed and Force.FOREIGN_PROFILE not in users.options.force:
         findings.append(
             Finding(
                 Code.PROFILE_FOREIGN,
@@ -253,11 +260,11 @@ def plan_profile(
         reason = "new" if before is None else "changed"
     elif mode is None:
         reason = "installed but not loaded"
-    elif mode != wish.mode:
+    elif mode != confinement.mode:
         reason = f"loaded in {mode} mode"
     else:
         return None
-    return ProfileChange(name, before, after, reason, wish.mode)
+    return ProfileChange(name, before, after, reason, confinement.mode)
 
 
 def _written(apparmor: ObservedAppArmor, name: str) -> str:

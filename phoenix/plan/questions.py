@@ -50,12 +50,16 @@ def asked_of_guests(containers: Sequence[Container]) -> Request:
 
 
 def _common(chosen: Sequence[Container], options: Options) -> Request:
-    wishes = (wanted(container, options) for container in chosen)
+    confinements = (wanted(container, options) for container in chosen)
     mounts = {mount.source for container in chosen for mount in container.mounts}
     devices = {device for container in chosen for device in container.devices}
     return {
         "containers": {},
-        "apparmor": {"files": sorted({wish.profile for wish in wishes if wish.named})},
+        "apparmor": {
+            "files": sorted(
+                {confinement.profile for confinement in confinements if confinement.named}
+            )
+        },
         "storage": {"paths": sorted(mounts | devices)},
         "runs": {"unfinished": True},
         "watch": {},

@@ -11,7 +11,7 @@ from phoenix.apparmor.abi import abi_name
 from phoenix.apparmor.allows import written_allows, written_audits
 from phoenix.apparmor.observed import MARKER, PROFILE_NAME, ObservedAppArmor
 from phoenix.apparmor.profile_text import read_profiles
-from phoenix.plan.confinement import Wish
+from phoenix.plan.confinement import Confinement
 from phoenix.plan.guest_paths import DEFAULT_PATHS, GuestPaths
 from phoenix.text.printable import printable
 from phoenix.text.sandbox import Sandbox
@@ -24,7 +24,7 @@ class ProfileError(ValueError):
 
 
 def render_profile(
-    wish: Wish,
+    confinement: Confinement,
     sources: Mapping[str, str],
     node: ObservedAppArmor,
     paths: GuestPaths = DEFAULT_PATHS,
@@ -33,11 +33,11 @@ def render_profile(
 
     A template may be somebody else's: it is rendered in `phoenix.text.sandbox`.
 
-    `sources`: file name to template text; `paths`: what its wearers have where. Raises
+    `sources`: file name to template text; `paths`: what its users have where. Raises
     `ProfileError`.
     """
-    name = wish.template
-    if problem := wish.problem(profile_names(sources)):
+    name = confinement.template
+    if problem := confinement.problem(profile_names(sources)):
         raise ProfileError(problem)
     if f"{name}.j2" not in sources:
         known = ", ".join(profile_names(sources))
@@ -54,13 +54,13 @@ def render_profile(
     modern = node.parser is not None and node.parser >= (4, 0)
     values = {
         "marker": MARKER,
-        "name": wish.profile,
-        "flags": ",".join(_flags(wish)),
-        "stacked": wish.stacked,
-        "allows": wish.allows,
-        "audits": wish.audits,
+        "name": confinement.profile,
+        "flags": ",".join(_flags(confinement)),
+        "stacked": confinement.stacked,
+        "allows": confinement.allows,
+        "audits": confinement.audits,
         # in the list of what is denied: the folder whose name begins so is not
-        "binfmt": "b" if "binfmt" in wish.allows else "",
+        "binfmt": "b" if "binfmt" in confinement.allows else "",
         "data_roots": paths.data_roots,
         "sources": paths.sources,
         "abi": abi_name(node),
@@ -79,7 +79,7 @@ def render_profile(
         where = f" (line {line} of {file})" if line else ""
         said = printable(str(error), limit=None)
         raise ProfileError(f"{name}.j2 does not render{where}: {said}") from None
-    _check_form(wish, text)
+    _check_form(confinement, text)
     return text
 
 
@@ -92,39 +92,46 @@ def profile_names(sources: Iterable[str]) -> list[str]:
     )
 
 
-def _flags(wish: Wish) -> Iterable[str]:
+def _flags(confinement: Confinement) -> Iterable[str]:
     # paths that lead out of the container's mounts, and deleted ones, are judged as they are
     yield from ("attach_disconnected", "mediate_deleted")
-    if wish.mode == "complain":
+    if confinement.mode == "complain":
         yield "complain"
 
 
-def _check_form(wish: Wish, text: str) -> None:
+def _check_form(confinement: Confinement, text: str) -> None:
     """Refuse a template that stands for itself and renders as something else than was asked."""
-    lacks = {*wish.allows} - written_allows(text) | {*wish.audits} - written_audits(text)
+    lacks = {*confinement.allows} - written_allows(text) | {*confinement.audits} - written_audits(
+        text
+    )
     if lacks:
         raise ProfileError(
-            f"{wish.template}.j2 has no place for {', '.join(sorted(lacks))} (apparmor_allows, "
-            'apparmor_audit): extend base.j2, or write {% include "allows.j2" %} in it'
+            f"{confinement.template}.j2 has no place for {', '.join(sorted(lacks))} "
+            "(apparmor_allows, apparmor_audit): extend base.j2, or write "
+            '{% include "allows.j2" %} in it'
         )
     for profile in read_profiles(text).profiles:
-        if profile.name != wish.profile:
+        if profile.name != confinement.profile:
             continue
-        if wish.mode == "complain" and "complain" not in profile.flags:
+        if confinement.mode == "complain" and "complain" not in profile.flags:
             raise ProfileError(
-                f"{wish.template}.j2 has no complain form: write flags=({{{{ flags }}}})"
+                f"{confinement.template}.j2 has no complain form: write flags=({{{{ flags }}}})"
             )
-        if wish.mode == "enforce" and "complain" in profile.flags:
-            raise ProfileError(f"{wish.template}.j2 says complain itself: that confines nothing")
-        if "nested-userns" in wish.allows and _NO_USERNS.search(text):
+        if confinement.mode == "enforce" and "complain" in profile.flags:
             raise ProfileError(
-                f"{wish.template}.j2 says deny userns, which beats nested-userns: write "
+                f"{confinement.template}.j2 says complain itself: that confines nothing"
+            )
+        if "nested-userns" in confinement.allows and _NO_USERNS.search(text):
+            raise ProfileError(
+                f"{confinement.template}.j2 says deny userns, which beats nested-userns: write "
                 '{% if "nested-userns" not in allows %}deny userns,{% endif %}'
             )
         capabilities = [rule.words[1:] for rule in profile.rules if rule.words[0] == "capability"]
-        if wish.stacked and not any(not names or "mac_admin" in names for names in capabilities):
+        if confinement.stacked and not any(
+            not names or "mac_admin" in names for names in capabilities
+        ):
             # Docker in it could not load its docker-default, and would not start
             raise ProfileError(
-                f"{wish.template}.j2 has no stacked form: write "
+                f"{confinement.template}.j2 has no stacked form: write "
                 "{% if stacked %}capability mac_admin,{% endif %}"
             )

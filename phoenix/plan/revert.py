@@ -10,7 +10,7 @@ from phoenix.pve.features import Features
 from phoenix.pve.raw_keys import REPEATED_KEYS
 
 
-def take_back(
+def revert(
     before: PveConf, after: PveConf, now: PveConf, force: bool = False
 ) -> tuple[PveConf, tuple[str, ...]]:
     """Put back in `now` what a run changed from `before` to `after`, and leave the rest.

@@ -18,17 +18,17 @@ from phoenix.apparmor.observed import Label, ObservedAppArmor, generated_profile
 from phoenix.docker.daemon_json import digest
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.docker.observed import ObservedDocker
-from phoenix.plan.actions import ContainerChange, NodePlan, PutBack, Removal
+from phoenix.plan.actions import ContainerChange, FileRevert, NodePlan, Removal
 from phoenix.plan.confinement import PROFILE_KEY
 from phoenix.plan.container import left_alone, waiting_keys
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.guest import GuestChange
 from phoenix.plan.options import Force, Options
-from phoenix.plan.revert import take_back
+from phoenix.plan.revert import revert
 from phoenix.pve.conf import PveConf
-from phoenix.pve.managed import Ours
+from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer, ObservedPct
-from phoenix.runs.files import RUNS, Kept, KeptError
+from phoenix.runs.files import RUNS, RunFileError, RunFiles
 from phoenix.runs.record import Change, RunRecord, Thing, in_the_way
 from phoenix.text.printable import printable
 
@@ -38,7 +38,7 @@ class Node:
     """What was seen of a node: its runs, what the one to undo kept, and how everything is now."""
 
     runs: Sequence[RunRecord]
-    kept: Kept
+    kept: RunFiles
     pct: ObservedPct
     apparmor: ObservedAppArmor
     dockers: Mapping[int, ObservedDocker] = field(default_factory=dict)
@@ -99,7 +99,7 @@ def _container(
         _check_staged(daemon, record, staged.get("daemon-before"), staged.get("daemon.json"))
         after, why = _old_conf(conf, record.id, staged.get("conf"), now, forced, node)
         guest = _old_daemon(daemon, record, observed, forced, node)
-        ours = _old_ours(conf, record.id, node)
+        managed = _old_managed(conf, record.id, node)
     except ValueError as error:
         say(Code.CONFLICT, Severity.ERROR, str(error))
         return None
@@ -129,7 +129,7 @@ def _container(
         restart,
         "docker" in staged,
         why,
-        ours,
+        managed,
         guest,
         daemon.driver_before if guest else "",
         daemon.driver if guest else "",
@@ -172,7 +172,7 @@ def _old_conf(
         return now, ()
     try:
         text = node.kept.of_node(change.before)
-    except KeptError as error:
+    except RunFileError as error:
         raise ValueError(f"the conf from before run {run} {error}") from None
     if text is None:
         raise ValueError(f"there was no conf before run {run}")
@@ -186,7 +186,7 @@ def _old_conf(
             f"somebody changed it since, and what run {run} staged for it is gone: put it right "
             "by hand"
         )
-    conf, conflicts = take_back(old, PveConf.parse(planned), now, force)
+    conf, conflicts = revert(old, PveConf.parse(planned), now, force)
     if conflicts:
         raise ValueError(
             f"somebody changed what the run had changed: {'; '.join(conflicts)}: "
@@ -195,11 +195,11 @@ def _old_conf(
     return conf, ("changed since: only what the run changed goes back",)
 
 
-def _old_ours(change: Change, run: str, node: Node) -> Ours:
+def _old_managed(change: Change, run: str, node: Node) -> Managed:
     """What of the conf was ours before. Raises ValueError where that cannot be told."""
     try:
-        return Ours.parse(node.kept.of_node(change.ours))
-    except KeptError as error:
+        return Managed.parse(node.kept.of_node(change.managed))
+    except RunFileError as error:
         raise ValueError(f"the note of what was ours before run {run} {error}") from None
 
 
@@ -231,7 +231,7 @@ def _old_daemon(
     try:
         # never one of the node's own, nor of another guest: what a guest had goes to that guest
         before = node.kept.of_guest(observed.ctid, change.before, record.format)
-    except KeptError as error:
+    except RunFileError as error:
         raise ValueError(f"{DAEMON_JSON}: what was there before run {record.id} {error}") from None
     return GuestChange(now, before)
 
@@ -267,13 +267,13 @@ def _expected(
 
 def _file(
     change: Change, record: RunRecord, options: Options, node: Node, findings: list[Finding]
-) -> PutBack | None:
+) -> FileRevert | None:
     thing, run = change.thing, record.id
     now = node.kept.now.get(thing.path)
     found = digest(now)
     if found == change.before:
         # nothing but what a cut left beside it
-        return PutBack(thing.path, now, now, found) if thing.path in node.kept.left else None
+        return FileRevert(thing.path, now, now, found) if thing.path in node.kept.left else None
     problem = _in_the_way(change, run, found, node)
     forced = Force.CONFLICTS in options.force
     # a journal in which a guest had a word is no reason to write over anything else
@@ -287,9 +287,9 @@ def _file(
     if problem is None:
         try:
             before = node.kept.of_node(change.before)
-        except KeptError as error:
+        except RunFileError as error:
             problem = f"what was there before run {run} {error}"
     if problem:
         findings.append(Finding(Code.FILE_CHANGED, Severity.ERROR, f"{thing}: {problem}"))
         return None
-    return PutBack(thing.path, now, before, found)
+    return FileRevert(thing.path, now, before, found)

@@ -26,8 +26,8 @@ def _wanted_lines(fleet: Fleet, options: Options, pct: ObservedPct) -> Iterator[
     others = options.model_copy(update={"profile": None, "stacking": None, "mode": None})
     for ctid in sorted(set(fleet.containers) & set(pct.containers)):
         selected = not options.only or ctid in options.only
-        wish = wanted(fleet.containers[ctid], options if selected else others)
-        if label := wish.label(ctid):
+        confinement = wanted(fleet.containers[ctid], options if selected else others)
+        if label := confinement.label(ctid):
             yield f"{ctid} {label}\n"
 
 

@@ -24,7 +24,7 @@ _OPTIONS = {
 
 
 def plan_device_entries(
-    conf: PveConf, wanted_values: Sequence[str], ours_before: Iterable[str] = ()
+    conf: PveConf, wanted_values: Sequence[str], managed_before: Iterable[str] = ()
 ) -> EntryPlan:
     """Which devN lines bring the wanted devices, such as `/dev/nvidia0,mode=0666`.
 
@@ -37,7 +37,12 @@ def plan_device_entries(
     (('dev2', '/dev/nvidia-uvm'),)
     """
     return plan_numbered(
-        conf, wanted_values, prefix="dev", place="path", read=read_device, ours_before=ours_before
+        conf,
+        wanted_values,
+        prefix="dev",
+        place="path",
+        read=read_device,
+        managed_before=managed_before,
     )
 
 

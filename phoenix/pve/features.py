@@ -105,7 +105,7 @@ class MergeResult:
 def merge(
     current: str | None,
     wanted: Wanted | str,
-    ours_before: Iterable[str] | Mapping[str, str] = (),
+    managed_before: Iterable[str] | Mapping[str, str] = (),
 ) -> MergeResult:
     """Bring the wanted features into a line; what others set stays, what is wanted wins.
 
@@ -123,7 +123,7 @@ kept=('keyctl',))
     if target.problems:
         raise ValueError(f"features: {target.problems[0]}")
 
-    removed = [n for n in before if n not in target and _is_ours(n, before[n], ours_before)]
+    removed = [n for n in before if n not in target and _is_managed(n, before[n], managed_before)]
     changed = [n for n in before if n in target and not _same(n, before[n], target[n])]
     added = sorted(n for n in target if n not in before and not _FALSE.fullmatch(target[n]))
     kept = [n for n in before if n not in target and n not in removed]
@@ -137,10 +137,10 @@ kept=('keyctl',))
     )
 
 
-def _is_ours(name: str, value: str, ours: Iterable[str] | Mapping[str, str]) -> bool:
-    if isinstance(ours, Mapping):
-        return name in ours and _same(name, value, ours[name])
-    return name in ours
+def _is_managed(name: str, value: str, managed: Iterable[str] | Mapping[str, str]) -> bool:
+    if isinstance(managed, Mapping):
+        return name in managed and _same(name, value, managed[name])
+    return name in managed
 
 
 def _same(name: str, one: str, other: str) -> bool:

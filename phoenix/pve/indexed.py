@@ -56,7 +56,7 @@ def plan_numbered(
     prefix: str,
     place: str,
     read: Reader,
-    ours_before: Iterable[str] = (),
+    managed_before: Iterable[str] = (),
 ) -> EntryPlan:
     """Compare the wanted values with the entries `prefix0`, `prefix1`, ... of the main section.
 
@@ -69,7 +69,7 @@ def plan_numbered(
     waiting = _entries(conf.pending, entry) if conf.pending else {}
     doomed = _pending_deletes(conf)
     taken = {*there, *waiting}
-    ours = [_try(read, value) for value in ours_before]
+    managed = [_try(read, value) for value in managed_before]
 
     new: list[tuple[str, str]] = []
     changed: list[tuple[str, str]] = []
@@ -87,7 +87,7 @@ def plan_numbered(
         meanings[target] = meaning
         here = {key: found for key, found in there.items() if _at(read, found, place) == target}
         equal = [key for key, found in here.items() if _try(read, found) == meaning]
-        mine = [key for key, found in here.items() if _try(read, found) in ours]
+        mine = [key for key, found in here.items() if _try(read, found) in managed]
         queued = [key for key, found in waiting.items() if _at(read, found, place) == target]
         if equal:
             present.append((equal[0], there[equal[0]]))
@@ -107,7 +107,7 @@ def plan_numbered(
     removed = [
         (key, found)
         for key, found in there.items()
-        if _try(read, found) in ours and _at(read, found, place) not in meanings
+        if _try(read, found) in managed and _at(read, found, place) not in meanings
     ]
     return EntryPlan(tuple(new), tuple(changed), tuple(removed), tuple(present), tuple(conflicts))
 

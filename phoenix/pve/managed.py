@@ -14,7 +14,7 @@ from phoenix.pve.raw_keys import RawKey
 
 
 @dataclass(frozen=True)
-class Ours:
+class Managed:
     """What runs added.
 
     Features (name to value), raw lines, devices (values of `devN`), and `daemon`: managed keys
@@ -29,7 +29,7 @@ class Ours:
     profile: str = ""
 
     @classmethod
-    def parse(cls, text: str | None) -> Ours:
+    def parse(cls, text: str | None) -> Managed:
         """Read the file; without one, or with one that nobody can read, nothing is ours."""
         try:
             data = json.loads(text or "{}")
@@ -44,7 +44,7 @@ class Ours:
 
     def render(self) -> str:
         """The text of the file; empty where nothing is ours, and then there is no file."""
-        if self == Ours():
+        if self == Managed():
             return ""
         data = {
             "features": dict(self.features),

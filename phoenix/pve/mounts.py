@@ -20,7 +20,7 @@ _OTHER = {"volume", "mp", "acl", "size", "mountoptions", "idmap", "keepattrs"}
 
 
 def plan_mount_entries(
-    conf: PveConf, wanted_values: Sequence[str], ours_before: Iterable[str] = ()
+    conf: PveConf, wanted_values: Sequence[str], managed_before: Iterable[str] = ()
 ) -> EntryPlan:
     """Which mpN lines bring the wanted mounts, such as `/srv/data,mp=/data,ro=1`.
 
@@ -33,7 +33,7 @@ def plan_mount_entries(
     (('mp1', '/srv/c,mp=/c'),)
     """
     return plan_numbered(
-        conf, wanted_values, prefix="mp", place="mp", read=read_mount, ours_before=ours_before
+        conf, wanted_values, prefix="mp", place="mp", read=read_mount, managed_before=managed_before
     )
 
 

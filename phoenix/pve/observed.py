@@ -82,7 +82,7 @@ class ObservedContainer:
     node: str
     started: int | None = None
     live: Live | None = None
-    ours: str | None = None
+    managed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def containers_from_json(data: Mapping[str, Any]) -> ObservedPct:
             node=node,
             started=one["started"],
             live=None if one["live"] is None else _live(**one["live"]),
-            ours=one["ours"],
+            managed=one["ours"],
         )
         for ctid, one in data["containers"].items()
     }

@@ -89,7 +89,7 @@ def _whose(denial: Denial, containers: Mapping[int, ObservedContainer]) -> Denia
     if named is not None:
         ctid = int(named[1])
         return DenialGroup((ctid,), denial) if ctid in containers else None
-    sharing = {ctid: one for ctid, one in sorted(containers.items()) if _wears(one, denial.profile)}
+    sharing = {ctid: one for ctid, one in sorted(containers.items()) if _has(one, denial.profile)}
     own = _OWN.search(denial.profile)
     if not sharing and own and int(own[1]) in containers:
         # it has gone back to another profile since
@@ -102,7 +102,7 @@ def _whose(denial: Denial, containers: Mapping[int, ObservedContainer]) -> Denia
     return DenialGroup(ran, denial, len(ran) < len(sharing)) if sharing else None
 
 
-def _wears(container: ObservedContainer, profile: str) -> bool:
+def _has(container: ObservedContainer, profile: str) -> bool:
     """Whether a container runs under a profile, or would at its next start."""
     runs_as = Label.parse(container.label).profile if container.label else ""
     return profile in (runs_as, _conf_profile(container))

@@ -27,8 +27,8 @@ def plan_lines(plan: NodePlan, backups: Mapping[int, str] | None = None) -> Iter
         yield _line(plan, note)
     if plan.empty:
         yield _line(plan, "nothing to change")
-    for unsettled in plan.unsettled:
-        yield _line(plan, str(unsettled))
+    for interrupted in plan.interrupted:
+        yield _line(plan, str(interrupted))
     for found in plan.drift:
         yield _line(plan, found.text)
     if plan.containers:

@@ -14,12 +14,12 @@ from phoenix.runs.record import NONE, RunRecord, check_run_id
 RUNS = "/var/lib/phoenix-harden/runs"
 
 
-class KeptError(ValueError):
+class RunFileError(ValueError):
     """A before-image that cannot be given back: `is not kept`, or `is not whole`."""
 
 
 @dataclass(frozen=True)
-class Unsettled:
+class Interrupted:
     """A container whose commit in another run was cut short, or works still (`active`)."""
 
     run: str
@@ -49,20 +49,20 @@ class ObservedRuns:
         return asdict(self)
 
     @property
-    def unsettled(self) -> tuple[Unsettled, ...]:
+    def interrupted(self) -> tuple[Interrupted, ...]:
         """The commits that were cut short, and those that work still; the oldest first.
 
         Both are settled in one way: whoever is first has the lock and finishes.
         """
         return tuple(
-            Unsettled(run.id, ctid, (run.id, ctid) in self.active)
+            Interrupted(run.id, ctid, (run.id, ctid) in self.active)
             for run in self.runs
             for ctid in run.open_containers
         )
 
 
 @dataclass(frozen=True)
-class Kept:
+class RunFiles:
     """What a run kept and staged (CTID to file to text).
 
     `files`: before-images of the node, and `guest_files` those of guests by CTID, each text under
@@ -115,9 +115,9 @@ def runs_from_json(data: Mapping[str, Any]) -> ObservedRuns:
     return ObservedRuns(tuple(runs), active, tuple(problems))
 
 
-def kept_from_json(data: Mapping[str, Any]) -> Kept:
+def kept_from_json(data: Mapping[str, Any]) -> RunFiles:
     """Read the section `kept` of the node's answer (`node.runs`)."""
-    return Kept(
+    return RunFiles(
         files=data["files"],
         staged={int(ctid): files for ctid, files in data["staged"].items()},
         now=data["now"],
@@ -130,7 +130,7 @@ def _whole(sha256: str, images: Mapping[str, str]) -> str | None:
     if sha256 == NONE:
         return None
     if sha256 not in images:
-        raise KeptError("is not kept")
+        raise RunFileError("is not kept")
     if digest(images[sha256]) != sha256:
-        raise KeptError("is not whole")
+        raise RunFileError("is not whole")
     return images[sha256]

@@ -371,7 +371,7 @@ def _intended(thing: Thing, entry: Mapping[str, Any], earlier: Change | None) ->
         entry.get("before", NONE),
         entry.get("after", NONE),
         packages=tuple(entry.get("packages", "").split()),
-        ours=entry.get("ours", NONE),
+        managed=entry.get("ours", NONE),
         driver_before=entry.get("driver_before", ""),
         driver=entry.get("driver", ""),
         planned=entry.get("after", NONE),
@@ -379,7 +379,7 @@ def _intended(thing: Thing, entry: Mapping[str, Any], earlier: Change | None) ->
     # twice in one run (planned anew): what was there before the first counts
     if earlier and earlier.stands:
         was = earlier.driver_before
-        return replace(change, before=earlier.before, ours=earlier.ours, driver_before=was)
+        return replace(change, before=earlier.before, managed=earlier.managed, driver_before=was)
     return change
 
 

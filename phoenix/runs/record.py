@@ -96,7 +96,7 @@ class Change:
     after: str = NONE
     outcome: Outcome = "open"
     packages: tuple[str, ...] = ()
-    ours: str = NONE
+    managed: str = NONE
     driver_before: str = ""
     driver: str = ""
     planned: str = NONE

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from phoenix.apparmor.observed import apparmor_from_json
-from phoenix.plan.confinement import Wish
+from phoenix.plan.confinement import Confinement
 from phoenix.plan.render import render_profile
 
 CONF = """\
@@ -33,7 +33,7 @@ def installed():
     folder = Path(__file__).parents[2] / "templates/apparmor"
     sources = {path.name: path.read_text() for path in folder.glob("*.j2")}
     name = "lxc-docker-nested"
-    text = render_profile(Wish(name), sources, apparmor_from_json(APPARMOR))
+    text = render_profile(Confinement(name), sources, apparmor_from_json(APPARMOR))
     return {"loaded": {name: "enforce"}, "files": {name: text}}
 
 

@@ -242,14 +242,14 @@ def test_a_node_that_does_not_answer_stops_the_run_before_anything_changes(pyinf
     node = pve("pve2", responses={"observe ": {"success": False}})
     done = pyinfra("harden", pve(), node, fleet=FLEET)
     assert done.code == 1
-    assert "@fake/pve2 did not answer" in done.stderr
+    assert "could not collect facts from @fake/pve2 (see above)" in done.stderr
     assert "Starting operation" not in done.stderr
 
 
 def test_the_only_node_not_answering_is_one_line_as_well(pyinfra):
     done = pyinfra("harden", pve(responses={"observe ": {"success": False}}), fleet=FLEET)
     assert done.code == 1
-    assert "@fake/pve1 did not answer" in done.stderr
+    assert "could not collect facts from @fake/pve1 (see above)" in done.stderr
 
 
 def test_a_conf_that_somebody_changed_meanwhile_is_planned_anew_once(pyinfra):

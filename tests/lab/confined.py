@@ -18,7 +18,7 @@ from facts.apparmor import AppArmor
 from lab.recipe import DEFAULT, chosen
 from phoenix.apparmor.abi import abi_text
 from phoenix.apparmor.observed import ABI_OURS, FOLDER, HOOK
-from phoenix.plan.confinement import Wish
+from phoenix.plan.confinement import Confinement
 from phoenix.plan.guest_paths import DEFAULT_PATHS
 from phoenix.plan.render import profile_names, render_profile
 
@@ -36,17 +36,17 @@ BOOTED = """
 GPU_NODES = {"/dev/nvidia0": (195, 0), "/dev/nvidiactl": (195, 255)}
 
 
-def load(node, wishes, paths=DEFAULT_PATHS):
+def load(node, confinements, paths=DEFAULT_PATHS):
     """Render, install and load forms of the checkout's profiles for the node as it is."""
     ask = StringCommand(AppArmor().command()).get_raw_value()
     about = AppArmor().process(node.ssh("sh -s", input=ask).stdout.splitlines())
     if abi := abi_text(about):
         node.ssh(f"cat >{FOLDER}/{ABI_OURS}", input=abi)
-    for wish in wishes:
-        text = render_profile(wish, SOURCES, about, paths)
-        file = f"{FOLDER}/{wish.profile}"
+    for confinement in confinements:
+        text = render_profile(confinement, SOURCES, about, paths)
+        file = f"{FOLDER}/{confinement.profile}"
         node.ssh(f"cat >{file} && apparmor_parser -r {file}", input=text)
-    if any(wish.stacked for wish in wishes):
+    if any(confinement.stacked for confinement in confinements):
         hook = (REPO / "templates/node/namespace.sh").read_text()
         node.ssh(f"install -D -m 755 /dev/stdin {HOOK}", input=hook)
 
@@ -54,15 +54,18 @@ def load(node, wishes, paths=DEFAULT_PATHS):
 def wear(node, wanted, devices=(), paths=DEFAULT_PATHS, waits=True):
     """Restart each container, side by side, under a profile, "generated" or "unconfined".
 
-    `wanted`: CTID to name, or to a `Wish` for another form than the plain one; `devices`: nodes
-    that become dev0, dev1 … of each; `paths`: what the profiles know of all of them; `waits`: until
-    each of them has booted.
+    `wanted`: CTID to name, or to a `Confinement` for another form than the plain one; `devices`:
+    nodes that become dev0, dev1 … of each; `paths`: what the profiles know of all of them; `waits`:
+    until each of them has booted.
     """
-    wanted = {ctid: one if isinstance(one, Wish) else Wish(one) for ctid, one in wanted.items()}
-    load(node, {wish for wish in wanted.values() if wish.named}, paths)
-    for ctid, wish in wanted.items():
+    wanted = {
+        ctid: one if isinstance(one, Confinement) else Confinement(one)
+        for ctid, one in wanted.items()
+    }
+    load(node, {confinement for confinement in wanted.values() if confinement.named}, paths)
+    for ctid, confinement in wanted.items():
         before = node.ssh(f"cat /etc/pve/lxc/{ctid}.conf").stdout
-        after = _with_profile(before, ctid, wish, devices)
+        after = _with_profile(before, ctid, confinement, devices)
         node.ssh(f"cat >/etc/pve/lxc/{ctid}.conf", input=after)
     restart = "pct stop {0}; pct start {0}"
     with ThreadPoolExecutor() as pool:
@@ -134,14 +137,14 @@ def text(name):
     return (Path(__file__).parent / "guest" / name).read_text()
 
 
-def _with_profile(conf, ctid, wish, devices):
+def _with_profile(conf, ctid, confinement, devices):
     main, *snapshots = conf.partition("\n[")
     lines = [line for line in main.splitlines() if not line.startswith(("lxc.", "dev", "features"))]
     lines += ["features: nesting=1,keyctl=1,fuse=1"]
     lines += [f"dev{number}: {path}" for number, path in enumerate(devices)]
-    if wish.template != "generated":
-        lines.append(f"lxc.apparmor.profile: {wish.conf_value(ctid)}")
-    lines += [raw.line for raw in wish.raw]
+    if confinement.template != "generated":
+        lines.append(f"lxc.apparmor.profile: {confinement.conf_value(ctid)}")
+    lines += [raw.line for raw in confinement.raw]
     return "\n".join(lines) + "\n" + "".join(snapshots)
 
 

@@ -20,19 +20,23 @@ from conftest import CHECKOUT, Node
 from lab.vm import Lab
 from phoenix.apparmor.allows import ALLOWS
 from phoenix.apparmor.observed import Label
-from phoenix.plan.confinement import Wish
+from phoenix.plan.confinement import Confinement
 
 PROBES = REFERENCE / "probe.sh"
 MEASURED = REFERENCE / "measured.md"
 RESULT = result("confinement")
-PLAIN = [Wish(name) for name in PROFILES]
-STACKED = [Wish(name, stacked=True) for name in PROFILES]
-OURS = [wish.profile for wish in (*PLAIN, *STACKED)]
+PLAIN = [Confinement(name) for name in PROFILES]
+STACKED = [Confinement(name, stacked=True) for name in PROFILES]
+OURS = [confinement.profile for confinement in (*PLAIN, *STACKED)]
 #: All that a single container may be granted.
-GRANTED = Wish(PLAIN[0].template, own=952, allows=ALLOWS)
+GRANTED = Confinement(PLAIN[0].template, own=952, allows=ALLOWS)
 ROUNDS = (
     dict(
-        zip((952, 953, 954, 910, 956), (Wish("unconfined"), Wish("generated"), *PLAIN), strict=True)
+        zip(
+            (952, 953, 954, 910, 956),
+            (Confinement("unconfined"), Confinement("generated"), *PLAIN),
+            strict=True,
+        )
     ),
     dict(zip((954, 910, 956, 952), (*STACKED, GRANTED), strict=True)),
 )
@@ -91,8 +95,8 @@ def main() -> int:
     Lab(CHECKOUT).up()
     node = Node(Lab(CHECKOUT).reset())
     allowed = {}
-    for wishes in ROUNDS:
-        allowed |= probe(node, wishes)
+    for confinements in ROUNDS:
+        allowed |= probe(node, confinements)
     rows = table(allowed)
     bad = [*worse_than_reference(rows), *weaker_than_generated(rows)]
     bad += worse_than(read(RESULT), rows)
@@ -103,16 +107,18 @@ def main() -> int:
     return 1 if bad else 0
 
 
-def probe(node: Node, wishes: dict[int, Wish]) -> dict[str, dict[str, bool]]:
+def probe(node: Node, confinements: dict[int, Confinement]) -> dict[str, dict[str, bool]]:
     """Profile to what its container could do; it wears the profile to the end."""
-    wear(node, wishes)
+    wear(node, confinements)
     script = PROBES.read_text() + text("mnt-probes.sh")
     with ThreadPoolExecutor() as pool:
-        said = pool.map(lambda ctid: probed(in_guest(node, ctid, script, shell="sh")), wishes)
-        allowed = dict(zip((wish.profile for wish in wishes.values()), said, strict=True))
-    for ctid, wish in wishes.items():
-        label, wanted = Label.parse(node.label(ctid)), wish.label(ctid)
-        assert (label.wears(wanted) and label.confined) if wanted else not label.confined, label
+        said = pool.map(lambda ctid: probed(in_guest(node, ctid, script, shell="sh")), confinements)
+        allowed = dict(
+            zip((confinement.profile for confinement in confinements.values()), said, strict=True)
+        )
+    for ctid, confinement in confinements.items():
+        label, wanted = Label.parse(node.label(ctid)), confinement.label(ctid)
+        assert (label.matches(wanted) and label.confined) if wanted else not label.confined, label
     return allowed
 
 

@@ -38,16 +38,16 @@ from conftest import CHECKOUT, Node
 from lab.recipe import chosen
 from lab.vm import Lab
 from phoenix.apparmor.observed import Label
-from phoenix.plan.confinement import Wish
+from phoenix.plan.confinement import Confinement
 
 RESULT = result("docker-checks")
 UNCONFINED = "unconfined"
 #: Each form that is measured; what the first two refuse is no fault of ours.
 FORMS = {
-    wish.profile: wish
-    for wish in (
-        *(Wish(name) for name in (UNCONFINED, "generated", *PROFILES)),
-        *(Wish(name, stacked=True) for name in PROFILES),
+    confinement.profile: confinement
+    for confinement in (
+        *(Confinement(name) for name in (UNCONFINED, "generated", *PROFILES)),
+        *(Confinement(name, stacked=True) for name in PROFILES),
     )
 }
 NOT_OURS = (UNCONFINED, "generated")
@@ -204,18 +204,18 @@ def main() -> int:
 
 
 def round_of(
-    node: Node, wish: Wish, disk: str, guests: list[Guest]
+    node: Node, confinement: Confinement, disk: str, guests: list[Guest]
 ) -> tuple[dict[Guest, dict[str, str]], list[str]]:
     """Per guest each check and its line, and what AppArmor denied."""
     if disk == "zfs":
         Lab(CHECKOUT).zfs()
-    wear(node, {guest.ctid: wish for guest in guests})
+    wear(node, {guest.ctid: confinement for guest in guests})
     with ThreadPoolExecutor() as pool:
         said = dict(zip(guests, pool.map(lambda guest: ask(node, guest), guests), strict=True))
     for guest in guests:
-        label, wanted = Label.parse(node.label(guest.ctid)), wish.label(guest.ctid)
-        assert label.wears(wanted) and label.confined if wanted else not label.confined, label
-    return said, denied(node, wish.profile) if wish.named else []
+        label, wanted = Label.parse(node.label(guest.ctid)), confinement.label(guest.ctid)
+        assert label.matches(wanted) and label.confined if wanted else not label.confined, label
+    return said, denied(node, confinement.profile) if confinement.named else []
 
 
 def ask(node: Node, guest: Guest) -> dict[str, str]:

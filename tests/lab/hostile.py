@@ -330,9 +330,9 @@ def _not_ours(pairs):
         if type(value) is not int and not (isinstance(value, str) and VALUE.fullmatch(value)):
             return f"a value {value!r}"
     guest = ("/etc/docker/daemon.json", f"/etc/pve/lxc/{ctid}.conf")
-    ours = r"/etc/apparmor\.d/lxc-[a-z0-9-]+"
+    managed = r"/etc/apparmor\.d/lxc-[a-z0-9-]+"
     file = entry.get("file")
-    if file and not (file in guest if ctid else file in OWN_FILES or re.fullmatch(ours, file)):
+    if file and not (file in guest if ctid else file in OWN_FILES or re.fullmatch(managed, file)):
         return f"a file {file}"
     return None
 

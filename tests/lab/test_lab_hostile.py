@@ -16,7 +16,7 @@ from confined import wear
 from hostile import HERE, UNPRINTABLE, Hostile, end, finish, unharmed
 from on_node import ENFORCED, conf, pyinfra
 
-from phoenix.plan.confinement import Wish
+from phoenix.plan.confinement import Confinement
 
 pytestmark = pytest.mark.lab
 
@@ -204,7 +204,7 @@ def test_a_profile_whose_name_has_two_lines_is_none_of_the_node(clean_lab, fleet
     guest = Hostile(clean_lab, 952).install()
     guest.inside("chmod 755 /opt/hostile/init && ln -sf /opt/hostile/init /usr/sbin/init")
     # nobody can enter it once its first process carries such a name
-    wear(clean_lab, {952: Wish("lxc-docker-nested", stacked=True)}, waits=False)
+    wear(clean_lab, {952: Confinement("lxc-docker-nested", stacked=True)}, waits=False)
     stacked = {**DOCKER, "apparmor_stacking": True}
     file = fleet({952: stacked, 960: {"apparmor_profile": "lxc-phoenix-v2"}})
     done = pyinfra("harden", "-y", fleet=file, only=960)

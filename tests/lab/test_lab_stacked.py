@@ -15,15 +15,15 @@ from confined import denied, failed, in_guest, results, text, wear
 from on_node import conf, hello, pyinfra
 
 from phoenix.apparmor.observed import HOOK, Label
-from phoenix.plan.confinement import Wish
+from phoenix.plan.confinement import Confinement
 from phoenix.plan.guest_paths import guest_paths
 
 pytestmark = pytest.mark.lab
 
 WORN = {
-    910: Wish("lxc-phoenix-v2", stacked=True),  # overlay2, runc 1.1
-    954: Wish("lxc-docker-nested", stacked=True),  # fuse-overlayfs, runc 1.1
-    956: Wish("lxc-nesting-gpu-docker-storage", stacked=True),  # overlay2, runc 1.3
+    910: Confinement("lxc-phoenix-v2", stacked=True),  # overlay2, runc 1.1
+    954: Confinement("lxc-docker-nested", stacked=True),  # fuse-overlayfs, runc 1.1
+    956: Confinement("lxc-nesting-gpu-docker-storage", stacked=True),  # overlay2, runc 1.3
 }
 CORE = {"run", "exec", "build", "publish", "publish-get", "restart-dockerd", "ra-after-restart"}
 NAMESPACES = "/sys/kernel/security/apparmor/policy/namespaces"
@@ -127,7 +127,7 @@ def test_root_cannot_leave_the_half_that_the_node_enforces(worked, ctid):
     }
     assert {*seen} == {*"1234567"}
     for label in seen.values():
-        assert label.wears(WORN[ctid].label(ctid))
+        assert label.matches(WORN[ctid].label(ctid))
         assert label.confined
     # from a Docker container not even the inner half
     for way in "56":
@@ -183,7 +183,7 @@ def stacked(lab):
 def test_harden_stacks_a_container_and_proves_it(stacked):
     node, _, done = stacked
     assert done.returncode == 0, done.stderr
-    label = str(Wish("lxc-docker-nested", stacked=True).label(952))
+    label = str(Confinement("lxc-docker-nested", stacked=True).label(952))
     assert node.label(952) == label
     assert f"CT 952: ok PID 1 runs as {label}" in done.stderr
     assert "CT 952: ok a container of our own runs and answers" in done.stderr

@@ -12,7 +12,7 @@ from node.pack import watch_script
 from operations import rollback, snapshot
 from operations.watch import watch
 from phoenix.docker.daemon_json import digest
-from phoenix.plan.actions import ContainerChange, FileChange, PutBack, WatchChange
+from phoenix.plan.actions import ContainerChange, FileChange, FileRevert, WatchChange
 from phoenix.pve.conf import PveConf
 from phoenix.runs.watch import SCRIPT, WANTED
 
@@ -41,8 +41,8 @@ def test_a_run_that_undoes_another_begins_with_saying_so(commands):
 
 def test_a_file_goes_back_by_what_is_there_and_what_was(commands):
     path = "/etc/apparmor.d/lxc-a"
-    change = PutBack(path, "ours\n", None, digest("ours\n"))
-    assert commands(rollback.put_back, change=change, undoes=UNDONE) == [
+    change = FileRevert(path, "ours\n", None, digest("ours\n"))
+    assert commands(rollback.restore_file, change=change, undoes=UNDONE) == [
         (f"NODE restore {path} {change.digest} none {UNDONE} {RUN}", None)
     ]
 

@@ -1,4 +1,4 @@
-"""What one container alone is granted, in a profile that nobody else wears."""
+"""What one container alone is granted, in a profile that nobody else uses."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from test_refusals import FSTAB, MONITOR
 from phoenix.apparmor.allows import ALLOWS, written_allows, written_audits
 from phoenix.apparmor.lint import lint
 from phoenix.fleet.parse import FleetError, parse_fleet
-from phoenix.plan.confinement import Wish, wanted
+from phoenix.plan.confinement import Confinement, wanted
 from phoenix.plan.guest_paths import guest_paths
 from phoenix.plan.node import plan_node
 from phoenix.plan.options import Options
@@ -23,7 +23,7 @@ from phoenix.pve.storage import ObservedStorage
 
 NAME = "lxc-docker-nested"
 ALL = {**SHIPPED, HOOK_TEMPLATE: "#!/bin/sh\n"}
-OWN = Wish(NAME, own=910, allows=ALLOWS, audits=("/etc", "/srv/a"))
+OWN = Confinement(NAME, own=910, allows=ALLOWS, audits=("/etc", "/srv/a"))
 
 
 MINE = """profile {{ name }} flags=({{ flags }}) {
@@ -101,9 +101,9 @@ def test_a_template_that_has_no_place_for_it_is_refused_and_says_what_to_write()
     sources = {"lxc-mine.j2": "profile {{ name }} flags=({{ flags }}) { file, }\n"}
     with pytest.raises(ProfileError, match=r'has no place for /etc, binfmt .*include "allows\.j2"'):
         render_profile(
-            Wish("lxc-mine", own=910, allows=("binfmt",), audits=("/etc",)), sources, NEW
+            Confinement("lxc-mine", own=910, allows=("binfmt",), audits=("/etc",)), sources, NEW
         )
-    assert "lxc-mine-910" in render_profile(Wish("lxc-mine", own=910), sources, NEW)
+    assert "lxc-mine-910" in render_profile(Confinement("lxc-mine", own=910), sources, NEW)
 
 
 def test_who_asks_for_any_of_it_has_a_profile_of_its_own():
@@ -111,8 +111,10 @@ def test_who_asks_for_any_of_it_has_a_profile_of_its_own():
         assert wanted(fleet(ct910={**DOCKER, **entry}).containers[910], Options()).own == 910
     assert wanted(fleet(ct910=DOCKER).containers[910], Options()).own is None
     several = {**DOCKER, "apparmor_allows": ["guest-mounts", "binfmt", "guest-mounts"]}
-    wish = wanted(fleet(ct910=several).containers[910], Options(mode="complain", stacking=True))
-    assert wish == Wish(NAME, True, "complain", 910, ("binfmt", "guest-mounts"))
+    confinement = wanted(
+        fleet(ct910=several).containers[910], Options(mode="complain", stacking=True)
+    )
+    assert confinement == Confinement(NAME, True, "complain", 910, ("binfmt", "guest-mounts"))
 
 
 @pytest.mark.parametrize(
@@ -169,7 +171,7 @@ MOUNTS = replace(MONITOR, binds=(), fstab=FSTAB, mount=(2, 41))
 
 
 def text_of(*allows):
-    return render_profile(Wish(NAME, own=910, allows=allows), SHIPPED, apparmor())
+    return render_profile(Confinement(NAME, own=910, allows=allows), SHIPPED, apparmor())
 
 
 @pytest.mark.parametrize(
@@ -237,7 +239,7 @@ def test_its_own_profile_is_there_before_it_comes_from_another_node():
 
 
 def test_a_new_one_for_a_stopped_container_has_the_data_root_of_the_profile_before():
-    shared = render_profile(Wish(NAME), SHIPPED, apparmor(), guest_paths(["/srv/docker"]))
+    shared = render_profile(Confinement(NAME), SHIPPED, apparmor(), guest_paths(["/srv/docker"]))
     result = plan_node(
         fleet(ct910={**DOCKER, "apparmor_own": True}),
         Options(),
@@ -275,6 +277,6 @@ def test_one_that_has_become_nobodys_is_named():
 
 def test_a_template_that_denies_it_all_the_same_is_refused():
     sources = {**SHIPPED, "lxc-mine.j2": MINE}
-    wish = Wish("lxc-mine", own=910, allows=("nested-userns",))
+    confinement = Confinement("lxc-mine", own=910, allows=("nested-userns",))
     with pytest.raises(ProfileError, match="says deny userns, which beats nested-userns"):
-        render_profile(wish, sources, NEW)
+        render_profile(confinement, sources, NEW)

@@ -12,7 +12,7 @@ from phoenix.apparmor.observed import (
     apparmor_from_json,
     generated_profile,
 )
-from phoenix.plan.confinement import Wish
+from phoenix.plan.confinement import Confinement
 from phoenix.plan.guest_paths import GuestPaths
 from phoenix.plan.render import ProfileError, profile_names, render_profile
 
@@ -102,7 +102,7 @@ def test_shared_text_is_no_profile():
 
 def test_an_unknown_profile_names_those_that_there_are():
     with pytest.raises(ProfileError, match=r"no template lxc-none\.j2; there are: lxc-"):
-        render_profile(Wish("lxc-none"), TEMPLATES, NEW)
+        render_profile(Confinement("lxc-none"), TEMPLATES, NEW)
 
 
 @pytest.mark.parametrize(
@@ -115,13 +115,13 @@ def test_an_unknown_profile_names_those_that_there_are():
 )
 def test_a_broken_template_is_one_line_that_says_where(text, message):
     with pytest.raises(ProfileError, match=message):
-        render_profile(Wish("lxc-a"), {"lxc-a.j2": text}, NEW)
+        render_profile(Confinement("lxc-a"), {"lxc-a.j2": text}, NEW)
 
 
 @pytest.mark.parametrize("name", profile_names(TEMPLATES))
 @pytest.mark.parametrize("node", [OLD, NEW], ids=["3.0", "4.1"])
 def test_a_rendered_profile_declares_its_own_name_and_lets_nobody_out(name, node):
-    text = render_profile(Wish(name), TEMPLATES, node)
+    text = render_profile(Confinement(name), TEMPLATES, node)
     rules = [line.split("#")[0] for line in text.splitlines()]
     assert text.startswith(MARKER)
     assert f"profile {name} flags=(attach_disconnected,mediate_deleted) {{" in rules
@@ -129,7 +129,9 @@ def test_a_rendered_profile_declares_its_own_name_and_lets_nobody_out(name, node
 
 
 def test_rule_classes_that_an_old_parser_does_not_know_are_left_out():
-    old, new = (render_profile(Wish("lxc-docker-nested"), TEMPLATES, node) for node in (OLD, NEW))
+    old, new = (
+        render_profile(Confinement("lxc-docker-nested"), TEMPLATES, node) for node in (OLD, NEW)
+    )
     assert "abi <abi/3.0>,\n" in old
     assert "abi <abi/4.0>,\n" in new
     for rule in ("deny userns,", "  mqueue,", "nosymfollow"):
@@ -152,7 +154,7 @@ def test_a_rendered_profile_compiles_with_the_parser_of_this_machine(
     file = tmp_path / name
     file.write_text(
         render_profile(
-            Wish(name, **form),
+            Confinement(name, **form),
             TEMPLATES,
             ObservedAppArmor(parser=tuple(map(int, numbers[:3])), abis=abis),
             paths,
@@ -163,7 +165,7 @@ def test_a_rendered_profile_compiles_with_the_parser_of_this_machine(
 
 
 def rules(name, node=NEW, paths=PATHS, **form):
-    text = render_profile(Wish(name, **form), TEMPLATES, node, paths).split("{\n", 1)[1]
+    text = render_profile(Confinement(name, **form), TEMPLATES, node, paths).split("{\n", 1)[1]
     stripped = (line.split("#")[0].strip() for line in text.splitlines())
     return {line for line in stripped if line}
 
@@ -208,13 +210,13 @@ def test_the_stacked_form_may_load_policy_and_is_the_plain_one_else(name):
 @pytest.mark.parametrize("name", profile_names(TEMPLATES))
 def test_the_complain_form_has_the_same_rules_and_only_logs(name):
     assert rules(name, mode="complain") == rules(name)
-    text = render_profile(Wish(name, mode="complain"), TEMPLATES, NEW)
+    text = render_profile(Confinement(name, mode="complain"), TEMPLATES, NEW)
     flags = "attach_disconnected,mediate_deleted,complain"
     assert f"profile {name}-complain flags=({flags}) {{" in text
 
 
 def test_docker_data_elsewhere_is_named_once_and_its_volumes_are_reached():
-    text = render_profile(Wish("lxc-docker-nested"), TEMPLATES, NEW, ELSEWHERE)
+    text = render_profile(Confinement("lxc-docker-nested"), TEMPLATES, NEW, ELSEWHERE)
     assert "@{dkr_data} = /srv/docker /var/lib/docker\n" in text
     assert text.count("/var/lib/docker") == 1
     assert rules("lxc-docker-nested", paths=ELSEWHERE) - rules("lxc-docker-nested") == {
@@ -230,8 +232,10 @@ def test_docker_data_elsewhere_means_the_same_as_the_default_there(parser, tmp_p
     if not kernel.exists():
         pytest.skip(f"no {kernel} on this machine: its AppArmor is older than 3.0")
     node = ObservedAppArmor(parser=(3, 0, 8), abis=("3.0",))
-    here = render_profile(Wish("lxc-docker-nested"), TEMPLATES, node)
-    there = render_profile(Wish("lxc-docker-nested"), TEMPLATES, node, GuestPaths(("/srv/docker",)))
+    here = render_profile(Confinement("lxc-docker-nested"), TEMPLATES, node)
+    there = render_profile(
+        Confinement("lxc-docker-nested"), TEMPLATES, node, GuestPaths(("/srv/docker",))
+    )
     texts = {
         "replaced": here.replace("/var/lib/docker", "/srv/docker"),
         "rendered": there,

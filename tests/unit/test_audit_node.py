@@ -21,10 +21,10 @@ from phoenix.plan.site_tunables import PATH as SITE
 from phoenix.plan.site_tunables import SiteTunablesChange
 from phoenix.plan.tunables import TunablesChange
 from phoenix.pve.conf import PveConf
-from phoenix.pve.managed import Ours
+from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer, ObservedPct
 from phoenix.report.terminal import audit_lines
-from phoenix.runs.files import Unsettled
+from phoenix.runs.files import Interrupted
 
 DOCKER = {"features": ["docker"], "apparmor_profile": "lxc-docker-nested"}
 LEARN = "complain"
@@ -128,7 +128,7 @@ def test_a_clone_that_has_the_own_profile_of_another_one_is_a_finding():
 
 
 NAMED = f"{CONF}lxc.apparmor.profile: lxc-docker-nested\n"
-PROVEN = Ours(profile="lxc-docker-nested").render()
+PROVEN = Managed(profile="lxc-docker-nested").render()
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ PROVEN = Ours(profile="lxc-docker-nested").render()
     ids=["rolled back", "restored and stopped", "profile unloaded"],
 )
 def test_what_our_run_has_confined_and_is_not_any_more_is_told_apart_from_drift(label, conf, why):
-    observed = replace(container(label, conf), ours=PROVEN)
+    observed = replace(container(label, conf), managed=PROVEN)
     found = finding(observed, drift=("profile: unconfined becomes lxc-docker-nested",))
     assert not found.ok
     assert found.verdict == (
@@ -151,7 +151,7 @@ def test_what_our_run_has_confined_and_is_not_any_more_is_told_apart_from_drift(
 
 
 def test_a_fleet_file_that_names_another_profile_now_is_drift():
-    observed = replace(container(conf=NAMED), ours=PROVEN)
+    observed = replace(container(conf=NAMED), managed=PROVEN)
     entry = {**DOCKER, "apparmor_profile": "lxc-phoenix-v2"}
     assert finding(observed, entry, drift=("profile: a becomes b",)).verdict.startswith("drift")
 
@@ -159,7 +159,7 @@ def test_a_fleet_file_that_names_another_profile_now_is_drift():
 def test_a_stacked_container_has_not_fallen_out():
     label = "lxc-docker-nested//&:lxc-910_<-var-lib-lxc>:unconfined (enforce)"
     conf = NAMED.replace("nested", "nested//&:lxc-910_<-var-lib-lxc>:unconfined")
-    assert finding(replace(container(label, conf), ours=PROVEN)).ok
+    assert finding(replace(container(label, conf), managed=PROVEN)).ok
 
 
 PRIVILEGED = "hostname: portainer\n"
@@ -287,7 +287,7 @@ def test_a_node_that_is_right_has_no_finding():
 
 
 def test_an_interrupted_run_is_a_finding_of_its_own():
-    found = audit(NodePlan("pve1", unsettled=(Unsettled("r1", 910),)))
+    found = audit(NodePlan("pve1", interrupted=(Interrupted("r1", 910),)))
     assert [one.code for one in found.findings] == [Code.INTERRUPTED]
     assert found.containers[0].verdict == (
         "run r1 was interrupted there: pyinfra inventory.py deploys/harden.py --data only=910 "

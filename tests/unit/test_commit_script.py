@@ -120,7 +120,7 @@ STACKED = "lxc-a-ns//&:lxc-910_<-var-lib-lxc>:unconfined"
         ("lxc-910_</var/lib/lxc> (enforce)", "lxc-910_</var/lib/lxc>x (enforce)", 1),
     ],
 )
-def test_the_label_must_be_that_of_the_wished_form(node, wanted, carried, code):
+def test_the_label_must_be_that_of_the_wanted_form(node, wanted, carried, code):
     node.stage(label=wanted)
     node.label.write_text(f"{carried}\n")
     done = node.commit()

@@ -7,28 +7,30 @@ import pytest
 from phoenix.apparmor.observed import HOOK
 from phoenix.fleet.parse import parse_fleet
 from phoenix.plan.conf import plan_conf
-from phoenix.plan.confinement import Wish
+from phoenix.plan.confinement import Confinement
 from phoenix.pve.conf import PveConf
-from phoenix.pve.managed import Ours
+from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer
 from phoenix.pve.raw_keys import RawKey
 from phoenix.pve.storage import ObservedStorage
 
 CONF = "features: nesting=1\nunprivileged: 1\n"
-PLAIN = Wish("lxc-a")
-GENERATED = Wish("generated")
-STACKED = Wish("lxc-a", stacked=True)
+PLAIN = Confinement("lxc-a")
+GENERATED = Confinement("generated")
+STACKED = Confinement("lxc-a", stacked=True)
 
 
-def plan(conf=CONF, ours=None, storage=None, wish=PLAIN, **entry):
+def plan(conf=CONF, managed=None, storage=None, confinement=PLAIN, **entry):
     fleet = parse_fleet(json.dumps({"lxc_configs": {"910": entry}}).encode())
-    observed = ObservedContainer(910, PveConf(conf), False, None, None, None, "pve1", ours=ours)
-    return plan_conf(fleet.containers[910], wish, observed, storage or ObservedStorage())
+    observed = ObservedContainer(
+        910, PveConf(conf), False, None, None, None, "pve1", managed=managed
+    )
+    return plan_conf(fleet.containers[910], confinement, observed, storage or ObservedStorage())
 
 
 def again(result, **entry):
     """The next run, with what the last one left behind."""
-    return plan(result.after.render(), result.ours.render(), **entry)
+    return plan(result.after.render(), result.managed.render(), **entry)
 
 
 def test_a_feature_that_we_added_goes_when_the_file_no_longer_has_it():
@@ -38,7 +40,7 @@ def test_a_feature_that_we_added_goes_when_the_file_no_longer_has_it():
     second = again(first)
     assert second.after.main["features"] == "nesting=1"
     assert second.reasons == ("features: no keyctl any more (keeps nesting)",)
-    assert second.ours == Ours()
+    assert second.managed == Managed()
 
 
 def test_a_feature_of_the_operator_stays_when_the_file_no_longer_has_it():
@@ -49,7 +51,7 @@ def test_a_feature_of_the_operator_stays_when_the_file_no_longer_has_it():
 def test_what_we_added_stays_ours_over_runs_that_change_nothing():
     first = plan(pct_options=["keyctl=1"])
     second = again(first, pct_options=["keyctl=1"])
-    assert (second.after, second.ours) == (first.after, first.ours)
+    assert (second.after, second.managed) == (first.after, first.managed)
     assert again(second).after.main["features"] == "nesting=1"
 
 
@@ -57,7 +59,7 @@ def test_a_raw_line_that_we_added_goes_with_the_file_and_another_of_its_key_stay
     mine, theirs = "/srv/a srv/a none bind 0 0", "/srv/b srv/b none bind 0 0"
     first = plan(f"{CONF}lxc.mount.entry: {theirs}\n", lxc_options=[f"lxc.mount.entry={mine}"])
     assert first.after.main.raw("lxc.mount.entry") == (theirs, mine)
-    assert first.ours.raw == (RawKey("lxc.mount.entry", mine),)
+    assert first.managed.raw == (RawKey("lxc.mount.entry", mine),)
     second = again(first)
     assert second.after.main.raw("lxc.mount.entry") == (theirs,)
     assert f"no lxc.mount.entry: {mine} any more" in second.reasons
@@ -73,7 +75,7 @@ def test_nesting_stands_beside_a_named_profile_only():
     asked = {"apparmor_manages_nesting": True}
     key = "lxc.apparmor.allow_nesting"
     assert plan(**asked).after.main.raw(key) == ("1",)
-    assert plan(wish=GENERATED, **asked).after.main.raw(key) == ()
+    assert plan(confinement=GENERATED, **asked).after.main.raw(key) == ()
 
 
 VOLUME = {"volumes": [{"name": "data", "pool": "tank", "size_gb": 1, "mount_point": "/data"}]}
@@ -137,7 +139,7 @@ def test_a_privileged_docker_container_is_a_note_with_the_risk():
 
 def test_the_stacked_form_brings_its_lines_and_takes_them_away_again():
     theirs = "/srv/b srv/b none bind 0 0"
-    first = plan(f"{CONF}lxc.mount.entry: {theirs}\n", wish=STACKED)
+    first = plan(f"{CONF}lxc.mount.entry: {theirs}\n", confinement=STACKED)
     main = first.after.main
     assert main.raw("lxc.apparmor.profile") == ("lxc-a-ns//&:lxc-910_<-var-lib-lxc>:unconfined",)
     assert main.raw("lxc.mount.entry") == (
@@ -146,37 +148,37 @@ def test_the_stacked_form_brings_its_lines_and_takes_them_away_again():
     )
     assert main.raw("lxc.hook.pre-start") == main.raw("lxc.hook.post-stop") == (HOOK,)
     assert first.reasons[-1] == "profile: generated becomes lxc-a-ns (stacked)"
-    same = again(first, wish=STACKED)
-    assert (same.after, same.reasons, same.ours) == (first.after, (), first.ours)
+    same = again(first, confinement=STACKED)
+    assert (same.after, same.reasons, same.managed) == (first.after, (), first.managed)
     plain = again(first)
     assert plain.after.main.raw("lxc.mount.entry") == (theirs,)
     assert plain.after.main.raw("lxc.apparmor.profile") == ("lxc-a",)
     assert HOOK not in plain.after.text
-    assert plain.ours == Ours()
+    assert plain.managed == Managed()
 
 
 def test_the_lines_of_the_stacked_form_go_even_where_nobody_noted_that_they_are_ours():
-    stacked = plan(wish=STACKED).after.render()
-    for wish in (PLAIN, GENERATED):
-        plain = plan(stacked, ours=None, wish=wish).after
-        assert plain == plan(wish=wish).after
+    stacked = plan(confinement=STACKED).after.render()
+    for confinement in (PLAIN, GENERATED):
+        plain = plan(stacked, managed=None, confinement=confinement).after
+        assert plain == plan(confinement=confinement).after
 
 
 def test_a_stack_with_the_wrong_namespace_is_put_right_and_shown_in_full():
     wrong = "lxc-a-ns//&:lxc-952_<-var-lib-lxc>:unconfined"
-    result = plan(f"{CONF}lxc.apparmor.profile: {wrong}\n", wish=STACKED)
+    result = plan(f"{CONF}lxc.apparmor.profile: {wrong}\n", confinement=STACKED)
     assert result.reasons[-1] == f"profile: {wrong} becomes {wrong.replace('952', '910')}"
 
 
 def test_a_hook_of_the_operator_stays():
     conf = f"{CONF}lxc.hook.pre-start: /root/mine\n"
-    first = plan(conf, wish=STACKED)
+    first = plan(conf, confinement=STACKED)
     assert first.after.main.raw("lxc.hook.pre-start") == ("/root/mine", HOOK)
     assert again(first).after.main.raw("lxc.hook.pre-start") == ("/root/mine",)
 
 
 def test_learning_is_said_not_to_be_confinement():
-    result = plan(wish=Wish("lxc-a", mode="complain"))
+    result = plan(confinement=Confinement("lxc-a", mode="complain"))
     assert result.after.main.raw("lxc.apparmor.profile") == ("lxc-a-complain",)
     assert "learning: " in result.notes[0]
     assert "the container is not confined" in result.notes[0]
@@ -187,19 +189,21 @@ RULES = ["deny /srv/a r,", "deny /srv/b r,"]
 
 def test_rules_for_the_generated_profile_join_those_of_the_operator_and_go_with_the_file():
     theirs = "deny mount fstype=debugfs,"
-    first = plan(f"{CONF}lxc.apparmor.raw: {theirs}\n", wish=GENERATED, apparmor_raw=RULES)
+    first = plan(f"{CONF}lxc.apparmor.raw: {theirs}\n", confinement=GENERATED, apparmor_raw=RULES)
     assert first.after.main.raw("lxc.apparmor.raw") == (theirs, *RULES)
     assert first.reasons == tuple(f"lxc.apparmor.raw: {rule}" for rule in RULES)
-    assert again(first, wish=GENERATED, apparmor_raw=RULES).after == first.after
-    second = again(first, wish=GENERATED, apparmor_raw=RULES[1:])
+    assert again(first, confinement=GENERATED, apparmor_raw=RULES).after == first.after
+    second = again(first, confinement=GENERATED, apparmor_raw=RULES[1:])
     assert second.after.main.raw("lxc.apparmor.raw") == (theirs, RULES[1])
-    assert again(second, wish=GENERATED).after.main.raw("lxc.apparmor.raw") == (theirs,)
+    assert again(second, confinement=GENERATED).after.main.raw("lxc.apparmor.raw") == (theirs,)
 
 
 def test_a_rule_that_the_operator_has_already_stays_the_operators():
-    mine = plan(f"{CONF}lxc.apparmor.raw:{RULES[0]}\n", wish=GENERATED, apparmor_raw=RULES[:1])
+    mine = plan(
+        f"{CONF}lxc.apparmor.raw:{RULES[0]}\n", confinement=GENERATED, apparmor_raw=RULES[:1]
+    )
     assert mine.reasons == ()
-    assert again(mine, wish=GENERATED).after.main.raw("lxc.apparmor.raw") == (RULES[0],)
+    assert again(mine, confinement=GENERATED).after.main.raw("lxc.apparmor.raw") == (RULES[0],)
 
 
 def test_beside_a_named_profile_the_rules_do_nothing_and_that_is_said():
@@ -211,10 +215,10 @@ def test_beside_a_named_profile_the_rules_do_nothing_and_that_is_said():
 
 
 def test_rules_of_ours_go_when_the_container_gets_a_named_profile():
-    first = plan(wish=GENERATED, apparmor_raw=RULES)
+    first = plan(confinement=GENERATED, apparmor_raw=RULES)
     assert again(first, apparmor_raw=RULES).after.main.raw("lxc.apparmor.raw") == ()
 
 
 def test_a_note_about_us_that_nobody_can_read_means_that_nothing_is_ours():
     for text in ("", "{", "[]", '{"features": 1}', '{"features": {}, "raw": [1], "devices": []}'):
-        assert Ours.parse(text) == Ours()
+        assert Managed.parse(text) == Managed()

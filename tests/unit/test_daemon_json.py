@@ -97,25 +97,25 @@ def test_a_feature_goes_among_the_others():
 def test_what_is_there_already_is_the_users_and_changes_nothing():
     text = '{ "storage-driver":"fuse-overlayfs","features":{"containerd-snapshotter":false}}'
     merged = merge(text, BOTH, {})
-    assert (merged.text, merged.ours) == (text, {})
+    assert (merged.text, merged.managed) == (text, {})
     assert merge(None, NOTHING, {}).text is None
 
 
 def test_a_value_of_the_users_gives_way_and_does_not_become_ours():
     merged = merge('{"storage-driver": "vfs"}', only(DRIVER, "overlay2"), {})
-    assert (merged.text, merged.ours) == ('{"storage-driver": "overlay2"}', {})
+    assert (merged.text, merged.managed) == ('{"storage-driver": "overlay2"}', {})
 
 
 def test_what_a_former_run_wrote_is_taken_back_unless_somebody_changed_it():
-    ours = {DRIVER: "overlay2"}
-    assert merge('{"a": 1, "storage-driver": "overlay2"}', NOTHING, ours).text == '{"a": 1}'
+    managed = {DRIVER: "overlay2"}
+    assert merge('{"a": 1, "storage-driver": "overlay2"}', NOTHING, managed).text == '{"a": 1}'
     changed = '{"a": 1, "storage-driver": "vfs"}'
-    assert merge(changed, NOTHING, ours).text == changed
+    assert merge(changed, NOTHING, managed).text == changed
 
 
 def test_an_older_value_of_ours_stays_ours():
     merged = merge('{"storage-driver": "vfs"}', only(DRIVER, "overlay2"), {DRIVER: "vfs"})
-    assert merged.ours == {DRIVER: "overlay2"}
+    assert merged.managed == {DRIVER: "overlay2"}
 
 
 def test_bytes_that_are_no_utf_8_survive():
@@ -150,21 +150,25 @@ def test_every_other_key_keeps_its_place_and_its_text(text):
 @given(daemon_jsons())
 def test_merging_twice_is_merging_once_and_taking_back_restores_what_was_there(text):
     merged = merge(text, BOTH, {})
-    again = merge(merged.text, BOTH, merged.ours)
-    assert (again.text, again.ours) == (merged.text, merged.ours)
-    back = merge(merged.text, NOTHING, merged.ours).text
-    if set(merged.ours) == set(BOTH) and json.loads(text) and json.loads(text).get("features", 1):
+    again = merge(merged.text, BOTH, merged.managed)
+    assert (again.text, again.managed) == (merged.text, merged.managed)
+    back = merge(merged.text, NOTHING, merged.managed).text
+    if (
+        set(merged.managed) == set(BOTH)
+        and json.loads(text)
+        and json.loads(text).get("features", 1)
+    ):
         assert back == text
 
 
 def test_another_managed_key_leaves_our_line_where_it_is():
-    text, ours = '{"storage-driver": "overlay2"}', {DRIVER: "overlay2"}
-    merged = merge(text, {**held(text, ours), SNAPSHOTTER: False}, ours)
+    text, managed = '{"storage-driver": "overlay2"}', {DRIVER: "overlay2"}
+    merged = merge(text, {**held(text, managed), SNAPSHOTTER: False}, managed)
     assert json.loads(merged.text) == {
         "storage-driver": "overlay2",
         "features": {"containerd-snapshotter": False},
     }
-    assert merged.ours == {DRIVER: "overlay2", SNAPSHOTTER: False}
+    assert merged.managed == {DRIVER: "overlay2", SNAPSHOTTER: False}
 
 
 def test_what_somebody_changed_since_is_not_held():

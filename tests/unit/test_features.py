@@ -89,18 +89,18 @@ def test_the_same_said_otherwise_leaves_the_text_alone(
 
 
 def test_only_what_a_former_run_added_is_taken_back() -> None:
-    result = merge("fuse=1,keyctl=1,nesting=1", {"nesting": True}, ours_before=["keyctl"])
+    result = merge("fuse=1,keyctl=1,nesting=1", {"nesting": True}, managed_before=["keyctl"])
     assert (result.value, result.removed, result.kept) == (
         "fuse=1,nesting=1",
         ("keyctl",),
         ("fuse",),
     )
-    assert merge("keyctl=1", {}, ours_before=["keyctl"]).value == ""
+    assert merge("keyctl=1", {}, managed_before=["keyctl"]).value == ""
 
 
 def test_what_somebody_changed_since_is_no_longer_ours() -> None:
-    assert merge("keyctl=0", {}, ours_before={"keyctl": "1"}).value == "keyctl=0"
-    assert merge("keyctl=yes", {}, ours_before={"keyctl": "1"}).removed == ("keyctl",)
+    assert merge("keyctl=0", {}, managed_before={"keyctl": "1"}).value == "keyctl=0"
+    assert merge("keyctl=yes", {}, managed_before={"keyctl": "1"}).removed == ("keyctl",)
 
 
 FLAGS = st.sampled_from(["0", "1", "yes", "off"])
@@ -109,11 +109,11 @@ LINES = st.dictionaries(st.sampled_from([n for n in CANONICAL if n != "mount"]),
 
 @given(LINES, LINES, st.sets(st.sampled_from(CANONICAL)))
 def test_a_second_merge_changes_nothing(
-    current: dict[str, str], wanted: dict[str, str], ours: set[str]
+    current: dict[str, str], wanted: dict[str, str], managed: set[str]
 ) -> None:
     line = ",".join(f"{name}={value}" for name, value in current.items())
-    once = merge(line, wanted, ours)
-    again = merge(once.value, wanted, ours)
+    once = merge(line, wanted, managed)
+    again = merge(once.value, wanted, managed)
     assert again == MergeResult(once.value, kept=again.kept)
     after = Features.parse(once.value)
     assert all(after.on(name) == Features(wanted).on(name) for name in wanted)

@@ -1,4 +1,4 @@
-"""What a profile must know of the containers that wear it."""
+"""What a profile must know of the containers that use it."""
 
 import pytest
 

@@ -10,7 +10,7 @@ from phoenix.docker.observed import DaemonFile, Engine, ObservedDocker
 from phoenix.fleet.parse import parse_fleet
 from phoenix.plan.node import plan_node
 from phoenix.plan.options import Options
-from phoenix.pve.managed import Ours
+from phoenix.pve.managed import Managed
 from phoenix.pve.storage import ObservedStorage
 from phoenix.report.terminal import plan_lines
 
@@ -45,7 +45,7 @@ def test_a_switch_brings_the_file_the_package_and_the_feature_with_one_restart()
         "storage driver: overlay2 becomes fuse-overlayfs",
         "package fuse-overlayfs",
     )
-    assert change.ours.daemon == {"storage-driver": "fuse-overlayfs"}
+    assert change.managed.daemon == {"storage-driver": "fuse-overlayfs"}
 
 
 def test_where_the_conf_is_right_only_docker_restarts():
@@ -59,7 +59,7 @@ def test_where_the_conf_is_right_only_docker_restarts():
 
 def test_the_second_plan_is_empty_and_keeps_the_feature():
     (change,) = plan().containers
-    after = replace(RIGHT, conf=change.after, ours=change.ours.render())
+    after = replace(RIGHT, conf=change.after, managed=change.managed.render())
     docker = replace(
         FRESH, driver="fuse-overlayfs", dev_fuse=True, file=DaemonFile(change.guest.after)
     )
@@ -69,9 +69,9 @@ def test_the_second_plan_is_empty_and_keeps_the_feature():
 
 
 def test_a_feature_of_ours_goes_when_docker_needs_it_no_longer():
-    ours = Ours(features={"fuse": "1"}).render()
+    managed = Managed(features={"fuse": "1"}).render()
     observed = replace(RIGHT, conf=RIGHT.conf.set_key("features", "nesting=1,keyctl=1,fuse=1"))
-    (change,) = plan(USED, replace(observed, ours=ours)).containers
+    (change,) = plan(USED, replace(observed, managed=managed)).containers
     assert change.reasons[0].startswith("features: no fuse any more")
 
 
@@ -209,8 +209,8 @@ def test_a_stopped_container_keeps_its_docker_with_a_note():
 
 
 def test_what_is_ours_is_read_from_older_notes_too():
-    assert Ours.parse('{"features": {"fuse": "1"}, "raw": [], "devices": []}') == Ours(
+    assert Managed.parse('{"features": {"fuse": "1"}, "raw": [], "devices": []}') == Managed(
         features={"fuse": "1"}
     )
-    both = Ours(daemon={"storage-driver": "overlay2", "features.containerd-snapshotter": False})
-    assert Ours.parse(both.render()) == both
+    both = Managed(daemon={"storage-driver": "overlay2", "features.containerd-snapshotter": False})
+    assert Managed.parse(both.render()) == both

@@ -70,7 +70,7 @@ def test_an_intent_that_nothing_follows_is_open():
     run = read(of_conf("intent", before=A, after=B, ours=C))
     (change,) = run.changes
     assert (change.thing, change.before, change.after) == (Thing(CONF, 910), A, B)
-    assert (change.outcome, change.ours, change.stands) == ("open", C, True)
+    assert (change.outcome, change.managed, change.stands) == ("open", C, True)
     assert run.open_containers == (910,)
 
 

@@ -41,11 +41,11 @@ def checkout(tmp_path):
 @pytest.fixture
 def qemu(checkout):
     """A process whose command line names the checkout's disk, as QEMU's does."""
-    ours = Machine(checkout / ".lab/stable", Path())
-    command = [sys.executable, "-c", "input()", str(ours.disk)]
+    managed = Machine(checkout / ".lab/stable", Path())
+    command = [sys.executable, "-c", "input()", str(managed.disk)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
     (checkout / ".lab/stable" / "pid").write_text(f"{process.pid}\n")
-    while ours.pid() is None:  # /proc shows the command line a moment after exec
+    while managed.pid() is None:  # /proc shows the command line a moment after exec
         time.sleep(0.01)
     yield process
     process.kill()

@@ -9,7 +9,7 @@ from beside import beside
 
 from phoenix.apparmor.lint import lint
 from phoenix.apparmor.observed import ObservedAppArmor
-from phoenix.plan.confinement import Wish
+from phoenix.plan.confinement import Confinement
 from phoenix.plan.render import profile_names, render_profile
 
 ROOT = Path(__file__).parents[2]
@@ -50,13 +50,13 @@ def of(*rules):
     ids=lambda value: str(value)[-40:],
 )
 def test_our_own_profiles_are_clean(name, node):
-    text = render_profile(Wish(name), TEMPLATES, node)
+    text = render_profile(Confinement(name), TEMPLATES, node)
     assert lint(text, expected=name, abis=node.abis, docker=True) == ()
 
 
 def test_they_are_compiled_by_our_own_abi_where_there_is_one():
     node = replace(NODES[1], files={"abi/4.0": "file {mask {read\n}\n}\n"})
-    text = render_profile(Wish("lxc-docker-nested"), TEMPLATES, node)
+    text = render_profile(Confinement("lxc-docker-nested"), TEMPLATES, node)
     assert "\nabi <abi/phoenix-harden>,\n" in text
     assert found(text, abis=node.abis) == [
         (text.split("\n").index("abi <abi/phoenix-harden>,") + 1, "unknown-abi")

@@ -61,7 +61,9 @@ def test_what_waits_is_said_and_not_added_again() -> None:
 
 def test_what_a_former_run_added_is_changed_and_taken_back() -> None:
     conf = PveConf.parse("mp0: /a,mp=/a\nmp1: /b,mp=/b\nmp2: /c,mp=/c\n")
-    plan = plan_mount_entries(conf, ["/b,mp=/b,ro=1"], ours_before=["/b,mp=/b", "mp=/c,volume=/c"])
+    plan = plan_mount_entries(
+        conf, ["/b,mp=/b,ro=1"], managed_before=["/b,mp=/b", "mp=/c,volume=/c"]
+    )
     assert plan.changed == (("mp1", "/b,mp=/b,ro=1"),)
     assert plan.removed == (("mp2", "/c,mp=/c"),)
     assert plan.apply(conf).text == "mp0: /a,mp=/a\nmp1: /b,mp=/b,ro=1\n"

@@ -20,7 +20,7 @@ from plan_cases import (
 from phoenix.apparmor.observed import MARKER
 from phoenix.plan.node import absent_note, check_selection, plan_node
 from phoenix.plan.options import Options
-from phoenix.pve.managed import Ours
+from phoenix.pve.managed import Managed
 from phoenix.pve.observed import Live, ObservedPct
 from phoenix.pve.storage import ObservedStorage
 
@@ -118,7 +118,7 @@ def test_the_note_of_a_run_names_the_profile_unless_the_container_goes_on_withou
     label, restart, noted
 ):
     (change,) = plan(node(container(label=label)), options=Options(restart=restart)).containers
-    assert Ours.parse(change.ours.render()).profile == noted
+    assert Managed.parse(change.managed.render()).profile == noted
 
 
 @pytest.mark.parametrize(

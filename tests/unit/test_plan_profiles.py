@@ -1,4 +1,4 @@
-"""Which profiles a plan brings, in which form, and what they know of their wearers."""
+"""Which profiles a plan brings, in which form, and what they know of their users."""
 
 import json
 from dataclasses import replace
@@ -63,7 +63,7 @@ def test_a_node_gets_the_abi_by_which_profiles_refuse_io_uring():
         "/etc/apparmor.d/abi/phoenix-harden: missing: the profiles cannot be compiled without it"
     )
     assert plan(host=apparmor(files={**ABI, "abi/phoenix-harden": OURS})).own_files == ()
-    # nobody on it wears a profile of ours
+    # nobody on it uses a profile of ours
     assert plan(host=apparmor(files=ABI), ct910={"apparmor_profile": "generated"}).own_files == ()
 
 
@@ -188,7 +188,7 @@ def test_a_profile_knows_the_data_roots_of_all_who_wear_it_selected_or_not():
     known = {910: "/srv/docker", 952: "/data/docker", 954: "/opt/docker"}
     all_of_them = ["/data/docker /opt/docker /srv/docker"]
     assert roots(pct, known, **entries) == (all_of_them, ())
-    # 954 does not wear it yet
+    # 954 does not use it yet
     only = Options(only=(910,))
     assert roots(pct, known, options=only, **entries) == (["/data/docker /srv/docker"], ())
     # nor is 952 in the file

@@ -45,7 +45,7 @@ class Node(ScriptNode):
         self.tool("apparmor_parser", PARSER)
         self.tool("systemctl", 'echo "systemctl $*" >>"$FAKE/calls"')
 
-    def put_back(self, path, now, before="none"):
+    def restore_file(self, path, now, before="none"):
         if before != "none":
             (self.undone / "files" / sha(before)).write_text(before)
             before = sha(before)
@@ -59,7 +59,7 @@ def node(tmp_path):
 
 def test_a_profile_that_nobody_needs_leaves_the_kernel_and_the_disk(node):
     file = node.has(PROFILE, "ours")
-    done = node.put_back(PROFILE, "ours")
+    done = node.restore_file(PROFILE, "ours")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert not file.exists()
     assert [*node.kernel.iterdir()] == []
@@ -78,7 +78,7 @@ def test_a_profile_that_nobody_needs_leaves_the_kernel_and_the_disk(node):
 def test_a_profile_that_a_process_carries_is_kept(node, label):
     file = node.has(PROFILE, "ours")
     node.has("/proc/4711/attr/apparmor/current", f"{label}\n")
-    done = node.put_back(PROFILE, "ours")
+    done = node.restore_file(PROFILE, "ours")
     assert done.returncode == 0
     assert done.stdout == f"{PROFILE} is kept: 1 processes carry it\n"
     assert file.exists()
@@ -89,7 +89,7 @@ def test_a_profile_that_a_process_carries_is_kept(node, label):
 def test_a_profile_that_a_conf_names_is_kept(node, value):
     file = node.has(PROFILE, "ours")
     (node.confs / "960.conf").write_text(f"cores: 1\nlxc.apparmor.profile: {value}\n")
-    done = node.put_back(PROFILE, "ours")
+    done = node.restore_file(PROFILE, "ours")
     assert done.stdout == f"{PROFILE} is kept: the conf of CT 960 names it\n"
     assert file.exists()
 
@@ -98,35 +98,35 @@ def test_a_profile_with_a_longer_name_does_not_keep_it(node):
     file = node.has(PROFILE, "ours")
     (node.confs / "960.conf").write_text(f"lxc.apparmor.profile: {NAME}-ns\n")
     node.has("/proc/4711/attr/apparmor/current", f"{NAME}-ns (enforce)\n")
-    assert node.put_back(PROFILE, "ours").returncode == 0
+    assert node.restore_file(PROFILE, "ours").returncode == 0
     assert not file.exists()
 
 
 def test_a_profile_that_is_not_loaded_is_removed_all_the_same(node):
     file = node.has(PROFILE, "ours")
     shutil.rmtree(node.kernel / f"{NAME}.1")
-    assert node.put_back(PROFILE, "ours").returncode == 0
+    assert node.restore_file(PROFILE, "ours").returncode == 0
     assert (file.exists(), node.calls) == (False, [])
 
 
 def test_a_profile_that_the_kernel_does_not_let_go_stays_on_disk(node):
     file = node.has(PROFILE, "ours")
     (node.fake / "broken").touch()
-    assert node.put_back(PROFILE, "ours").returncode == 1
+    assert node.restore_file(PROFILE, "ours").returncode == 1
     assert file.exists()
     assert node.events == ["begin", "intent"]
 
 
 def test_an_old_profile_is_replaced_and_never_removed_first(node):
     file = node.has(PROFILE, "ours")
-    assert node.put_back(PROFILE, "ours", before="theirs").returncode == 0
+    assert node.restore_file(PROFILE, "ours", before="theirs").returncode == 0
     assert file.read_text() == "theirs"
     assert node.calls == [f"apparmor_parser -r {NAME}"]
 
 
 def test_each_step_is_on_disk_before_the_next_one(node):
     synced = Fsynced(node, node.has(PROFILE, "ours"))
-    assert node.put_back(PROFILE, "ours", before="theirs").returncode == 0
+    assert node.restore_file(PROFILE, "ours", before="theirs").returncode == 0
     assert synced.calls == [
         (sha("ours"), "ours"),
         ("journal.jsonl", "ours"),
@@ -141,14 +141,14 @@ def test_each_step_is_on_disk_before_the_next_one(node):
 @pytest.mark.parametrize(("path", "folder"), [(PROFILE, "etc"), (HOOK, "lib")])
 def test_a_removal_is_on_disk_before_the_journal_says_so(node, path, folder):
     synced = Fsynced(node, node.has(path, "ours"))
-    assert node.put_back(path, "ours").returncode == 0
+    assert node.restore_file(path, "ours").returncode == 0
     assert synced.calls[-2:] == [(folder, ""), ("journal.jsonl", "")]
 
 
 def test_an_old_text_that_does_not_load_is_back_and_said(node):
     file = node.has(PROFILE, "ours")
     (node.fake / "broken").touch()
-    done = node.put_back(PROFILE, "ours", before="theirs")
+    done = node.restore_file(PROFILE, "ours", before="theirs")
     assert done.returncode == 0
     assert "the old text is back, and does not load" in done.stdout
     assert file.read_text() == "theirs"
@@ -156,7 +156,7 @@ def test_an_old_text_that_does_not_load_is_back_and_said(node):
 
 def test_tunables_get_their_old_text_and_keep_their_mode(node):
     file = node.has(HOME, "repaired", mode=0o640)
-    assert node.put_back(HOME, "repaired", before="@HOMEDIRS=/home/\n").returncode == 0
+    assert node.restore_file(HOME, "repaired", before="@HOMEDIRS=/home/\n").returncode == 0
     assert file.read_text() == "@HOMEDIRS=/home/\n"
     assert file.stat().st_mode & 0o777 == 0o640
     assert node.calls == []
@@ -164,14 +164,14 @@ def test_tunables_get_their_old_text_and_keep_their_mode(node):
 
 def test_a_hook_that_no_conf_names_goes_with_its_folder(node):
     file = node.has(HOOK, "#!/bin/sh\n", mode=0o755)
-    assert node.put_back(HOOK, "#!/bin/sh\n").returncode == 0
+    assert node.restore_file(HOOK, "#!/bin/sh\n").returncode == 0
     assert not file.parent.exists()
 
 
 def test_a_hook_that_a_conf_names_is_kept(node):
     file = node.has(HOOK, "#!/bin/sh\n", mode=0o755)
     (node.confs / "910.conf").write_text(f"lxc.hook.pre-start: {HOOK}\n")
-    done = node.put_back(HOOK, "#!/bin/sh\n")
+    done = node.restore_file(HOOK, "#!/bin/sh\n")
     assert done.stdout == f"{HOOK} is kept: the conf of CT 910 names it\n"
     assert file.exists()
 
@@ -180,11 +180,11 @@ def test_an_abi_that_a_profile_names_is_kept_and_goes_with_the_last_one(node):
     file = node.has(ABI, "file {\n}\n")
     profile = node.root / "etc/apparmor.d/lxc-a"
     profile.write_text("# ours\nabi <abi/phoenix-harden>,\nprofile lxc-a {}\n")
-    done = node.put_back(ABI, "file {\n}\n")
+    done = node.restore_file(ABI, "file {\n}\n")
     assert done.stdout == f"{ABI} is kept: profile lxc-a names it\n"
     assert file.exists()
     profile.write_text("# not abi <abi/phoenix-harden>,\nabi <abi/4.0>,\nprofile lxc-a {}\n")
-    assert node.put_back(ABI, "file {\n}\n").returncode == 0
+    assert node.restore_file(ABI, "file {\n}\n").returncode == 0
     assert not file.exists()
 
 
@@ -198,15 +198,15 @@ def test_an_abi_that_a_profile_names_is_kept_and_goes_with_the_last_one(node):
     ],
 )
 def test_a_file_that_is_gone_comes_back_with_the_mode_that_it_needs(node, path, mode):
-    assert node.put_back(path, None, before="ours\n").returncode == 0
+    assert node.restore_file(path, None, before="ours\n").returncode == 0
     file = node.root / path[1:]
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("ours\n", mode)
 
 
 def test_a_timer_that_comes_back_is_on_once_its_service_is_there(node):
-    assert node.put_back(f"{UNIT}.timer", None, before="timer").returncode == 0
+    assert node.restore_file(f"{UNIT}.timer", None, before="timer").returncode == 0
     assert node.calls == ["systemctl daemon-reload"]
-    assert node.put_back(f"{UNIT}.service", None, before="service").returncode == 0
+    assert node.restore_file(f"{UNIT}.service", None, before="service").returncode == 0
     on = "systemctl -q enable --now phoenix-harden-watch.timer"
     assert node.calls[1:] == ["systemctl daemon-reload", on]
 
@@ -214,41 +214,41 @@ def test_a_timer_that_comes_back_is_on_once_its_service_is_there(node):
 def test_a_unit_that_was_replaced_leaves_its_timer_as_it_is(node):
     node.has(f"{UNIT}.timer", "timer")
     node.has(f"{UNIT}.service", "new")
-    assert node.put_back(f"{UNIT}.service", "new", before="old").returncode == 0
+    assert node.restore_file(f"{UNIT}.service", "new", before="old").returncode == 0
     assert node.calls == ["systemctl daemon-reload"]
 
 
 def test_profiles_of_ours_are_loaded_anew_once_the_sites_variables_are_back(node):
-    ours = node.has(PROFILE, "# Managed by phoenix-harden: changes are overwritten.\n")
-    node.has(f"{PROFILE}-ns", ours.read_text())
+    managed = node.has(PROFILE, "# Managed by phoenix-harden: changes are overwritten.\n")
+    node.has(f"{PROFILE}-ns", managed.read_text())
     site = "/etc/apparmor.d/tunables/global.d/phoenix-harden"
     file = node.has(site, "list")
-    assert node.put_back(site, "list").returncode == 0
+    assert node.restore_file(site, "list").returncode == 0
     assert not file.exists()
     # not the one that is not loaded
     assert node.calls == [f"apparmor_parser -r {NAME}"]
 
 
 def test_profiles_are_compiled_anew_by_an_abi_that_is_as_it_was(node):
-    ours = node.has(PROFILE, "# Managed by phoenix-harden:\nabi <abi/phoenix-harden>,\n")
-    os.utime(ours, (1, 1))
+    managed = node.has(PROFILE, "# Managed by phoenix-harden:\nabi <abi/phoenix-harden>,\n")
+    os.utime(managed, (1, 1))
     file = node.has(ABI, "new")
-    assert node.put_back(ABI, "new", before="old").returncode == 0
+    assert node.restore_file(ABI, "new", before="old").returncode == 0
     assert file.read_text() == "old"
     assert node.calls == [f"apparmor_parser -r {NAME}"]
     # else the parser's cache has it as it was compiled before
-    assert ours.stat().st_mtime > 1
+    assert managed.stat().st_mtime > 1
 
 
 def test_what_somebody_changed_meanwhile_is_left_alone(node):
     file = node.has(PROFILE, "edited")
-    done = node.put_back(PROFILE, "ours")
+    done = node.restore_file(PROFILE, "ours")
     assert (done.returncode, file.read_text()) == (1, "edited")
     assert "somebody changed it since this was planned: run it again" in done.stdout
 
 
 def test_what_another_rollback_has_put_back_already_is_nothing_to_do(node):
-    done = node.put_back(PROFILE, "ours")
+    done = node.restore_file(PROFILE, "ours")
     assert (done.returncode, done.stdout, node.events) == (0, "", [])
 
 
@@ -257,7 +257,7 @@ def test_what_a_cut_left_beside_the_file_goes(node, left):
     left = node.has(left, "half of it")
     path = f"/{left.relative_to(node.root)}".rpartition(".")[0]
     node.has(path, "theirs")
-    done = node.put_back(path, "theirs", before="theirs")
+    done = node.restore_file(path, "theirs", before="theirs")
     assert (done.returncode, done.stdout, node.events) == (0, "", [])
     assert not left.exists()
 
@@ -283,7 +283,7 @@ def test_an_image_that_is_not_whole_changes_nothing(node):
     ],
 )
 def test_a_file_that_no_run_changes_is_refused_whatever_a_journal_says(node, path):
-    done = node.put_back(path, None, before="evil\n")
+    done = node.restore_file(path, None, before="evil\n")
     assert done.returncode == 2
     assert "refused" in done.stdout
     assert not (node.root / path.lstrip("/")).is_file()
@@ -295,7 +295,7 @@ def test_the_link_that_tunables_are_stays_one(node):
     link = node.root / HOME[1:]
     link.parent.mkdir(parents=True)
     link.symlink_to(real)
-    assert node.put_back(HOME, "repaired", before="old").returncode == 0
+    assert node.restore_file(HOME, "repaired", before="old").returncode == 0
     assert (link.is_symlink(), real.read_text()) == (True, "old")
 
 
@@ -303,5 +303,5 @@ def test_a_guests_own_half_of_a_label_keeps_no_profile(node):
     file = node.has(PROFILE, "ours")
     label = f"lxc-a//&:lxc-910_<-var-lib-lxc>:x\n{NAME} (enforce)"
     node.has("/proc/4711/attr/apparmor/current", f"{label}\n")
-    assert node.put_back(PROFILE, "ours").returncode == 0
+    assert node.restore_file(PROFILE, "ours").returncode == 0
     assert not file.exists()

@@ -10,9 +10,9 @@ from phoenix.docker.observed import DaemonFile, ObservedDocker
 from phoenix.plan.options import Options
 from phoenix.plan.rollback import Node, plan_rollback
 from phoenix.pve.conf import PveConf
-from phoenix.pve.managed import Ours
+from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer, ObservedPct
-from phoenix.runs.files import Kept
+from phoenix.runs.files import RunFiles
 from phoenix.runs.journal import read_journal
 from phoenix.runs.record import NONE
 
@@ -74,7 +74,7 @@ def plan(
 ):
     ct = {"running": True, "pid": 1, "label": "x", "ha": None, "node": "pve1", **(ct or {})}
     observed = ObservedContainer(ctid=910, conf=PveConf(now), **ct)
-    kept = Kept(
+    kept = RunFiles(
         files=files or {sha(OLD): OLD, sha("old p"): "old p", sha(THEIRS): THEIRS},
         guest_files=guest_files or {},
         staged={910: STAGED if staged is None else staged},
@@ -96,7 +96,7 @@ def test_the_conf_goes_back_byte_for_byte_and_the_profile_goes():
     (change,) = done.containers
     assert (change.before.render(), change.after.render()) == (NEW, OLD)
     assert (change.restart, change.docker, change.label) == (True, True, None)
-    assert change.ours == Ours()
+    assert change.managed == Managed()
     assert [(file.path, file.after) for file in done.files] == [(PROFILE, None)]
     assert done.problems == ()
 
@@ -129,7 +129,7 @@ def test_the_label_of_an_old_profile_is_proven_where_it_is_enforced(named, loade
     old = f"hostname: a\nlxc.apparmor.profile: {named}\n"
     runs = [journal(old=old)]
     staged = {910: {"conf": NEW, "before": sha(old)}}
-    kept = Kept(files={sha(old): old}, now={PROFILE: "p"}, staged=staged)
+    kept = RunFiles(files={sha(old): old}, now={PROFILE: "p"}, staged=staged)
     observed = ObservedContainer(
         ctid=910, conf=PveConf(NEW), running=True, pid=1, label="x", ha=None, node="pve1"
     )

@@ -7,7 +7,7 @@ from jinja2 import StrictUndefined
 
 from phoenix.apparmor.observed import ObservedAppArmor
 from phoenix.cli import main as cli
-from phoenix.plan.confinement import Wish
+from phoenix.plan.confinement import Confinement
 from phoenix.plan.render import ProfileError, render_profile
 from phoenix.report.audit import audit_page
 from phoenix.text.sandbox import Sandbox
@@ -49,13 +49,13 @@ def test_a_template_that_reaches_into_python_is_one_line_and_runs_nothing(tmp_pa
 @pytest.mark.parametrize("text", GOES_ON)
 def test_a_template_that_would_go_on_for_ever_or_fill_the_memory_is_a_problem(text):
     with pytest.raises(ProfileError, match=r"^lxc-mine\.j2 does not render: [^\n]+$"):
-        render_profile(Wish("lxc-mine"), {"lxc-mine.j2": text}, ObservedAppArmor())
+        render_profile(Confinement("lxc-mine"), {"lxc-mine.j2": text}, ObservedAppArmor())
 
 
 def test_what_an_error_quotes_moves_no_cursor():
     text = '{% include "\\n\x1b[2J" %}'
     with pytest.raises(ProfileError) as error:
-        render_profile(Wish("lxc-mine"), {"lxc-mine.j2": text}, ObservedAppArmor())
+        render_profile(Confinement("lxc-mine"), {"lxc-mine.j2": text}, ObservedAppArmor())
     assert str(error.value).isprintable()
 
 
@@ -65,7 +65,7 @@ def test_loops_and_macros_work_as_ever():
         "{% for one in ('a', 'b') %}{{ loop.index }}/{{ loop.length }}{{ m(one) }}{% endfor %}"
         "{{ 3 * 'a' }}{{ 2 * 3 }}"
     )
-    rendered = render_profile(Wish("lxc-mine"), {"lxc-mine.j2": text}, ObservedAppArmor())
+    rendered = render_profile(Confinement("lxc-mine"), {"lxc-mine.j2": text}, ObservedAppArmor())
     assert rendered == "1/2<a>2/2<b>aaa6"
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from phoenix.fleet.parse import parse_fleet
 from phoenix.plan.conf import plan_conf
-from phoenix.plan.confinement import Wish
+from phoenix.plan.confinement import Confinement
 from phoenix.plan.findings import Code
 from phoenix.plan.workarounds import MASK, workaround_findings, workarounds
 from phoenix.pve.conf import PveConf
@@ -14,7 +14,7 @@ from phoenix.pve.observed import ObservedContainer
 from phoenix.pve.storage import ObservedStorage
 
 OTHERS_MASK = "lxc.mount.entry: /dev/null sys/module/apparmor/parameters/enabled none bind 0 0"
-PLAIN = Wish("lxc-a")
+PLAIN = Confinement("lxc-a")
 DEVICES = "lxc.cgroup2.devices.allow: a"
 CONF = f"""\
 hostname: n8n
@@ -87,10 +87,12 @@ def test_what_each_opens_depends_on_who_root_in_it_is():
     assert told["lxc.mount.entry"] == worse["lxc.mount.entry"]
 
 
-def plan(conf=CONF, ours=None, wish=PLAIN, reconfine=True, **entry):
+def plan(conf=CONF, managed=None, confinement=PLAIN, reconfine=True, **entry):
     fleet = parse_fleet(json.dumps({"lxc_configs": {"954": entry}}).encode())
-    observed = ObservedContainer(954, PveConf(conf), False, None, None, None, "pve1", ours=ours)
-    return plan_conf(fleet.containers[954], wish, observed, ObservedStorage(), reconfine)
+    observed = ObservedContainer(
+        954, PveConf(conf), False, None, None, None, "pve1", managed=managed
+    )
+    return plan_conf(fleet.containers[954], confinement, observed, ObservedStorage(), reconfine)
 
 
 def test_without_being_asked_nothing_of_others_is_taken_back():
@@ -118,7 +120,7 @@ def test_what_the_fleet_file_asks_for_itself_stays_and_is_said():
 def test_one_that_a_run_of_ours_brought_goes_with_the_file_without_being_asked():
     first = plan("unprivileged: 1\n", reconfine=False, lxc_options=["lxc.cgroup2.devices.allow=a"])
     assert DEVICES in first.after.render()
-    second = plan(first.after.render(), first.ours.render(), reconfine=False)
+    second = plan(first.after.render(), first.managed.render(), reconfine=False)
     assert workarounds(second.after) == ()
 
 
@@ -131,10 +133,10 @@ SECURITYFS = "lxc.mount.entry: /sys/kernel/security sys/kernel/security none bin
 def test_docker_that_sees_apparmor_and_may_load_nothing_is_spared_the_sight(line, seen):
     first = plan(f"unprivileged: 1\n{line}\n", features=["docker"])
     assert f"{MASK.line}\n" in first.after.render()
-    assert MASK in first.ours.raw
+    assert MASK in first.managed.raw
     assert any(f"({seen})" in note and "apparmor_stacking" in note for note in first.notes)
-    again = plan(first.after.render(), first.ours.render(), features=["docker"])
-    assert (again.after, again.ours, again.notes) == (first.after, first.ours, ())
+    again = plan(first.after.render(), first.managed.render(), features=["docker"])
+    assert (again.after, again.managed, again.notes) == (first.after, first.managed, ())
 
 
 def test_the_mask_of_others_stays_where_it_is_needed_and_is_said():
@@ -146,19 +148,23 @@ def test_the_mask_of_others_stays_where_it_is_needed_and_is_said():
 
 
 @pytest.mark.parametrize("noted", [True, False], ids=["noted", "migrated"])
-@pytest.mark.parametrize("wish", [Wish("lxc-a", stacked=True), Wish("generated")])
-def test_a_docker_with_a_policy_namespace_needs_no_mask_and_ours_goes(wish, noted):
+@pytest.mark.parametrize(
+    "confinement", [Confinement("lxc-a", stacked=True), Confinement("generated")]
+)
+def test_a_docker_with_a_policy_namespace_needs_no_mask_and_ours_goes(confinement, noted):
     first = plan("ostype: ubuntu\n", features=["docker"])
-    ours = first.ours.render() if noted else None
-    second = plan(first.after.render(), ours, wish, reconfine=False, features=["docker"])
+    managed = first.managed.render() if noted else None
+    second = plan(first.after.render(), managed, confinement, reconfine=False, features=["docker"])
     assert MASK.line not in second.after.render()
-    assert MASK not in second.ours.raw
+    assert MASK not in second.managed.raw
 
 
 def test_the_securityfs_of_the_stacked_form_goes_with_it_and_needs_no_mask():
-    first = plan("unprivileged: 1\n", wish=Wish("lxc-a", stacked=True), features=["docker"])
+    first = plan(
+        "unprivileged: 1\n", confinement=Confinement("lxc-a", stacked=True), features=["docker"]
+    )
     assert SECURITYFS in first.after.render()
-    second = plan(first.after.render(), first.ours.render(), features=["docker"])
+    second = plan(first.after.render(), first.managed.render(), features=["docker"])
     assert second.after.render() == "unprivileged: 1\nlxc.apparmor.profile: lxc-a\n"
 
 
@@ -169,7 +175,7 @@ def test_without_docker_nobody_needs_a_mask():
 def test_our_own_mask_is_no_workaround_to_the_audit():
     first = plan("ostype: ubuntu\n", features=["docker"])
     conf = first.after.render()
-    assert lines(conf, ours=first.ours.render(), features=["docker"]) == []
+    assert lines(conf, managed=first.managed.render(), features=["docker"]) == []
     # the note of what is ours stays behind when a container migrates
     assert lines(conf, features=["docker"]) == []
     assert lines(f"{OTHERS_MASK}\n", features=["docker"]) != []
@@ -186,9 +192,11 @@ def test_single_devices_that_stay_are_a_note_where_no_docker_proves_the_rest():
     assert "c 10:200 rwm" in plan(conf).after.render()
 
 
-def lines(conf=CONF, holds=(), ours=None, **entry):
+def lines(conf=CONF, holds=(), managed=None, **entry):
     fleet = parse_fleet(json.dumps({"lxc_configs": {"954": entry}}).encode())
-    observed = ObservedContainer(954, PveConf(conf), False, None, None, None, "pve1", ours=ours)
+    observed = ObservedContainer(
+        954, PveConf(conf), False, None, None, None, "pve1", managed=managed
+    )
     return [str(one) for one in workaround_findings(observed, fleet.containers[954], holds)]
 
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from phoenix.runs.files import KeptError, Unsettled, kept_from_json, runs_from_json
+from phoenix.runs.files import Interrupted, RunFileError, kept_from_json, runs_from_json
 from phoenix.runs.journal import entry
 from phoenix.runs.record import NONE
 
@@ -29,7 +29,7 @@ def sha(text):
 def test_runs_are_told_the_oldest_first_with_what_was_cut_short():
     seen = runs(**{LATER: [OPENED, INTENT], RUN: [INTENT, DONE]}, active=[[LATER, 910]])
     assert [(run.id, run.format) for run in seen.runs] == [(RUN, 1), (LATER, 2)]
-    assert seen.unsettled == (Unsettled(LATER, 910, active=True),)
+    assert seen.interrupted == (Interrupted(LATER, 910, active=True),)
     assert seen.problems == ()
     assert json.dumps(seen.to_json())
 
@@ -69,9 +69,9 @@ def test_what_a_run_kept_comes_with_every_byte_and_each_guest_apart():
     assert kept.left == ("/etc/apparmor.d/lxc-a",)
     assert kept.of_guest(910, sha("{}"), 2) == "{}"
     assert kept.of_node(NONE) is kept.of_guest(910, NONE, 2) is None
-    with pytest.raises(KeptError, match="is not kept"):
+    with pytest.raises(RunFileError, match="is not kept"):
         kept.of_node(sha("{}"))
-    with pytest.raises(KeptError, match="is not kept"):
+    with pytest.raises(RunFileError, match="is not kept"):
         kept.of_guest(952, sha("{}"), 2)
 
 
@@ -80,7 +80,7 @@ def test_a_guests_file_lies_with_the_nodes_only_in_runs_of_the_version_before():
         {"files": {sha("{}"): "{}"}, "guest": {}, "staged": {}, "now": {}, "left": []}
     )
     assert kept.of_guest(910, sha("{}"), 1) == "{}"
-    with pytest.raises(KeptError, match="is not kept"):
+    with pytest.raises(RunFileError, match="is not kept"):
         kept.of_guest(910, sha("{}"), 2)
 
 
@@ -88,5 +88,5 @@ def test_a_text_that_has_another_digest_is_not_whole():
     data = {"files": {"a" * 64: "x"}, "guest": {"910": {"a" * 64: "x"}}}
     kept = kept_from_json({**data, "staged": {}, "now": {}, "left": []})
     for ask in (kept.of_node, lambda digest: kept.of_guest(910, digest, 2)):
-        with pytest.raises(KeptError, match="is not whole"):
+        with pytest.raises(RunFileError, match="is not whole"):
             ask("a" * 64)

@@ -4,7 +4,7 @@ import pytest
 from conf_strategies import confs
 from hypothesis import given
 
-from phoenix.plan.revert import take_back
+from phoenix.plan.revert import revert
 from phoenix.pve.conf import PveConf
 
 BEFORE = PveConf("""\
@@ -23,14 +23,14 @@ lxc.mount.entry: /srv/a srv/a none bind 0 0
 
 
 def taken(now, force=False):
-    conf, conflicts = take_back(BEFORE, AFTER, PveConf(now), force)
+    conf, conflicts = revert(BEFORE, AFTER, PveConf(now), force)
     return conf.render(), conflicts
 
 
 @given(confs())
 def test_nothing_is_touched_where_the_run_changed_nothing(text):
     conf = PveConf(text)
-    assert take_back(BEFORE, BEFORE, conf) == (conf, ())
+    assert revert(BEFORE, BEFORE, conf) == (conf, ())
 
 
 def test_what_the_run_changed_goes_back():
