@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from deploys.host_keys import explain_unknown_keys
+from deploys.steps.host_keys import explain_unknown_keys
 from lab.errors import LabError
 from lab.instance import ssh_target
 

@@ -5,6 +5,6 @@
 strict=true: exit code 1 if there is any finding.
 """
 
-from deploys.findings import audit
+from deploys.steps.audit import audit
 
 audit()

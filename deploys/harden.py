@@ -9,15 +9,15 @@ a failure no node begins another container. A node that is right already costs n
 
 from pyinfra import host
 
-from deploys import containers, node
-from deploys.survey import survey
+from deploys.steps import containers, node
+from deploys.steps.survey import survey
 from operations import docker
 
 run = survey()
 
 node.prepare(run)
 
-containers.settle(run, then="go on")
+containers.recover(run, then="go on")
 
 for change in host.loop(run.plan.packages):
     run.step(

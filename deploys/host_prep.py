@@ -6,8 +6,8 @@ watch=true: a timer that tells the journal which containers do not carry their l
 it. Touches no container. harden.py does the same, the watch last.
 """
 
-from deploys import node
-from deploys.survey import survey
+from deploys.steps import node
+from deploys.steps.survey import survey
 
 run = survey(containers=False)
 

@@ -8,16 +8,16 @@ swapped, restarted, proven, or left as it is now. Undoing a run twice changes no
 
 from pyinfra import host
 
-from deploys import containers
-from deploys.undo import undo
+from deploys.steps import containers
+from deploys.steps.rollback import planned_rollback
 from operations import docker, rollback
 
-run = undo()
+run = planned_rollback()
 
 if not run.plan.empty:
     run.step(rollback.begin, name=f"Undo run {run.undoes}", undoes=run.undoes)
 
-containers.settle(run, then="undo", back_is_fine=True)
+containers.recover(run, then="undo", back_is_fine=True)
 
 containers.commit(run, "old state")
 

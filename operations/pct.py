@@ -61,7 +61,7 @@ def features(
     """Bring features into the container's `features` line; what others set there stays.
 
     + features: `{"nesting": True, "mount": ["nfs", "cifs"]}`, or a line like `nesting=1`
-    + ours_before: what an earlier use added, and is taken back where it is wanted no longer
+    + managed_before: what an earlier use added, and is taken back where it is wanted no longer
     + ctid, observed, stage: see the module
 
     **Example:**
@@ -142,7 +142,7 @@ def mounts(
 
     + entries: such as `/srv/data,mp=/data,ro=1`; an equal one is recognised whatever its number
       and the order of its options, and one of somebody else is never changed
-    + ours_before: what an earlier use added, and is removed where it is wanted no longer
+    + managed_before: what an earlier use added, and is removed where it is wanted no longer
     + ctid, observed, stage: see the module
 
     Raises OperationValueError when another entry takes the place in the container.
@@ -166,7 +166,7 @@ def devices(
     """Pass devices (`devN`) through to the container, each on the lowest free number.
 
     + entries: such as `/dev/nvidia0,mode=0666`; treated like those of `mounts`
-    + ours_before: what an earlier use added, and is removed where it is wanted no longer
+    + managed_before: what an earlier use added, and is removed where it is wanted no longer
     + ctid, observed, stage: see the module
 
     Raises OperationValueError when another entry names the same device.
@@ -293,7 +293,7 @@ def _check_restart(container: ObservedContainer, force: bool) -> None:
     if container.conf.pending and (waiting := ", ".join(container.conf.pending)) and not force:
         raise ValueError(
             f"{waiting} waits in [pve:pending] and a restart would apply it: "
-            "settle it with pct, or restart with force=True"
+            "apply or revert it with pct, or restart with force=True"
         )
 
 

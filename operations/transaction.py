@@ -74,14 +74,14 @@ def commit(
 
 
 @operation()
-def settle(
+def recover(
     undecided: str,
     run: str,
     ctid: int,
     again: Callable[[int], ContainerChange | None],
     back_is_fine: bool = False,
 ) -> Generator[StringCommand, None, None]:
-    """Bring to an end what an earlier run began for a container, then do what is left to do.
+    """Recover what an earlier run was interrupted in, then do what is left to do.
 
     + undecided: id of that run; if its commit works still, this waits for it
     + run: id of this run
@@ -123,7 +123,7 @@ def _recover(run: str, ctid: int, **arguments: Unpack[ConnectorArguments]) -> St
     arguments["_stdin"] = pack.stdin()
     return unit(
         f"settle-{_unit_name(run, ctid)}",
-        f"settle CT {ctid}",
+        f"recover CT {ctid}",
         *program.words("recover", run, str(ctid)),
         **arguments,
     )

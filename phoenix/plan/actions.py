@@ -98,8 +98,8 @@ class Removal:
 class NodePlan:
     """Everything that a run does on one node, in its order, and what was found on the way.
 
-    `files` and `removals` belong to a rollback; what is `unsettled` cannot be planned before it has
-    been settled.
+    `files` and `removals` belong to a rollback; what is `interrupted` cannot be planned before it
+    has been recovered.
     """
 
     node: str

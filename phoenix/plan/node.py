@@ -72,7 +72,7 @@ def selected(fleet: Fleet, options: Options, node: ObservedPct) -> list[Containe
 def set_apart(
     plan: NodePlan, interrupted: Iterable[Interrupted], wanted: Iterable[int]
 ) -> NodePlan:
-    """Take what is unsettled out of a plan; `wanted`: the containers that are the run's business.
+    """Take what is interrupted out of a plan; `wanted`: the containers that are the run's business.
 
     Another one stays as it is, with a note.
     """

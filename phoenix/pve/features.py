@@ -109,12 +109,12 @@ def merge(
 ) -> MergeResult:
     """Bring the wanted features into a line; what others set stays, what is wanted wins.
 
-    `ours_before`: the names that a former run added; with their values, if known, one that
+    `managed_before`: the names that a former run added; with their values, if known, one that
     somebody changed since is no longer ours. A feature that is wanted off and is not there is
     off already. Raises ValueError if the current line is malformed, or if Proxmox would refuse
     a wanted feature.
 
-    >>> merge("keyctl=1,fuse=1", {"nesting": True}, ours_before=["fuse"])
+    >>> merge("keyctl=1,fuse=1", {"nesting": True}, managed_before=["fuse"])
     MergeResult(value='keyctl=1,nesting=1', added=('nesting',), changed=(), removed=('fuse',), \
 kept=('keyctl',))
     """

@@ -61,7 +61,7 @@ def plan_numbered(
     """Compare the wanted values with the entries `prefix0`, `prefix1`, ... of the main section.
 
     `place` names the value that can stand only once in a container (`mp`, `path`). A number in
-    front of a wanted value (`mp0: ...`) is ignored. `ours_before`: values that a former run
+    front of a wanted value (`mp0: ...`) is ignored. `managed_before`: values that a former run
     added. Raises ValueError for a wanted value that Proxmox would refuse.
     """
     entry = re.compile(rf"{prefix}(\d+)")

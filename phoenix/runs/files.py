@@ -52,7 +52,7 @@ class ObservedRuns:
     def interrupted(self) -> tuple[Interrupted, ...]:
         """The commits that were cut short, and those that work still; the oldest first.
 
-        Both are settled in one way: whoever is first has the lock and finishes.
+        Both are recovered in one way: whoever is first has the lock and finishes.
         """
         return tuple(
             Interrupted(run.id, ctid, (run.id, ctid) in self.active)

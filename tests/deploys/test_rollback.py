@@ -121,7 +121,7 @@ def test_what_was_cut_short_is_settled_first_and_then_planned_anew(pyinfra):
     done = pyinfra("rollback", node(runs=cut))
     assert done.code == 0, done.stderr
     assert f"CT 910: run {RUN} was interrupted; it is recovered first" in done.stderr
-    assert operations(done)[1] == f"CT 910: settle run {RUN}, then undo"
+    assert operations(done)[1] == f"CT 910: recover run {RUN}, then undo"
     # the commit that was cut short, then one with the old conf
     assert done.commands == ["910", "910"]
 

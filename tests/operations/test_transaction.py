@@ -82,11 +82,11 @@ def test_a_commit_is_a_transient_unit_that_outlives_the_operator(commands):
 
 def test_what_was_cut_short_is_settled_by_the_program_as_it_is_now(commands):
     (command,) = commands(
-        transaction.settle, undecided=RUN, run=LATER, ctid=910, again=lambda ctid: None
+        transaction.recover, undecided=RUN, run=LATER, ctid=910, again=lambda ctid: None
     )
     assert readable(command.get_raw_value()) == (
         f"systemd-run --wait --pipe --collect --quiet --unit=phoenix-harden-settle-{RUN}-910 "
-        "'--description=phoenix-harden: settle CT 910' "
+        "'--description=phoenix-harden: recover CT 910' "
         "--property=UMask=0077 --property=MemoryMax=512M --property=RuntimeMaxSec=14400 "
         f"NODE recover {RUN} 910"
     )
@@ -98,7 +98,7 @@ def test_nothing_that_systemd_would_expand_is_in_the_words_of_a_unit(commands):
     settled = {"undecided": RUN, "run": LATER, "ctid": 910, "again": lambda ctid: None}
     for operation, arguments in (
         (transaction.commit, {"run": RUN, "ctid": 910}),
-        (transaction.settle, settled),
+        (transaction.recover, settled),
     ):
         (command,) = commands(operation, **arguments)
         words = shlex.split(command.get_raw_value())

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from pyinfra import host
 
-from deploys.run import Run
+from deploys.steps.run import Run
 from operations import transaction
 from operations.snapshot import snapshot
 
 
-def settle(run: Run, then: str, back_is_fine: bool = False) -> None:
-    """Bring to an end what an earlier run was cut short in; `then`: the word for what follows.
+def recover(run: Run, then: str, back_is_fine: bool = False) -> None:
+    """Recover what an earlier run was interrupted in; `then`: the word for what follows.
 
     `back_is_fine`: go on although that run's change was taken back.
     """
     for cut in host.loop(run.plan.interrupted):
         run.step(
-            transaction.settle,
-            name=f"CT {cut.ctid}: settle run {cut.run}, then {then}",
+            transaction.recover,
+            name=f"CT {cut.ctid}: recover run {cut.run}, then {then}",
             undecided=cut.run,
             ctid=cut.ctid,
             again=run.replan,

@@ -1,7 +1,7 @@
 """What harden, host_prep and audit need to know: the fleet file, and what the nodes say.
 
-The first host to arrive asks for all (see `deploys.run`): one command per node, and a second one
-where the node's parser shall compile new rules, or backups are asked for.
+The first host to arrive asks for all (see `deploys.steps.run`): one command per node, and
+a second one where the node's parser shall compile new rules, or backups are asked for.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from pyinfra.api import DeployError, Host, State
 from pyinfra.context import ctx_host, ctx_state
 
-from deploys.run import Run, ask, lock, observe, read_options, show
+from deploys.steps.run import Run, ask, lock, observe, read_options, show
 from node.pack import watch_script
 from phoenix.apparmor.generated_rules import ObservedRules
 from phoenix.apparmor.observed import ObservedAppArmor
@@ -41,8 +41,8 @@ from phoenix.pve.backups import age_text
 from phoenix.report.terminal import plan_lines
 from phoenix.runs.watch import SCRIPT, SERVICE, TIMER
 
-TEMPLATES = Path(__file__).parents[1] / "templates/apparmor"
-NODE = Path(__file__).parents[1] / "templates/node"
+TEMPLATES = Path(__file__).parents[2] / "templates/apparmor"
+NODE = Path(__file__).parents[2] / "templates/node"
 WATCH = {SERVICE: "watch.service", TIMER: "watch.timer"}
 
 

@@ -9,8 +9,8 @@ from weakref import WeakSet
 from pyinfra.api import DeployError, State
 from pyinfra.context import ctx_state
 
-from deploys.run import lock, show
-from deploys.survey import look
+from deploys.steps.run import lock, show
+from deploys.steps.survey import look
 from phoenix.plan.audit import audit_node
 from phoenix.plan.questions import asked_by_audit
 from phoenix.report.audit import NodeReport, audit_data, audit_json, audit_page
@@ -18,7 +18,7 @@ from phoenix.report.denial_groups import group_denials
 from phoenix.report.denial_lines import denial_lines
 from phoenix.report.terminal import audit_lines
 
-PAGE = Path(__file__).parents[1] / "templates/report/audit.html.j2"
+PAGE = Path(__file__).parents[2] / "templates/report/audit.html.j2"
 
 _audited: WeakSet[State] = WeakSet()
 

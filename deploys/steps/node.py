@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyinfra import host
 
-from deploys.survey import Survey
+from deploys.steps.survey import Survey
 from operations import apparmor
 from operations.watch import watch
 

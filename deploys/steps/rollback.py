@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from pyinfra.api import DeployError, Host, State
 from pyinfra.context import ctx_state
 
-from deploys.run import Run, ask, lock, observe, read_options, show
+from deploys.steps.run import Run, ask, lock, observe, read_options, show
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.plan.actions import NodePlan
 from phoenix.plan.facts import NodeFacts
@@ -29,7 +29,7 @@ class Rollback(Run):
     undoes: str
 
     def plan_again(self, host: Host, options: Options) -> NodePlan:
-        """Ask for everything: what was settled in between has changed the journals."""
+        """Ask for everything: what was recovered in between has changed the journals."""
         facts = observe(host, _RUNS)
         return _plan(self.undoes, options, _look(host, self.undoes, facts))
 
@@ -38,12 +38,12 @@ _rollbacks: WeakKeyDictionary[State, Rollback] = WeakKeyDictionary()
 _RUNS: dict[str, dict[str, Any]] = {"runs": {"unfinished": False}}
 
 
-def undo() -> Rollback:
+def planned_rollback() -> Rollback:
     """The rollback at hand, asked for once per pyinfra run. Raises DeployError, nothing else."""
     state = ctx_state.get()
     with lock:
         if state not in _rollbacks:
-            run = _undo(state)
+            run = _look_back(state)
             if run.problems:
                 raise DeployError("\n".join(run.problems))
             _rollbacks[state] = run
@@ -51,7 +51,7 @@ def undo() -> Rollback:
         return _rollbacks[state]
 
 
-def _undo(state: State) -> Rollback:
+def _look_back(state: State) -> Rollback:
     options = read_options(state, "rollback")
     facts = ask(state, lambda host: observe(host, _RUNS))
     runs = {host: one.runs for host, one in facts.items()}

@@ -1,0 +1,1 @@
+"""What the recipes share: asking the nodes, and the steps that follow."""
