@@ -6,7 +6,7 @@ that its boot is part of what is looked at.
 
 from __future__ import annotations
 
-import re
+import shlex
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -24,9 +24,6 @@ from phoenix.plan.render import profile_names, render_profile
 
 SOURCES = {path.name: path.read_text() for path in (REPO / "templates/apparmor").glob("*.j2")}
 PROFILES = profile_names(SOURCES)
-#: What was measured before this product: not part of the repository.
-REFERENCE = REPO.parent / "shared/reference/apparmor"
-CHECKS_37 = REFERENCE / "docker-37-checks.sh"
 #: Until systemd can be asked it says "offline" at once, whatever it is told to wait for.
 BOOTED = """
     booted() { systemctl is-system-running --wait 2>/dev/null | grep -qx -e running -e degraded; }
@@ -109,18 +106,9 @@ def results(output):
     return {line.split()[1].rstrip(":"): line for line in lines}
 
 
-def all_checks(daemon):
-    """All checks of the reference, each with the time that it needs on a loaded machine.
-
-    `daemon`: the daemon.json with which Docker starts.
-    """
-    back = "timeout 600 sh -c 'until docker exec ra echo; do sleep 0.2; done' >/dev/null 2>&1"
-    text = CHECKS_37.read_text().replace("timeout 90 ", "timeout 600 ")
-    write = re.compile(r"^mkdir -p /etc/docker; if .*; fi > /etc/docker/daemon.json$", re.MULTILINE)
-    own = f"mkdir -p /etc/docker; echo '{daemon}' > /etc/docker/daemon.json"
-    text, found = write.subn(lambda _: own, text)
-    assert found == 1, "the reference's checks write daemon.json in another way"
-    return text.replace("sleep 2; T ra-after", f"{back}; T ra-after")
+def docker_checks(daemon):
+    """What Docker itself does; `daemon`: the daemon.json with which it starts."""
+    return f"DAEMON={shlex.quote(daemon)}\n{text('docker.sh')}"
 
 
 def failed(checks):

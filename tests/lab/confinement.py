@@ -14,7 +14,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from confined import PROFILES, REFERENCE, about, in_guest, result, text, wear
+from confined import PROFILES, about, in_guest, result, text, wear
 from conftest import CHECKOUT, Node
 
 from lab.vm import Lab
@@ -22,8 +22,7 @@ from phoenix.apparmor.allows import ALLOWS
 from phoenix.apparmor.observed import Label
 from phoenix.plan.confinement import Confinement
 
-PROBES = REFERENCE / "probe.sh"
-MEASURED = REFERENCE / "measured.md"
+MEASURED = CHECKOUT / "tests/recordings/apparmor/measured.md"
 RESULT = result("confinement")
 PLAIN = [Confinement(name) for name in PROFILES]
 STACKED = [Confinement(name, stacked=True) for name in PROFILES]
@@ -89,9 +88,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("output", nargs="?", type=Path, default=RESULT)
     output = parser.parse_args().output
-    if not PROBES.exists():
-        print(f"{PROBES} is not here: there is nothing to run", file=sys.stderr)
-        return 2
     Lab(CHECKOUT).up()
     node = Node(Lab(CHECKOUT).reset())
     allowed = {}
@@ -110,7 +106,7 @@ def main() -> int:
 def probe(node: Node, confinements: dict[int, Confinement]) -> dict[str, dict[str, bool]]:
     """Profile to what its container could do; it wears the profile to the end."""
     wear(node, confinements)
-    script = PROBES.read_text() + text("mnt-probes.sh")
+    script = text("probe.sh") + text("mnt-probes.sh")
     with ThreadPoolExecutor() as pool:
         said = pool.map(lambda ctid: probed(in_guest(node, ctid, script, shell="sh")), confinements)
         allowed = dict(

@@ -3,7 +3,7 @@
     make docker-checks    of the current stack: STACK=current, docs/docker-checks-current.md
 
 Containers wear a profile from their boot on, beside each other, and run everything that is known of
-Docker on each store: the reference's checks, what people run beside it (`guest/workloads.sh`), and
+Docker on each store: its own work (`guest/docker.sh`), what people run (`guest/workloads.sh`), and
 systemd's sandbox directives one by one (`guest/units.sh`). First they do so unconfined: what fails
 there is no fault of a profile. Takes hours without KVM; with `--profile`, `--disk` and `--store`
 only those are measured, and the other lines stay. Fails when a check does that passes unconfined,
@@ -21,11 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from confined import (
-    CHECKS_37,
     PROFILES,
     about,
-    all_checks,
     denied,
+    docker_checks,
     failed,
     in_guest,
     result,
@@ -182,9 +181,6 @@ def main() -> int:
     parser.add_argument("--disk", choices=("ext4", "zfs"), action="append")
     parser.add_argument("--store", choices=NAMES, action="append")
     given = parser.parse_args()
-    if not CHECKS_37.exists():
-        print(f"{CHECKS_37} is not here: there is nothing to run", file=sys.stderr)
-        return 2
     Lab(CHECKOUT).up()
     page, code = Page.read(RESULT), 0
     forms = dict.fromkeys((UNCONFINED, *(given.profile or FORMS)))
@@ -225,7 +221,7 @@ def ask(node: Node, guest: Guest) -> dict[str, str]:
         # else it makes one with fewer programs in it
         in_guest(node, guest.ctid, "ln -sf /usr/share/lab/hello.tar /root/hello.tar")
         # it ends early, with a code, when dockerd does not start: a line says so
-        script = f"(\n{all_checks(STORES[guest.store])}\n) || true\n"
+        script = f"(\n{docker_checks(STORES[guest.store])}\n) || true\n"
         found = results(in_guest(node, guest.ctid, script, guest.store.replace(" ", "-"), "full"))
         workloads = text("workloads.sh")
         plugins = "/usr/libexec/docker/cli-plugins"

@@ -8,12 +8,11 @@ import signal
 import subprocess
 
 import pytest
-from beside import beside
 from on_node import ENFORCED, REPO, command, conf, denials, hello, pyinfra, state
 
 pytestmark = pytest.mark.lab
 
-FLEETS = REPO.parent / "shared/reference/fleets"
+FLEETS = REPO / "tests/recordings/fleets"
 DOCKERS = (910, 952, 954, 956)
 
 
@@ -142,7 +141,7 @@ def test_the_audit_of_an_unhardened_node_fails_when_strict(clean_lab):
 
 @pytest.mark.long
 def test_a_real_fleet_file_hardens_one_container_and_then_another(clean_lab):
-    fleet = beside(FLEETS / "fleet-22.json")
+    fleet = FLEETS / "fleet-22.json"
     for ctid in (952, 910):
         done = pyinfra("harden", "-y", fleet=fleet, only=ctid, profile="lxc-docker-nested")
         assert done.returncode == 0, done.stderr

@@ -12,11 +12,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from beside import needs
 from confined import (
-    CHECKS_37,
     GPU_NODES,
-    REFERENCE,
     denied,
     failed,
     in_guest,
@@ -40,7 +37,6 @@ WORN = {
 }
 DRIVERS = {910: "overlay2", 954: "fuse-overlayfs", 956: "overlay2"}
 CORE = {"run", "exec", "build", "publish", "publish-get", "restart-dockerd", "ra-after-restart"}
-PROBES = REFERENCE / "probe.sh"
 HOOK = "/usr/bin/nvidia-container-runtime-hook"
 
 
@@ -204,12 +200,8 @@ def test_the_core_of_docker_works_in_every_other_combination_and_nothing_is_deni
 @pytest.mark.parametrize(
     ("script", "options"),
     [
-        pytest.param(
-            "docker_checks",
-            ("--profile", "lxc-docker-nested", "--disk", "ext4"),
-            marks=needs(CHECKS_37),
-        ),
-        pytest.param("confinement", (), marks=needs(PROBES)),
+        ("docker_checks", ("--profile", "lxc-docker-nested", "--disk", "ext4")),
+        ("confinement", ()),
     ],
 )
 def test_what_the_pages_say_is_true(lab, tmp_path, script, options):

@@ -1,15 +1,14 @@
-"""Fleets for tests: small ones made on the spot, real ones where they are at hand."""
+"""Fleets for tests: small ones made on the spot, real ones with the names changed."""
 
 import json
 from pathlib import Path
 
 import pytest
-from beside import beside
 
 from phoenix.fleet.parse import FleetError, parse_fleet
 
 ROOT = Path(__file__).parents[2]
-FLEETS = Path(__file__).parents[3] / "shared" / "reference" / "fleets"
+FLEETS = ROOT / "tests/recordings/fleets"
 TEMPLATES = {"lxc-docker-nested", "lxc-phoenix-v2", "lxc-nesting-gpu-docker-storage"}
 
 
@@ -35,4 +34,4 @@ def problem(**entry):
 
 
 def real(name):
-    return beside(FLEETS / name).read_bytes()
+    return (FLEETS / name).read_bytes()

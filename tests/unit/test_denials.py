@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from beside import beside
 
 from phoenix.apparmor.denials import ObservedDenials, denials_from_json, read_line
 from phoenix.plan.options import Options
@@ -13,7 +12,7 @@ from phoenix.pve.observed import ObservedContainer
 from phoenix.report.denial_groups import group_denials
 from phoenix.report.denial_lines import denial_lines
 
-SAMPLES = Path(__file__).parents[3] / "shared/reference/apparmor/audit-samples.txt"
+SAMPLES = Path(__file__).parents[1] / "recordings/apparmor/audit-samples.txt"
 NESTED = "lxc-docker-nested"
 FILE = (
     'apparmor="DENIED" operation="open" class="file" profile="lxc-docker-nested" '
@@ -297,7 +296,7 @@ def test_every_recorded_line_is_read_and_none_of_them_is_misunderstood():
         container(952, "lxc-phoenix-v2 (enforce)", conf="lxc.apparmor.profile: lxc_docker_nested"),
         container(953, conf="lxc.apparmor.profile: lxc-docker-nested"),
     )
-    text = beside(SAMPLES).read_text(errors="surrogateescape")
+    text = SAMPLES.read_text(errors="surrogateescape")
     refused = [line for line in text.splitlines() if 'apparmor="' in line]
     refused = [line for line in refused if 'apparmor="STATUS"' not in line]
     assert len(refused) > 15

@@ -5,7 +5,6 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from beside import beside
 
 from phoenix.apparmor.lint import lint
 from phoenix.apparmor.observed import ObservedAppArmor
@@ -13,7 +12,7 @@ from phoenix.plan.confinement import Confinement
 from phoenix.plan.render import profile_names, render_profile
 
 ROOT = Path(__file__).parents[2]
-REFERENCE = Path(__file__).parents[3] / "shared/reference/apparmor"
+REFERENCE = ROOT / "tests/recordings/apparmor"
 TEMPLATES = {path.name: path.read_text() for path in (ROOT / "templates/apparmor").glob("*.j2")}
 NODES = [
     ObservedAppArmor(parser=(3, 0, 8), abis=("3.0",)),
@@ -65,7 +64,7 @@ def test_they_are_compiled_by_our_own_abi_where_there_is_one():
 
 @pytest.mark.parametrize("name", ["lxc-docker-nested", "lxc-docker-nested-ns"])
 def test_the_measured_profiles_are_clean(name):
-    text = beside(REFERENCE / name).read_text()
+    text = (REFERENCE / name).read_text()
     assert lint(text, expected=name, abis={"4.0"}, docker=True) == ()
 
 

@@ -4,16 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
-from beside import needs
 from conf_strategies import confs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phoenix.pve.conf import PENDING, PveConf
 
-RECORDINGS = Path(__file__).parents[3] / "shared/reference/pct"
+RECORDINGS = Path(__file__).parents[1] / "recordings/pct"
 
-needs_recordings = needs(RECORDINGS)
 
 WHOLE = """\
 #first line of description
@@ -117,7 +115,6 @@ def test_no_other_character_ends_a_line() -> None:
     assert conf.main.keys() == ("cores",)
 
 
-@needs_recordings
 def test_junk_is_what_the_real_pct_warns_about() -> None:
     text = _recorded("native/3a__cat_etc_pve_lxc_912.conf.txt")
     warned = re.findall(
@@ -129,7 +126,6 @@ def test_junk_is_what_the_real_pct_warns_about() -> None:
     assert list(PveConf.parse(text).main.junk) == dropped
 
 
-@needs_recordings
 def test_what_is_no_junk_survives_a_write_of_the_real_pct() -> None:
     before = PveConf.parse(_recorded("native/3a__cat_etc_pve_lxc_912.conf.txt")).main
     after = PveConf.parse(_recorded("native/3b__cat_etc_pve_lxc_912.conf.txt")).main
@@ -138,7 +134,6 @@ def test_what_is_no_junk_survives_a_write_of_the_real_pct() -> None:
     assert sorted(before.keys()) == list(after.keys())
 
 
-@needs_recordings
 def test_every_recorded_conf_comes_back_as_it_was() -> None:
     files = [*RECORDINGS.glob("*/*__cat_etc_pve_lxc_9*.conf*.txt")]
     assert len(files) > 20

@@ -11,13 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from beside import needs
 from standin_node import Node
 
-RECORDINGS = Path(__file__).parents[3] / "shared" / "reference" / "pct"
+RECORDINGS = Path(__file__).parents[1] / "recordings/pct"
 
 pytestmark = [
-    needs(RECORDINGS),
     pytest.mark.skipif(not shutil.which("bash"), reason="bash replays the recordings"),
 ]
 

@@ -5,12 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
-from beside import needs
 from standin_node import Node
 
 NAMED = "lxc.apparmor.profile: lxc-docker-nested\n"
 NESTING = "explicitly configured lxc.apparmor.profile overrides the following settings: features:"
-RECORDED = Path(__file__).parents[3] / "shared" / "reference" / "pct" / "in-vm"
+RECORDED = Path(__file__).parents[1] / "recordings/pct/in-vm"
 
 
 @pytest.fixture
@@ -190,7 +189,6 @@ def test_cores_take_the_nodes_first_cpus(node: Node) -> None:
     assert started(node, container("cores: 2\n"))[-1] == "lxc.cgroup2.cpuset.cpus = 0,1"
 
 
-@needs(RECORDED)
 def test_the_lxc_config_of_the_recorded_container_is_the_recorded_one(node: Node) -> None:
     [shown] = RECORDED.glob("4a__pct_status*")
     expected = re.findall(r"(?m)^lxc\..*", shown.read_text())
@@ -201,7 +199,6 @@ def test_the_lxc_config_of_the_recorded_container_is_the_recorded_one(node: Node
     assert node.lxc_config("920") == expected
 
 
-@needs(RECORDED)
 @pytest.mark.parametrize("name", ["2e__grep*", "4i__pct_status*"])
 def test_the_generated_lines_are_the_recorded_ones(node: Node, name: str) -> None:
     [shown] = RECORDED.glob(name)
