@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from weakref import WeakSet
 
-from pyinfra.api import DeployError, State
+from pyinfra.api import State
 from pyinfra.context import ctx_state
 
-from deploys.steps.run import lock, show
+from deploys.steps.run import lock, show, write
 from deploys.steps.survey import look
 from phoenix.plan.audit import audit_node
 from phoenix.plan.questions import asked_by_audit
@@ -55,17 +55,9 @@ def audit() -> None:
             show(denial_lines(one.audit.node, one.seen, one.denials, run.options))
         if run.options.report:
             data = audit_data(reports.values(), run.options.fleet, datetime.now(UTC))
-            _write(Path(run.options.report), audit_json(data), audit_page(data, PAGE.read_text()))
+            folder = Path(run.options.report)
+            write(folder / "audit.json", audit_json(data), "report")
+            write(folder / "audit.html", audit_page(data, PAGE.read_text()), "report")
         if run.options.strict:
             found = {host for host, one in reports.items() if one.audit.needs_attention}
             state.failed_hosts |= found
-
-
-def _write(folder: Path, data: str, page: str) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "audit.json").write_text(data)
-        (folder / "audit.html").write_text(page, "utf-8", "backslashreplace")
-    except OSError as error:
-        raise DeployError(f"cannot write --data report={folder}: {error.strerror}") from None
-    show([f"written: {folder / 'audit.json'}, {folder / 'audit.html'}"])

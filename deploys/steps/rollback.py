@@ -44,6 +44,7 @@ def planned_rollback() -> Rollback:
     with lock:
         if state not in _rollbacks:
             run = _look_back(state)
+            run.write_plan("rollback")
             if run.problems:
                 raise DeployError("\n".join(run.problems))
             _rollbacks[state] = run

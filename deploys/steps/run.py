@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeVar, cast
 
 from gevent.lock import RLock
@@ -30,6 +31,7 @@ from phoenix.plan.facts import NodeFacts, read_facts
 from phoenix.plan.findings import Severity
 from phoenix.plan.options import Options, OptionsError, Recipe, parse_options
 from phoenix.plan.questions import Request
+from phoenix.report.plan import plan_data, plan_json
 from phoenix.report.terminal import result, result_lines
 from phoenix.runs.outcome import Ending, read_outcome
 from phoenix.runs.record import new_run_id
@@ -67,6 +69,13 @@ class Run(ABC):
     def problems(self) -> list[str]:
         """What stands against changing anything, over all nodes."""
         return [problem for plan in self.plans.values() for problem in plan.problems]
+
+    def write_plan(self, recipe: Recipe) -> None:
+        """Write the plans to the file of `plan=`, if one is given. Raises DeployError."""
+        if not self.options.plan:
+            return
+        data = plan_data([*self.plans.values()], self.id, recipe, datetime.now(UTC))
+        write(Path(self.options.plan), plan_json(data), "plan")
 
     @abstractmethod
     def plan_again(self, host: Host, options: Options) -> NodePlan:
@@ -185,6 +194,16 @@ def observe(host: Host, request: Request, known: NodeFacts | None = None) -> Nod
         show([f"{host.name}: its answer is not understood: {type(error).__name__} {error}"])
         host.state.failed_hosts.add(host)
         raise FactProcessError(str(error)) from None
+
+
+def write(path: Path, text: str, key: str) -> None:
+    """Write a file that `--data KEY=` asks for. Raises DeployError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8", "backslashreplace")
+    except OSError as error:
+        raise DeployError(f"cannot write --data {key}={path}: {error.strerror}") from None
+    show([f"written: {path}"])
 
 
 def show(lines: Iterable[str]) -> None:

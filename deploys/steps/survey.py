@@ -94,17 +94,20 @@ def survey(containers: bool = True) -> Survey:
     state = ctx_state.get()
     with lock:
         if state not in _surveys:
+            recipe: Recipe = "harden" if containers else "host_prep"
             run = look(
                 state,
-                "harden" if containers else "host_prep",
+                recipe,
                 lambda fleet, options: asked_by_harden(fleet, options, guests=containers),
             )
             ages = _check_fallbacks(run) if containers else {}
-            if run.problems:
-                raise DeployError("\n".join(run.problems))
+            problems = run.problems
             if not containers:
                 for host, plan in run.plans.items():
                     run.plans[host] = replace(plan, containers=(), interrupted=(), findings=())
+            run.write_plan(recipe)
+            if problems:
+                raise DeployError("\n".join(problems))
             _surveys[state] = run
             # what the gate checks is what an operator watches
             state.print_output = True

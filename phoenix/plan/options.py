@@ -175,6 +175,8 @@ class Options(BaseModel):
     settle: Annotated[int, BeforeValidator(_settle)] = 0
     #: Go on where a check stops and says which word helps.
     force: Annotated[tuple[Force, ...], BeforeValidator(_force)] = ()
+    #: A file for the plan, as JSON, also under --dry.
+    plan: Annotated[str | None, BeforeValidator(_path)] = None
     #: Fail if anything needs attention.
     strict: StrictBool = False
     #: What a rollback undoes, by default the last run.
@@ -195,12 +197,12 @@ _GATE = ("restart", "accept", "settle", "force")
 KEYS: Mapping[Recipe, tuple[str, ...]] = {
     "harden": (
         *_FLEET,
-        *("allow", "reconfine", "require_backup", "snapshot", "watch"),
+        *("allow", "reconfine", "require_backup", "snapshot", "watch", "plan"),
         *_GATE,
     ),
-    "host_prep": (*_FLEET, "allow", "watch", "accept", "force"),
+    "host_prep": (*_FLEET, "allow", "watch", "accept", "force", "plan"),
     "audit": (*_FLEET, "allow", "accept", "strict", "report", "since"),
-    "rollback": ("run", "list", "only", *_GATE),
+    "rollback": ("run", "list", "only", "plan", *_GATE),
 }
 
 

@@ -138,7 +138,8 @@ def test_the_same_is_written_as_json_and_as_a_page(pyinfra, tmp_path):
     assert done.code == 0, done.stderr
     assert "pve1: CT 910 portainer: workaround lxc.cap.drop: changes nothing" in done.stderr
     assert "deploys/harden.py --data reconfine=true takes it back" in done.stderr
-    assert f"written: {folder}/audit.json, {folder}/audit.html" in done.stderr
+    assert f"written: {folder}/audit.json\n" in done.stderr
+    assert f"written: {folder}/audit.html\n" in done.stderr
     data = json.loads((folder / "audit.json").read_text())
     assert (data["containers"], data["need_attention"]) == (1, 0)
     assert data["nodes"][0]["denials"][0]["rule"] == ""
@@ -151,7 +152,7 @@ def test_a_report_that_cannot_be_written_is_one_line(pyinfra, tmp_path):
     (tmp_path / "file").touch()
     done = pyinfra("audit", pve(), fleet=FLEET, report=tmp_path / "file")
     assert done.code == 1
-    assert f"cannot write --data report={tmp_path}/file: File exists" in done.stderr
+    assert f"cannot write --data report={tmp_path}/file/audit.json: File exists" in done.stderr
 
 
 def test_an_audit_has_no_operation(pyinfra):

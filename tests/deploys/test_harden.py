@@ -415,3 +415,40 @@ def test_what_stands_against_a_container_once_it_is_settled_fails_the_run(pyinfr
     assert (done.code, done.commands) == (1, ["952"])
     assert "952   ct952  refused: pve1: CT 952 ct952: locked (backup), left alone" in done.stderr
     assert "910   ct910  not begun" in done.stderr
+
+
+@pytest.mark.parametrize("flags", [("--dry",), ("-y",)])
+def test_the_plan_is_written_for_review_with_its_diffs_and_what_was_found(pyinfra, tmp_path, flags):
+    file = tmp_path / "out/plan.json"
+    node = pve(ctids=(910,), dockers=docker(910))
+    done = pyinfra("harden", node, fleet={"910": DOCKER}, flags=flags, plan=file)
+    assert done.code == 0, done.stderr
+    assert f"written: {file}" in done.stderr
+    plan = json.loads(file.read_text())
+    assert plan["recipe"] == "harden"
+    (pve1,) = plan["nodes"]
+    profile, container = pve1["actions"]
+    assert (profile["action"], profile["name"], profile["reason"]) == (
+        "profile",
+        "lxc-docker-nested",
+        "new",
+    )
+    assert (container["action"], container["ctid"], container["restart"]) == (
+        "container",
+        910,
+        True,
+    )
+    assert "+lxc.apparmor.profile: lxc-docker-nested" in container["diff"]
+    assert {one["severity"] for one in pve1["findings"]} == {"note"}
+
+
+def test_a_plan_that_is_refused_is_written_too(pyinfra, tmp_path):
+    entry = {**DOCKER, "apparmor_profile": "lxc-nobody-wrote-it"}
+    file = tmp_path / "plan.json"
+    done = pyinfra("harden", pve(ctids=(910,)), fleet={"910": entry}, plan=file)
+    assert done.code == 1
+    codes = {
+        (one["code"], one["severity"])
+        for one in json.loads(file.read_text())["nodes"][0]["findings"]
+    }
+    assert ("profile.refused", "error") in codes

@@ -1,6 +1,7 @@
 """deploys/rollback.py on nodes with scripted answers."""
 
 import hashlib
+import json
 
 import pytest
 from fake_node import FakeNode, journal
@@ -163,3 +164,13 @@ def test_a_rollback_refuses_the_keys_of_the_others(pyinfra):
     assert "--data strict: belongs to deploys/audit.py" in done.stderr
     assert "--data snapshot: belongs to deploys/harden.py" in done.stderr
     assert done.commands == []
+
+
+def test_a_rollbacks_plan_can_be_written_as_well(pyinfra, tmp_path):
+    file = tmp_path / "plan.json"
+    done = pyinfra("rollback", node(), flags=("--dry",), plan=file)
+    assert done.code == 0, done.stderr
+    plan = json.loads(file.read_text())
+    assert plan["recipe"] == "rollback"
+    actions = {one["action"] for one in plan["nodes"][0]["actions"]}
+    assert actions == {"container", "restore-file"}
