@@ -30,7 +30,7 @@ from node.main import request
 from node.say import Stop, say
 from node.state import lock
 from node.target import run_folder
-from phoenix.docker.names import PACKAGE_NAME
+from phoenix.docker.names import MANAGERS, PACKAGE_NAME
 from phoenix.runs.outcome import Ending, Outcome
 from phoenix.text.printable import printable_lines
 
@@ -43,12 +43,10 @@ _ONE, _ALL = 900, 1500
 #: than what an installation brings.
 _MOST_LINES, _MOST_JOURNALED = 20_000, 60_000
 
-_MANAGERS = ("apt", "apk")
-
 
 def main(words: list[str]) -> int:
     """Install or remove; gives the exit code."""
-    if len(words) != 4 or words[0] not in ("install", "remove") or words[3] not in _MANAGERS:
+    if len(words) != 4 or words[0] not in ("install", "remove") or words[3] not in MANAGERS:
         raise Stop(2, "packages: install or remove, a container, a run or -, apt or apk")
     action, ctid, run, manager = words
     if not re.fullmatch(r"[1-9][0-9]{2,8}", ctid):
@@ -77,7 +75,7 @@ class _Work:
 
     def __init__(self, ctid: int, manager: str, journal: Journal | None) -> None:
         self.ctid, self.journal = ctid, journal
-        self.manager = _Apk(ctid) if manager == "apk" else _Apt(ctid)
+        self.manager = _KINDS[manager](ctid)
 
     def install(self, names: Sequence[str]) -> int:
         """Install what is missing of these."""
@@ -226,6 +224,10 @@ class _Apt(_Apk):
         """A dpkg that was cut short, by a reboot say, is finished first."""
         if b"dpkg --configure -a" in ended.out:
             self._does("dpkg", "--force-confdef", "--force-confold", "--configure", "-a")
+
+
+#: Each of `MANAGERS`.
+_KINDS = {"apt": _Apt, "apk": _Apk}
 
 
 def _missing(names: Collection[str], installed: Collection[str]) -> list[str]:

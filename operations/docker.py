@@ -24,7 +24,7 @@ from operations.diff import show_diff
 from operations.refusal import refuse
 from operations.unit import unit
 from phoenix.docker.daemon_json import DaemonJsonError, digest, held, merge
-from phoenix.docker.names import DAEMON_JSON, PACKAGE_NAME
+from phoenix.docker.names import DAEMON_JSON, MANAGERS, NEITHER, PACKAGE_NAME
 from phoenix.docker.observed import ObservedDocker
 from phoenix.docker.storage_driver import plan_driver
 from phoenix.pve.values import check_ctid
@@ -61,9 +61,9 @@ def packages(
     try:
         docker = _docker(ctid, observed)
         names = _names(packages)
-        if docker.manager not in ("apt", "apk"):
+        if docker.manager not in MANAGERS:
             raise ValueError(
-                f"its guest ({docker.os or 'of an unknown kind'}) has neither apt nor apk: "
+                f"its guest ({docker.os or 'of an unknown kind'}) has {NEITHER}: "
                 f"install {', '.join(names)} there by hand"
             )
         if run:
@@ -91,8 +91,8 @@ def no_packages(ctid: int, packages: Collection[str], manager: str, run: str) ->
     it holds data.
     """
     try:
-        if manager not in ("apt", "apk"):
-            raise ValueError(f"{manager!r} is neither apt nor apk")
+        if manager not in MANAGERS:
+            raise ValueError(f"{manager!r} is {NEITHER}")
         check_ctid(ctid)
         names = _names(packages)
         check_run_id(run)

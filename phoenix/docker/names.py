@@ -13,5 +13,9 @@ DAEMON_JSON = "/etc/docker/daemon.json"
 #: How a storage driver of Docker may be called.
 DRIVER_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,31}")
 
+#: The package managers of guests by which packages are installed and removed (`node.packages`).
+MANAGERS = ("apt", "apk")
+NEITHER = f"neither {' nor '.join(MANAGERS)}"
+
 #: How a package of apt or apk may be called; dpkg names some with their architecture.
 PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+._-]*(:[a-z0-9-]+)?")

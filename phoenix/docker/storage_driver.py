@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from phoenix.docker.daemon_json import DRIVER, SNAPSHOTTER, DaemonJson
-from phoenix.docker.names import DAEMON_JSON, DRIVER_NAME
+from phoenix.docker.names import DAEMON_JSON, DRIVER_NAME, MANAGERS, NEITHER
 from phoenix.docker.observed import ObservedDocker
 from phoenix.text.printable import printable
 
@@ -68,8 +68,8 @@ def plan_driver(wanted: str | None, docker: ObservedDocker, force: bool = False)
             return DriverPlan(problems=(f"storage_driver {target}: {text}: change its unit",))
         return DriverPlan(now, notes=(f"stays on {now}: {text}",))
     packages = _packages(target, docker)
-    if packages and docker.manager not in ("apt", "apk"):
-        text = f"{', '.join(packages)} is missing and its guest has neither apt nor apk"
+    if packages and docker.manager not in MANAGERS:
+        text = f"{', '.join(packages)} is missing and its guest has {NEITHER}"
         if asked:
             return DriverPlan(problems=(f"storage_driver {target}: {text}: install it there",))
         return DriverPlan(now, notes=(f"stays on {now}: {text}",))

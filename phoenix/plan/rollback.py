@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from phoenix.apparmor.observed import Label, ObservedAppArmor, generated_profile
 from phoenix.docker.daemon_json import digest
-from phoenix.docker.names import DAEMON_JSON
+from phoenix.docker.names import DAEMON_JSON, MANAGERS
 from phoenix.docker.observed import ObservedDocker
 from phoenix.plan.actions import ContainerChange, FileRevert, NodePlan, Removal
 from phoenix.plan.confinement import PROFILE_KEY
@@ -242,7 +242,7 @@ def _removal(change: Change, node: Node, findings: list[Finding]) -> Removal | N
     observed, docker = node.pct.containers.get(ctid), node.dockers.get(ctid)
     if observed is None:
         return None
-    if not observed.running or docker is None or docker.manager not in ("apt", "apk"):
+    if not observed.running or docker is None or docker.manager not in MANAGERS:
         names = ", ".join(change.packages)
         text = f"cannot be asked now, keeps its packages: {names}"
         findings.append(Finding(Code.PACKAGES_STAY, Severity.NOTE, text, ctid))

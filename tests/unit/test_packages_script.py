@@ -5,6 +5,9 @@ import time
 import pytest
 from script_node import ScriptNode
 
+from node import packages
+from phoenix.docker.names import MANAGERS
+
 RUN = "r20261122T013000Z-beef"
 
 LXC_ATTACH = """
@@ -294,3 +297,7 @@ def test_the_lock_does_not_reach_the_guest(guest):
     held = (guest.folder / "descriptors").read_text()
     assert "pipe:" in held
     assert "phoenix-harden" not in held
+
+
+def test_each_manager_that_a_plan_may_name_is_known_to_the_node():
+    assert tuple(packages._KINDS) == MANAGERS
