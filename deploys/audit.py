@@ -2,7 +2,7 @@
 
     pyinfra inventory.py deploys/audit.py -y [--data strict=true]
 
-strict=true: exit code 1 if there is any finding.
+strict=true: exit code 1 if anything needs attention.
 """
 
 from deploys.steps.audit import audit

@@ -177,7 +177,7 @@ def held(text: str | None, managed: Mapping[str, str | bool]) -> dict[str, str |
 def merge(
     text: str | None, wanted: Mapping[str, str | bool | None], managed: Mapping[str, str | bool]
 ) -> DaemonMerge:
-    """Three-way: what is wanted, what is there, what our runs have written (`ours`).
+    """Three-way: what is wanted, what is there, what our runs have written (`managed`).
 
     `wanted` names each managed key, so that changing one can never lose another: a value wins;
     None takes it back if it is still the one that we wrote. Ours is only what a run *added*. Raises

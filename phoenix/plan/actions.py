@@ -25,7 +25,7 @@ class ContainerChange:
 
     `before`, `after`: its conf; `label`: what PID 1 shall carry, None where nothing is asked for;
     `restart`: restart it to make the change real;
-    `docker`: prove its Docker afterwards; `reasons`: one line each; `ours`: what our runs have
+    `docker`: prove its Docker afterwards; `reasons`: one line each; `managed`: what our runs have
     brought into the conf once this is done, None to leave that as it is noted; `guest`: what
     changes in the guest, None for nothing; `driver`, `driver_before`: the storage drivers that
     Docker shall say afterwards and says now, "" where that is not known; `accept`: what its owner

@@ -70,6 +70,11 @@ class NodeAudit:
     findings: tuple[Finding, ...] = ()
 
     @property
+    def ok(self) -> bool:
+        """Whether nothing about the node itself needs attention, its containers aside."""
+        return not any(one.needs_attention for one in self.findings if one.ctid is None)
+
+    @property
     def needs_attention(self) -> bool:
         """Whether a strict audit fails on this node."""
         return any(one.needs_attention for one in self.findings)
@@ -160,11 +165,11 @@ class _Container:
                 text = f"run {one.run} {'works on it' if one.active else 'was interrupted there'}"
                 yield self._warning(Code.INTERRUPTED, text, f"{self._again} recovers it")
         self.state = "template"
-        if observed.conf.template:
-            return
         if owner := self._owner():
             text = f"under the own profile of CT {owner}, with all that it grants"
             yield self._warning(Code.OTHERS_PROFILE, text)
+            return
+        if observed.conf.template:
             return
         container = self.fleet.containers.get(observed.ctid)
         yield from self._listed(container) if container else self._not_listed()
@@ -185,7 +190,8 @@ class _Container:
         drift = next(
             (one.reasons for one in self.plan.containers if one.ctid == self.observed.ctid), ()
         )
-        if confinement.named and privileged:
+        # a plan that would name it has refused that, with both ways out
+        if confinement.named and privileged and not self._is_said(Code.PRIVILEGED):
             text = "privileged: root in it is root of the node, which no profile holds"
             yield self._warning(Code.PRIVILEGED, text, WAY_OUT)
         elif why := self._fell_out(expected.profile if expected else ""):
@@ -204,6 +210,12 @@ class _Container:
             yield self._warning(Code.OTHER_LABEL, f"runs as {label}, not {expected}")
         elif label and (down := self._down()):
             yield self._warning(Code.DOCKER_DOWN, *down)
+
+    def _is_said(self, code: Code) -> bool:
+        """Whether the plan has found it already."""
+        return any(
+            one.code == code and one.ctid == self.observed.ctid for one in self.plan.findings
+        )
 
     def _down(self) -> tuple[str, str] | None:
         """What is wrong with its Docker, and where to look; a plan may have said it already."""

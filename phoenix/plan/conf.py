@@ -36,7 +36,7 @@ from phoenix.pve.storage import ObservedStorage
 class ConfPlan:
     """The conf as it shall be, why (`reasons`), what else an operator should know (`notes`).
 
-    `ours`: what our runs have brought once this is done.
+    `managed`: what our runs have brought once this is done.
     """
 
     after: PveConf

@@ -59,11 +59,11 @@ class ContainerPlanner:
         if not self._has_a_form():
             return None
         self._ask_for_permits()
-        guest = self._guest()
-        if alone := self._cannot(guest):
-            self._leave(*alone)
-            return None
         try:
+            guest = self._guest()
+            if alone := self._cannot(guest):
+                self._leave(*alone)
+                return None
             asked = _with_fuse(self.container, guest)
             conf = plan_conf(
                 asked, self._confinement, self.observed, self.storage, self.options.reconfine
@@ -213,7 +213,8 @@ class ContainerPlanner:
         why = "; ".join(str(one) for one in refused[:_SHOWN])
         more = f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
         owners = ",".join(dict.fromkeys(one.owner for one in refused))
-        return f"left alone: {why}{more}; to go on without: --data accept={owners}"
+        way = f"to go on without: --data accept={owners}, or force={Force.WOULD_BREAK}"
+        return f"left alone: {why}{more}; {way}"
 
     def _refused(self, driver: str) -> Iterator[Refusal]:
         confinement, docker = self._confinement, self.docker

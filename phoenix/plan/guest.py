@@ -37,7 +37,7 @@ class GuestPlan:
 
     `change`: None for nothing; `provable`: its Docker can be asked whether it works; `driver`:
     what it runs on after its next start ("" unknown), `driver_now`: what it runs on; `fuse`: it
-    needs the feature; `ours`: the managed keys that are ours once this is done; `alone`: why the
+    needs the feature; `managed`: the managed keys that are ours once this is done; `alone`: why the
     container is not to be touched at all; `reasons`, `notes`, `problems`: lines for people.
     """
 
@@ -63,7 +63,7 @@ def plan_guest(
     """Plan a guest that shall have Docker.
 
     `wanted`: `storage_driver` of the fleet file; `docker`: None where nobody asked the guest;
-    `ours`: the managed keys that earlier runs wrote; `has_fuse`: its conf has fuse=1.
+    `managed`: those that earlier runs wrote; `has_fuse`: its conf has fuse=1.
     """
     # without an answer the feature stays as it is: Docker may need it
     unknown = GuestPlan(fuse=has_fuse, managed=managed)

@@ -130,7 +130,9 @@ def plan_node(
     if apparmor.problem:
         unusable = Finding(Code.APPARMOR_UNUSABLE, Severity.ERROR, apparmor.problem)
         return NodePlan(pct.node, findings=(unusable,))
-    dockers = dockers or {}
+    # the audit asks more guests than a run changes; both plan the same
+    asked = {one.ctid for one in selected(fleet, options, pct) if one.docker}
+    dockers = {ctid: docker for ctid, docker in (dockers or {}).items() if ctid in asked}
     unreadable = (Finding(Code.NODE_UNREADABLE, Severity.ERROR, text) for text in pct.problems)
     tunables, in_the_way = plan_tunables(apparmor)
     site, against = plan_site_tunables(fleet.tunables, apparmor)

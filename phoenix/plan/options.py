@@ -201,8 +201,18 @@ KEYS: Mapping[Recipe, tuple[str, ...]] = {
         *_GATE,
     ),
     "host_prep": (*_FLEET, "allow", "watch", "accept", "force", "plan"),
-    "audit": (*_FLEET, "allow", "accept", "strict", "report", "since"),
+    "audit": (*_FLEET, "allow", "accept", "force", "strict", "report", "since"),
     "rollback": ("run", "list", "only", "plan", *_GATE),
+}
+
+
+_PLANNED = tuple(one for one in Force if one is not Force.CONFLICTS)
+#: The words of `force=` that mean something to each recipe.
+FORCES: Mapping[Recipe, tuple[Force, ...]] = {
+    "harden": _PLANNED,
+    "host_prep": _PLANNED,
+    "audit": _PLANNED,
+    "rollback": (Force.CONFLICTS, Force.PENDING),
 }
 
 
@@ -222,9 +232,20 @@ def parse_options(data: Mapping[str, Any], recipe: Recipe) -> Options:
         options = Options.model_validate(mine)
     except ValidationError as error:
         problems += [_problem(detail) for detail in error.errors()]
+    else:
+        # true is all of them, whatever there is
+        if mine.get("force") is not True:
+            problems += [
+                _unforced(one, recipe) for one in options.force if one not in FORCES[recipe]
+            ]
     if problems:
         raise OptionsError("\n".join(problems))
     return options
+
+
+def _unforced(word: Force, recipe: Recipe) -> str:
+    words = ", ".join(FORCES[recipe])
+    return f"--data force={word}: means nothing to deploys/{recipe}.py, which takes {words}"
 
 
 def _foreign(key: str, recipe: Recipe) -> str:

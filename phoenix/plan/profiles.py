@@ -100,17 +100,18 @@ class ProfileUsers:
             key=lambda confinement: confinement.profile,
         )
 
-    def paths(self, profile: str, written: str) -> GuestPaths:
+    def paths(self, profile: str, written: str, keep: bool = False) -> GuestPaths:
         """What the rules of a profile must know; `written`: the text that is installed now.
 
         A run for some containers leaves the others working: all users count, and of those whose
-        data root is not known (they are stopped) what the installed profile says. Raises
-        GuestPathError.
+        data root is not known (they are stopped) what the installed profile says. `keep`: that in
+        any case. Raises GuestPathError.
         """
         users = [*self._users(profile)]
         known = (self.fleet.containers[ctid] for ctid in users if ctid in self.fleet.containers)
+        kept = written_data_roots(written) if keep else ()
         return guest_paths(
-            self._roots(profile, written)[0],
+            (*self._roots(profile, written)[0], *kept),
             (f"/{mount.target}" for container in known for mount in container.mounts),
         )
 
@@ -143,7 +144,7 @@ class ProfileUsers:
     def _roots(self, profile: str, written: str) -> tuple[list[str], list[int]]:
         """The data roots that the rules name, and the CTIDs of those for which there is no room."""
         users = sorted(self._users(profile))
-        there = [DATA_ROOT, *written_data_roots(written)]
+        there = [*written_data_roots(written)] or [DATA_ROOT]
         known = [ctid for ctid in users if ctid in self.data_roots]
         roots = [] if len(known) == len(users) else [*dict.fromkeys(there)][:MOST_DATA_ROOTS]
         outside = []
@@ -231,9 +232,16 @@ def plan_profile(
     name = confinement.profile
     before = apparmor.files.get(name)
     managed = before is None or before.startswith(MARKER)
+    written = users.written(confinement, apparmor)
     try:
-        paths = users.paths(name, users.written(confinement, apparmor))
+        paths = users.paths(name, written)
         after = render_profile(confinement, templates, apparmor, paths)
+        # a folder that nobody has any more is no reason to touch a profile: whose data root is
+        # known differs from run to run
+        if before not in (None, after):
+            paths = users.paths(name, written, keep=True)
+            more = render_profile(confinement, templates, apparmor, paths)
+            after = more if more == before else after
     except (ProfileError, GuestPathError) as error:
         text = f"apparmor_profile {confinement.template}: {error}"
         findings.append(Finding(Code.PROFILE_REFUSED, Severity.ERROR, text))

@@ -69,7 +69,7 @@ class ObservedContainer:
     `pid`, `started` (seconds since the epoch), `label` and `live` belong to its first process;
     a container that is starting or stopping runs without one. `label` is the text of
     `/proc/PID/attr/apparmor/current`. `ha` is the state that the HA manager is asked for
-    (`started`, `ignored`, ...), None when it does not manage the container. `ours`: the node's
+    (`started`, `ignored`, ...), None when it does not manage the container. `managed`: the node's
     note of what our runs brought into its conf (`phoenix.pve.managed`).
     """
 

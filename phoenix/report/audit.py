@@ -35,6 +35,7 @@ def audit_data(nodes: Iterable[NodeReport], fleet: str, now: datetime) -> dict[s
         "fleet": fleet,
         "containers": len(containers),
         "need_attention": sum(not one.ok for one in containers),
+        "nodes_need_attention": [node.audit.node for node in nodes if not node.audit.ok],
         "nodes": [_node(node) for node in nodes],
     }
 

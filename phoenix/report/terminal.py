@@ -59,7 +59,10 @@ def audit_lines(audits: Sequence[NodeAudit]) -> Iterator[str]:
     yield from _container_table(containers)
     attention = sum(not one.ok for one in containers)
     need = "needs" if attention == 1 else "need"
-    yield f"{_count(containers)}, {attention} {need} attention"
+    nodes = ", ".join(audit.node for audit in audits if not audit.ok)
+    yield printable(
+        f"{_count(containers)}, {attention} {need} attention{nodes and f'; so does {nodes}'}", None
+    )
     if any(one.code in DRIFT for audit in audits for one in audit.findings):
         yield f"drift is put right by {HARDEN}; with --dry it shows what that changes"
     for audit in audits:
@@ -105,6 +108,9 @@ def result(outcomes: Sequence[Outcome], succeeded: bool) -> str:
         )
     if last.ending is Ending.CHANGED:
         last = Outcome(Ending.REFUSED, last.text)
+    if last.ending in (Ending.DONE, Ending.INSTALLED, Ending.REMOVED, Ending.KEPT):
+        # recovered at once, after whatever ended the step itself
+        return printable(f"{last}, but the step was interrupted: run {AUDIT}", None)
     return printable(str(last), None)
 
 

@@ -87,7 +87,7 @@ class Change:
     `before`, `after`: SHA-256 or `NONE`; `after` is the planned one until `outcome` is `done`,
     then the one that was found; `planned` stays. `packages`: what was newly installed, or shall be
     while `open`.
-    `ours`: digest of the note of what was ours in that conf before, `NONE` without one.
+    `managed`: digest of the note of what was ours in that conf before, `NONE` without one.
     `driver_before`, `driver`: Docker's storage driver before and after a change of daemon.json.
     """
 

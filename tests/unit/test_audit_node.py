@@ -332,3 +332,23 @@ def test_a_finding_as_json_has_the_codes_and_no_control_character():
         "message": "\\x1b[2J",
         "fix": "\\x9b",
     }
+
+
+def test_a_template_that_has_the_own_profile_of_another_is_a_finding_for_its_clones_inherit_it():
+    own = {**DOCKER, "apparmor_allows": ["guest-mounts"]}
+    fleet = parse_fleet(json.dumps({"lxc_configs": {"952": own}}).encode())
+    conf = f"{CONF}template: 1\nlxc.apparmor.profile: lxc-docker-nested-952\n"
+    pct = ObservedPct("pve1", {910: container(None, conf)})
+    (found,) = audit_node(fleet, Options(), pct, {}, NodePlan("pve1")).containers
+    assert (found.ok, found.verdict[:34]) == (False, "under the own profile of CT 952, w")
+
+
+def test_what_the_plan_has_said_of_a_privileged_container_is_not_said_again():
+    refused = Finding(Code.PRIVILEGED, Severity.ERROR, "lxc-a for a privileged container", 910)
+    found = audit(NodePlan("pve1", findings=(refused,)), container("unconfined", PRIVILEGED))
+    assert [one.code for one in found.findings].count(Code.PRIVILEGED) == 1
+
+
+def test_a_node_that_needs_attention_is_named_beside_its_containers():
+    plan = NodePlan("pve1", watch=WatchChange("keep"))
+    assert "1 container, 0 need attention; so does pve1" in [*audit_lines([audit(plan)])]

@@ -50,6 +50,7 @@ def test_the_data_hold_all_that_the_table_and_the_lines_below_it_say():
         "fleet": "fleet.json",
         "containers": 1,
         "need_attention": 0,
+        "nodes_need_attention": [],
     }
     (container,) = node["containers"]
     assert (container["ctid"], container["verdict"], container["ok"]) == (954, "confined", True)
@@ -129,3 +130,17 @@ def test_what_is_wrong_with_the_node_and_what_is_known_of_a_container_is_on_the_
     page = audit_page(data(plan=NodePlan("pve1", findings=(bad, known))), TEMPLATE)
     assert '<p class="bad">not ours: move it away</p>' in page
     assert '<span class="note">fell over: web: docker logs web</span>' in page
+
+
+def test_what_stands_against_a_container_is_said_once_on_the_page():
+    bad = Finding(Code.CONF_REFUSED, Severity.ERROR, "odd features", 954, "n8n")
+    page = audit_page(data(plan=NodePlan("pve1", findings=(bad,))), TEMPLATE)
+    assert '<p class="bad">CT 954: odd features</p>' in page
+    assert page.count("odd features") == 2  # there, and as its verdict
+    assert "1 need attention" in page
+
+
+def test_a_node_that_needs_attention_heads_the_page():
+    bad = Finding(Code.PROFILE_FOREIGN, Severity.ERROR, "not ours")
+    page = audit_page(data(plan=NodePlan("pve1", findings=(bad,))), TEMPLATE)
+    assert '<span class="bad">0 need attention; so does pve1</span>' in page

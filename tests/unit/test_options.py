@@ -139,7 +139,7 @@ def test_all_mistakes_come_at_once():
         (True, tuple(Force)),
         (False, ()),
         ("pending", (Force.PENDING,)),
-        ("docker-data,conflicts", (Force.DOCKER_DATA, Force.CONFLICTS)),
+        ("docker-data,engine", (Force.DOCKER_DATA, Force.ENGINE)),
         (["pending", "pending"], (Force.PENDING,)),
     ],
 )
@@ -170,3 +170,13 @@ def test_a_key_of_another_recipe_is_refused_with_its_name(recipe, key, value, ow
 
 def test_each_key_is_taken_by_a_recipe():
     assert {key for keys in KEYS.values() for key in keys} == {*Options.model_fields}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "word"),
+    [("harden", "conflicts"), ("rollback", "docker-data"), ("audit", "conflicts")],
+)
+def test_a_word_of_force_that_means_nothing_to_the_recipe_is_refused(recipe, word):
+    with pytest.raises(OptionsError, match=f"force={word}: means nothing to deploys/{recipe}.py"):
+        parse({"force": f"pending,{word}"}, recipe)
+    assert parse({"force": True}, recipe).force == tuple(Force)

@@ -254,3 +254,12 @@ def test_workarounds_go_only_when_the_operator_says_so():
     for reconfine in (False, True):
         (change,) = plan(pct, options=Options(reconfine=reconfine)).containers
         assert ("lxc.cap.drop" in change.after.text) != reconfine
+
+
+def test_a_features_line_that_nobody_can_read_is_a_problem_of_that_container_alone():
+    odd = CONF.replace("nesting=1", "nesting=1,nesting=0")
+    result = plan(node(container(conf=odd), container(952)), ct910=DOCKER, ct952=DOCKER)
+    (problem,) = result.problems
+    assert problem.startswith("pve1: CT 910 portainer: ")
+    assert "duplicate 'nesting'" in problem
+    assert [change.ctid for change in result.containers] == [952]

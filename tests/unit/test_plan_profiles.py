@@ -190,9 +190,11 @@ def test_a_profile_knows_the_data_roots_of_all_who_wear_it_selected_or_not():
     assert roots(pct, known, **entries) == (all_of_them, ())
     # 954 does not use it yet
     only = Options(only=(910,))
-    assert roots(pct, known, options=only, **entries) == (["/data/docker /srv/docker"], ())
-    # nor is 952 in the file
-    assert roots(pct, known, options=only, ct910=DOCKER)[0] == ["/data/docker /srv/docker"]
+    only_910 = (["/srv/docker /var/lib/docker"], ())
+    # 952 does, and is not asked in such a run
+    assert roots(pct, known, options=only, **entries) == only_910
+    # nor where it is not in the file, whoever asks it: the audit plans what harden does
+    assert roots(pct, known, options=only, ct910=DOCKER) == only_910
 
 
 def test_what_is_not_known_stays_as_it_is_installed():
@@ -200,8 +202,9 @@ def test_what_is_not_known_stays_as_it_is_installed():
     installed_now = f"{MARKER}\n@{{dkr_data}} = /data/docker\nprofile lxc-docker-nested {{}}\n"
     host = apparmor(files={"lxc-docker-nested": installed_now})
     known = {910: "/srv/docker"}
-    assert roots(pct, known, host)[0] == ["/data/docker /srv/docker /var/lib/docker"]
-    assert roots(pct, {**known, 952: "/opt/d"}, host)[0] == ["/opt/d /srv/docker"]
+    assert roots(pct, known, host)[0] == ["/data/docker /srv/docker"]
+    both = {"ct910": DOCKER, "ct952": DOCKER}
+    assert roots(pct, {**known, 952: "/opt/d"}, host, **both)[0] == ["/opt/d /srv/docker"]
     # the words of somebody else's file are not ours
     other = apparmor(files={"lxc-docker-nested": installed_now.replace(MARKER, "#")})
     assert roots(pct, known, other, options=Options(force=True))[0] == [
@@ -268,6 +271,20 @@ def test_a_profile_names_sixteen_data_roots_and_who_brings_one_more_is_left_alon
     named = result.profiles[0].after.split(" = ")[1].split("\n")[0].split()
     assert len(named) == 16
     assert not {"/srv/925", "/srv/926"} & {*named}
+
+
+@pytest.mark.parametrize("named", ["/data/docker", "/data/docker /srv/docker"])
+@pytest.mark.parametrize("known", [{910: "/data/docker"}, {}], ids=["known", "stopped"])
+def test_a_profile_stays_whether_or_not_somebodys_data_root_is_known_in_this_run(named, known):
+    there = apparmor(
+        files={
+            "lxc-docker-nested": f"{MARKER}\n@{{dkr_data}} = {named}\n"
+            "profile lxc-docker-nested {\n }\n"
+        },
+        loaded={"lxc-docker-nested": "enforce"},
+    )
+    pct = node(container(conf=hardened(), label="lxc-docker-nested (enforce)"))
+    assert roots(pct, known, there) == ([], ())
 
 
 def test_roots_that_a_guest_had_one_after_another_fill_no_profile():

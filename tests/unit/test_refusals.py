@@ -143,7 +143,7 @@ def test_a_container_whose_stack_would_not_come_back_is_left_alone_and_the_other
     assert [change.ctid for change in result.containers] == [952]
     why = result.alone[910]
     assert "container monitor binds /proc at /p, which lxc-docker-nested refuses" in why
-    assert why.endswith("; to go on without: --data accept=monitor")
+    assert why.endswith("; to go on without: --data accept=monitor, or force=would-break")
 
 
 def test_what_the_node_mounts_there_is_not_the_guests_to_mount():

@@ -62,6 +62,7 @@ def test_the_results_are_one_line_for_each_container():
         (["changed: somebody changed it"], False, "refused: somebody changed it"),
         (["restored: the old conf"], False, "restored: the old conf"),
         (["failed: not healthy: look"], False, "failed: not healthy: look"),
+        (["done"], False, "done, but the step was interrupted: run deploys/audit.py"),
         ([], True, "left as it was found"),
         ([], False, "failed or connection lost; the node may still be working: run deploys/audit"),
     ],
