@@ -20,11 +20,11 @@ from typing import Any, TextIO
 from phoenix.apparmor.observed import PROFILE_NAME
 from phoenix.cli.lint import add_lint
 from phoenix.fleet.adopt import Adoption, adopt
+from phoenix.fleet.document import MAX_BYTES
 from phoenix.fleet.parse import Container, Fleet, FleetError, Problem, parse_fleet
 from phoenix.fleet.schema import schema_text
 from phoenix.fleet.values import ctid
 from phoenix.plan.render import profile_names
-from phoenix.text.json_document import MAX_BYTES
 
 OK, FAILED, INVALID, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 _TEMPLATES = Path(__file__).resolve().parents[2] / "templates" / "apparmor"

@@ -11,18 +11,16 @@ stands behind the last brace.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+from phoenix.text.json_document import JsonDocument, JsonError
 
 DRIVER = "storage-driver"
 SNAPSHOTTER = "features.containerd-snapshotter"
 #: The keys that may be ours, as paths: a dot leads into an object.
 MANAGED = (DRIVER, SNAPSHOTTER)
-
-_BLANKS = " \t\r\n"
-_NEW_INDENT = "    "
 
 
 class DaemonJsonError(ValueError):
@@ -30,129 +28,64 @@ class DaemonJsonError(ValueError):
 
 
 @dataclass(frozen=True)
-class _Member:
-    """One `"key": value`; offsets into the text."""
-
-    key: str
-    start: int
-    key_end: int
-    value_start: int
-    end: int
-    value: Any
-
-
-@dataclass(frozen=True)
-class _Object:
-    """An object between its braces, which stand at `open` and `close`."""
-
-    open: int
-    close: int
-    members: tuple[_Member, ...]
-
-
-@dataclass(frozen=True)
 class DaemonJson:
-    """The text of the file and its meaning. Blank is no error: dockerd takes it for `{}`."""
+    """The file's text and its meaning. Blank is no error: dockerd takes it for `{}`."""
 
-    text: str
-    _root: _Object | None = field(repr=False, compare=False, default=None)
+    document: JsonDocument
 
     @classmethod
     def parse(cls, text: str) -> DaemonJson:
-        """Read the text. Raises DaemonJsonError where it is no JSON object."""
-        # dockerd skips a byte order mark (moby, daemon/config getConflictFreeConfiguration)
-        start = _skip(text, 1 if text.startswith("\ufeff") else 0)
-        if start == len(text):
-            return cls(text)
-        if text[start] != "{":
-            raise _error("write an object, { ... }", text, start)
+        """Read the text. Raises DaemonJsonError where it is no JSON object.
+
+        A byte order mark is skipped as dockerd does (moby, daemon/config
+        getConflictFreeConfiguration); keys that are not managed may stand twice, as for it.
+        """
         try:
-            root = _object(text, start)
-        except RecursionError:
-            raise _error("nested too deep", text, start) from None
-        rest = _skip(text, root.close + 1)
-        if rest < len(text):
-            raise _error("nothing may follow the last brace", text, rest)
-        document = cls(text, root)
-        for path in MANAGED:
-            document._find(path)  # raises for a duplicate, or in no object
-        return document
+            document = JsonDocument.parse(text)
+        except JsonError as error:
+            hint = "the file ends too early" if error.at_end else error.hint
+            raise DaemonJsonError(f"line {error.line}, column {error.column}: {hint}") from None
+        if document.root and not isinstance(document.root.value, dict):
+            raise _error(document, document.root.start, "write an object, { ... }")
+        for path in map(_parts, MANAGED):
+            for one in document.duplicates:
+                if one.path == path[: len(one.path)]:
+                    text = f'duplicate key "{one.again.key}": remove one of them'
+                    raise _error(document, one.again.start, text)
+            outer = document.find(*path[:-1]) if path[1:] else None
+            if outer and not isinstance(outer.node.value, dict):
+                raise _error(document, outer.node.start, f'write an object for "{path[0]}"')
+        return cls(document)
+
+    @property
+    def text(self) -> str:
+        """The whole file."""
+        return self.document.text
 
     def __contains__(self, path: str) -> bool:
-        return self._find(path) is not None
+        return self.document.find(*_parts(path)) is not None
 
     def __getitem__(self, path: str) -> Any:
         """The value of a managed key (`storage-driver`), None if it is not there."""
-        found = self._find(path)
-        return found.value if found else None
+        found = self.document.find(*_parts(path))
+        return found.node.value if found else None
 
     def put(self, path: str, value: str | bool) -> DaemonJson:
         """Set a managed key: only its value changes, or it is added behind the last one."""
-        found = self._find(path)
-        if found:
-            return self._replaced(found.value_start, found.end, json.dumps(value))
-        head, _, tail = path.partition(".")
-        inner: Any = {tail: value} if tail else value
-        if self._root is None:
-            mark = "\ufeff" if self.text.startswith("\ufeff") else ""
-            return DaemonJson.parse(f"{mark}{{\n{_NEW_INDENT}{_pair(head, inner)}\n}}\n")
-        outer = next((one for one in self._root.members if one.key == head), None)
-        if tail and outer:
-            return self._added(_object(self.text, outer.value_start), tail, value, nested=True)
-        return self._added(self._root, head, inner)
+        return DaemonJson(self.document.set(_parts(path), value))
 
     def drop(self, path: str) -> DaemonJson:
         """Remove a managed key, and the object that it leaves empty."""
-        head, _, tail = path.partition(".")
-        if self._root is None or path not in self:
-            return self
-        if not tail:
-            return self._without(self._root, head)
-        outer = next(one for one in self._root.members if one.key == head)
-        if len(outer.value) == 1:
-            return self._without(self._root, head)
-        return self._without(_object(self.text, outer.value_start), tail)
+        return DaemonJson(self.document.drop(_parts(path)))
 
-    def _find(self, path: str) -> _Member | None:
-        head, _, tail = path.partition(".")
-        found = self._one(self._root, head)
-        if not tail or found is None:
-            return found
-        if not isinstance(found.value, dict):
-            raise _error(f'write an object for "{head}"', self.text, found.value_start)
-        return self._one(_object(self.text, found.value_start), tail)
 
-    def _one(self, where: _Object | None, key: str) -> _Member | None:
-        same = [one for one in where.members if one.key == key] if where else []
-        if len(same) > 1:
-            raise _error(f'duplicate key "{key}": remove one of them', self.text, same[1].start)
-        return same[0] if same else None
+def _parts(path: str) -> tuple[str, ...]:
+    return tuple(path.split("."))
 
-    def _added(self, to: _Object, key: str, value: Any, nested: bool = False) -> DaemonJson:
-        if not to.members:
-            line = "\r\n" if "\r\n" in self.text else "\n"
-            pair = _pair(key, value)
-            inner = pair if nested else f"{line}{_NEW_INDENT}{pair}{line}"
-            return self._replaced(to.open + 1, to.close, inner)
-        last = to.members[-1]
-        colon = self.text[last.key_end : last.value_start]
-        before = to.members[-2].end if len(to.members) > 1 else to.open
-        lead = self.text[before : last.start].lstrip(_BLANKS)[1:]
-        if not lead and colon != ":":
-            lead = " "
-        return self._replaced(last.end, last.end, f",{lead}{_pair(key, value, colon)}")
 
-    def _without(self, where: _Object, key: str) -> DaemonJson:
-        keys = [one.key for one in where.members]
-        index = keys.index(key)
-        if len(keys) == 1:
-            return self._replaced(where.open + 1, where.close, "")
-        if index == 0:
-            return self._replaced(where.members[0].start, where.members[1].start, "")
-        return self._replaced(where.members[index - 1].end, where.members[index].end, "")
-
-    def _replaced(self, start: int, end: int, new: str) -> DaemonJson:
-        return DaemonJson.parse(self.text[:start] + new + self.text[end:])
+def _error(document: JsonDocument, at: int, what: str) -> DaemonJsonError:
+    line, column = document.position(at)
+    return DaemonJsonError(f"line {line}, column {column}: {what}")
 
 
 @dataclass(frozen=True)
@@ -207,77 +140,3 @@ def encode(text: str) -> bytes:
 def digest(text: str | None) -> str:
     """The sha256 of the file, `none` where there is none."""
     return "none" if text is None else hashlib.sha256(encode(text)).hexdigest()
-
-
-def _pair(key: str, value: Any, colon: str = ": ") -> str:
-    separators = (", ", ":") if colon == ":" else (", ", ": ")
-    return f"{json.dumps(key)}{colon}{json.dumps(value, separators=separators)}"
-
-
-def _object(text: str, at: int) -> _Object:
-    """Read the object whose brace stands at an offset."""
-    members: list[_Member] = []
-    position = _skip(text, at + 1)
-    if text[position : position + 1] == "}":
-        return _Object(at, position, ())
-    while True:
-        start = position
-        if text[start : start + 1] != '"':
-            raise _error('a key in double quotes, "...", is expected', text, start)
-        key, key_end = _scan(text, start)
-        colon = _skip(text, key_end)
-        if text[colon : colon + 1] != ":":
-            raise _error("a colon is expected", text, colon)
-        value_start = _skip(text, colon + 1)
-        value, end = _scan(text, value_start)
-        members.append(_Member(key, start, key_end, value_start, end, value))
-        position = _skip(text, end)
-        sign = text[position : position + 1]
-        if sign == "}":
-            return _Object(at, position, tuple(members))
-        if sign != ",":
-            raise _error("a comma or the closing brace is expected", text, position)
-        comma = position
-        position = _skip(text, position + 1)
-        if text[position : position + 1] == "}":
-            raise _error("trailing comma", text, comma)
-
-
-def _scan(text: str, at: int) -> tuple[Any, int]:
-    """Read one value of any kind: it and the offset behind it."""
-    try:
-        return _DECODER.raw_decode(text, at)
-    except _ConstantError as error:
-        name = str(error)
-        raise _error(f"{name} is no JSON", text, text.find(name, at)) from None
-    except json.JSONDecodeError as error:
-        said = "a value is expected" if error.msg == "Expecting value" else error.msg.lower()
-        raise _error(said.removesuffix(" at"), text, error.pos) from None
-
-
-class _ConstantError(Exception):
-    """NaN or an infinity, which Python reads and nobody else."""
-
-
-def _refuse_constant(name: str) -> None:
-    raise _ConstantError(name)
-
-
-# numbers of any length: their text is kept, their value never asked for
-_DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=_refuse_constant)
-
-
-def _skip(text: str, at: int) -> int:
-    while at < len(text) and text[at] in _BLANKS:
-        at += 1
-    return at
-
-
-def _error(what: str, text: str, at: int) -> DaemonJsonError:
-    line = text.count("\n", 0, at) + 1
-    column = at - text.rfind("\n", 0, at)
-    if text[at : at + 2] in ("//", "/*") or text[at : at + 1] == "#":
-        what = "JSON has no comments"
-    elif at >= len(text):
-        what = "the file ends too early"
-    return DaemonJsonError(f"line {line}, column {column}: {what}")

@@ -12,11 +12,12 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from phoenix.fleet.document import read_document
 from phoenix.fleet.model import Container
 from phoenix.fleet.parse import parse_fleet
 from phoenix.fleet.warnings import PROFILE_KEY
 from phoenix.pve.raw_keys import parse_raw
-from phoenix.text.json_document import Document, Member, Node, read_document
+from phoenix.text.json_document import Edit, JsonDocument, Member, Node
 from phoenix.text.problems import FleetError, Problem, json_path
 
 _BOM = b"\xef\xbb\xbf"
@@ -64,19 +65,19 @@ def adopt(
     doesn't have or that has no Docker.
     """
     fleet = parse_fleet(data, templates)
-    document = read_document(data)
+    file = read_document(data)
     _check_only(only, fleet.containers)
-    edits: list[_Edit] = []
+    edits: list[Edit] = []
     changed: list[int] = []
     notes: list[str] = []
-    for key, member in document.root.members["lxc_configs"].node.members.items():
+    for key, member in file.root.members["lxc_configs"].node.members.items():
         container = fleet.containers[int(key)]
         if only is not None and container.ctid not in only:
             continue
         if only is None and not _wants(container, templates):
             notes.extend(_why_not(key, container, profile, templates))
             continue
-        found = list(_container_edits(document, member.node, container, profile))
+        found = list(_container_edits(file.document, member.node, container, profile))
         if found:
             changed.append(container.ctid)
             edits.extend(found)
@@ -89,16 +90,9 @@ def adopt(
             for name in off
         )
     bom = _BOM if data.startswith(_BOM) else b""
-    after = bom + _apply(document.text, edits).encode("utf-8")
+    after = bom + file.document.edited(edits).encode("utf-8")
     parse_fleet(after)  # a change that would not load must not leave this function
     return Adoption(data, after, tuple(changed), tuple(notes))
-
-
-@dataclass(frozen=True)
-class _Edit:
-    start: int
-    end: int
-    text: str
 
 
 def _check_only(only: Collection[int] | None, containers: Mapping[int, Container]) -> None:
@@ -147,8 +141,8 @@ def _needed(container: Container) -> Iterator[str]:
 
 
 def _container_edits(
-    document: Document, node: Node, container: Container, profile: str
-) -> Iterator[_Edit]:
+    document: JsonDocument, node: Node, container: Container, profile: str
+) -> Iterator[Edit]:
     """Give the edits of one container: its profile, its raw lines, its options."""
     layout = _Layout(document, node)
     added: list[str] = []
@@ -156,7 +150,7 @@ def _container_edits(
     if named is None:
         added.append(f'"apparmor_profile": {json.dumps(profile)}')
     elif named.node.value != profile:
-        yield _Edit(named.node.start, named.node.end, json.dumps(profile))
+        yield Edit(named.node.start, named.node.end, json.dumps(profile))
 
     options = node.members.get("lxc_options")
     if options is not None:
@@ -176,28 +170,28 @@ def _container_edits(
     if added:
         anchor = named or node.members["features"]
         text = "".join(f",{layout.gap(anchor)}{member}" for member in added)
-        yield _Edit(anchor.node.end, anchor.node.end, text)
+        yield Edit(anchor.node.end, anchor.node.end, text)
 
 
-def _without(node: Node, drop: Sequence[int]) -> Iterator[_Edit]:
+def _without(node: Node, drop: Sequence[int]) -> Iterator[Edit]:
     """Take items out of a list, each with the comma and the blanks that belong to it."""
     kept = [index for index in range(len(node.items)) if index not in drop]
     if not drop:
         return
     if not kept:
-        yield _Edit(node.start, node.end, "[]")
+        yield Edit(node.start, node.end, "[]")
         return
     for index in drop:
         if index < kept[-1]:
-            yield _Edit(node.items[index].start, node.items[index + 1].start, "")
+            yield Edit(node.items[index].start, node.items[index + 1].start, "")
     if drop[-1] > kept[-1]:
-        yield _Edit(node.items[kept[-1]].end, node.items[-1].end, "")
+        yield Edit(node.items[kept[-1]].end, node.items[-1].end, "")
 
 
 class _Layout:
     """How one container of the file is laid out, so that what is added looks the same."""
 
-    def __init__(self, document: Document, container: Node) -> None:
+    def __init__(self, document: JsonDocument, container: Node) -> None:
         self.text = document.text
         self.container = container
 
@@ -215,7 +209,7 @@ class _Layout:
         outer = self._blanks_before(model.end - 1)
         return f"[{inner}{(',' + inner).join(words)}{outer}]"
 
-    def grown(self, node: Node, names: Sequence[str]) -> _Edit:
+    def grown(self, node: Node, names: Sequence[str]) -> Edit:
         """Add features to `pct_options` in whichever form it is.
 
         Where each option has its own line the new ones come first: no line that stays needs
@@ -232,12 +226,12 @@ class _Layout:
             ends = [item.end for item in node.items]
             empty = self.new_list([f"{name}=1" for name in names])
         if not starts:
-            return _Edit(node.start, node.end, empty)
+            return Edit(node.start, node.end, empty)
         gap = self._blanks_before(starts[0])
         if "\n" in gap:
             text = "".join(f"{word},{gap}" for word in words)
-            return _Edit(starts[0], starts[0], text)
-        return _Edit(ends[-1], ends[-1], "".join(f", {word}" for word in words))
+            return Edit(starts[0], starts[0], text)
+        return Edit(ends[-1], ends[-1], "".join(f", {word}" for word in words))
 
     def _model(self) -> Node | None:
         """A list of the container with an item per line, if its first filled list is such."""
@@ -252,15 +246,6 @@ class _Layout:
         while start > 0 and self.text[start - 1] in " \t\r\n":
             start -= 1
         return self.text[start:index]
-
-
-def _apply(text: str, edits: Sequence[_Edit]) -> str:
-    parts: list[str] = []
-    done = 0
-    for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
-        parts += [text[done : edit.start], edit.text]
-        done = edit.end
-    return "".join([*parts, text[done:]])
 
 
 def _lines(text: str) -> list[str]:

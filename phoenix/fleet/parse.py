@@ -13,6 +13,7 @@ from types import MappingProxyType
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from phoenix.fleet.document import read_document
 from phoenix.fleet.file import KEY, LIST, OBJECT, ContainerEntry, FleetFile, Tunables
 from phoenix.fleet.model import Container, Fleet, Mount
 from phoenix.fleet.order import circles
@@ -20,7 +21,7 @@ from phoenix.fleet.values import SWITCHES, ctid, feature, profile
 from phoenix.fleet.warnings import NESTING_KEY, PROFILE_KEY, container_warnings, fleet_warnings
 from phoenix.pve.features import CANONICAL as FEATURES
 from phoenix.pve.raw_keys import RawKey
-from phoenix.text.json_document import Json, read_document
+from phoenix.text.json_document import Json
 from phoenix.text.problems import FleetError, Problem, json_path, shown
 
 __all__ = ["Container", "Fleet", "FleetError", "Mount", "Problem", "RawKey", "parse_fleet"]

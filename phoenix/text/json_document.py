@@ -1,8 +1,11 @@
-"""Strict JSON reading that remembers where everything stands.
+"""JSON that belongs to somebody: read strictly, with every position, changed in few bytes.
 
-The standard library's reader lets duplicate keys and `NaN` pass and forgets positions.
-A fleet file is edited by hand, so duplicates are mistakes to name, and `phoenix adopt` has to
-change single values while every other byte stays.
+The standard library's reader lets duplicate keys and `NaN` pass and forgets where things stand. A
+file that is kept by hand has its own order, indentation and line ends; every byte that is not to
+change stays.
+
+>>> JsonDocument.parse('{"debug": true}').set(("a", "b"), 1).text
+'{"debug": true, "a": {"b": 1}}'
 """
 
 from __future__ import annotations
@@ -10,13 +13,12 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from functools import cached_property
+from typing import Any, TypeAlias
 
-from phoenix.text.problems import FleetError, Problem, json_path, printable, shown
-
-MAX_BYTES = 4 * 1024 * 1024
-"""Largest fleet file that is read, in bytes: about a hundred times the largest known one."""
+from phoenix.text.printable import printable
 
 MAX_DEPTH = 64
 """Deepest nesting that is read; real files have six levels."""
@@ -24,64 +26,185 @@ MAX_DEPTH = 64
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 _STRINGS = json.JSONDecoder()
+_BLANKS = " \t\r\n"
 _BLANK = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
-_MAX_DIGITS = 300  # int() refuses beyond 4300; nothing in a fleet is near either
+_MAX_DIGITS = 300  # int() refuses beyond 4300; nothing in such a file is near either
 _WORDS = {"true": True, "false": False, "null": None}
 _WORD = re.compile(r"[A-Za-z_+-]*[A-Za-z0-9_]*")
+_NEW_INDENT = "    "
+
+
+class JsonError(ValueError):
+    """A text that is no JSON: `path` to where it was read, `line` and `column` from 1, `hint`.
+
+    `at_end`: the text ends too early.
+    """
+
+    def __init__(
+        self, path: tuple[str | int, ...], line: int, column: int, hint: str, at_end: bool
+    ) -> None:
+        self.path, self.line, self.column, self.hint, self.at_end = path, line, column, hint, at_end
+        super().__init__(f"line {line}, column {column}: {hint}")
 
 
 @dataclass(frozen=True)
 class Node:
-    """A JSON value with its place: `text[start:end]` is exactly its source."""
+    """A JSON value with its place: `text[start:end]` is exactly its source.
+
+    `items`: those of a list; `pairs`: those of an object in their order, duplicates too.
+    """
 
     value: Json
     start: int
     end: int
     items: tuple[Node, ...] = ()
-    members: dict[str, Member] = field(default_factory=dict)
+    pairs: tuple[Member, ...] = ()
+
+    @cached_property
+    def members(self) -> dict[str, Member]:
+        """Those of an object by key; of equal keys the last one counts, as in every reader."""
+        return {member.key: member for member in self.pairs}
 
 
 @dataclass(frozen=True)
 class Member:
-    """One `"key": value` of an object; `start` is where the key's opening quote stands."""
+    """One `"key": value` of an object; `start`, `key_end`: around the key with its quotes."""
 
+    key: str
     start: int
+    key_end: int
     node: Node
 
 
 @dataclass(frozen=True)
-class Document:
-    """A whole JSON file: its text (without byte order mark), its tree, its duplicate keys."""
+class Duplicate:
+    """A key that stands in its object before: the path to it, and both places."""
+
+    path: tuple[str | int, ...]
+    first: Member
+    again: Member
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What stands between two places is replaced by a text."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True)
+class JsonDocument:
+    """A text and its meaning; `root`: None for a blank one. A byte order mark is passed over."""
 
     text: str
-    root: Node
-    problems: tuple[Problem, ...]
+    root: Node | None = field(compare=False)
+    duplicates: tuple[Duplicate, ...] = field(default=(), compare=False)
+
+    @classmethod
+    def parse(cls, text: str) -> JsonDocument:
+        """Read JSON as RFC 8259 defines it, MAX_DEPTH deep at most; blank is nothing.
+
+        Duplicate keys do not stop the reading. Raises JsonError.
+        """
+        reader = _Reader(text)
+        return cls(text, reader.document(), tuple(reader.duplicates))
+
+    def find(self, *path: str) -> Member | None:
+        """The member at the end of a path of keys, None where it is not there."""
+        node, found = self.root, None
+        for key in path:
+            found = node.members.get(key) if node else None
+            node = found.node if found else None
+        return found
+
+    def set(self, path: tuple[str, ...], value: Json) -> JsonDocument:
+        """Set a value: only that changes, or a member is added behind the last, laid out as it is.
+
+        What of the path is not there is made; a value on the way that is no object gives way.
+        """
+        if found := self.find(*path):
+            return self._with(Edit(found.node.start, found.node.end, json.dumps(value)))
+        depth = max(n for n in range(len(path)) if n == 0 or self._object(path[:n]))
+        missing: Any = value
+        for key in reversed(path[depth + 1 :]):
+            missing = {key: missing}
+        within = self._object(path[:depth])
+        if within is None:
+            mark = "\ufeff" if self.text.startswith("\ufeff") else ""
+            text = f"{mark}{{\n{_NEW_INDENT}{_pair(path[0], missing)}\n}}\n"
+            return JsonDocument.parse(text)
+        if odd := within.members.get(path[depth]):
+            return self._with(Edit(odd.node.start, odd.node.end, json.dumps(missing)))
+        return self._with(self._added(within, path[depth], missing, nested=depth > 0))
+
+    def drop(self, path: tuple[str, ...]) -> JsonDocument:
+        """Remove a member, and each object that it leaves empty but for the outermost."""
+        if self.find(*path) is None:
+            return self
+        while len(path) > 1 and len(self._object(path[:-1]).pairs) == 1:  # type: ignore[union-attr]
+            path = path[:-1]
+        within = self._object(path[:-1])
+        assert within
+        return self._with(_without(within, path[-1]))
+
+    def edited(self, edits: Iterable[Edit]) -> str:
+        """The text with edits that do not overlap."""
+        parts: list[str] = []
+        done = 0
+        for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
+            parts += [self.text[done : edit.start], edit.text]
+            done = edit.end
+        return "".join([*parts, self.text[done:]])
+
+    def position(self, index: int) -> tuple[int, int]:
+        """Line and column of an index, from 1, as editors count."""
+        line = bisect_right(self._line_starts, index)
+        return line, index - self._line_starts[line - 1] + 1
+
+    @cached_property
+    def _line_starts(self) -> list[int]:
+        return [0, *(match.end() for match in re.finditer("\n", self.text))]
+
+    def _object(self, path: tuple[str, ...]) -> Node | None:
+        """The object at the end of a path, None where there is none."""
+        found = self.find(*path) if path else None
+        node = found.node if found else None if path else self.root
+        return node if node and isinstance(node.value, dict) else None
+
+    def _with(self, edit: Edit) -> JsonDocument:
+        return JsonDocument.parse(self.edited([edit]))
+
+    def _added(self, to: Node, key: str, value: Json, nested: bool) -> Edit:
+        if not to.pairs:
+            line = "\r\n" if "\r\n" in self.text else "\n"
+            pair = _pair(key, value)
+            inner = pair if nested else f"{line}{_NEW_INDENT}{pair}{line}"
+            return Edit(to.start + 1, to.end - 1, inner)
+        last = to.pairs[-1]
+        colon = self.text[last.key_end : last.node.start]
+        before = to.pairs[-2].node.end if len(to.pairs) > 1 else to.start
+        lead = self.text[before : last.start].lstrip(_BLANKS)[1:]
+        if not lead and colon != ":":
+            lead = " "
+        return Edit(last.node.end, last.node.end, f",{lead}{_pair(key, value, colon)}")
 
 
-def read_document(data: bytes) -> Document:
-    """Read JSON as RFC 8259 defines it, in UTF-8 (a byte order mark is passed over).
-
-    Duplicate keys do not stop the reading: the last one counts, as in every common reader, and
-    `problems` names the earlier ones. Raises FleetError for anything that is not JSON, is not
-    UTF-8, is larger than MAX_BYTES or nested deeper than MAX_DEPTH.
-    """
-    if len(data) > MAX_BYTES:
-        raise _refusal("", f"is larger than {MAX_BYTES} bytes, which no fleet file is")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise _refusal(
-            f"byte 0x{data[error.start]:02x} in line {line}",
-            "not UTF-8: save the file as UTF-8 text",
-        ) from None
-    reader = _Reader(text)
-    return Document(text, reader.document(), tuple(reader.problems))
+def _without(within: Node, key: str) -> Edit:
+    pairs = within.pairs
+    index = max(n for n, member in enumerate(pairs) if member.key == key)
+    if len(pairs) == 1:
+        return Edit(within.start + 1, within.end - 1, "")
+    if index == 0:
+        return Edit(pairs[0].start, pairs[1].start, "")
+    return Edit(pairs[index - 1].node.end, pairs[index].node.end, "")
 
 
-def _refusal(value: str, hint: str) -> FleetError:
-    return FleetError([Problem("$", value, hint)])
+def _pair(key: str, value: Json, colon: str = ": ") -> str:
+    separators = (", ", ":") if colon == ":" else (", ", ": ")
+    return f"{json.dumps(key)}{colon}{json.dumps(value, separators=separators)}"
 
 
 class _Reader:
@@ -89,14 +212,13 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.problems: list[Problem] = []
+        self.duplicates: list[Duplicate] = []
         self.path: list[str | int] = []
-        self.line_starts = [0, *(match.end() for match in re.finditer("\n", text))]
 
-    def document(self) -> Node:
-        start = self._skip(0)
+    def document(self) -> Node | None:
+        start = self._skip(1 if self.text.startswith("\ufeff") else 0)
         if start == len(self.text):
-            raise _refusal("", 'the file is empty: write {"lxc_configs": {…}}')
+            return None
         root = self._value(start)
         end = self._skip(root.end)
         if end != len(self.text):
@@ -121,7 +243,8 @@ class _Reader:
         return self._scalar(start)
 
     def _object(self, start: int) -> Node:
-        members: dict[str, Member] = {}
+        pairs: list[Member] = []
+        seen: dict[str, Member] = {}
         index = self._skip(start + 1)
         if self.text[index : index + 1] == "}":
             return Node({}, start, index + 1)
@@ -133,23 +256,16 @@ class _Reader:
             if self.text[colon : colon + 1] != ":":
                 raise self._error(colon, f"a colon is expected after the key '{printable(key)}'")
             self.path.append(key)
-            node = self._value(self._skip(colon + 1))
-            if key in members:
-                first = self._position(members[key].start)
-                again = self._position(index)
-                self.problems.append(
-                    Problem(
-                        json_path(*self.path),
-                        shown(members[key].node.value),
-                        f"duplicate key ({first} and {again}): keep one of them",
-                    )
-                )
+            member = Member(key, index, end, self._value(self._skip(colon + 1)))
+            if key in seen:
+                self.duplicates.append(Duplicate(tuple(self.path), seen[key], member))
             self.path.pop()
-            members[key] = Member(index, node)
-            index = self._skip(node.end)
+            seen[key] = member
+            pairs.append(member)
+            index = self._skip(member.node.end)
             if self._closes(index, "}"):
-                value: Json = {name: member.node.value for name, member in members.items()}
-                return Node(value, start, index + 1, members=members)
+                value: Json = {name: one.node.value for name, one in seen.items()}
+                return Node(value, start, index + 1, pairs=tuple(pairs))
             index = self._skip(index + 1)
 
     def _array(self, start: int) -> Node:
@@ -176,7 +292,7 @@ class _Reader:
             raise self._error(index, f"a comma or {bracket} is expected")
         after = self._skip(index + 1)
         if self.text[after : after + 1] == bracket:
-            raise self._error(index, f"no comma may stand before {bracket}")
+            raise self._error(index, f"trailing comma before {bracket}")
         return False
 
     def _string(self, start: int) -> tuple[str, int]:
@@ -203,11 +319,9 @@ class _Reader:
             raise self._error(start, f"'{printable(found)}' is not JSON: a string needs quotes")
         raise self._error(start, "a value is expected")
 
-    def _position(self, index: int) -> str:
-        """Say where an index is, as editors count: `line 3, column 5`."""
-        line = bisect_right(self.line_starts, index)
-        return f"line {line}, column {index - self.line_starts[line - 1] + 1}"
-
-    def _error(self, index: int, hint: str) -> FleetError:
-        what = "end of file" if index >= len(self.text) else self._position(index)
-        return FleetError([Problem(json_path(*self.path), what, f"not JSON: {hint}")])
+    def _error(self, index: int, hint: str) -> JsonError:
+        if self.text[index : index + 2] in ("//", "/*") or self.text[index : index + 1] == "#":
+            hint = "JSON has no comments"
+        line = self.text.count("\n", 0, index) + 1
+        column = index - self.text.rfind("\n", 0, index)
+        return JsonError(tuple(self.path), line, column, hint, index >= len(self.text))

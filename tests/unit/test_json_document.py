@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phoenix.text.json_document import MAX_BYTES, MAX_DEPTH, read_document
+from phoenix.fleet.document import MAX_BYTES, read_document
+from phoenix.text.json_document import MAX_DEPTH, JsonDocument
 from phoenix.text.problems import FleetError, json_path, printable
 
 JSON = st.recursive(
@@ -41,7 +42,7 @@ def test_it_reads_what_the_standard_library_wrote(value, indent, ascii_only):
 
 @given(JSON)
 def test_every_node_knows_its_exact_source(value):
-    document = read_document(json.dumps(value, indent=2).encode())
+    document = read_document(json.dumps(value, indent=2).encode()).document
     nodes = [document.root]
     while nodes:
         node = nodes.pop()
@@ -68,7 +69,7 @@ def test_it_takes_and_refuses_what_the_standard_library_does(text):
     [
         (b"", "$: the file is empty"),
         (b"{", "$: end of file: not JSON: a key in double quotes"),
-        (b'{"a":\n 1,}', "$: line 2, column 3: not JSON: no comma may stand before }"),
+        (b'{"a":\n 1,}', "$: line 2, column 3: not JSON: trailing comma before }"),
         (b"{'a': 1}", "$: line 1, column 2: not JSON: a key in double quotes"),
         (b'{"a" 1}', "a colon is expected after the key 'a'"),
         (b'{"a": 1 "b": 2}', "a comma or } is expected"),
@@ -80,8 +81,9 @@ def test_it_takes_and_refuses_what_the_standard_library_does(text):
         (b'["a', "unterminated string"),
         (b'["a\nb"]', "[0]: line 1, column 4: not JSON: invalid control character in a string"),
         (b'["\\x"]', r"invalid \escape"),
-        (b"[1] // no", "nothing may follow"),
-        (b"# no\n{}", "a value is expected"),
+        (b"[1] // no", "JSON has no comments"),
+        (b"[1] 2", "nothing may follow"),
+        (b"# no\n{}", "JSON has no comments"),
         (b"[" + b"9" * 5000 + b"]", "a number of 5000 digits"),
         (b'{"a": "\xff"}', "$: byte 0xff in line 1: not UTF-8"),
         (b"\n\n\xc3", "$: byte 0xc3 in line 3: not UTF-8"),
@@ -133,3 +135,31 @@ def test_paths_quote_what_is_no_plain_word():
 def test_whatever_is_shown_fits_on_a_line(text):
     assert printable(text).isprintable()
     assert len(printable("x" * 1000)) < 100
+
+
+@given(
+    JSON, st.lists(st.text(max_size=4), min_size=1, max_size=3), JSON, st.sampled_from([None, 2])
+)
+def test_what_is_set_is_there_and_what_is_dropped_is_gone_and_all_else_stays(
+    value, path, new, indent
+):
+    text = json.dumps(value if isinstance(value, dict) else {"a": value}, indent=indent)
+    before = JsonDocument.parse(text)
+    after = before.set(tuple(path), new)
+    assert after.find(*path).node.value == new
+    again = after.set(tuple(path), new)
+    assert again.text == after.text
+    dropped = after.drop(tuple(path))
+    assert dropped.find(*path) is None
+    others = {key: one for key, one in before.root.value.items() if key != path[0]}
+    for document in (after, dropped):
+        left = {key: one for key, one in document.root.value.items() if key != path[0]}
+        assert left == others
+
+
+def test_a_value_in_the_way_gives_way():
+    assert JsonDocument.parse('{"a": [], "b": 1}').set(("a", "c"), True).text == (
+        '{"a": {"c": true}, "b": 1}'
+    )
+    assert JsonDocument.parse("[]").set(("a",), 1).root.value == {"a": 1}
+    assert JsonDocument.parse(" ").set(("a", "b"), 1).root.value == {"a": {"b": 1}}
