@@ -38,6 +38,7 @@ from phoenix.plan.questions import Request, asked_again, asked_by_harden
 from phoenix.plan.render import profile_names
 from phoenix.plan.watch import plan_watch, wanted_text
 from phoenix.pve.backups import age_text
+from phoenix.pve.observed import ObservedPct
 from phoenix.report.terminal import plan_lines
 from phoenix.runs.watch import SCRIPT, SERVICE, TIMER
 
@@ -123,36 +124,40 @@ def look(state: State, recipe: Recipe, request: Callable[[Fleet, Options], Reque
     fleet = _read_fleet(Path(options.fleet), profile_names(templates))
     asked = request(fleet, options)
     facts = ask(state, lambda host: observe(host, asked))
-    if problems := check_selection(fleet, options, [one.containers for one in facts.values()]):
-        raise DeployError("\n".join(problems))
-    if note := absent_note(fleet, options, [one.containers for one in facts.values()]):
-        show([note])
-    warnings = [*fleet.warnings, *(w for one in fleet.containers.values() for w in one.warnings)]
-    if warnings:
-        show([f"{len(warnings)} warnings about it: phoenix check {options.fleet} shows them"])
+    _check(fleet, options, [one.containers for one in facts.values()])
     facts = ask(state, lambda host: _with_rules(host, fleet, options, facts[host]))
     run = Survey(
         state=state, options=options, facts=facts, plans={}, fleet=fleet, templates=templates
     )
     for host, one in facts.items():
-        wanted = [container.ctid for container in selected(fleet, options, one.containers)]
-        planned = run.compare(options, one)
-        # a commit may have been cut short in a run whose journal cannot be read
-        findings = (*planned.findings, *unreadable_runs(one.runs.problems))
-        planned = replace(planned, findings=findings)
-        run.plans[host] = set_apart(planned, one.runs.interrupted, wanted)
-    _plan_watch(run)
+        run.plans[host] = _plan(run, one)
     return run
 
 
-def _plan_watch(run: Survey) -> None:
-    """Add what changes of the watch to the plans."""
+def _check(fleet: Fleet, options: Options, nodes: list[ObservedPct]) -> None:
+    """Say what of the fleet file concerns no node, and that it has warnings. Raises DeployError."""
+    if problems := check_selection(fleet, options, nodes):
+        raise DeployError("\n".join(problems))
+    if note := absent_note(fleet, options, nodes):
+        show([note])
+    warnings = [*fleet.warnings, *(w for one in fleet.containers.values() for w in one.warnings)]
+    if warnings:
+        show([f"{len(warnings)} warnings about it: phoenix check {options.fleet} shows them"])
+
+
+def _plan(run: Survey, facts: NodeFacts) -> NodePlan:
+    """The plan of a node: its containers, what is unreadable or interrupted there, its watch."""
+    planned = run.compare(run.options, facts)
+    # a commit may have been cut short in a run whose journal cannot be read
+    findings = (*planned.findings, *unreadable_runs(facts.runs.problems))
+    pct = facts.containers
+    chosen = [container.ctid for container in selected(run.fleet, run.options, pct)]
+    plan = set_apart(replace(planned, findings=findings), facts.runs.interrupted, chosen)
     texts = {path: (NODE / name).read_text() for path, name in WATCH.items()}
     texts[SCRIPT] = watch_script()
-    for host, facts in run.facts.items():
-        wanted = wanted_text(run.fleet, run.options, facts.containers)
-        change = plan_watch(run.options.watch, wanted, facts.containers, facts.watch, texts)
-        run.plans[host] = replace(run.plans[host], watch=change)
+    wanted = wanted_text(run.fleet, run.options, pct)
+    watch = plan_watch(run.options.watch, wanted, pct, facts.watch, texts)
+    return replace(plan, watch=watch)
 
 
 def _check_fallbacks(run: Survey) -> dict[Host, dict[int, str]]:
