@@ -137,7 +137,7 @@ def test_what_stands_against_a_container_is_said_once_on_the_page():
     page = audit_page(data(plan=NodePlan("pve1", findings=(bad,))), TEMPLATE)
     assert '<p class="bad">CT 954: odd features</p>' in page
     assert page.count("odd features") == 2  # there, and as its verdict
-    assert "1 need attention" in page
+    assert "1 needs attention" in page
 
 
 def test_a_node_that_needs_attention_heads_the_page():
