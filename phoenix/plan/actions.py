@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from phoenix.apparmor.observed import Label
 from phoenix.plan.findings import LEFT_ALONE, Code, Finding, Severity, texts
@@ -21,30 +21,31 @@ _WATCH = {"on": "installed", "off": "removed", "keep": "updated"}
 
 @dataclass(frozen=True)
 class ContainerChange:
-    """One container to change.
-
-    `before`, `after`: its conf; `label`: what PID 1 shall carry, None where nothing is asked for;
-    `restart`: restart it to make the change real;
-    `docker`: prove its Docker afterwards; `reasons`: one line each; `managed`: what our runs have
-    brought into the conf once this is done, None to leave that as it is noted; `guest`: what
-    changes in the guest, None for nothing; `driver`, `driver_before`: the storage drivers that
-    Docker shall say afterwards and says now, "" where that is not known; `accept`: what its owner
-    runs and goes without; `settle`: seconds after the proof in which nothing may go down.
-    """
+    """One container to change."""
 
     ctid: int
     name: str
+    #: Its conf now, and as it shall be.
     before: PveConf
     after: PveConf
+    #: What PID 1 shall carry, None where nothing is asked for.
     label: Label | None
+    #: Restart it to make the change real.
     restart: bool
+    #: Prove its Docker afterwards.
     docker: bool
+    #: Why, for people, one line each.
     reasons: tuple[str, ...]
+    #: What our runs have brought into the conf once this is done; None: leave that as it is noted.
     managed: Managed | None = None
+    #: What changes in the guest, None for nothing.
     guest: GuestChange | None = None
+    #: The storage drivers that Docker shall say afterwards and says now, "" where not known.
     driver: str = ""
     driver_before: str = ""
+    #: What its owner runs and goes without.
     accept: tuple[str, ...] = ()
+    #: Seconds after the proof in which nothing may go down; 0: the gate's own.
     settle: int = 0
 
 
@@ -92,6 +93,19 @@ class Removal:
     ctid: int
     packages: tuple[str, ...]
     manager: str
+
+
+Action: TypeAlias = (
+    TunablesChange
+    | SiteTunablesChange
+    | OwnFileChange
+    | ProfileChange
+    | Interrupted
+    | ContainerChange
+    | Removal
+    | FileRevert
+    | WatchChange
+)
 
 
 @dataclass(frozen=True)
@@ -152,10 +166,23 @@ class NodePlan:
         return tuple(one for one in self.containers if one.guest and one.guest.packages)
 
     @property
+    def actions(self) -> tuple[Action, ...]:
+        """What a run does, one after another, as the recipes have it."""
+        return (
+            *(one for one in (self.tunables, self.site_tunables) if one),
+            *self.own_files,
+            *self.profiles,
+            *self.interrupted,
+            *self.containers,
+            *self.removals,
+            *self.files,
+            *(one for one in (self.watch,) if one),
+        )
+
+    @property
     def empty(self) -> bool:
         """Nothing to do."""
-        changes = (self.containers, self.watch, self.files, self.removals, self.interrupted)
-        return not (self.prepares or any(changes))
+        return not self.actions
 
     @property
     def prepares(self) -> bool:

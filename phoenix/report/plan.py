@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from phoenix.docker.names import DAEMON_JSON
-from phoenix.plan.actions import ContainerChange, NodePlan
+from phoenix.plan.actions import (
+    Action,
+    ContainerChange,
+    FileRevert,
+    NodePlan,
+    Removal,
+    WatchChange,
+)
+from phoenix.plan.profiles import OwnFileChange, ProfileChange
+from phoenix.plan.site_tunables import SiteTunablesChange
+from phoenix.plan.tunables import TunablesChange
+from phoenix.runs.files import Interrupted
 from phoenix.text.printable import printable
 
 
@@ -23,7 +34,7 @@ def plan_data(plans: Sequence[NodePlan], run: str, recipe: str, now: datetime) -
             {
                 "name": plan.node,
                 "findings": [one.to_json() for one in plan.findings],
-                "actions": [*_actions(plan)],
+                "actions": [_action(one) for one in plan.actions],
             }
             for plan in plans
         ],
@@ -35,41 +46,33 @@ def plan_json(data: dict[str, Any]) -> str:
     return json.dumps(data, indent=2) + "\n"
 
 
-def _actions(plan: NodePlan) -> Iterator[dict[str, Any]]:
-    """What happens on a node, one after another, as the recipes have it."""
-    for change in (plan.tunables, plan.site_tunables):
-        if change:
-            yield _action("tunables", diff=_diff(change.before, change.after))
-    for file in plan.own_files:
-        yield _action("file", path=file.path, diff=_diff(file.before, file.after))
-    for profile in plan.profiles:
-        yield _action(
-            "profile",
-            name=profile.name,
-            reason=profile.reason,
-            mode=profile.mode,
-            diff=_diff(profile.before, profile.after),
-        )
-    for cut in plan.interrupted:
-        yield _action("recover", ctid=cut.ctid, run=cut.run)
-    for one in plan.packages:
-        names = [*one.guest.packages] if one.guest else []
-        yield _action("install-packages", ctid=one.ctid, packages=names)
-    for one in plan.containers:
-        yield _container(one)
-    for removal in plan.removals:
-        yield _action("remove-packages", ctid=removal.ctid, packages=[*removal.packages])
-    for back in plan.files:
-        yield _action("restore-file", path=back.path, diff=_diff(back.before, back.after))
-    if plan.watch:
-        files = [{"path": f.path, "diff": _diff(f.before, f.after)} for f in plan.watch.files]
-        yield _action("watch", timer=plan.watch.timer, files=files)
+def _action(one: Action) -> dict[str, Any]:
+    """What happens in one step, by its kind."""
+    match one:
+        case TunablesChange() | SiteTunablesChange():
+            return _step("tunables", diff=_diff(one.before, one.after))
+        case OwnFileChange():
+            return _step("file", path=one.path, diff=_diff(one.before, one.after))
+        case ProfileChange():
+            words = {"name": one.name, "reason": one.reason, "mode": one.mode}
+            return _step("profile", **words, diff=_diff(one.before, one.after))
+        case Interrupted():
+            return _step("recover", ctid=one.ctid, run=one.run)
+        case ContainerChange():
+            return _container(one)
+        case Removal():
+            return _step("remove-packages", ctid=one.ctid, packages=[*one.packages])
+        case FileRevert():
+            return _step("restore-file", path=one.path, diff=_diff(one.before, one.after))
+        case WatchChange():
+            files = [{"path": f.path, "diff": _diff(f.before, f.after)} for f in one.files]
+            return _step("watch", timer=one.timer, files=files)
 
 
 def _container(change: ContainerChange) -> dict[str, Any]:
     guest = change.guest
     daemon = _diff(guest.before, guest.after) if guest and guest.file_changes else []
-    return _action(
+    return _step(
         "container",
         ctid=change.ctid,
         name=change.name,
@@ -79,11 +82,12 @@ def _container(change: ContainerChange) -> dict[str, Any]:
         proves_docker=change.docker,
         accept=[*change.accept],
         diff=_diff(change.before.text, change.after.text),
+        packages=[*guest.packages] if guest else [],
         guest={DAEMON_JSON: daemon} if daemon else {},
     )
 
 
-def _action(kind: str, **details: Any) -> dict[str, Any]:
+def _step(kind: str, **details: Any) -> dict[str, Any]:
     return {"action": kind, **details}
 
 
