@@ -82,6 +82,6 @@ def test_a_rule_that_does_not_compile_is_refused_and_nothing_changes(hardened, t
     fleet = write_fleet(tmp_path, RULE, "capability no_such_thing,")
     done = pyinfra("harden", "-y", fleet=fleet)
     assert done.returncode == 1
-    assert "pve-lab: lxc_configs.953.apparmor_raw[1]: does not compile" in done.stderr
+    assert "pve-lab: CT 953: lxc_configs.953.apparmor_raw[1]: does not compile" in done.stderr
     assert "apparmor_raw[0]" not in done.stderr
     assert state(node) == before
