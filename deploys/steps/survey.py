@@ -23,6 +23,7 @@ from phoenix.fleet.parse import Fleet, FleetError, parse_fleet
 from phoenix.plan.actions import NodePlan
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.fallbacks import check_backups, check_snapshots
+from phoenix.plan.findings import Severity
 from phoenix.plan.node import (
     absent_note,
     check_selection,
@@ -102,13 +103,13 @@ def survey(containers: bool = True) -> Survey:
                 lambda fleet, options: asked_by_harden(fleet, options, guests=containers),
             )
             ages = _check_fallbacks(run) if containers else {}
-            problems = run.problems
             if not containers:
                 for host, plan in run.plans.items():
-                    run.plans[host] = replace(plan, containers=(), interrupted=(), findings=())
+                    stops = tuple(one for one in plan.findings if one.severity == Severity.ERROR)
+                    run.plans[host] = replace(plan, containers=(), interrupted=(), findings=stops)
             run.write_plan(recipe)
-            if problems:
-                raise DeployError("\n".join(problems))
+            if run.problems:
+                raise DeployError("\n".join(run.problems))
             _surveys[state] = run
             # what the gate checks is what an operator watches
             state.print_output = True

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-#: What base.j2 denies files of, or mounts in its own way.
-KERNELS_OWN = ("dev", "proc", "sys")
+# what base.j2 denies files of, or mounts in its own way.
+_KERNELS_OWN = ("dev", "proc", "sys")
 
 
 def is_unreached(top: str) -> bool:
     """Whether base.j2's patterns for any source but /proc, /sys and /dev miss /TOP."""
-    if top in KERNELS_OWN:
+    if top in _KERNELS_OWN:
         return False
     return top in ("d", "p", "pr", "s") or top.startswith(("de", "pro", "sy"))

@@ -442,10 +442,11 @@ def test_the_plan_is_written_for_review_with_its_diffs_and_what_was_found(pyinfr
     assert {one["severity"] for one in pve1["findings"]} == {"note"}
 
 
-def test_a_plan_that_is_refused_is_written_too(pyinfra, tmp_path):
+@pytest.mark.parametrize("recipe", ["harden", "host_prep"])
+def test_a_plan_that_is_refused_is_written_too(pyinfra, tmp_path, recipe):
     entry = {**DOCKER, "apparmor_profile": "lxc-nobody-wrote-it"}
     file = tmp_path / "plan.json"
-    done = pyinfra("harden", pve(ctids=(910,)), fleet={"910": entry}, plan=file)
+    done = pyinfra(recipe, pve(ctids=(910,)), fleet={"910": entry}, plan=file)
     assert done.code == 1
     codes = {
         (one["code"], one["severity"])
