@@ -73,16 +73,7 @@ class Survey(Run):
 
     def compare(self, options: Options, facts: NodeFacts) -> NodePlan:
         """The plan of a node."""
-        return plan_node(
-            self.fleet,
-            options,
-            facts.containers,
-            facts.apparmor,
-            facts.storage,
-            self.templates,
-            facts.rules,
-            facts.dockers,
-        )
+        return plan_node(fleet=self.fleet, options=options, facts=facts, templates=self.templates)
 
 
 _surveys: WeakKeyDictionary[State, Survey] = WeakKeyDictionary()

@@ -10,14 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from phoenix.apparmor.allows import written_allows
-from phoenix.apparmor.generated_rules import ObservedRules
-from phoenix.apparmor.observed import ObservedAppArmor
 from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.model import Container, Fleet
 from phoenix.fleet.order import in_order
 from phoenix.plan.actions import ContainerChange, NodePlan
 from phoenix.plan.confinement import wanted
 from phoenix.plan.container import ContainerPlanner, left_alone
+from phoenix.plan.facts import NodeFacts
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.options import Options
 from phoenix.plan.profiles import ProfileUsers, nobodys, plan_own_files, plan_profile, without_room
@@ -26,7 +25,6 @@ from phoenix.plan.render import profile_names
 from phoenix.plan.site_tunables import plan_site_tunables
 from phoenix.plan.tunables import plan_tunables
 from phoenix.pve.observed import ObservedPct
-from phoenix.pve.storage import ObservedStorage
 from phoenix.runs.files import Interrupted
 
 
@@ -114,30 +112,24 @@ def rules_to_compile(
 
 
 def plan_node(
-    fleet: Fleet,
-    options: Options,
-    pct: ObservedPct,
-    apparmor: ObservedAppArmor,
-    storage: ObservedStorage,
-    templates: Mapping[str, str],
-    rules: ObservedRules | None = None,
-    dockers: Mapping[int, ObservedDocker] | None = None,
+    *, fleet: Fleet, options: Options, facts: NodeFacts, templates: Mapping[str, str]
 ) -> NodePlan:
     """Compare the fleet file with one node. Pure; what is wrong is in the result, nothing raised.
 
     `templates`: file name to text, those of the profiles and of `HOOK_TEMPLATE`.
     """
+    pct, apparmor = facts.containers, facts.apparmor
     if apparmor.problem:
         unusable = Finding(Code.APPARMOR_UNUSABLE, Severity.ERROR, apparmor.problem)
         return NodePlan(pct.node, findings=(unusable,))
     # the audit asks more guests than a run changes; both plan the same
     asked = {one.ctid for one in selected(fleet, options, pct) if one.docker}
-    dockers = {ctid: docker for ctid, docker in (dockers or {}).items() if ctid in asked}
+    dockers = {ctid: docker for ctid, docker in facts.dockers.items() if ctid in asked}
     unreadable = (Finding(Code.NODE_UNREADABLE, Severity.ERROR, text) for text in pct.problems)
     tunables, in_the_way = plan_tunables(apparmor)
     site, against = plan_site_tunables(fleet.tunables, apparmor)
     findings = [*unreadable, *in_the_way, *against]
-    findings += _rule_findings(fleet, options, pct, apparmor, rules or ObservedRules())
+    findings += _rule_findings(fleet, options, facts)
     users = _users(fleet, options, pct, dockers)
     profiles = [
         plan_profile(confinement, users, apparmor, templates, findings)
@@ -152,7 +144,7 @@ def plan_node(
             container=container,
             options=options,
             observed=pct.containers[container.ctid],
-            storage=storage,
+            storage=facts.storage,
             docker=dockers.get(container.ctid),
             templates=templates,
             sources=users.sources(confinement, apparmor),
@@ -179,21 +171,15 @@ def plan_node(
     return replace(plan, profiles=kept)
 
 
-def _rule_findings(
-    fleet: Fleet,
-    options: Options,
-    pct: ObservedPct,
-    apparmor: ObservedAppArmor,
-    rules: ObservedRules,
-) -> Iterator[Finding]:
-    for container in selected(fleet, options, pct):
-        observed = pct.containers[container.ctid]
+def _rule_findings(fleet: Fleet, options: Options, facts: NodeFacts) -> Iterator[Finding]:
+    for container in selected(fleet, options, facts.containers):
+        observed = facts.containers.containers[container.ctid]
         if not left_alone(observed):
             profile = wanted(container, options).profile
-            for problem in rule_problems(container, profile, apparmor, rules):
+            for problem in rule_problems(container, profile, facts.apparmor, facts.rules):
                 yield Finding(Code.RULE_REFUSED, Severity.ERROR, problem, container.ctid)
-    if rules.unchecked:
-        said = " ".join(rules.unchecked.split())
+    if facts.rules.unchecked:
+        said = " ".join(facts.rules.unchecked.split())
         text = f"apparmor_raw is not compiled beforehand: {said}"
         yield Finding(Code.RULES_UNCHECKED, Severity.NOTE, text)
 

@@ -4,6 +4,7 @@ import json
 
 from phoenix.apparmor.observed import MARKER, ObservedAppArmor
 from phoenix.fleet.parse import parse_fleet
+from phoenix.plan.facts import NodeFacts
 from phoenix.plan.node import plan_node
 from phoenix.plan.options import Options
 from phoenix.plan.profiles import HOOK_TEMPLATE
@@ -68,12 +69,14 @@ def fleet(**entries):
 
 def plan(pct=None, host=None, options=None, storage=None, **entries):
     return plan_node(
-        fleet(**entries),
-        options or Options(),
-        pct or node(),
-        host or apparmor(),
-        storage or ObservedStorage(),
-        TEMPLATES,
+        fleet=fleet(**entries),
+        options=options or Options(),
+        facts=NodeFacts(
+            containers=pct or node(),
+            apparmor=host or apparmor(),
+            storage=storage or ObservedStorage(),
+        ),
+        templates=TEMPLATES,
     )
 
 

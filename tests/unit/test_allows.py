@@ -14,12 +14,12 @@ from phoenix.apparmor.allows import ALLOWS, written_allows, written_audits
 from phoenix.apparmor.lint import lint
 from phoenix.fleet.parse import FleetError, parse_fleet
 from phoenix.plan.confinement import Confinement, wanted
+from phoenix.plan.facts import NodeFacts
 from phoenix.plan.guest_paths import guest_paths
 from phoenix.plan.node import plan_node
 from phoenix.plan.options import Options
 from phoenix.plan.profiles import HOOK_TEMPLATE
 from phoenix.plan.render import ProfileError, profile_names, render_profile
-from phoenix.pve.storage import ObservedStorage
 
 NAME = "lxc-docker-nested"
 ALL = {**SHIPPED, HOOK_TEMPLATE: "#!/bin/sh\n"}
@@ -45,13 +45,14 @@ def planned(
     **own,
 ):
     return plan_node(
-        fleet(ct910={**DOCKER, **own}, ct952=DOCKER),
-        options or Options(),
-        node(container(label=label, conf=conf), container(952)),
-        replace(apparmor(), files=files or {}),
-        ObservedStorage(),
-        templates,
-        dockers={910: docker, 952: replace(MONITOR, binds=())},
+        fleet=fleet(ct910={**DOCKER, **own}, ct952=DOCKER),
+        options=options or Options(),
+        facts=NodeFacts(
+            containers=node(container(label=label, conf=conf), container(952)),
+            apparmor=replace(apparmor(), files=files or {}),
+            dockers={910: docker, 952: replace(MONITOR, binds=())},
+        ),
+        templates=templates,
     )
 
 
@@ -227,13 +228,10 @@ def test_its_own_profile_is_there_before_it_comes_from_another_node():
     here = node(container(952))
     here = replace(here, elsewhere={910: "pve2", 999: "pve2"})
     result = plan_node(
-        fleet(ct910={**DOCKER, "apparmor_own": True}, ct952=DOCKER),
-        Options(),
-        here,
-        apparmor(),
-        ObservedStorage(),
-        SHIPPED,
-        dockers={},
+        fleet=fleet(ct910={**DOCKER, "apparmor_own": True}, ct952=DOCKER),
+        options=Options(),
+        facts=NodeFacts(containers=here, apparmor=apparmor()),
+        templates=SHIPPED,
     )
     assert [profile.name for profile in result.profiles] == [NAME, f"{NAME}-910"]
 
@@ -241,12 +239,13 @@ def test_its_own_profile_is_there_before_it_comes_from_another_node():
 def test_a_new_one_for_a_stopped_container_has_the_data_root_of_the_profile_before():
     shared = render_profile(Confinement(NAME), SHIPPED, apparmor(), guest_paths(["/srv/docker"]))
     result = plan_node(
-        fleet(ct910={**DOCKER, "apparmor_own": True}),
-        Options(),
-        node(container(label=None, conf=CONF.replace("unconfined", NAME, 1))),
-        replace(apparmor(), files={NAME: shared}),
-        ObservedStorage(),
-        SHIPPED,
+        fleet=fleet(ct910={**DOCKER, "apparmor_own": True}),
+        options=Options(),
+        facts=NodeFacts(
+            containers=node(container(label=None, conf=CONF.replace("unconfined", NAME, 1))),
+            apparmor=replace(apparmor(), files={NAME: shared}),
+        ),
+        templates=SHIPPED,
     )
     (profile,) = result.profiles
     assert "@{dkr_data} = /srv/docker\n" in profile.after
@@ -259,12 +258,10 @@ def test_one_that_has_become_nobodys_is_named():
 
     def notes(entry, conf=CONF):
         result = plan_node(
-            fleet(ct910=entry),
-            Options(),
-            node(container(conf=conf)),
-            here,
-            ObservedStorage(),
-            ALL,
+            fleet=fleet(ct910=entry),
+            options=Options(),
+            facts=NodeFacts(containers=node(container(conf=conf)), apparmor=here),
+            templates=ALL,
         )
         return [note for note in result.notes if "nobody's" in note]
 

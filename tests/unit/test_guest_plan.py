@@ -8,10 +8,10 @@ from plan_cases import DOCKER, TEMPLATES, container, hardened, installed, node
 
 from phoenix.docker.observed import DaemonFile, Engine, ObservedDocker
 from phoenix.fleet.parse import parse_fleet
+from phoenix.plan.facts import NodeFacts
 from phoenix.plan.node import plan_node
 from phoenix.plan.options import Options
 from phoenix.pve.managed import Managed
-from phoenix.pve.storage import ObservedStorage
 from phoenix.report.terminal import plan_lines
 
 FRESH = ObservedDocker("ok", "26.1.5", "overlay2", manager="apt")
@@ -22,13 +22,12 @@ RIGHT = container(conf=hardened(), label="lxc-docker-nested (enforce)")
 def plan(docker=FRESH, observed=RIGHT, options=None, **entry):
     configs = {"910": {**DOCKER, **entry}}
     return plan_node(
-        parse_fleet(json.dumps({"lxc_configs": configs}).encode()),
-        options or Options(),
-        node(observed),
-        installed(),
-        ObservedStorage(),
-        TEMPLATES,
-        dockers={910: docker} if docker else {},
+        fleet=parse_fleet(json.dumps({"lxc_configs": configs}).encode()),
+        options=options or Options(),
+        facts=NodeFacts(
+            containers=node(observed), apparmor=installed(), dockers={910: docker} if docker else {}
+        ),
+        templates=TEMPLATES,
     )
 
 

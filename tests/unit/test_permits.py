@@ -5,6 +5,7 @@ from fleet_cases import container as entry
 from fleet_cases import fleet
 
 from phoenix.apparmor.observed import ObservedAppArmor
+from phoenix.plan.facts import NodeFacts
 from phoenix.plan.node import plan_node
 from phoenix.plan.options import Options
 from phoenix.plan.profiles import HOOK_TEMPLATE
@@ -26,7 +27,12 @@ def plan(options=None, conf=CONF, datasets=None, **entries):
     node = ObservedPct("pve1", pct)
     storage = ObservedStorage(("/etc/cron.d",), datasets or {})
     apparmor = ObservedAppArmor(enabled=True, parser=(4, 1, 0))
-    return plan_node(fleet_file, options or Options(), node, apparmor, storage, {HOOK_TEMPLATE: ""})
+    return plan_node(
+        fleet=fleet_file,
+        options=options or Options(),
+        facts=NodeFacts(containers=node, apparmor=apparmor, storage=storage),
+        templates={HOOK_TEMPLATE: ""},
+    )
 
 
 def test_every_line_of_every_container_is_a_problem_that_names_the_word():

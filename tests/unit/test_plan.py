@@ -18,11 +18,11 @@ from plan_cases import (
 )
 
 from phoenix.apparmor.observed import MARKER
+from phoenix.plan.facts import NodeFacts
 from phoenix.plan.node import absent_note, check_selection, plan_node
 from phoenix.plan.options import Options
 from phoenix.pve.managed import Managed
 from phoenix.pve.observed import Live, ObservedPct
-from phoenix.pve.storage import ObservedStorage
 
 
 def test_an_unconfined_container_gets_the_profile_and_its_features_in_the_main_section_only():
@@ -234,7 +234,10 @@ def test_a_profile_that_lets_root_out_is_never_installed():
     templates = {"lxc-open.j2": "{{ marker }}\nprofile {{ name }} { change_profile, }\n"}
     entries = {"ct910": {**DOCKER, "apparmor_profile": "lxc-open"}}
     result = plan_node(
-        fleet(**entries), Options(), node(), apparmor(), ObservedStorage(), templates
+        fleet=fleet(**entries),
+        options=Options(),
+        facts=NodeFacts(containers=node(), apparmor=apparmor()),
+        templates=templates,
     )
     assert not result.profiles
     assert "profile lxc-open: line 2: lets-out" in result.problems[0]

@@ -20,9 +20,9 @@ from plan_cases import (
 from phoenix.apparmor.abi import abi_name
 from phoenix.apparmor.observed import MARKER
 from phoenix.docker.observed import ObservedDocker, dockers_from_json
+from phoenix.plan.facts import NodeFacts
 from phoenix.plan.node import plan_node
 from phoenix.plan.options import Options
-from phoenix.pve.storage import ObservedStorage
 
 STACKED = {**DOCKER, "apparmor_stacking": True}
 
@@ -136,7 +136,10 @@ def test_generated_has_no_complain_mode_and_that_is_one_problem():
 def test_a_form_that_would_take_the_name_of_a_template_is_a_problem():
     templates = {**TEMPLATES, "lxc-docker-nested-ns.j2": SOURCE}
     result = plan_node(
-        fleet(ct910=STACKED), Options(), node(), apparmor(), ObservedStorage(), templates
+        fleet=fleet(ct910=STACKED),
+        options=Options(),
+        facts=NodeFacts(containers=node(), apparmor=apparmor()),
+        templates=templates,
     )
     assert "lxc-docker-nested-ns is a template of its own" in result.problems[0]
 
@@ -152,7 +155,10 @@ def test_a_template_that_stands_for_itself_says_when_it_lacks_a_form(entry, prob
     templates = {**TEMPLATES, "lxc-mine.j2": "{{ marker }}\nprofile {{ name }} { file, }\n"}
     entries = {"ct910": {**DOCKER, "apparmor_profile": "lxc-mine", **entry}}
     result = plan_node(
-        fleet(**entries), Options(), node(), apparmor(), ObservedStorage(), templates
+        fleet=fleet(**entries),
+        options=Options(),
+        facts=NodeFacts(containers=node(), apparmor=apparmor()),
+        templates=templates,
     )
     assert problem in result.problems[0]
 
@@ -161,15 +167,17 @@ def roots(pct, data_roots=None, host=None, options=None, **entries):
     """The data roots that the one profile of a plan is rendered with, and its problems."""
     templates = {"lxc-docker-nested.j2": ROOTS}
     result = plan_node(
-        fleet(**entries),
-        options or Options(),
-        pct,
-        host or apparmor(),
-        ObservedStorage(),
-        templates,
-        dockers={
-            ctid: ObservedDocker("ok", data_root=root) for ctid, root in (data_roots or {}).items()
-        },
+        fleet=fleet(**entries),
+        options=options or Options(),
+        facts=NodeFacts(
+            containers=pct,
+            apparmor=host or apparmor(),
+            dockers={
+                ctid: ObservedDocker("ok", data_root=root)
+                for ctid, root in (data_roots or {}).items()
+            },
+        ),
+        templates=templates,
     )
     return [
         change.after.split(" = ")[1].split("\n")[0] for change in result.profiles
@@ -221,13 +229,14 @@ def test_a_guest_whose_docker_names_an_impossible_folder_stops_nobody_but_itself
         for ctid, info in ((910, said), (952, good))
     }
     result = plan_node(
-        fleet(ct910=DOCKER, ct952=DOCKER),
-        Options(),
-        node(container(), container(952)),
-        apparmor(),
-        ObservedStorage(),
-        {"lxc-docker-nested.j2": ROOTS},
-        dockers=dockers_from_json(told),
+        fleet=fleet(ct910=DOCKER, ct952=DOCKER),
+        options=Options(),
+        facts=NodeFacts(
+            containers=node(container(), container(952)),
+            apparmor=apparmor(),
+            dockers=dockers_from_json(told),
+        ),
+        templates={"lxc-docker-nested.j2": ROOTS},
     )
     assert result.problems == ()
     assert [change.ctid for change in result.containers] == [952]
@@ -244,7 +253,10 @@ def test_mounts_of_the_fleet_file_that_the_rules_would_miss_get_one():
     entry = {**DOCKER, "mount_points": [mount]}
     templates = {"lxc-docker-nested.j2": ROOTS}
     result = plan_node(
-        fleet(ct910=entry), Options(), node(), apparmor(), ObservedStorage(), templates
+        fleet=fleet(ct910=entry),
+        options=Options(),
+        facts=NodeFacts(containers=node(), apparmor=apparmor()),
+        templates=templates,
     )
     assert "# /projects\n" in result.profiles[0].after
 
@@ -255,13 +267,14 @@ def test_a_profile_names_sixteen_data_roots_and_who_brings_one_more_is_left_alon
     pct = node(*(container(ctid) for ctid in ctids))
     there = f"{MARKER}\n@{{dkr_data}} = /srv/927\nprofile lxc-docker-nested {{}}\n"
     result = plan_node(
-        fleet(**entries),
-        Options(),
-        pct,
-        apparmor(files={"lxc-docker-nested": there}),
-        ObservedStorage(),
-        {"lxc-docker-nested.j2": ROOTS},
-        dockers={ctid: ObservedDocker("ok", data_root=f"/srv/{ctid}") for ctid in ctids},
+        fleet=fleet(**entries),
+        options=Options(),
+        facts=NodeFacts(
+            containers=pct,
+            apparmor=apparmor(files={"lxc-docker-nested": there}),
+            dockers={ctid: ObservedDocker("ok", data_root=f"/srv/{ctid}") for ctid in ctids},
+        ),
+        templates={"lxc-docker-nested.j2": ROOTS},
     )
     assert result.problems == ()
     # the one whose root it names already keeps its place

@@ -4,12 +4,12 @@ import pytest
 from fleet_cases import fleet
 
 from phoenix.apparmor.observed import MARKER, ObservedAppArmor
+from phoenix.plan.facts import NodeFacts
 from phoenix.plan.node import plan_node
 from phoenix.plan.options import Options
 from phoenix.pve.conf import PveConf
 from phoenix.pve.observed import ObservedContainer, ObservedPct
 from phoenix.pve.privileged import is_privileged
-from phoenix.pve.storage import ObservedStorage
 
 TEMPLATES = {"lxc-a.j2": "{{ marker }}\nprofile {{ name }} {}\n"}
 NAMED = "lxc.apparmor.profile: lxc-a\n"
@@ -18,12 +18,13 @@ NAMED = "lxc.apparmor.profile: lxc-a\n"
 def plan(conf, profile="lxc-a", label=None, **options):
     observed = ObservedContainer(910, PveConf(conf), bool(label), 1, label, None, "pve1")
     return plan_node(
-        fleet(ct910={"apparmor_profile": profile}),
-        Options(**options),
-        ObservedPct("pve1", {910: observed}),
-        ObservedAppArmor(enabled=True, parser=(4, 1, 0)),
-        ObservedStorage(),
-        TEMPLATES,
+        fleet=fleet(ct910={"apparmor_profile": profile}),
+        options=Options(**options),
+        facts=NodeFacts(
+            containers=ObservedPct("pve1", {910: observed}),
+            apparmor=ObservedAppArmor(enabled=True, parser=(4, 1, 0)),
+        ),
+        templates=TEMPLATES,
     )
 
 

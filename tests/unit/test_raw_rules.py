@@ -7,12 +7,12 @@ import pytest
 from phoenix.apparmor.generated_rules import ObservedRules, rules_from_json
 from phoenix.apparmor.observed import ObservedAppArmor
 from phoenix.fleet.parse import parse_fleet
+from phoenix.plan.facts import NodeFacts
 from phoenix.plan.node import plan_node, rules_to_compile
 from phoenix.plan.options import Options
 from phoenix.plan.raw_rules import rule_problems
 from phoenix.pve.conf import PveConf
 from phoenix.pve.observed import ObservedContainer, ObservedPct
-from phoenix.pve.storage import ObservedStorage
 from phoenix.text.problems import FleetError
 
 NODE = ObservedAppArmor(True, (4, 1, 0), ("3.0", "4.0"))
@@ -108,7 +108,12 @@ def node(conf):
 
 
 def plan(fleet, conf="", rules=None, **options):
-    return plan_node(fleet, Options(**options), node(conf), NODE, ObservedStorage(), {}, rules)
+    return plan_node(
+        fleet=fleet,
+        options=Options(**options),
+        facts=NodeFacts(containers=node(conf), apparmor=NODE, rules=rules or ObservedRules()),
+        templates={},
+    )
 
 
 def test_only_rules_that_the_conf_does_not_have_are_compiled():

@@ -8,11 +8,11 @@ from test_apparmor import TEMPLATES as SHIPPED
 from test_apparmor import rules
 
 from phoenix.docker.observed import Bind, ObservedDocker
+from phoenix.plan.facts import NodeFacts
 from phoenix.plan.node import plan_node
 from phoenix.plan.options import Options
 from phoenix.plan.refusals import SYS_FOLDERS, TEMPLATES, mount_unit, refusals
 from phoenix.plan.render import profile_names
-from phoenix.pve.storage import ObservedStorage
 
 PROFILE = "lxc-docker-nested"
 
@@ -128,13 +128,14 @@ def planned(
     *, label="unconfined", templates=BASED, docker=MONITOR, conf=CONF, other=DOCKER, **options
 ):
     return plan_node(
-        fleet(ct910=DOCKER, ct952=other),
-        Options(**options),
-        node(container(label=label, conf=conf), container(952)),
-        apparmor(),
-        ObservedStorage(),
-        templates,
-        dockers={910: docker, 952: replace(MONITOR, binds=())},
+        fleet=fleet(ct910=DOCKER, ct952=other),
+        options=Options(**options),
+        facts=NodeFacts(
+            containers=node(container(label=label, conf=conf), container(952)),
+            apparmor=apparmor(),
+            dockers={910: docker, 952: replace(MONITOR, binds=())},
+        ),
+        templates=templates,
     )
 
 

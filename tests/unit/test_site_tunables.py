@@ -6,11 +6,11 @@ import pytest
 
 from phoenix.apparmor.observed import TUNABLES_SITE, ObservedAppArmor
 from phoenix.fleet.parse import FleetError, parse_fleet
+from phoenix.plan.facts import NodeFacts
 from phoenix.plan.node import plan_node
 from phoenix.plan.options import Options
 from phoenix.plan.site_tunables import plan_site_tunables, render_tunables
 from phoenix.pve.observed import ObservedPct
-from phoenix.pve.storage import ObservedStorage
 from phoenix.report.terminal import plan_lines
 
 PEERS = {"apparmor_nesting_profiles": ("lxc-a", "lxc-b")}
@@ -102,6 +102,11 @@ def test_a_node_that_would_make_nothing_of_it_is_refused(old):
 
 def test_the_plan_of_a_node_has_it_before_any_container():
     fleet = parsed({name: [*values] for name, values in PEERS.items()})
-    plan = plan_node(fleet, Options(), ObservedPct("pve1", {}), node(), ObservedStorage(), {})
+    plan = plan_node(
+        fleet=fleet,
+        options=Options(),
+        facts=NodeFacts(containers=ObservedPct("pve1", {}), apparmor=node()),
+        templates={},
+    )
     assert plan.prepares
     assert f"pve1: /etc/apparmor.d/{TUNABLES_SITE}: new" in list(plan_lines(plan))

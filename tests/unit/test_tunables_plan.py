@@ -4,11 +4,11 @@ import json
 
 from phoenix.apparmor.observed import ObservedAppArmor
 from phoenix.fleet.parse import parse_fleet
+from phoenix.plan.facts import NodeFacts
 from phoenix.plan.node import plan_node
 from phoenix.plan.options import Options
 from phoenix.plan.tunables import plan_tunables
 from phoenix.pve.observed import ObservedPct
-from phoenix.pve.storage import ObservedStorage
 from phoenix.report.terminal import plan_lines
 
 HOME = "{HOMEDIRS}=/home/\n@{HOME}=@{HOMEDIRS}/*/ /root/\ninclude if exists <tunables/home.d>\n"
@@ -27,7 +27,12 @@ def apparmor(home=HOME, error=ERROR, **site):
 
 def plan(host):
     fleet = parse_fleet(json.dumps({"lxc_configs": {}}).encode())
-    return plan_node(fleet, Options(), ObservedPct("pve1", {}), host, ObservedStorage(), {})
+    return plan_node(
+        fleet=fleet,
+        options=Options(),
+        facts=NodeFacts(containers=ObservedPct("pve1", {}), apparmor=host),
+        templates={},
+    )
 
 
 def test_a_node_with_broken_tunables_is_not_as_it_should_be():
