@@ -22,17 +22,15 @@ _FLAGS = re.compile(r"(?:^| )(-s|--storage-driver|--config-file)(?:[= ](\S*)|$)"
 
 @dataclass(frozen=True)
 class DriverPlan:
-    """What becomes of a guest's storage driver.
+    """What becomes of a guest's storage driver; with problems nothing else counts."""
 
-    `driver`: what `docker info` shall say after the next start, "" where that is not known;
-    `settings`: its managed keys of daemon.json, each with its value or None to take it back, empty
-    to leave all as it is; `packages`: what the guest needs first; `reasons`, `notes`, `problems`:
-    lines for people. With problems nothing else counts.
-    """
-
+    #: What `docker info` shall say after the next start, "" where that is not known.
     driver: str = ""
+    #: Managed keys of daemon.json with their values, None to take one back; empty: all stays.
     settings: Mapping[str, str | bool | None] = field(default_factory=dict)
+    #: What the guest needs first.
     packages: tuple[str, ...] = ()
+    #: Lines for people.
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()

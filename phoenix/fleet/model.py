@@ -14,16 +14,18 @@ from phoenix.pve.raw_keys import RawKey
 class Mount:
     """A directory of the host inside a container, from `volumes` and its siblings.
 
-    `source` is the absolute host path, for a dataset `/POOL/NAME` (ZFS' default; a fact may know
-    the real mountpoint, hence `pool` and `name`, both None for `mount_points`). `target` is
-    relative to the container's root, as LXC wants it. Both are plain, nothing escaped.
-    `owner` is (uid, gid) as the container counts them.
+    The paths are plain, nothing escaped.
     """
 
+    #: An absolute path of the host; for a dataset `/POOL/NAME`, where ZFS mounts it by default.
     source: str
+    #: Relative to the container's root, as LXC wants it.
     target: str
+    #: The key of the fleet file.
     origin: Literal["volumes", "zfs_volumes", "mount_points"]
+    #: uid and gid as the container counts them.
     owner: tuple[int, int] | None = None
+    #: The pool and the name of a dataset, None for `mount_points`.
     pool: str | None = None
     name: str | None = None
 
@@ -44,47 +46,49 @@ class Mount:
 
 @dataclass(frozen=True)
 class Container:
-    """How one container shall be; None means that the file does not say, so the node decides.
+    """How one container shall be; None means that the file does not say, so the node decides."""
 
-    - `ctid`: its id, 100 to 999999999.
-    - `name`: for people only.
-    - `profile`: a profile's name, `generated` (Proxmox's own) or `unconfined`.
-    - `allow_nesting`: `lxc.apparmor.allow_nesting` beside a named profile.
-    - `stacking`: the profile's stacked form, with a policy namespace of the container's own.
-    - `mode`: of the profile; `complain` only logs.
-    - `allows`: names of `phoenix.apparmor.allows.ALLOWS` that its named profile grants as well,
-      `audits`: files and folders to which it logs writes; both sorted. `own`: a profile of its own
-      in any case.
-    - `apparmor_raw`: rules for the generated profile, without the key.
-    - `features`: wanted Proxmox features and values (`"1"`, `"0"`, `"nfs;cifs"`), in the order
-      of `phoenix.pve.features.CANONICAL`.
-    - `raw`: raw keys in file order, never `lxc.apparmor.profile`.
-    - `mounts`, `gpus`: in file order; GPUs by number.
-    - `docker`, `nvidia`: whether the guest has them (`features` of the file).
-    - `unprivileged`, `storage_driver`, `boot_order`, `dependencies`: as the file has them.
-    - `warnings`: sentences for people, each with its JSON path.
-    """
-
+    #: Its id, 100 to 999999999.
     ctid: int
+    #: For people only.
     name: str | None = None
+    #: A profile's name, `generated` (Proxmox's own) or `unconfined`.
     profile: str = "generated"
+    #: `lxc.apparmor.allow_nesting` beside a named profile.
     allow_nesting: bool | None = None
+    #: The profile's stacked form, with a policy namespace of the container's own.
     stacking: bool = False
+    #: Of the profile; `complain` only logs.
     mode: Literal["enforce", "complain"] = "enforce"
+    #: What its named profile grants as well (`phoenix.apparmor.allows.ALLOWS`), sorted.
     allows: tuple[str, ...] = ()
+    #: Files and folders to which its profile logs writes, sorted.
     audits: tuple[str, ...] = ()
+    #: A profile of its own in any case.
     own: bool = False
+    #: Rules for the generated profile, without the key.
     apparmor_raw: tuple[str, ...] = ()
+    #: Wanted features and values (`"1"`, `"nfs;cifs"`), in the order of `pve.features.CANONICAL`.
     features: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    #: Raw keys in file order, never `lxc.apparmor.profile`.
     raw: tuple[RawKey, ...] = ()
+    #: In file order.
     mounts: tuple[Mount, ...] = ()
+    #: By number, in file order.
     gpus: tuple[int, ...] = ()
+    #: Whether the guest has Docker.
     docker: bool = False
+    #: Whether the guest has NVIDIA's driver.
     nvidia: bool = False
+    #: False for one that is privileged.
     unprivileged: bool | None = None
+    #: Of its Docker.
     storage_driver: Literal["fuse-overlayfs", "overlay2", "keep", "auto"] | None = None
+    #: Lower ones are restarted first.
     boot_order: int | None = None
+    #: Containers that come before it.
     dependencies: tuple[int, ...] = ()
+    #: Sentences for people, each with its JSON path.
     warnings: tuple[str, ...] = ()
 
     @property
@@ -107,15 +111,15 @@ class Container:
 
 @dataclass(frozen=True)
 class Fleet:
-    """All containers of the file by id, in the file's order.
+    """What the fleet file says."""
 
-    `tunables`: AppArmor variables of the site, name to values. `warnings` concern the file as a
-    whole; `ignored` are the JSON paths of keys that mean nothing here and stay as they are.
-    """
-
+    #: By id, in the file's order.
     containers: Mapping[int, Container]
+    #: Sentences about the file as a whole.
     warnings: tuple[str, ...] = ()
+    #: JSON paths of keys that mean nothing here and stay as they are.
     ignored: tuple[str, ...] = ()
+    #: AppArmor variables of the site, name to values.
     tunables: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
 

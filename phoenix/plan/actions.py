@@ -10,6 +10,7 @@ from phoenix.apparmor.observed import Label
 from phoenix.plan.findings import LEFT_ALONE, Code, Finding, Severity, texts
 from phoenix.plan.guest import GuestChange
 from phoenix.plan.profiles import OwnFileChange, ProfileChange
+from phoenix.plan.reasons import Reason
 from phoenix.plan.site_tunables import SiteTunablesChange
 from phoenix.plan.tunables import TunablesChange
 from phoenix.pve.conf import PveConf
@@ -34,8 +35,7 @@ class ContainerChange:
     restart: bool
     #: Prove its Docker afterwards.
     docker: bool
-    #: Why, for people, one line each.
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     #: What our runs have brought into the conf once this is done; None: leave that as it is noted.
     managed: Managed | None = None
     #: What changes in the guest, None for nothing.

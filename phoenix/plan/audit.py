@@ -205,7 +205,7 @@ class _Container:
             fix = "run harden without mode=complain when finished"
             yield self._warning(Code.LEARNING, text, fix)
         elif drift:
-            yield self._warning(Code.DRIFT, f"drift: {'; '.join(drift)}")
+            yield self._warning(Code.DRIFT, f"drift: {'; '.join(map(str, drift))}")
         elif label and expected and not (label.matches(expected) and label.mode == expected.mode):
             yield self._warning(Code.OTHER_LABEL, f"runs as {label}, not {expected}")
         elif label and (down := self._down()):

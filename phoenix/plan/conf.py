@@ -13,6 +13,7 @@ from phoenix.apparmor.observed import HOOK, Label
 from phoenix.fleet.model import Container, Mount
 from phoenix.plan.confinement import PROFILE_KEY, STACKED, Confinement
 from phoenix.plan.raw_rules import raw_rules
+from phoenix.plan.reasons import Reason, Why
 from phoenix.plan.workarounds import (
     MASK,
     asked_for,
@@ -40,7 +41,7 @@ class ConfPlan:
     """
 
     after: PveConf
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     notes: tuple[str, ...]
     managed: Managed
 
@@ -76,7 +77,7 @@ def plan_conf(
     return ConfPlan(edit.conf, tuple(edit.reasons), tuple(edit.notes), edit.managed)
 
 
-def restart_reasons(wanted: Label | None, observed: ObservedContainer) -> tuple[str, ...]:
+def restart_reasons(wanted: Label | None, observed: ObservedContainer) -> tuple[Reason, ...]:
     """In what the running container is not what its conf says; `wanted`: PID 1's label.
 
     Its mode is the profile's, which no restart changes. A named profile hides nesting and mount in
@@ -85,11 +86,13 @@ def restart_reasons(wanted: Label | None, observed: ObservedContainer) -> tuple[
     reasons = []
     label = Label.parse(observed.label or "")
     if wanted and not label.matches(wanted):
-        reasons.append(f"restart due: PID 1 runs as {observed.label}, not {wanted.stack}")
+        text = f"restart due: PID 1 runs as {observed.label}, not {wanted.stack}"
+        reasons.append(Reason(Why.RESTART_DUE, text))
     for name, value in Features.parse(observed.conf.main["features"]).items():
         live = observed.live.feature(name) if observed.live else None
         if live in ("0", "1") and live != value:
-            reasons.append(f"restart due: {name}={live} in the running container")
+            text = f"restart due: {name}={live} in the running container"
+            reasons.append(Reason(Why.RESTART_DUE, text))
     return tuple(reasons)
 
 
@@ -118,8 +121,11 @@ class _Edit:
 
     conf: PveConf
     managed: Managed
-    reasons: list[str] = field(default_factory=list)
+    reasons: list[Reason] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def _because(self, why: Why, text: str) -> None:
+        self.reasons.append(Reason(why, text))
 
     def features(self, container: Container) -> None:
         current = self.conf.main["features"]
@@ -141,7 +147,7 @@ class _Edit:
         said = [f"{name}={values[name]}" for name in (*merged.added, *merged.changed)]
         said += [f"no {name} any more" for name in merged.removed]
         keeps = f" (keeps {', '.join(merged.kept)})" if merged.kept else ""
-        self.reasons.append(f"features: {', '.join(said)}{keeps}")
+        self._because(Why.FEATURES, f"features: {', '.join(said)}{keeps}")
 
     def raw_keys(
         self, raw: tuple[RawKey, ...], mounts: tuple[Mount, ...], storage: ObservedStorage
@@ -150,7 +156,7 @@ class _Edit:
         for old in self.managed.raw:
             if old not in wanted and old.value in self.conf.main.raw(old.key):
                 self.conf = self.conf.remove_raw(old.key, old.value)
-                self.reasons.append(f"no {old.line} any more")
+                self._because(Why.RAW_KEY, f"no {old.line} any more")
         added = []
         for one in wanted:
             before = self.conf
@@ -160,7 +166,7 @@ class _Edit:
             else:
                 self.conf = before.set_raw(one.key, one.value)
             if self.conf != before:
-                self.reasons.append(one.line)
+                self._because(Why.RAW_KEY, one.line)
                 if one.key.startswith(REPEATED_KEYS) or not there:
                     added.append(one)
         still = [old for old in self.managed.raw if old in wanted]
@@ -192,8 +198,10 @@ class _Edit:
             self.notes.append(f"gpu_assignment: not on this node: {', '.join(missing)}")
         plan = plan_device_entries(self.conf, there, self.managed.devices)
         self.conf = plan.apply(self.conf)
-        self.reasons += [f"{key}: {value}" for key, value in (*plan.new, *plan.changed)]
-        self.reasons += [f"no {key}: {value} any more" for key, value in plan.removed]
+        for key, value in (*plan.new, *plan.changed):
+            self._because(Why.DEVICE, f"{key}: {value}")
+        for key, value in plan.removed:
+            self._because(Why.DEVICE, f"no {key}: {value} any more")
         self.notes += plan.conflicts
         still = [device for device in self.managed.devices if device in there]
         added = [value for _, value in plan.new]
@@ -236,7 +244,8 @@ class _Edit:
                 self.notes.append(f"{one.raw.line} stays: the fleet file asks for it")
                 continue
             self.conf = self.conf.remove_raw(one.raw.key, one.raw.value)
-            self.reasons.append(f"no {one.raw.line.rstrip()} any more: it {one.opens}")
+            text = f"no {one.raw.line.rstrip()} any more: it {one.opens}"
+            self._because(Why.WORKAROUND, text)
             # where there is Docker, the proof after the restart tells
             lone = one.raw.key == "lxc.cgroup2.devices.allow" and devices_alone(self.conf)
             if lone and not container.docker:
@@ -262,7 +271,7 @@ class _Edit:
             old, new = _shown(is_now), _shown(value)
             if old == new:
                 old, new = is_now, value
-            self.reasons.append(f"profile: {old} becomes {new}")
+            self._because(Why.PROFILE, f"profile: {old} becomes {new}")
         if confinement.named:
             self.conf = self.conf.set_raw(PROFILE_KEY, value)
         else:

@@ -10,6 +10,7 @@ from phoenix.docker.names import DAEMON_JSON
 from phoenix.docker.observed import ODD, ObservedDocker
 from phoenix.docker.storage_driver import needs_fuse, plan_driver
 from phoenix.plan.options import Force
+from phoenix.plan.reasons import Reason, Why
 
 
 @dataclass(frozen=True)
@@ -33,22 +34,23 @@ class GuestChange:
 
 @dataclass(frozen=True)
 class GuestPlan:
-    """What is to be done in a guest.
+    """What is to be done in a guest."""
 
-    `change`: None for nothing; `provable`: its Docker can be asked whether it works; `driver`:
-    what it runs on after its next start ("" unknown), `driver_now`: what it runs on; `fuse`: it
-    needs the feature; `managed`: the managed keys that are ours once this is done; `alone`: why the
-    container is not to be touched at all; `reasons`, `notes`, `problems`: lines for people.
-    """
-
+    #: None for nothing.
     change: GuestChange | None = None
+    #: Its Docker can be asked whether it works.
     provable: bool = True
+    #: The storage driver after its next start, "" where that is not known, and now.
     driver: str = ""
     driver_now: str = ""
+    #: It needs the feature fuse.
     fuse: bool = False
+    #: The managed keys of daemon.json that are ours once this is done.
     managed: Mapping[str, str | bool] = field(default_factory=dict)
+    #: Why the container is not to be touched at all.
     alone: str = ""
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    #: Lines for people.
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
@@ -109,7 +111,10 @@ def _plan(
         merged = merge(text, {**held(text, managed), **plan.settings}, managed)
         managed = merged.managed
         change = GuestChange(text, merged.text, plan.packages)
-    reasons = (*plan.reasons, *(f"package {name}" for name in plan.packages))
+    reasons = (
+        *(Reason(Why.STORAGE_DRIVER, text) for text in plan.reasons),
+        *(Reason(Why.PACKAGE, f"package {name}") for name in plan.packages),
+    )
     return GuestPlan(
         change=change,
         driver=plan.driver,

@@ -15,6 +15,7 @@ from phoenix.plan.confinement import PROFILE_KEY, Confinement, wanted
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.guest_paths import GuestPaths, guest_paths, written_data_roots
 from phoenix.plan.options import Force, Options
+from phoenix.plan.reasons import Reason, Why
 from phoenix.plan.render import ProfileError, render_profile
 from phoenix.pve.observed import ObservedPct
 
@@ -32,7 +33,7 @@ class ProfileChange:
     name: str
     before: str | None
     after: str
-    reason: str
+    reason: Reason
     mode: str = "enforce"
 
     @property
@@ -265,11 +266,11 @@ def plan_profile(
         return None
     mode = apparmor.loaded.get(name)
     if before != after:
-        reason = "new" if before is None else "changed"
+        reason = Reason(Why.NEW, "new") if before is None else Reason(Why.CHANGED, "changed")
     elif mode is None:
-        reason = "installed but not loaded"
+        reason = Reason(Why.NOT_LOADED, "installed but not loaded")
     elif mode != confinement.mode:
-        reason = f"loaded in {mode} mode"
+        reason = Reason(Why.MODE, f"loaded in {mode} mode")
     else:
         return None
     return ProfileChange(name, before, after, reason, confinement.mode)

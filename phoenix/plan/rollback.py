@@ -24,6 +24,7 @@ from phoenix.plan.container import left_alone, waiting_keys
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.guest import GuestChange
 from phoenix.plan.options import Force, Options
+from phoenix.plan.reasons import Reason, Why
 from phoenix.plan.revert import revert
 from phoenix.pve.conf import PveConf
 from phoenix.pve.managed import Managed
@@ -119,22 +120,23 @@ def _container(
         say(Code.PENDING, Severity.ERROR, text, fix)
         return None
     if guest:
-        why = (*why, f"{DAEMON_JSON} {'goes' if guest.after is None else 'goes back'}")
+        how = "goes" if guest.after is None else "goes back"
+        why = (*why, Reason(Why.DAEMON_JSON, f"{DAEMON_JSON} {how}"))
     return ContainerChange(
-        ctid,
-        name,
-        now,
-        after,
-        _expected(after, observed, node.apparmor),
-        restart,
-        "docker" in staged,
-        why,
-        managed,
-        guest,
-        daemon.driver_before if guest else "",
-        daemon.driver if guest else "",
-        options.accept,
-        options.settle,
+        ctid=ctid,
+        name=name,
+        before=now,
+        after=after,
+        label=_expected(after, observed, node.apparmor),
+        restart=restart,
+        docker="docker" in staged,
+        reasons=why,
+        managed=managed,
+        guest=guest,
+        driver=daemon.driver_before if guest else "",
+        driver_before=daemon.driver if guest else "",
+        accept=options.accept,
+        settle=options.settle,
     )
 
 
@@ -166,7 +168,7 @@ def _in_the_way(change: Change, run: str, found: str, node: Node) -> str | None:
 
 def _old_conf(
     change: Change, run: str, planned: str | None, now: PveConf, force: bool, node: Node
-) -> tuple[PveConf, tuple[str, ...]]:
+) -> tuple[PveConf, tuple[Reason, ...]]:
     """The conf to go back to, and why. Raises ValueError where that cannot be told."""
     if not change.stands or now.sha256 == change.before:
         return now, ()
@@ -180,7 +182,7 @@ def _old_conf(
         raise ValueError(problem)
     old = PveConf.parse(text)
     if now.sha256 == change.after or (planned is not None and now == PveConf.parse(planned)):
-        return old, ("the conf from before goes back",)
+        return old, (Reason(Why.CONF_BACK, "the conf from before goes back"),)
     if planned is None:
         raise ValueError(
             f"somebody changed it since, and what run {run} staged for it is gone: put it right "
@@ -192,7 +194,8 @@ def _old_conf(
             f"somebody changed what the run had changed: {'; '.join(conflicts)}: "
             f"put it right by hand, or --data force={Force.CONFLICTS}"
         )
-    return conf, ("changed since: only what the run changed goes back",)
+    why = Reason(Why.CHANGED_SINCE, "changed since: only what the run changed goes back")
+    return conf, (why,)
 
 
 def _old_managed(change: Change, run: str, node: Node) -> Managed:

@@ -18,6 +18,7 @@ from phoenix.plan.actions import (
     WatchChange,
 )
 from phoenix.plan.profiles import OwnFileChange, ProfileChange
+from phoenix.plan.reasons import Reason
 from phoenix.plan.site_tunables import SiteTunablesChange
 from phoenix.plan.tunables import TunablesChange
 from phoenix.runs.files import Interrupted
@@ -54,7 +55,7 @@ def _action(one: Action) -> dict[str, Any]:
         case OwnFileChange():
             return _step("file", path=one.path, diff=_diff(one.before, one.after))
         case ProfileChange():
-            words = {"name": one.name, "reason": one.reason, "mode": one.mode}
+            words = {"name": one.name, "reason": _why(one.reason), "mode": one.mode}
             return _step("profile", **words, diff=_diff(one.before, one.after))
         case Interrupted():
             return _step("recover", ctid=one.ctid, run=one.run)
@@ -76,7 +77,7 @@ def _container(change: ContainerChange) -> dict[str, Any]:
         "container",
         ctid=change.ctid,
         name=change.name,
-        reasons=[printable(reason, None) for reason in change.reasons],
+        reasons=[_why(reason) for reason in change.reasons],
         label=str(change.label) if change.label else None,
         restart=change.restart,
         proves_docker=change.docker,
@@ -89,6 +90,10 @@ def _container(change: ContainerChange) -> dict[str, Any]:
 
 def _step(kind: str, **details: Any) -> dict[str, Any]:
     return {"action": kind, **details}
+
+
+def _why(reason: Reason) -> dict[str, str]:
+    return {"why": reason.why, "text": printable(reason.text, None)}
 
 
 def _diff(before: str | None, after: str | None) -> list[str]:

@@ -37,7 +37,7 @@ def plan_lines(plan: NodePlan, backups: Mapping[int, str] | None = None) -> Iter
         for place, change in enumerate(plan.containers, 1):
             restart = "yes" if change.restart else "Docker" if change.guest else "no"
             backup = [backups[change.ctid]] if backups else []
-            why = "; ".join(change.reasons)
+            why = "; ".join(map(str, change.reasons))
             rows.append([str(place), str(change.ctid), change.name, restart, *backup, why])
         yield from _table(rows)
     for one in plan.removals:

@@ -428,11 +428,10 @@ def test_the_plan_is_written_for_review_with_its_diffs_and_what_was_found(pyinfr
     assert plan["recipe"] == "harden"
     (pve1,) = plan["nodes"]
     profile, container = pve1["actions"]
-    assert (profile["action"], profile["name"], profile["reason"]) == (
-        "profile",
-        "lxc-docker-nested",
-        "new",
-    )
+    assert (profile["action"], profile["name"]) == ("profile", "lxc-docker-nested")
+    assert profile["reason"] == {"why": "new", "text": "new"}
+    named = "profile: unconfined becomes lxc-docker-nested"
+    assert container["reasons"][-1] == {"why": "profile", "text": named}
     assert (container["action"], container["ctid"], container["restart"]) == (
         "container",
         910,

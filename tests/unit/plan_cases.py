@@ -84,3 +84,8 @@ def hardened(conf=CONF):
     return conf.replace("nesting=1", "nesting=1,keyctl=1", 1).replace(
         "unconfined", "lxc-docker-nested", 1
     )
+
+
+def said(planned):
+    """Why, as people read it."""
+    return tuple(map(str, planned.reasons))

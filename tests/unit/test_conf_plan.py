@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from plan_cases import said
 
 from phoenix.apparmor.observed import HOOK
 from phoenix.fleet.parse import parse_fleet
@@ -36,10 +37,10 @@ def again(result, **entry):
 def test_a_feature_that_we_added_goes_when_the_file_no_longer_has_it():
     first = plan(pct_options=["keyctl=1"])
     assert first.after.main["features"] == "nesting=1,keyctl=1"
-    assert first.reasons[0] == "features: keyctl=1 (keeps nesting)"
+    assert said(first)[0] == "features: keyctl=1 (keeps nesting)"
     second = again(first)
     assert second.after.main["features"] == "nesting=1"
-    assert second.reasons == ("features: no keyctl any more (keeps nesting)",)
+    assert said(second) == ("features: no keyctl any more (keeps nesting)",)
     assert second.managed == Managed()
 
 
@@ -62,7 +63,7 @@ def test_a_raw_line_that_we_added_goes_with_the_file_and_another_of_its_key_stay
     assert first.managed.raw == (RawKey("lxc.mount.entry", mine),)
     second = again(first)
     assert second.after.main.raw("lxc.mount.entry") == (theirs,)
-    assert f"no lxc.mount.entry: {mine} any more" in second.reasons
+    assert f"no lxc.mount.entry: {mine} any more" in said(second)
 
 
 def test_a_value_of_the_operator_that_the_file_changes_is_not_ours_to_remove():
@@ -147,9 +148,9 @@ def test_the_stacked_form_brings_its_lines_and_takes_them_away_again():
         "/sys/kernel/security sys/kernel/security none bind,optional 0 0",
     )
     assert main.raw("lxc.hook.pre-start") == main.raw("lxc.hook.post-stop") == (HOOK,)
-    assert first.reasons[-1] == "profile: generated becomes lxc-a-ns (stacked)"
+    assert said(first)[-1] == "profile: generated becomes lxc-a-ns (stacked)"
     same = again(first, confinement=STACKED)
-    assert (same.after, same.reasons, same.managed) == (first.after, (), first.managed)
+    assert (same.after, said(same), same.managed) == (first.after, (), first.managed)
     plain = again(first)
     assert plain.after.main.raw("lxc.mount.entry") == (theirs,)
     assert plain.after.main.raw("lxc.apparmor.profile") == ("lxc-a",)
@@ -167,7 +168,7 @@ def test_the_lines_of_the_stacked_form_go_even_where_nobody_noted_that_they_are_
 def test_a_stack_with_the_wrong_namespace_is_put_right_and_shown_in_full():
     wrong = "lxc-a-ns//&:lxc-952_<-var-lib-lxc>:unconfined"
     result = plan(f"{CONF}lxc.apparmor.profile: {wrong}\n", confinement=STACKED)
-    assert result.reasons[-1] == f"profile: {wrong} becomes {wrong.replace('952', '910')}"
+    assert said(result)[-1] == f"profile: {wrong} becomes {wrong.replace('952', '910')}"
 
 
 def test_a_hook_of_the_operator_stays():
@@ -191,7 +192,7 @@ def test_rules_for_the_generated_profile_join_those_of_the_operator_and_go_with_
     theirs = "deny mount fstype=debugfs,"
     first = plan(f"{CONF}lxc.apparmor.raw: {theirs}\n", confinement=GENERATED, apparmor_raw=RULES)
     assert first.after.main.raw("lxc.apparmor.raw") == (theirs, *RULES)
-    assert first.reasons == tuple(f"lxc.apparmor.raw: {rule}" for rule in RULES)
+    assert said(first) == tuple(f"lxc.apparmor.raw: {rule}" for rule in RULES)
     assert again(first, confinement=GENERATED, apparmor_raw=RULES).after == first.after
     second = again(first, confinement=GENERATED, apparmor_raw=RULES[1:])
     assert second.after.main.raw("lxc.apparmor.raw") == (theirs, RULES[1])
@@ -202,7 +203,7 @@ def test_a_rule_that_the_operator_has_already_stays_the_operators():
     mine = plan(
         f"{CONF}lxc.apparmor.raw:{RULES[0]}\n", confinement=GENERATED, apparmor_raw=RULES[:1]
     )
-    assert mine.reasons == ()
+    assert said(mine) == ()
     assert again(mine, confinement=GENERATED).after.main.raw("lxc.apparmor.raw") == (RULES[0],)
 
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from plan_cases import DOCKER, TEMPLATES, container, hardened, installed, node
+from plan_cases import DOCKER, TEMPLATES, container, hardened, installed, node, said
 
 from phoenix.docker.observed import DaemonFile, Engine, ObservedDocker
 from phoenix.fleet.parse import parse_fleet
@@ -39,7 +39,7 @@ def test_a_switch_brings_the_file_the_package_and_the_feature_with_one_restart()
     assert (change.driver, change.driver_before) == ("fuse-overlayfs", "overlay2")
     assert change.after.main["features"] == "nesting=1,keyctl=1,fuse=1"
     assert change.restart
-    assert change.reasons == (
+    assert said(change) == (
         "features: fuse=1",
         "storage driver: overlay2 becomes fuse-overlayfs",
         "package fuse-overlayfs",
@@ -71,7 +71,7 @@ def test_a_feature_of_ours_goes_when_docker_needs_it_no_longer():
     managed = Managed(features={"fuse": "1"}).render()
     observed = replace(RIGHT, conf=RIGHT.conf.set_key("features", "nesting=1,keyctl=1,fuse=1"))
     (change,) = plan(USED, replace(observed, managed=managed)).containers
-    assert change.reasons[0].startswith("features: no fuse any more")
+    assert said(change)[0].startswith("features: no fuse any more")
 
 
 def test_a_driver_that_runs_without_dev_fuse_gets_the_feature():

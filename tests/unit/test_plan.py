@@ -15,6 +15,7 @@ from plan_cases import (
     installed,
     node,
     plan,
+    said,
 )
 
 from phoenix.apparmor.observed import MARKER
@@ -29,7 +30,7 @@ def test_an_unconfined_container_gets_the_profile_and_its_features_in_the_main_s
     (change,) = plan().containers
     assert change.after.render() == hardened()
     assert (str(change.label), change.restart, change.docker) == (ENFORCED, True, True)
-    assert change.reasons == (
+    assert said(change) == (
         "features: keyctl=1",
         "profile: unconfined becomes lxc-docker-nested",
     )
@@ -38,7 +39,7 @@ def test_an_unconfined_container_gets_the_profile_and_its_features_in_the_main_s
 def test_the_profile_comes_before_the_containers_that_name_it():
     (change,) = plan().profiles
     assert (change.name, change.before, change.after) == ("lxc-docker-nested", None, TEXT)
-    assert change.reason == "new"
+    assert str(change.reason) == "new"
 
 
 def test_a_node_that_is_as_the_file_says_gets_an_empty_plan():
@@ -61,21 +62,21 @@ def test_a_node_that_is_as_the_file_says_gets_an_empty_plan():
     ],
 )
 def test_each_way_in_which_a_profile_can_be_wrong_is_recognised(host, reason):
-    assert [change.reason for change in plan(host=host).profiles] == [reason]
+    assert [str(change.reason) for change in plan(host=host).profiles] == [reason]
 
 
 def test_a_profile_file_that_we_did_not_write_is_replaced_only_with_force():
     host = apparmor(files={"lxc-docker-nested": "profile lxc-docker-nested {}\n"})
     (problem,) = plan(host=host).problems
     assert "/etc/apparmor.d/lxc-docker-nested is there and not ours" in problem
-    assert plan(host=host, options=Options(force=True)).profiles[0].reason == "changed"
+    assert str(plan(host=host, options=Options(force=True)).profiles[0].reason) == "changed"
 
 
 def test_a_right_conf_with_a_wrong_live_label_is_a_restart_and_no_write():
     (change,) = plan(node(container(conf=hardened())), installed()).containers
     assert change.after == change.before
     assert change.restart
-    assert change.reasons == ("restart due: PID 1 runs as unconfined, not lxc-docker-nested",)
+    assert said(change) == ("restart due: PID 1 runs as unconfined, not lxc-docker-nested",)
 
 
 def test_a_feature_that_the_running_container_lacks_is_a_restart():
@@ -83,7 +84,7 @@ def test_a_feature_that_the_running_container_lacks_is_a_restart():
     live = Live(dev_fuse=False, keyctl=True, config=(("lxc.arch", "amd64"),))
     pct = node(container(conf=conf, label="lxc-docker-nested (enforce)", live=live))
     (change,) = plan(pct, installed()).containers
-    assert change.reasons == ("restart due: fuse=0 in the running container",)
+    assert said(change) == ("restart due: fuse=0 in the running container",)
 
 
 def test_restart_never_stages_the_conf_and_says_that_a_restart_is_due():

@@ -15,6 +15,7 @@ from plan_cases import (
     hardened,
     node,
     plan,
+    said,
 )
 
 from phoenix.apparmor.abi import abi_name
@@ -103,7 +104,7 @@ def test_a_node_that_lacks_only_the_script_has_something_to_do():
 def test_a_missing_or_wrong_inner_half_is_a_restart(label):
     conf = plan(ct910=STACKED).containers[0].after.render()
     (change,) = plan(node(container(conf=conf, label=label)), ct910=STACKED).containers
-    assert change.reasons == (
+    assert said(change) == (
         f"restart due: PID 1 runs as {label}, "
         "not lxc-docker-nested-ns//&:lxc-910_<-var-lib-lxc>:unconfined",
     )
@@ -122,7 +123,7 @@ def test_a_profile_for_learning_that_is_enforced_is_put_right():
     (profile,) = plan(ct910={**DOCKER, "mode": "complain"}).profiles
     host = apparmor(files={profile.name: profile.after}, loaded={profile.name: "enforce"})
     (again,) = plan(host=host, ct910={**DOCKER, "mode": "complain"}).profiles
-    assert again.reason == "loaded in enforce mode"
+    assert str(again.reason) == "loaded in enforce mode"
 
 
 def test_generated_has_no_complain_mode_and_that_is_one_problem():

@@ -7,6 +7,7 @@ import pytest
 from phoenix.plan.actions import ContainerChange, NodePlan
 from phoenix.plan.audit import AuditedContainer, NodeAudit
 from phoenix.plan.findings import Code, Finding, Severity
+from phoenix.plan.reasons import Reason, Why
 from phoenix.pve.conf import PveConf
 from phoenix.report.terminal import audit_lines, plan_lines, result, result_lines, run_lines
 from phoenix.runs.outcome import Ending, Outcome, read_outcome
@@ -15,7 +16,8 @@ from phoenix.runs.record import Change, RunRecord, Thing
 
 def change(ctid, name, restart=True, reasons=("a", "b")):
     conf = PveConf("")
-    return ContainerChange(ctid, name, conf, conf, None, restart, True, reasons)
+    why = tuple(Reason(Why.FEATURES, one) for one in reasons)
+    return ContainerChange(ctid, name, conf, conf, None, restart, True, why)
 
 
 def test_a_plan_is_a_table_of_what_restarts_and_why_in_its_order():

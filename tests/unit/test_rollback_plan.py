@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import pytest
+from plan_cases import said
 
 from phoenix.apparmor.observed import ObservedAppArmor
 from phoenix.docker.observed import DaemonFile, ObservedDocker
@@ -142,7 +143,7 @@ def test_the_label_of_an_old_profile_is_proven_where_it_is_enforced(named, loade
 def test_a_conf_that_somebody_changed_since_loses_only_what_the_run_changed():
     (change,) = plan(now=f"cores: 4\n{NEW}").containers
     assert change.after.render() == f"cores: 4\n{OLD}"
-    assert change.reasons == ("changed since: only what the run changed goes back",)
+    assert said(change) == ("changed since: only what the run changed goes back",)
 
 
 def test_a_key_that_both_changed_stops_the_rollback_unless_forced():

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from plan_cases import said
 
 from phoenix.fleet.parse import parse_fleet
 from phoenix.plan.conf import plan_conf
@@ -106,7 +107,7 @@ def test_reconfine_takes_them_back_with_what_each_opened_and_nothing_of_a_snapsh
     assert snapshot == CONF.partition("\n[")[2]
     assert (
         "no lxc.cgroup2.devices.allow: a any more: it lets it use whatever device node gets into it"
-        in result.reasons
+        in said(result)
     )
     assert result.notes == ()
 
