@@ -4,10 +4,10 @@
 
 Containers wear a profile from their boot on, beside each other, and run everything that is known of
 Docker on each store: its own work (`guest/docker.sh`), what people run (`guest/workloads.sh`), and
-systemd's sandbox directives one by one (`guest/units.sh`). First they do so unconfined: what fails
-there is no fault of a profile. Takes hours without KVM; with `--profile`, `--disk` and `--store`
-only those are measured, and the other lines stay. Fails when a check does that passes unconfined,
-or when AppArmor denied anything.
+systemd's sandbox directives one by one (`guest/units.sh`). First they do so unconfined, unless the
+page has that of today: what fails there is no fault of a profile. Takes hours without KVM; with
+`--profile`, `--disk` and `--store` only those are measured, and the other lines stay. Fails when a
+check does that passes unconfined, or when AppArmor denied anything.
 """
 
 from __future__ import annotations
@@ -161,6 +161,15 @@ class Page:
                 page.unfit[found[1]] = found[2]
         return page
 
+    def unfit_of(self, disk: str, guest: Guest) -> set[str]:
+        """The checks that fail unconfined, too."""
+        return {*re.findall(r"`([^`]+)`", self.unfit.get(f"{disk}, {guest.name}", ""))}
+
+    def knows(self, disk: str, guest: Guest, date: str) -> bool:
+        """Whether what fails unconfined was measured on that day."""
+        row = self.rows.get((UNCONFINED, disk, guest.name))
+        return row is not None and row.date == date
+
     def write(self, path: Path) -> None:
         forms = [*FORMS]
         rows = sorted(self.rows.values(), key=lambda row: (forms.index(row.profile), row.name))
@@ -186,12 +195,13 @@ def main() -> int:
     forms = dict.fromkeys((UNCONFINED, *(given.profile or FORMS)))
     for disk in given.disk or ("ext4", "zfs"):
         for guests in rounds(disk, given.store):
-            unconfined: dict[Guest, dict[str, str]] = {}
             for form in forms:
                 node = Node(Lab(CHECKOUT).reset())
+                today = about(node)["date"]
+                if form == UNCONFINED and all(page.knows(disk, one, today) for one in guests):
+                    continue
                 said, refused = round_of(node, FORMS[form], disk, guests)
-                unconfined = unconfined or said
-                wrong = note(page, node, form, disk, said, unconfined, refused)
+                wrong = note(page, node, form, disk, said, refused)
                 page.write(given.output)
                 for line in wrong:
                     print(f"{form}, {disk}: {line}", file=sys.stderr, flush=True)
@@ -243,14 +253,18 @@ def note(
     form: str,
     disk: str,
     said: dict[Guest, dict[str, str]],
-    unconfined: dict[Guest, dict[str, str]],
     refused: list[str],
 ) -> list[str]:
     """Put a round into the page; gives what is wrong."""
     its = about(node)
     wrong = [] if form in NOT_OURS else list(refused)
     for guest, checks in said.items():
-        unfit = {line.split()[1].rstrip(":") for line in failed(unconfined[guest])}
+        if form == UNCONFINED:
+            names = sorted(line.split()[1].rstrip(":") for line in failed(checks))
+            page.unfit.pop(f"{disk}, {guest.name}", None)
+            if names:
+                page.unfit[f"{disk}, {guest.name}"] = ", ".join(f"`{one}`" for one in names)
+        unfit = page.unfit_of(disk, guest)
         bad = {name: line for name, line in checks.items() if not line.startswith("PASS ")}
         faults = [line for name, line in bad.items() if name not in unfit]
         counts = (len(checks) - len(bad), len(faults), len({*bad} & unfit), len(refused))
@@ -260,10 +274,6 @@ def note(
         wrong += [f"{guest.name}: {line}" for line in faults]
         if len(checks) < guest.least:
             wrong.append(f"{guest.name}: ran {len(checks)} checks only")
-        if form == UNCONFINED:
-            page.unfit.pop(f"{disk}, {guest.name}", None)
-            if unfit:
-                page.unfit[f"{disk}, {guest.name}"] = ", ".join(f"`{one}`" for one in sorted(unfit))
     zfs = disk == "zfs"
     more = f", ZFS {node.ssh('cat /sys/module/zfs/version').stdout.strip()}" if zfs else ""
     asks = next((guest.ctid for guest in said if guest.store), None)
