@@ -18,13 +18,13 @@ class AppArmor(Observed[ObservedAppArmor]):
     {"apparmor": {"enabled": true, "parser": [4, 1, 0], "abis": ["4.0"],
      "loaded": {"lxc-docker-nested": "enforce"},
      "files": {"tunables/home": "@{HOMEDIRS}=/home/\\n"},
-     "tunables_error": "", "hook": null, "reads_global_d": true}}
+     "tunables_error": "", "hook": null, "reads_global_d": true, "stale": []}}
     ```
 
     becomes `ObservedAppArmor(enabled=True, parser=(4, 1, 0), abis=("4.0",),
     loaded={"lxc-docker-nested": "enforce"}, files={"tunables/home": "@{HOMEDIRS}=/home/\\n"},
-    tunables_error="", hook=None, reads_global_d=True)`. The profiles are those of the node's own
-    namespace: guests name theirs as they like.
+    tunables_error="", hook=None, reads_global_d=True, stale=())`. The profiles
+    are those of the node's own namespace: guests name theirs as they like.
     """
 
     section = "apparmor"

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from node.bounded import MISSING, TIME, run
 from node.files import read, text
+from node.kernel import is_readable, loaded, stale
 from node.root import at
 from phoenix.apparmor.observed import ABI_BASE, ABI_OURS, FOLDER, HOOK, TUNABLES_HOME, TUNABLES_SITE
 
-_KERNEL = "/sys/kernel/security/apparmor"
 _PATIENCE = 60
 
 # what the parser passes over (libapparmor, private.c: ignored_suffixes)
@@ -20,8 +19,6 @@ _IGNORED = re.compile(r".*(~|\.dpkg-[^.]*|\.pac[^.]*|\.rpm[^.]*|\.orig|\.rej)")
 _GLOBAL_D = re.compile(
     rb'^[ \t]*#?include +(?:if +exists +)?[<"]tunables/global\.d[>"]', re.MULTILINE
 )
-_MODES = ("enforce", "complain", "kill", "unconfined", "user")
-_LINE = re.compile(rf"(.+) \(({'|'.join(_MODES)})\)")
 
 # both variables are used: one that nothing sets is an error only then
 _TUNABLES = """\
@@ -33,9 +30,10 @@ profile phoenix-harden-tunables { @{HOME}/** r, @{HOMEDIRS}/** r, }
 def observe(files: list[str]) -> dict[str, Any]:
     """Kernel switch, parser, ABIs, loaded profiles, and the texts of `files` in /etc/apparmor.d.
 
-    Always told: `tunables/home`, the site's variables and the abis that we know, whether the
-    tunables compile (with one broken line in them nothing else does) and include a folder for such
-    files, and our script for policy namespaces where it can be run.
+    `stale`: those profiles that the kernel has with another text. Always told: `tunables/home`, the
+    site's variables and the abis that we know, whether the tunables compile (with one broken line
+    in them nothing else does) and include a folder for such files, and our script for policy
+    namespaces where it can be run.
     """
     parser = _parser()
     error = "" if parser is None else tunables_refusal()
@@ -45,10 +43,11 @@ def observe(files: list[str]) -> dict[str, Any]:
     there = (read(at("/sys/module/apparmor/parameters/enabled")) or b"").strip() == b"Y"
     return {
         # enabled in the kernel but not there to be asked: as good as absent
-        "enabled": there and os.access(at(f"{_KERNEL}/profiles"), os.R_OK),
+        "enabled": there and is_readable(),
         "parser": parser,
         "abis": [name for name in _entries(f"{FOLDER}/abi") if _is_file(f"{FOLDER}/abi/{name}")],
         "loaded": loaded(),
+        "stale": stale(files) if parser else [],
         "files": {name: found for name, found in texts.items() if found is not None},
         "tunables_error": error,
         "hook": text(_regular(HOOK)) if os.access(at(HOOK), os.X_OK) else None,
@@ -75,44 +74,6 @@ def refusal(profile: str) -> str:
 def tunables_refusal() -> str:
     """Why the tunables do not compile, "" if they do."""
     return refusal(_TUNABLES)
-
-
-def loaded() -> dict[str, str]:
-    """The profiles of the node's own namespace, name to mode, without those within others.
-
-    Not those of policy namespaces, whose names a guest makes: in the kernel's one list of them
-    all, a name that holds a newline is a line of its own.
-    """
-    folder = at(f"{_KERNEL}/policy/profiles")
-    if os.path.isdir(folder):
-        return dict(_profiles(folder))
-    lines = (text(_regular(f"{_KERNEL}/profiles")) or "").split("\n")
-    if any(line.startswith(":") or "//null-" in line for line in lines):
-        # an old kernel, and a guest that may have written any of them
-        return {}
-    found = [match for line in lines if (match := _LINE.fullmatch(line))]
-    return {match[1]: match[2] for match in found if _is_plain(match[1])}
-
-
-def _profiles(folder: str) -> Iterator[tuple[str, str]]:
-    for entry in sorted(os.listdir(folder)):
-        try:
-            name, mode = (_told(f"{folder}/{entry}/{file}") for file in ("name", "mode"))
-        except OSError:
-            # removed since the folder was read
-            continue
-        if name and mode in _MODES and _is_plain(name):
-            yield name, mode
-
-
-def _told(path: str) -> str:
-    """What the kernel says in one file: the value, and a newline after it."""
-    said = text(read(path)) or ""
-    return said[:-1] if said.endswith("\n") else said
-
-
-def _is_plain(name: str) -> bool:
-    return all(char >= " " and char != "\x7f" for char in name)
 
 
 def _parser() -> list[int] | None:

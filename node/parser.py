@@ -6,9 +6,9 @@ import glob
 import os
 import re
 
-from node.apparmor import loaded
 from node.bounded import Ended, run
 from node.files import read, text
+from node.kernel import loaded
 from node.root import at
 from node.say import say
 from phoenix.apparmor.observed import MARKER

@@ -18,9 +18,9 @@ import re
 from contextlib import suppress
 
 from node import containers
-from node.apparmor import loaded
 from node.bounded import run as start
 from node.files import NONE, digest, read
+from node.kernel import loaded
 from node.parser import FOLDER, compile_anew, naming, reload_ours, succeeds
 from node.root import at
 from node.say import Stop, say

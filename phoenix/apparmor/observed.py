@@ -107,7 +107,8 @@ class ObservedAppArmor:
     `tunables/home.d`, too.
     `hook`: the text of the script for policy namespaces (`HOOK`), None unless it is there and
     executable. `reads_global_d`: `tunables/global` includes `tunables/global.d`
-    (AppArmor 3.0 as Debian 12 ships it does not).
+    (AppArmor 3.0 as Debian 12 ships it does not). `stale`: the profiles that the kernel has with
+    another text than their files, as far as it tells.
     """
 
     enabled: bool = False
@@ -118,6 +119,7 @@ class ObservedAppArmor:
     tunables_error: str = ""
     hook: str | None = None
     reads_global_d: bool = False
+    stale: tuple[str, ...] = ()
 
     def own_file(self, path: str) -> str | None:
         """The text of one of `OWN_FILES`, None where it is not there as it must be."""
@@ -152,4 +154,5 @@ def apparmor_from_json(data: Mapping[str, Any]) -> ObservedAppArmor:
         tunables_error=data["tunables_error"],
         hook=data["hook"],
         reads_global_d=data["reads_global_d"],
+        stale=tuple(data["stale"]),
     )

@@ -271,6 +271,8 @@ def plan_profile(
         reason = Reason(Why.NOT_LOADED, "installed but not loaded")
     elif mode != confinement.mode:
         reason = Reason(Why.MODE, f"loaded in {mode} mode")
+    elif name in apparmor.stale:
+        reason = Reason(Why.STALE, "the kernel has another text")
     else:
         return None
     return ProfileChange(name, before, after, reason, confinement.mode)

@@ -29,6 +29,7 @@ class Why(StrEnum):
     CHANGED = "changed"
     NOT_LOADED = "not-loaded"
     MODE = "mode"
+    STALE = "stale"
 
 
 @dataclass(frozen=True)

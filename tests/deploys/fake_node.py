@@ -25,6 +25,7 @@ APPARMOR = {
     "tunables_error": "",
     "hook": None,
     "reads_global_d": True,
+    "stale": [],
 }
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 import node.apparmor
+import node.kernel
 import node.root
 from facts.apparmor import AppArmor
 
@@ -10,6 +11,7 @@ from facts.apparmor import AppArmor
 PARSER = """\
 case $1 in --version) echo 'AppArmor parser version 4.1.0'; exit ;; esac
 echo "$*" >>"$FAKE/calls"
+case $5 in -S) printf 'compiled '; cat "$6"; exit ;; esac
 cat >>"$FAKE/profile"
 ! grep -rq broken "$2/tunables/" || { echo 'in profile tunables/home: 100% wrong' >&2; exit 1; }
 """
@@ -161,3 +163,49 @@ def test_an_old_kernels_list_counts_while_no_guest_can_have_written_in_it(node, 
     node.tool("apparmor_parser", PARSER)
     node.has(f"{KERNEL}/profiles", text)
     assert node.see(AppArmor).loaded == loaded
+
+
+# -- whether the kernel has what the file says ----------------------------------------------------
+
+
+def has(node, text, name="lxc-a.7"):
+    """The kernel has the compiled form of this text."""
+    node.has(f"{KERNEL}/policy/profiles/{name}/raw_data", f"compiled {text}")
+
+
+def test_a_profile_that_was_loaded_from_another_text_is_stale(pve):
+    pve.has("/etc/apparmor.d/lxc-a", "profile lxc-a {}\n")
+    has(pve, "profile lxc-a { file, }\n")
+    assert pve.see(AppArmor, ("lxc-a",)).stale == ("lxc-a",)
+    has(pve, "profile lxc-a {}\n")
+    assert pve.see(AppArmor, ("lxc-a",)).stale == ()
+
+
+def test_what_cannot_be_compared_is_not_stale(pve):
+    # the kernel does not tell, there is no file, it is not loaded, it does not compile
+    pve.has("/etc/apparmor.d/lxc-a", "profile lxc-a {}\n")
+    assert pve.see(AppArmor, ("lxc-a", "lxc-b")).stale == ()
+    has(pve, "profile lxc-a { file, }\n")
+    pve.tool("apparmor_parser", PARSER.replace("printf", "exit 1; printf"))
+    assert pve.see(AppArmor, ("lxc-a",)).stale == ()
+
+
+def test_what_was_found_right_once_is_not_compiled_again(pve, monkeypatch):
+    pve.has("/etc/apparmor.d/lxc-a", "profile lxc-a {}\n")
+    has(pve, "profile lxc-a {}\n")
+    note = str(pve.root / "var/lib/phoenix-harden/loaded")
+    monkeypatch.setattr(node.root, "ROOT", str(pve.root))
+    node.kernel.remember(["lxc-a", "lxc-b"], note)
+    assert pve.see(AppArmor, ("lxc-a",)).stale == ()
+    assert not any("-S" in call for call in pve.calls)
+    # another text on both sides: the note is of the one before
+    pve.has("/etc/apparmor.d/lxc-a", "profile lxc-a { file, }\n")
+    assert pve.see(AppArmor, ("lxc-a",)).stale == ("lxc-a",)
+
+
+@pytest.mark.parametrize("text", ["", "lxc-a\n", "lxc-a x y z\n", "\xff\n"])
+def test_a_note_that_nobody_can_read_is_none(pve, text):
+    pve.has("/etc/apparmor.d/lxc-a", "profile lxc-a {}\n")
+    pve.has("/var/lib/phoenix-harden/loaded", text)
+    has(pve, "profile lxc-a { file, }\n")
+    assert pve.see(AppArmor, ("lxc-a",)).stale == ("lxc-a",)

@@ -72,6 +72,7 @@ ANSWER = {
     "tunables_error": "",
     "hook": None,
     "reads_global_d": False,
+    "stale": ["lxc-docker-nested"],
 }
 
 
@@ -81,6 +82,7 @@ def test_an_answer_becomes_what_the_node_has():
     assert node.abis == ("4.0",)
     assert node.loaded == {"lxc-docker-nested": "enforce", "a name (with brackets)": "complain"}
     assert node.files == {"lxc-docker-nested": "abi <abi/4.0>,\n"}
+    assert node.stale == ("lxc-docker-nested",)
     assert node.problem is None
 
 

@@ -18,6 +18,7 @@ echo "$*" >>"$FAKE/calls"
 mode=enforce
 ! grep -q complain "$file" || mode=complain
 mkdir -p "$kernel" && echo lxc-a >"$kernel/name" && echo "$mode" >"$kernel/mode"
+cp "$file" "$kernel/raw_data"
 """
 
 
@@ -49,6 +50,12 @@ def test_a_profile_is_compiled_installed_loaded_and_read_back(node):
     assert tried.startswith("-Q -K -T ")
     assert loaded == f"-r {node.file}"
     assert node.events == ["begin", "intent", "done"]
+
+
+def test_what_the_kernel_has_then_is_noted(node):
+    assert node.install().returncode == 0
+    note = node.root / "var/lib/phoenix-harden/loaded"
+    assert note.read_text() == f"lxc-a {sha(NEW)} {sha(NEW)}\n"
 
 
 def test_a_profile_that_does_not_compile_changes_nothing(node):
@@ -97,6 +104,7 @@ def test_each_step_is_on_disk_before_the_next_one(node):
         ("apparmor.d", "new"),
         ("etc", "new"),
         ("journal.jsonl", "new"),
+        ("loaded.phoenix-new", "new"),
     ]
 
 

@@ -56,6 +56,10 @@ def test_a_node_that_is_as_the_file_says_gets_an_empty_plan():
             "loaded in complain mode",
         ),
         (
+            replace(installed(), stale=("lxc-docker-nested",)),
+            "the kernel has another text",
+        ),
+        (
             apparmor(files={"lxc-docker-nested": MARKER}, loaded={"lxc-docker-nested": "enforce"}),
             "changed",
         ),
