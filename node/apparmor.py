@@ -6,9 +6,10 @@ import os
 import re
 from typing import Any
 
-from node.bounded import MISSING, TIME, run
+from node.bounded import run
 from node.files import read, text
 from node.kernel import is_readable, loaded, stale
+from node.refusal import tunables_refusal
 from node.root import at
 from phoenix.apparmor.observed import ABI_BASE, ABI_OURS, FOLDER, HOOK, TUNABLES_HOME, TUNABLES_SITE
 
@@ -19,12 +20,6 @@ _IGNORED = re.compile(r".*(~|\.dpkg-[^.]*|\.pac[^.]*|\.rpm[^.]*|\.orig|\.rej)")
 _GLOBAL_D = re.compile(
     rb'^[ \t]*#?include +(?:if +exists +)?[<"]tunables/global\.d[>"]', re.MULTILINE
 )
-
-# both variables are used: one that nothing sets is an error only then
-_TUNABLES = """\
-include <tunables/global>
-profile phoenix-harden-tunables { @{HOME}/** r, @{HOMEDIRS}/** r, }
-"""
 
 
 def observe(files: list[str]) -> dict[str, Any]:
@@ -53,27 +48,6 @@ def observe(files: list[str]) -> dict[str, Any]:
         "hook": text(_regular(HOOK)) if os.access(at(HOOK), os.X_OK) else None,
         "reads_global_d": bool(_GLOBAL_D.search(_regular(f"{FOLDER}/tunables/global") or b"")),
     }
-
-
-def refusal(profile: str) -> str:
-    """Why the node's parser does not take a profile, "" if it does. Nothing is loaded."""
-    ended = run(
-        ["apparmor_parser", "--base", at(FOLDER), "-Q", "-K", "-T"],
-        profile.encode("utf-8", "surrogateescape"),
-        seconds=_PATIENCE,
-        merge=True,
-    )
-    if ended.ok:
-        return ""
-    if ended.why == TIME:
-        return f"apparmor_parser gave no answer in {_PATIENCE} s"
-    said = text(ended.err if ended.why == MISSING else ended.out) or ""
-    return said.rstrip("\n") or "no reason given"
-
-
-def tunables_refusal() -> str:
-    """Why the tunables do not compile, "" if they do."""
-    return refusal(_TUNABLES)
 
 
 def _parser() -> list[int] | None:

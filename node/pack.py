@@ -41,7 +41,9 @@ sys.exit(main(sys.argv[1:]))
 """
 
 #: What the watch needs of `node` and of `phoenix`: it shall not change with every version.
-_WATCH = ("__init__", "containers", "files", "root", "say", "watch")
+_WATCH = (
+    *("__init__", "bounded", "containers", "files", "kernel", "refusal", "root", "say", "watch"),
+)
 _WATCH_SHARED = (
     *("__init__", "apparmor/__init__", "text/__init__"),
     *("apparmor/observed", "text/printable"),

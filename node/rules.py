@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any
 
-from node.apparmor import refusal
+from node.refusal import refusal
 
 # what the generated profile begins with, as far as rules can clash with it
 _PROFILE = """\

@@ -17,10 +17,10 @@ import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 
-from node.apparmor import tunables_refusal
 from node.files import digest, raw
 from node.main import request
 from node.parser import FOLDER, parse, reload_ours
+from node.refusal import tunables_refusal
 from node.root import at
 from node.say import Stop, say
 from node.target import Target

@@ -1,10 +1,12 @@
-"""watch - one line for each running container that does not carry the label that is wanted of it.
+"""watch - one line for each thing that is no longer as harden left it: a container's label, its
+conf, a profile on disk or in the kernel, a file of ours, tunables that do not compile.
 
 phoenix-harden-watch.timer runs it every five minutes; what it prints goes to the system's journal,
-<4> is a warning there (sd-daemon(3)). The wanted labels come from /var/lib/phoenix-harden/wanted,
-one a line: CTID LABEL.
+<4> is a warning there (sd-daemon(3)), and each line begins with the code of docs/findings.md. What
+is wanted comes from /var/lib/phoenix-harden/wanted (`phoenix.plan.watch`).
 
-Exit: 0, whatever it found
+Exit: 1 where something is wrong that was not at the last look, so that OnFailure= tells of it once;
+else 0
 """
 
 from __future__ import annotations
@@ -12,44 +14,99 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 
 from node.containers import init_pid, label, started
-from node.files import read, text
+from node.files import digest, make_folder, read, replace, text
+from node.kernel import loaded, remember, stale
+from node.refusal import tunables_refusal
 from node.root import STATE, at
 from node.say import say
-from phoenix.apparmor.observed import Label
+from phoenix.apparmor.observed import FOLDER, Label
 from phoenix.text.printable import printable
+
+#: What was wrong at the last look, and what was found right since the node was booted.
+_SAID = "/run/phoenix-harden-watch/said"
+_RIGHT = "/run/phoenix-harden-watch/loaded"
 
 #: Seconds that a first process may be lxc-start; a guest can call its own init so, too.
 _STARTING = 60
 
-_LINE = re.compile(r"([1-9][0-9]{2,8}) (\S.* \([a-z]+\))")
+_CTID = r"(?P<ctid>[1-9][0-9]{2,8})"
+_LABEL = re.compile(rf"{_CTID} (?P<label>\S.* \([a-z]+\))")
+_CONF = re.compile(rf"{_CTID} conf (?P<key>[a-z][a-z0-9_.]*): (?P<value>.*)")
+_PROFILE = re.compile(
+    r"profile (?P<name>lxc-[A-Za-z0-9._-]+) (?P<mode>[a-z]+) (?P<sha>[0-9a-f]{64})"
+)
+_FILE = re.compile(r"file (?P<path>/\S+) (?P<sha>[0-9a-f]{64})")
+_TUNABLES = "tunables"
+
+#: A line of a conf (pve-container LXC/Config.pm parse_pct_config): `lxc.` keys may have `=`, too.
+_LINE = re.compile(r"(lxc\.[\w.-]+)\s*[:=]\s*(.*?)\s*|([a-z][a-z_]*[0-9]*):\s*(.*?)\s*")
+
+_ANEW = "harden writes it anew"
 
 
-def main(_: list[str]) -> None:
-    """Look at each container that has a line."""
-    for number, line in enumerate((text(read(f"{STATE}/wanted")) or "").splitlines(), 1):
-        found = _LINE.fullmatch(line)
-        if found is None:
-            say(f"<4>line {number} of {STATE}/wanted is not understood: harden writes it anew")
-        else:
-            _look(int(found[1]), Label.parse(found[2]))
+def main(_: list[str]) -> int:
+    """Look at everything that has a line, and say what is wrong."""
+    found = [*_wrong((text(read(f"{STATE}/wanted")) or "").splitlines())]
+    for line in found:
+        say(f"<4>{line}")
+    before = (text(read(at(_SAID))) or "").splitlines()
+    if found != before:
+        # else it is told of once more
+        with suppress(OSError):
+            make_folder(os.path.dirname(at(_SAID)))
+            lines = "".join(f"{line}\n" for line in found)
+            replace(at(_SAID), lines.encode(), ".new", 0o600, anew=True)
+    return 0 if {*found} <= {*before} else 1
 
 
-def _look(ctid: int, wanted: Label) -> None:
+def _wrong(lines: list[str]) -> Iterator[str]:
+    """What is wrong, each a printable line; one container is told of once."""
+    told: set[str] = set()
+    kernel = _Kernel([match["name"] for line in lines if (match := _PROFILE.fullmatch(line))])
+    for number, line in enumerate(lines, 1):
+        ctid = line.split(" ", 1)[0]
+        if ctid in told:
+            continue
+        try:
+            what = _look(line, kernel)
+        except ValueError:
+            what = f"drift.watch: line {number} of {STATE}/wanted is not understood: {_ANEW}"
+        if what:
+            yield what
+            told |= {ctid} if ctid.isdigit() else set()
+
+
+def _look(line: str, kernel: _Kernel) -> str | None:
+    """What is wrong with one thing. Raises ValueError for a line that is none of ours."""
+    if match := _CONF.fullmatch(line):
+        return _conf(int(match["ctid"]), match["key"], match["value"])
+    if match := _LABEL.fullmatch(line):
+        return _label(int(match["ctid"]), match["label"])
+    if match := _PROFILE.fullmatch(line):
+        return kernel.look(match["name"], match["mode"], match["sha"])
+    if match := _FILE.fullmatch(line):
+        return _file(match["path"], match["sha"])
+    if line == _TUNABLES:
+        return _tunables()
+    raise ValueError
+
+
+def _label(ctid: int, wanted: str) -> str | None:
     pid = init_pid(ctid)
-    if pid is None or _is_starting(pid):
-        return
-    said = label(pid)
+    said = None if pid is None or _is_starting(pid) else label(pid)
     if said is None:
-        return
-    found = Label.parse(said)
-    if found.matches(wanted) and found.mode == wanted.mode:
-        return
+        return None
+    found, expected = Label.parse(said), Label.parse(wanted)
+    if found.matches(expected) and found.mode == expected.mode:
+        return None
     # the guest names what is in its half
     name = printable(str(found), limit=300)
-    say(f"<4>CT {ctid} runs as {name}, not as {wanted}: harden --data only={ctid} confines it")
+    why = f"label: CT {ctid} runs as {name}, not as {expected}"
+    return f"{why}: harden --data only={ctid} confines it"
 
 
 def _is_starting(pid: int) -> bool:
@@ -60,3 +117,84 @@ def _is_starting(pid: int) -> bool:
     with suppress(OSError):
         return os.readlink(at(f"/proc/{pid}/exe")).endswith("/lxc-start")
     return False
+
+
+def _conf(ctid: int, key: str, value: str) -> str | None:
+    """What its conf lacks, None where it is there; one that is gone is no affair of ours."""
+    conf = text(_bytes(f"/etc/pve/lxc/{ctid}.conf"))
+    if conf is None or _has(_main(conf), key, value):
+        return None
+    line = printable(f"{key}: {value}", limit=300)
+    if (key, value) == ("lxc.apparmor.profile", "generated"):
+        line = "line for Proxmox's generated profile"
+    why = f"drift.container: the conf of CT {ctid} has no {line}"
+    return f"{why}: harden --data only={ctid} puts it right"
+
+
+def _main(conf: str) -> dict[str, list[str]]:
+    """The values of each key before the first snapshot."""
+    found: dict[str, list[str]] = {}
+    for line in conf.splitlines():
+        if line.startswith("["):
+            break
+        if match := _LINE.fullmatch(line):
+            found.setdefault(match[1] or match[3], []).append(match[2] if match[1] else match[4])
+    return found
+
+
+def _has(main: dict[str, list[str]], key: str, value: str) -> bool:
+    values = main.get(key, [])
+    if key == "lxc.apparmor.profile":
+        return (values[-1:] or ["generated"]) == [value]
+    if key == "features":
+        return value in ",".join(values[-1:]).split(",")
+    if key == "dev":
+        return any(value in its for one, its in main.items() if re.fullmatch("dev[0-9]+", one))
+    return value in values
+
+
+class _Kernel:
+    """What the kernel has of the profiles that are watched."""
+
+    def __init__(self, names: list[str]) -> None:
+        self._modes = loaded() if names else {}
+        self._stale = stale(names, at(_RIGHT)) if names else []
+        if names:
+            with suppress(OSError):
+                remember([name for name in names if name not in self._stale], at(_RIGHT))
+
+    def look(self, name: str, mode: str, sha: str) -> str | None:
+        """What is wrong with a profile: `mode` and the digest of its text as they shall be."""
+        file = f"{FOLDER}/{name}"
+        if digest(_bytes(file)) != sha:
+            why = f"{file} is not as harden left it"
+        elif name not in self._modes:
+            why = f"profile {name} is not loaded"
+        elif self._modes[name] != mode:
+            why = f"profile {name} is loaded in {self._modes[name]} mode"
+        elif name in self._stale:
+            why = f"profile {name}: the kernel has another text than {file}"
+        else:
+            return None
+        return f"drift.profile: {why}: harden installs and loads it"
+
+
+def _file(path: str, sha: str) -> str | None:
+    if digest(_bytes(path)) == sha:
+        return None
+    return f"drift.file: {path} is not as harden left it: harden installs it"
+
+
+def _tunables() -> str | None:
+    why = tunables_refusal()
+    if not why:
+        return None
+    said = printable(" ".join(why.split()), limit=300)
+    return f"drift.tunables: AppArmor's tunables do not compile, so no profile loads: {said}"
+
+
+def _bytes(path: str) -> bytes | None:
+    try:
+        return read(at(path))
+    except OSError:
+        return None

@@ -147,7 +147,7 @@ def _plan(run: Survey, facts: NodeFacts) -> NodePlan:
     plan = set_apart(replace(planned, findings=findings), facts.runs.interrupted, chosen)
     texts = {path: (NODE / name).read_text() for path, name in WATCH.items()}
     texts[SCRIPT] = watch_script()
-    wanted = wanted_text(run.fleet, run.options, pct)
+    wanted = wanted_text(run.fleet, run.options, facts, plan)
     watch = plan_watch(run.options.watch, wanted, pct, facts.watch, texts)
     return replace(plan, watch=watch)
 

@@ -1,34 +1,129 @@
-"""The watch of a node: a timer that warns of running containers without their wanted label."""
+"""The watch of a node: a timer that warns of what is no longer as harden left it.
+
+What it holds the node against is a file of lines (`node/watch.py` reads them):
+
+    910 lxc-docker-nested (enforce)               the label of a container's first process
+    910 conf lxc.apparmor.profile: lxc-a          what its conf has, before its snapshots
+    910 conf features: fuse=1                     one feature; `dev:` one device
+    profile lxc-docker-nested enforce SHA256      a file of /etc/apparmor.d, and the kernel's mode
+    file /usr/local/lib/phoenix-harden/namespace SHA256
+    tunables                                      they compile
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
-from phoenix.fleet.model import Fleet
-from phoenix.plan.actions import FileChange, WatchChange
-from phoenix.plan.confinement import wanted
+from phoenix.apparmor.observed import ABI, FOLDER, HOOK, MARKER, TUNABLES_SITE
+from phoenix.docker.daemon_json import digest
+from phoenix.fleet.model import Container, Fleet
+from phoenix.plan.actions import FileChange, NodePlan, WatchChange
+from phoenix.plan.confinement import PROFILE_KEY, Confinement, wanted
+from phoenix.plan.container import left_alone
+from phoenix.plan.facts import NodeFacts
 from phoenix.plan.options import Options
+from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedPct
 from phoenix.runs.watch import SCRIPT, SERVICE, TIMER, WANTED, ObservedWatch
 
 
-def wanted_text(fleet: Fleet, options: Options, pct: ObservedPct) -> str:
-    """The wanted labels of all containers of the file that are on this node, one a line.
+def wanted_text(fleet: Fleet, options: Options, facts: NodeFacts, plan: NodePlan) -> str:
+    """What the watch holds a node against once a plan is done.
 
-    `profile=`, `stacking=` and `mode=` count for those that the run selects. Who is left unconfined
-    has no line.
+    The label of every container of the file that is there counts; `profile=`, `stacking=` and
+    `mode=` for those that the run selects. What this run does not look at stays as it was noted.
+    Who is left unconfined has no line.
     """
-    return "".join(_wanted_lines(fleet, options, pct))
+    return "".join(f"{line}\n" for line in _Wanted(fleet, options, facts, plan).lines())
 
 
-def _wanted_lines(fleet: Fleet, options: Options, pct: ObservedPct) -> Iterator[str]:
-    others = options.model_copy(update={"profile": None, "stacking": None, "mode": None})
-    for ctid in sorted(set(fleet.containers) & set(pct.containers)):
-        selected = not options.only or ctid in options.only
-        confinement = wanted(fleet.containers[ctid], options if selected else others)
-        if label := confinement.label(ctid):
-            yield f"{ctid} {label}\n"
+@dataclass(frozen=True)
+class _Wanted:
+    fleet: Fleet
+    options: Options
+    facts: NodeFacts
+    plan: NodePlan
+
+    def lines(self) -> Iterator[str]:
+        confined = {
+            ctid: one
+            for ctid in sorted(set(self.fleet.containers) & set(self.facts.containers.containers))
+            if (one := self._confinement(self.fleet.containers[ctid])).label(ctid)
+        }
+        for ctid, confinement in confined.items():
+            yield f"{ctid} {confinement.label(ctid)}"
+            yield from self._conf(ctid, confinement)
+        named = {one.profile: one for one in confined.values() if one.named}
+        for name in sorted(named):
+            yield from self._profile(named[name])
+        stacked = any(one.stacked for one in named.values())
+        for path in (*((ABI,) if named else ()), *((HOOK,) if stacked else ())):
+            yield from self._file(path)
+        yield from self._site_tunables()
+        if named:
+            yield "tunables"
+
+    def _confinement(self, container: Container) -> Confinement:
+        if self._chosen(container.ctid):
+            return wanted(container, self.options)
+        return wanted(container, self.options.model_copy(update=_OTHERS))
+
+    def _chosen(self, ctid: int) -> bool:
+        return not self.options.only or ctid in self.options.only
+
+    def _conf(self, ctid: int, confinement: Confinement) -> Iterator[str]:
+        """What runs of ours have in a conf."""
+        observed = self.facts.containers.containers[ctid]
+        untouched = {*self.plan.alone, *(one.ctid for one in self.plan.interrupted)}
+        if not self._chosen(ctid) or ctid in untouched or left_alone(observed):
+            yield from self._noted(f"{ctid} conf ")
+            return
+        managed = Managed.parse(observed.managed)
+        for change in self.plan.containers:
+            if change.ctid == ctid and change.managed is not None:
+                managed = change.managed
+        yield f"{ctid} conf {PROFILE_KEY}: {confinement.conf_value(ctid)}"
+        yield from (f"{ctid} conf features: {k}={v}" for k, v in managed.features.items())
+        yield from (f"{ctid} conf {raw.line}" for raw in managed.raw)
+        yield from (f"{ctid} conf dev: {device}" for device in managed.devices)
+
+    def _profile(self, confinement: Confinement) -> Iterator[str]:
+        """A profile of ours as this run leaves it."""
+        name = confinement.profile
+        text = self.facts.apparmor.files.get(name) or ""
+        for change in self.plan.profiles:
+            text = change.after if change.name == name else text
+        if text.startswith(MARKER):
+            yield f"profile {name} {confinement.mode} {digest(text)}"
+        else:
+            yield from self._noted(f"profile {name} ")
+
+    def _file(self, path: str) -> Iterator[str]:
+        text = self.facts.apparmor.own_file(path)
+        for change in self.plan.own_files:
+            text = change.after if change.path == path else text
+        if text is not None:
+            yield f"file {path} {digest(text)}"
+
+    def _site_tunables(self) -> Iterator[str]:
+        change = self.plan.site_tunables
+        text = change.after if change else self.facts.apparmor.files.get(TUNABLES_SITE)
+        if text is not None and self.fleet.tunables:
+            yield f"file {FOLDER}/{TUNABLES_SITE} {digest(text)}"
+
+    def _noted(self, start: str) -> Iterator[str]:
+        """What is known of a thing that this run does not look at."""
+        yield from (line for line in self._before if line.startswith(start))
+
+    @cached_property
+    def _before(self) -> list[str]:
+        return (self.facts.containers.wanted or "").splitlines()
+
+
+_OTHERS = {"profile": None, "stacking": None, "mode": None}
 
 
 def plan_watch(

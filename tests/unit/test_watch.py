@@ -4,11 +4,28 @@ import json
 
 import pytest
 
+from phoenix.apparmor.observed import (
+    ABI,
+    ABI_OURS,
+    HOOK,
+    MARKER,
+    TUNABLES_SITE,
+    ObservedAppArmor,
+)
+from phoenix.docker.daemon_json import digest
 from phoenix.fleet.parse import parse_fleet
+from phoenix.plan.actions import ContainerChange, NodePlan
+from phoenix.plan.facts import NodeFacts
+from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.options import Options
+from phoenix.plan.profiles import OwnFileChange, ProfileChange
+from phoenix.plan.reasons import Reason, Why
 from phoenix.plan.watch import plan_watch, wanted_text
 from phoenix.pve.conf import PveConf
+from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer, ObservedPct
+from phoenix.pve.raw_keys import RawKey
+from phoenix.runs.files import Interrupted
 from phoenix.runs.watch import SCRIPT, SERVICE, TIMER, WANTED, ObservedWatch
 
 DOCKER = {"features": ["docker"], "apparmor_profile": "lxc-docker-nested"}
@@ -16,20 +33,34 @@ TEXTS = {SCRIPT: "script", SERVICE: "service", TIMER: "timer"}
 LABELS = "910 lxc-docker-nested (enforce)\n"
 STACK = "lxc-docker-nested-ns//&:lxc-910_<-var-lib-lxc>:unconfined (enforce)"
 THERE = {**TEXTS, WANTED: LABELS}
+SHA = 64 * "a"
 
 
-def node(*ctids, wanted=None):
+def node(*ctids, wanted=None, managed=None, conf=""):
     containers = {
-        ctid: ObservedContainer(ctid, PveConf(""), False, None, None, None, "pve1")
+        ctid: ObservedContainer(
+            ctid, PveConf(conf), False, None, None, None, "pve1", managed=(managed or {}).get(ctid)
+        )
         for ctid in ctids
     }
     return ObservedPct("pve1", containers, wanted=wanted)
 
 
-def wanted(options=None, ctids=(910, 952, 953), **fleet):
+def lines(pct, options=None, apparmor=None, plan=None, tunables=None, **fleet):
     entries = {ctid.removeprefix("ct"): entry for ctid, entry in fleet.items()}
-    text = json.dumps({"lxc_configs": entries}).encode()
-    return wanted_text(parse_fleet(text), options or Options(), node(*ctids))
+    text = json.dumps({"lxc_configs": entries, **({"tunables": tunables} if tunables else {})})
+    facts = NodeFacts(containers=pct, apparmor=apparmor or ObservedAppArmor())
+    said = wanted_text(
+        parse_fleet(text.encode()), options or Options(), facts, plan or NodePlan("pve1")
+    )
+    assert not said or said.endswith("\n")
+    return said.splitlines()
+
+
+def labels(options=None, ctids=(910, 952, 953), **fleet):
+    """The lines that are labels."""
+    said = lines(node(*ctids), options, **fleet)
+    return [line for line in said if line[0].isdigit() and " conf " not in line]
 
 
 def plan(asked, observed=None, labels=LABELS, pct=None):
@@ -38,29 +69,125 @@ def plan(asked, observed=None, labels=LABELS, pct=None):
 
 def test_each_form_of_a_profile_is_watched_by_its_own_label():
     stacked, learning = {**DOCKER, "apparmor_stacking": True}, {**DOCKER, "mode": "complain"}
-    assert wanted(ct910=stacked, ct952=learning, ctids=(910, 952)) == (
-        f"910 {STACK}\n952 lxc-docker-nested-complain (complain)\n"
-    )
+    assert labels(ct910=stacked, ct952=learning) == [
+        f"910 {STACK}",
+        "952 lxc-docker-nested-complain (complain)",
+    ]
     asked = Options(only=(910,), stacking=True)
-    assert wanted(asked, ct910=DOCKER, ct952=DOCKER, ctids=(910, 952)) == (
-        f"910 {STACK}\n952 lxc-docker-nested (enforce)\n"
-    )
+    assert labels(asked, ct910=DOCKER, ct952=DOCKER) == [
+        f"910 {STACK}",
+        "952 lxc-docker-nested (enforce)",
+    ]
 
 
 def test_each_container_of_the_file_on_the_node_has_its_label_and_the_unconfined_none():
-    assert wanted(
+    assert labels(
         ct953={"apparmor_profile": "generated"},
         ct910=DOCKER,
         ct952={"apparmor_profile": "unconfined"},
         ct999=DOCKER,
-    ) == ("910 lxc-docker-nested (enforce)\n953 lxc-953_</var/lib/lxc> (enforce)\n")
+    ) == ["910 lxc-docker-nested (enforce)", "953 lxc-953_</var/lib/lxc> (enforce)"]
 
 
 def test_the_profile_of_the_command_line_counts_for_the_selected_ones_only():
     options = Options(only=(910,), profile="lxc-mine")
-    assert wanted(options, ct910=DOCKER, ct952=DOCKER) == (
-        "910 lxc-mine (enforce)\n952 lxc-docker-nested (enforce)\n"
+    assert labels(options, ct910=DOCKER, ct952=DOCKER) == [
+        "910 lxc-mine (enforce)",
+        "952 lxc-docker-nested (enforce)",
+    ]
+
+
+MANAGED = Managed({"fuse": "1"}, (RawKey("lxc.mount.auto", "sys:rw"),), ("/dev/nvidia0",))
+
+
+def test_what_runs_of_ours_have_in_a_conf_is_watched_and_nothing_else_of_it():
+    conf = "features: nesting=1,fuse=1\nlxc.cap.drop: sys_time\n"
+    pct = node(910, 953, managed={910: MANAGED.render()}, conf=conf)
+    said = lines(pct, ct910=DOCKER, ct953={"apparmor_profile": "generated"})
+    assert [line for line in said if " conf " in line] == [
+        "910 conf lxc.apparmor.profile: lxc-docker-nested",
+        "910 conf features: fuse=1",
+        "910 conf lxc.mount.auto: sys:rw",
+        "910 conf dev: /dev/nvidia0",
+        "953 conf lxc.apparmor.profile: generated",
+    ]
+
+
+def test_a_conf_is_watched_as_the_run_leaves_it():
+    change = ContainerChange(
+        ctid=910,
+        name="a",
+        before=PveConf(""),
+        after=PveConf(""),
+        label=None,
+        restart=True,
+        docker=False,
+        reasons=(),
+        managed=MANAGED,
     )
+    said = lines(node(910), plan=NodePlan("pve1", containers=(change,)), ct910=DOCKER)
+    assert "910 conf features: fuse=1" in said
+
+
+def test_what_a_run_for_others_does_not_look_at_stays_as_it_was_noted():
+    before = (
+        "910 lxc-docker-nested (enforce)\n910 conf dev: /dev/a\n952 conf dev: /dev/b\n"
+        f"profile lxc-docker-nested enforce {SHA}\nprofile lxc-gone enforce {SHA}\n"
+    )
+    said = lines(node(910, 952, wanted=before), Options(only=(952,)), ct910=DOCKER, ct952=DOCKER)
+    assert said == [
+        "910 lxc-docker-nested (enforce)",
+        "910 conf dev: /dev/a",
+        "952 lxc-docker-nested (enforce)",
+        "952 conf lxc.apparmor.profile: lxc-docker-nested",
+        f"profile lxc-docker-nested enforce {SHA}",
+        "tunables",
+    ]
+
+
+@pytest.mark.parametrize("reason", ["alone", "interrupted", "locked"])
+def test_what_a_run_leaves_alone_stays_as_it_was_noted(reason):
+    pct = node(910, wanted="910 conf dev: /dev/a\n", conf="lock: backup\n" * (reason == "locked"))
+    plans = {
+        "alone": {"findings": (Finding(Code.GUEST, Severity.WARNING, "why", 910),)},
+        "interrupted": {"interrupted": (Interrupted("r20261122T013000Z-beef", 910, False),)},
+        "locked": {},
+    }
+    said = lines(pct, plan=NodePlan("pve1", **plans[reason]), ct910=DOCKER)
+    assert [line for line in said if "conf" in line] == ["910 conf dev: /dev/a"]
+
+
+def test_profiles_and_files_of_ours_are_watched_as_the_run_leaves_them():
+    old, new = f"{MARKER}\nold\n", f"{MARKER}\nnew\n"
+    stacked = {**DOCKER, "apparmor_stacking": True}
+    seen = ObservedAppArmor(
+        files={"lxc-docker-nested": old, ABI_OURS: "abi\n", "lxc-docker-nested-ns": old},
+        hook="hook\n",
+    )
+    change = ProfileChange("lxc-docker-nested", old, new, Reason(Why.CHANGED, "changed"))
+    hook = OwnFileChange(HOOK, "hook\n", "new hook\n")
+    plan = NodePlan("pve1", profiles=(change,), own_files=(hook,))
+    said = lines(node(910, 952), apparmor=seen, plan=plan, ct910=DOCKER, ct952=stacked)
+    assert said[-5:] == [
+        f"profile lxc-docker-nested enforce {digest(new)}",
+        f"profile lxc-docker-nested-ns enforce {digest(old)}",
+        f"file {ABI} {digest('abi' + chr(10))}",
+        f"file {HOOK} {digest('new hook' + chr(10))}",
+        "tunables",
+    ]
+
+
+def test_a_profile_that_is_not_ours_is_not_watched():
+    seen = ObservedAppArmor(files={"lxc-docker-nested": "profile lxc-docker-nested {}\n"})
+    said = lines(node(910), apparmor=seen, ct910=DOCKER)
+    assert not any(line.startswith("profile") for line in said)
+
+
+def test_the_sites_own_tunables_are_watched_while_the_fleet_file_sets_them():
+    seen = ObservedAppArmor(files={TUNABLES_SITE: "@{dirs} = /srv/\n"})
+    line = f"file /etc/apparmor.d/{TUNABLES_SITE} {digest('@{dirs} = /srv/' + chr(10))}"
+    assert line in lines(node(910), apparmor=seen, tunables={"dirs": ["/srv/"]}, ct910=DOCKER)
+    assert line not in lines(node(910), apparmor=seen, ct910=DOCKER)
 
 
 def test_where_nobody_asks_and_none_is_installed_nothing_happens():

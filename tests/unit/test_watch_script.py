@@ -1,14 +1,17 @@
 """The watch and its installer, against a fake root and fake tools."""
 
 import ast
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from script_node import ScriptNode, sha
 from synced import Fsynced
 
 from node.pack import watch_script
+from phoenix.plan.findings import Code
 from phoenix.runs.watch import SCRIPT, SERVICE, TIMER, WANTED
 
 RUN = "r20261122T013000Z-beef"
@@ -39,14 +42,15 @@ class Node(ScriptNode):
         self.has(f"/proc/1{ctid}/attr/apparmor/current", f"{label}\n\0")
         (self.root / f"proc/1{ctid}/exe").symlink_to(exe)
 
-    def watch(self, wanted):
-        """What the installed file prints."""
+    def watch(self, wanted, code=None):
+        """What the installed file prints; `code`: with which it ends, 1 if it prints anything."""
         self.wanted.write_text(wanted)
         file = self.has(SCRIPT, watch_script(), 0o755)
         done = subprocess.run(
             [sys.executable, "-I", file], env=self.environment, capture_output=True, text=True
         )
-        assert (done.returncode, done.stderr) == (0, "")
+        expected = int(bool(done.stdout)) if code is None else code
+        assert (done.returncode, done.stderr) == (expected, "")
         return done.stdout
 
     def install(self, timer, files):
@@ -91,7 +95,7 @@ def test_another_label_is_one_warning_that_says_what_confines_it(node, label):
     node.container(910, label)
     node.container(952, "lxc-docker-nested (enforce)")
     assert node.watch(f"{PLAIN}952 lxc-docker-nested (enforce)\n") == (
-        f"<4>CT 910 runs as {label}, not as lxc-docker-nested (enforce): "
+        f"<4>label: CT 910 runs as {label}, not as lxc-docker-nested (enforce): "
         "harden --data only=910 confines it\n"
     )
 
@@ -115,7 +119,8 @@ def test_what_a_guest_calls_its_half_of_the_label_is_no_line_of_its_own(node):
     node.container(910, f"lxc-other//&:lxc-910_<-var-lib-lxc>:{forged} (enforce)")
     said = node.watch(PLAIN)
     assert said.count("\n") == 1
-    assert said.startswith("<4>CT 910 runs as lxc-other//&:lxc-910_<-var-lib-lxc>:x\\n<0>CT 952")
+    half = ":lxc-910_<-var-lib-lxc>:x\\n<0>CT 952"
+    assert said.startswith(f"<4>label: CT 910 runs as lxc-other//&{half}")
     assert said[:-1].isprintable()
 
 
@@ -128,7 +133,7 @@ def test_the_generated_profile_is_compared_as_it_is_written(node):
 def test_a_line_of_the_version_before_says_what_renews_it(node):
     node.container(910, "lxc-docker-nested (enforce)")
     said = node.watch("910 lxc-docker-nested enforce\n")
-    assert said.startswith("<4>line 1 of ")
+    assert said.startswith("<4>drift.watch: line 1 of ")
     assert "is not understood: harden writes it anew" in said
 
 
@@ -146,6 +151,179 @@ def test_a_stopped_container_is_no_line(node):
 def test_a_container_that_is_just_starting_is_no_line(node):
     node.container(910, "unconfined", exe="/usr/bin/lxc-start")
     assert node.watch(PLAIN) == ""
+
+
+# -- what else harden left -------------------------------------------------------------------------
+
+CONF = """\
+#lxc.mount.auto: proc:rw
+arch: amd64
+dev0: /dev/nvidia0,mode=0666
+features: nesting=1,fuse=1
+lxc.apparmor.profile: lxc-docker-nested
+lxc.mount.auto = sys:rw
+lxc.mount.entry:
+[before]
+lxc.apparmor.profile: unconfined
+lxc.cap.drop: sys_time
+"""
+RIGHT = (
+    "910 conf lxc.apparmor.profile: lxc-docker-nested\n"
+    "910 conf features: fuse=1\n"
+    "910 conf lxc.mount.auto: sys:rw\n"
+    "910 conf lxc.mount.entry: \n"
+    "910 conf dev: /dev/nvidia0,mode=0666\n"
+)
+
+
+def test_a_conf_that_has_what_harden_left_is_no_line(node):
+    node.has("/etc/pve/lxc/910.conf", CONF)
+    assert node.watch(RIGHT) == ""
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "lxc.apparmor.profile: lxc-a",
+        "features: fuse=0",
+        "features: use=1",
+        "lxc.mount.auto: proc:rw",
+        "lxc.cap.drop: sys_time",
+        "dev: /dev/nvidia1",
+        "dev: /dev/nvidia0",
+    ],
+)
+def test_what_a_conf_lacks_is_one_warning_with_its_code_and_container(node, wanted):
+    node.has("/etc/pve/lxc/910.conf", CONF)
+    assert node.watch(f"910 conf {wanted}\n910 conf features: keyctl=1\n") == (
+        f"<4>drift.container: the conf of CT 910 has no {wanted}: "
+        "harden --data only=910 puts it right\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("conf", "wrong"),
+    [
+        ("arch: amd64\n", False),
+        ("arch: amd64\n[a]\nlxc.apparmor.profile: unconfined\n", False),
+        ("lxc.apparmor.profile: unconfined\n", True),
+    ],
+)
+def test_a_generated_profile_is_a_conf_that_names_none(node, conf, wrong):
+    node.has("/etc/pve/lxc/953.conf", conf)
+    said = node.watch("953 conf lxc.apparmor.profile: generated\n")
+    assert ("the conf of CT 953 has no line for Proxmox's generated profile" in said) is wrong
+
+
+def test_a_container_that_is_gone_is_no_line(node):
+    assert node.watch(RIGHT) == ""
+
+
+def test_a_container_is_told_of_once(node):
+    node.container(910, "unconfined")
+    node.has("/etc/pve/lxc/910.conf", "arch: amd64\n")
+    assert node.watch(PLAIN + RIGHT).count("\n") == 1
+
+
+PARSER = """\
+case $* in
+*" -S "*) for file; do :; done; echo x >>"$FAKE/compiled"; printf 'compiled '; cat "$file" ;;
+*) ! [ -e "$FAKE/broken" ] || { echo 'tunables/home: line 1: wrong'; exit 1; } ;;
+esac
+"""
+TEXT = "profile lxc-a {}\n"
+PROFILE = f"profile lxc-a enforce {sha(TEXT)}\n"
+
+
+@pytest.fixture
+def kernel(node):
+    """A node whose kernel has a profile that is right."""
+    node.tool("apparmor_parser", PARSER)
+    node.has("/etc/apparmor.d/lxc-a", TEXT)
+    node.has(f"{LOADED}/name", "lxc-a\n")
+    node.has(f"{LOADED}/mode", "enforce\n")
+    node.has(f"{LOADED}/raw_data", f"compiled {TEXT}")
+    return node
+
+
+LOADED = "/sys/kernel/security/apparmor/policy/profiles/lxc-a.1"
+
+
+def test_a_profile_that_is_as_harden_left_it_is_no_line_and_compiled_once(kernel):
+    assert kernel.watch(PROFILE) == ""
+    assert kernel.watch(PROFILE) == ""
+    assert (kernel.fake / "compiled").read_text() == "x\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "why"),
+    [
+        ("/etc/apparmor.d/lxc-a", "other\n", "/etc/apparmor.d/lxc-a is not as harden left it"),
+        (f"{LOADED}/name", "lxc-b\n", "profile lxc-a is not loaded"),
+        (f"{LOADED}/mode", "complain\n", "profile lxc-a is loaded in complain mode"),
+        (
+            f"{LOADED}/raw_data",
+            "compiled other\n",
+            "profile lxc-a: the kernel has another text than /etc/apparmor.d/lxc-a",
+        ),
+    ],
+)
+def test_each_way_in_which_a_profile_is_another_is_a_warning(kernel, path, text, why):
+    kernel.watch(PROFILE)
+    kernel.has(path, text)
+    said = kernel.watch(PROFILE)
+    assert said == f"<4>drift.profile: {why}: harden installs and loads it\n"
+
+
+@pytest.mark.parametrize("text", ["other\n", None])
+def test_a_file_of_ours_that_is_another_or_gone_is_a_warning(node, text):
+    hook = "/usr/local/lib/phoenix-harden/namespace"
+    wanted = f"file {hook} {sha('hook')}\n"
+    file = node.has(hook, "hook")
+    assert node.watch(wanted) == ""
+    file.unlink()
+    if text is not None:
+        node.has(hook, text)
+    assert node.watch(wanted) == (
+        f"<4>drift.file: {hook} is not as harden left it: harden installs it\n"
+    )
+
+
+def test_tunables_that_do_not_compile_are_a_warning_with_the_parsers_words(kernel):
+    assert kernel.watch("tunables\n") == ""
+    (kernel.fake / "broken").touch()
+    said = kernel.watch("tunables\n")
+    assert said.startswith("<4>drift.tunables: AppArmor's tunables do not compile, so no profile")
+    assert said.endswith("tunables/home: line 1: wrong\n")
+
+
+def test_it_fails_for_what_is_new_and_no_longer_once_that_was_told(node):
+    node.container(910, "unconfined")
+    first = node.watch(PLAIN, code=1)
+    assert node.watch(PLAIN, code=0) == first
+    node.container(952, "unconfined")
+    both = f"{PLAIN}952 lxc-docker-nested (enforce)\n"
+    node.watch(both, code=1)
+    node.watch(both, code=0)
+    # what was right for a while is new again
+    node.watch("", code=0)
+    node.watch(both, code=1)
+
+
+def test_every_warning_begins_with_a_code_of_the_findings():
+    source = (Path(__file__).parents[2] / "node/watch.py").read_text()
+    said = set(re.findall(r'f"((?:[a-z]+\.)?[a-z]+): ', source))
+    assert said == {
+        Code.OTHER_LABEL,
+        Code.DRIFT,
+        Code.DRIFT_PROFILE,
+        Code.DRIFT_FILE,
+        Code.DRIFT_TUNABLES,
+        Code.DRIFT_WATCH,
+    }
+
+
+# -- how it comes and goes -------------------------------------------------------------------------
 
 
 def test_files_are_put_in_place_and_the_timer_is_read_back(node):
