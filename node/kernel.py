@@ -65,16 +65,19 @@ def stale(names: list[str], note: str = NOTE) -> list[str]:
 
 
 def remember(names: list[str], note: str = NOTE) -> None:
-    """Note what the kernel has of these: it has just been found right. Raises OSError."""
-    known = _noted(note)
-    for name in names:
-        known.pop(name, None)
-        forms = _forms(name)
-        if forms is not None:
-            known[name] = forms
-    make_folder(os.path.dirname(note))
+    """Note what the kernel has of these: it has just been loaded from their files, or compared.
+
+    What cannot be noted is only compiled again.
+    """
+    before = _noted(note)
+    known = {name: forms for name, forms in before.items() if name not in names}
+    known |= {name: forms for name in names if (forms := _forms(name)) is not None}
+    if known == before:
+        return
     lines = [f"{name} {file} {form}\n" for name, (file, form) in sorted(known.items())]
-    replace(note, "".join(lines).encode(), ".phoenix-new", 0o600, anew=True)
+    with suppress(OSError):
+        make_folder(os.path.dirname(note))
+        replace(note, "".join(lines).encode(), ".phoenix-new", 0o600, anew=True)
 
 
 def _noted(note: str) -> dict[str, tuple[str, str]]:

@@ -8,7 +8,7 @@ import re
 
 from node.bounded import Ended, run
 from node.files import read, text
-from node.kernel import loaded
+from node.kernel import loaded, remember
 from node.root import at
 from node.say import say
 from phoenix.apparmor.observed import MARKER
@@ -57,8 +57,9 @@ def reload_ours() -> bool:
     """
     there = loaded()
     for file in sorted(glob.glob(at(f"{FOLDER}/lxc-*"))):
-        ours = MARKER.encode() in (read(file) or b"")
-        is_loaded = file.rpartition("/")[2] in there
-        if ours and is_loaded and not succeeds("--base", at(FOLDER), "-r", "-T", file):
-            return False
+        name = file.rpartition("/")[2]
+        if name in there and MARKER.encode() in (read(file) or b""):
+            if not succeeds("--base", at(FOLDER), "-r", "-T", file):
+                return False
+            remember([name])
     return True

@@ -11,8 +11,6 @@ Exit: 0 loaded in that mode · 1 nothing changed · 2 refused
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from node.files import make_folder, raw, write
 from node.kernel import loaded, remember
 from node.main import request
@@ -37,9 +35,7 @@ def main(words: list[str]) -> None:
     why = _put(target, data) or _load(target, name, mode)
     if not why:
         target.done()
-        # without the note the next one to ask compiles it
-        with suppress(OSError):
-            remember([name])
+        remember([name])
         return
     _back(target)
     raise target.failed(f"{why}; the old state is back")

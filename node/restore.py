@@ -20,7 +20,7 @@ from contextlib import suppress
 from node import containers
 from node.bounded import run as start
 from node.files import NONE, digest, read
-from node.kernel import loaded
+from node.kernel import loaded, remember
 from node.parser import FOLDER, compile_anew, naming, reload_ours, succeeds
 from node.root import at
 from node.say import Stop, say
@@ -122,7 +122,10 @@ def _remove(target: Target) -> str:
 def _put(target: Target, data: bytes) -> str:
     why = _changed(target, data)
     # replaced, never removed and added; a text that did not load before does not stop us
-    if _profile(target.path) and not succeeds("-r", target.file):
+    profile = _profile(target.path)
+    if profile and succeeds("-r", target.file):
+        remember([profile])
+    elif profile:
         say(
             f"{target.path}: the old text is back, and does not load: "
             "the kernel keeps the newer one"

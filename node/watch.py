@@ -160,8 +160,7 @@ class _Kernel:
         self._modes = loaded() if names else {}
         self._stale = stale(names, at(_RIGHT)) if names else []
         if names:
-            with suppress(OSError):
-                remember([name for name in names if name not in self._stale], at(_RIGHT))
+            remember([name for name in names if name not in self._stale], at(_RIGHT))
 
     def look(self, name: str, mode: str, sha: str) -> str | None:
         """What is wrong with a profile: `mode` and the digest of its text as they shall be."""
