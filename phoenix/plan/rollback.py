@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from phoenix.apparmor.observed import Label, ObservedAppArmor, generated_profile
+from phoenix.docker.architecture import of_conf
 from phoenix.docker.daemon_json import digest
 from phoenix.docker.names import DAEMON_JSON, MANAGERS
 from phoenix.docker.observed import ObservedDocker
@@ -135,6 +136,8 @@ def _container(
         daemon.driver if guest else "",
         options.accept,
         options.settle,
+        # runs of earlier versions note none
+        staged.get("docker") or of_conf(now.main["arch"]),
     )
 
 
