@@ -2,6 +2,7 @@
 # make test     the tests, on the lab's two stacks too; make test-long: all of them, on both
 # make confinement   docs/confinement.md anew: what root in a container can do under each profile;
 #                    STACK=current of the other stack, in a page of its own
+# make probes   the program that the gate runs in Docker, for each architecture, from its source
 # make docker-checks   docs/docker-checks.md anew: what people run, under each (hours)
 SHELL := /bin/sh
 PYTHON ?= python3
@@ -14,7 +15,7 @@ STACK ?= $(or $(PHOENIX_LAB_STACK),stable)
 LAB_TESTS := lab and not long
 
 .PHONY: harden test test-fast test-pyinfra test-unit test-long test-stable test-current confinement \
-    docker-checks lint format lock clean
+    docker-checks probes lint format lock clean
 
 harden confinement docker-checks: export PHOENIX_LAB_STACK := $(STACK)
 # facts/ is no installed package
@@ -58,6 +59,9 @@ confinement: .venv/done
 
 docker-checks: .venv/done
 	$(BIN)/python -u tests/lab/docker_checks.py
+
+probes:
+	templates/probe/build.sh
 
 lint: .venv/done
 	$(BIN)/ruff check .

@@ -18,7 +18,14 @@ PACKAGES = {
     "ssh-keygen": "openssh-client",
 }
 #: What only the tests take.
-FOR_TESTS = {"apparmor_parser": "apparmor", "as": "binutils"}
+FOR_TESTS = {
+    "apparmor_parser": "apparmor",
+    # of the probes (templates/probe): their assemblers, and what runs those of other machines
+    "x86_64-linux-gnu-as": "binutils-x86-64-linux-gnu",
+    "aarch64-linux-gnu-as": "binutils-aarch64-linux-gnu",
+    "arm-linux-gnueabihf-as": "binutils-arm-linux-gnueabihf",
+    "qemu-aarch64": "qemu-user",
+}
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 

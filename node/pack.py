@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from node.observe import SECTIONS
+from phoenix.docker.names import PROBES
 
 _TOP = Path(__file__).parents[1]
 
@@ -140,6 +141,7 @@ def _files() -> Iterator[tuple[str, bytes]]:
     for name in SHARED:
         yield f"phoenix/{name}.py", (_TOP / "phoenix" / f"{name}.py").read_bytes()
     for path in sorted((_TOP / "templates/guest").iterdir()):
-        # the source of the probe stays here
-        if path.suffix != ".S":
-            yield f"node/data/{path.name}", path.read_bytes()
+        yield f"node/data/{path.name}", path.read_bytes()
+    for name in PROBES:
+        path = _TOP / f"templates/probe/probe-{name}"
+        yield f"node/data/{path.name}", path.read_bytes()

@@ -62,9 +62,13 @@ def ask(ctid: int, *words: str, seconds: float = 60, data: bytes = b"") -> str |
     return None
 
 
-def runs(ctid: int) -> bool:
-    """Whether an image can be imported, and a container of it runs and answers on its port."""
-    image = _id(ctid, "import", "-c", 'CMD ["/probe"]', "-c", f"LABEL {LABEL}", "-", data=_image())
+def runs(ctid: int, architecture: str) -> bool:
+    """Whether an image can be imported, and a container of it runs and answers on its port.
+
+    `architecture`: one of `PROBES`. Docker takes an image for one of its own (moby, ImportImage).
+    """
+    words = ("-c", 'CMD ["/probe"]', "-c", f"LABEL {LABEL}", "-")
+    image = _id(ctid, "import", *words, data=_image(architecture))
     if image is None:
         return False
     # the sysctl that runc cannot set where a profile denies what it does since CVE-2025-52881
@@ -134,11 +138,12 @@ def _connects(ctid: int, port: int) -> bool:
     return False
 
 
-def _image() -> bytes:
+def _image(architecture: str) -> bytes:
     """An image's only layer: the program."""
-    program = get_data("node", "data/probe")
+    name = f"data/probe-{architecture}"
+    program = get_data("node", name)
     if program is None:
-        raise FileNotFoundError("data/probe")
+        raise FileNotFoundError(name)
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         entry = tarfile.TarInfo("probe")

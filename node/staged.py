@@ -4,7 +4,7 @@
     before       sha256 of the conf that it was planned on; written last, without it nothing is
                  whole
     label        if there: what PID 1 must carry, PROFILE[//&:NAMESPACE:PROFILE] (MODE)
-    docker       if there: Docker must work in it
+    docker       if there: Docker must work in it; the architecture that it runs on, empty for amd64
     restart      if there: restart it (a stopped container stays stopped)
     ours         if there: what our runs have brought into the conf after this one; empty: nothing
     daemon-before   if there: the guest's /etc/docker/daemon.json changes; sha256 of the one that
@@ -31,6 +31,7 @@ from node.files import digest, raw, read, sync_folder, text, write
 from node.say import Stop
 from node.state import RunFolder
 from phoenix.apparmor.observed import Label
+from phoenix.docker.names import PROBE_DEFAULT
 
 #: Names that a request may give; `before` is the last to be written.
 NAMES = (
@@ -78,6 +79,7 @@ class Staged:
         label = self._text("label")
         self.label = Label.parse(label) if label else None
         self.docker = self._read("docker") is not None
+        self.architecture = self._text("docker") or PROBE_DEFAULT
         self.restart = self._read("restart") is not None
         self.ours = self._read("ours")
         self.driver = self._text("driver")

@@ -143,7 +143,7 @@ def _staged(change: ContainerChange) -> Mapping[str, str]:
     if change.label:
         files["label"] = str(change.label)
     if change.docker:
-        files["docker"] = ""
+        files["docker"] = change.architecture
     if change.restart:
         files["restart"] = ""
     if change.managed is not None:

@@ -17,5 +17,10 @@ DRIVER_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,31}")
 MANAGERS = ("apt", "apk")
 NEITHER = f"neither {' nor '.join(MANAGERS)}"
 
+#: The architectures that the gate has a program for (`templates/probe`), as Docker calls them.
+PROBES = ("386", "amd64", "arm", "arm64")
+#: The only one that there was before a run noted it.
+PROBE_DEFAULT = "amd64"
+
 #: How a package of apt or apk may be called; dpkg names some with their architecture.
 PACKAGE_NAME = re.compile(r"[a-z0-9][a-z0-9+._-]*(:[a-z0-9-]+)?")

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from phoenix.docker.architecture import MACHINE, of_machine
 from phoenix.docker.daemon_json import digest
 from phoenix.docker.data_root import DATA_ROOT, GuestPathError, check_data_root
 from phoenix.docker.names import DAEMON_JSON, DRIVER_NAME, PACKAGE_NAME
@@ -107,6 +108,7 @@ class ObservedDocker:
     - `engines`: what runs containers where Docker does not answer or is `elsewhere`.
 
     - `version`, `runc`: of dockerd and of runc.
+    - `architecture`: what it runs on, as `phoenix.docker.architecture` has it, "" if not told.
     - `driver`: the storage driver that runs; `snapshotter`: it is one of containerd's image store.
     - `images`, `containers`, `running`, `volumes`: how many of them there are.
     - `stores`: what each storage driver keeps, driver to number of layers or snapshots; an empty
@@ -148,6 +150,7 @@ class ObservedDocker:
     mount: tuple[int, int] | None = None
     overlay: bool | None = None
     file: DaemonFile | None = None
+    architecture: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`: plain values."""
@@ -304,6 +307,7 @@ def _with_info(docker: ObservedDocker, lines: list[str], root: str) -> ObservedD
         error="",
         engines=(),
         version=_must(_VERSION, "ServerVersion", info["ServerVersion"]),
+        architecture=_architecture(info.get("Architecture")),
         driver=_must(DRIVER_NAME, "Driver", info.get("Driver")),
         snapshotter=status.get("driver-type") == SNAPSHOTTER_TYPE,
         images=_number("Images", info.get("Images", 0)),
@@ -317,6 +321,10 @@ def _must(form: re.Pattern[str], name: str, value: object) -> str:
     if not isinstance(value, str) or not form.fullmatch(value):
         raise _OddError(f"{name} is '{printable(str(value))}'")
     return value
+
+
+def _architecture(machine: object) -> str:
+    return "" if machine is None else of_machine(_must(MACHINE, "Architecture", machine))
 
 
 def _number(name: str, value: object) -> int:

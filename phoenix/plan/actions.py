@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from phoenix.apparmor.observed import Label
+from phoenix.docker.names import PROBE_DEFAULT
 from phoenix.plan.findings import LEFT_ALONE, Code, Finding, Severity, texts
 from phoenix.plan.guest import GuestChange
 from phoenix.plan.profiles import OwnFileChange, ProfileChange
@@ -47,6 +48,8 @@ class ContainerChange:
     accept: tuple[str, ...] = ()
     #: Seconds after the proof in which nothing may go down; 0: the gate's own.
     settle: int = 0
+    #: What its Docker runs on: a container of our own proves it where we have a program for that.
+    architecture: str = PROBE_DEFAULT
 
 
 @dataclass(frozen=True)

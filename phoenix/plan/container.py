@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from phoenix.apparmor.observed import Label
+from phoenix.docker.architecture import of_conf
+from phoenix.docker.names import PROBES
 from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.model import Container
 from phoenix.fleet.permits import permits
@@ -174,6 +176,9 @@ class ContainerPlanner:
             return None
         if not (changes or restart or guest.change):
             return None
+        proves_docker = self.container.docker and guest.provable
+        if proves_docker and (restart or guest.change) and not self._may_be_proven():
+            return None
         if (
             confinement.named
             and is_privileged(conf.after)
@@ -195,7 +200,7 @@ class ContainerPlanner:
             after=conf.after,
             label=label,
             restart=restart,
-            docker=self.container.docker and guest.provable,
+            docker=proves_docker,
             reasons=(*conf.reasons, *due, *guest.reasons),
             managed=replace(managed, profile=label.profile if label else "") if proven else managed,
             guest=guest.change,
@@ -203,7 +208,25 @@ class ContainerPlanner:
             driver_before=guest.driver_now,
             accept=options.accept,
             settle=options.settle,
+            architecture=self._architecture,
         )
+
+    def _may_be_proven(self) -> bool:
+        """Whether there is a program to prove its Docker with, or the operator goes without."""
+        if self._architecture in PROBES:
+            return True
+        text = f"its Docker runs on {self._architecture}"
+        if Force.NO_PROBE in self.options.force:
+            self._note(
+                Code.DOCKER, f"{text}: proven by what its owner runs, not by a container of ours"
+            )
+            return True
+        self._leave(
+            Code.ARCHITECTURE,
+            f"left alone: {text}, and a container of ours can prove it on {', '.join(PROBES)} only",
+            f"to go on without that proof: --data force={Force.NO_PROBE}",
+        )
+        return False
 
     def _breaks(self, guest: GuestPlan) -> str:
         """What works in the guest today and would not under the profile, "" for nothing."""
@@ -260,6 +283,11 @@ class ContainerPlanner:
     @cached_property
     def _confinement(self) -> Confinement:
         return wanted(self.container, self.options)
+
+    @cached_property
+    def _architecture(self) -> str:
+        told = self.docker.architecture if self.docker else ""
+        return told or of_conf(self.observed.conf.main["arch"])
 
     @cached_property
     def _managed(self) -> Managed:

@@ -103,6 +103,8 @@ class Force(StrEnum):
     PRIVILEGED = "privileged"
     #: What works in the guest and the profile would refuse.
     WOULD_BREAK = "would-break"
+    #: A guest for whose architecture there is no container of our own to prove its Docker with.
+    NO_PROBE = "no-probe"
 
 
 def _force(value: object) -> tuple[Force, ...]:

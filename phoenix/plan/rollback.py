@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from phoenix.apparmor.observed import Label, ObservedAppArmor, generated_profile
+from phoenix.docker.architecture import of_conf
 from phoenix.docker.daemon_json import digest
 from phoenix.docker.names import DAEMON_JSON, MANAGERS
 from phoenix.docker.observed import ObservedDocker
@@ -137,6 +138,8 @@ def _container(
         driver_before=daemon.driver if guest else "",
         accept=options.accept,
         settle=options.settle,
+        # runs of earlier versions note none
+        architecture=staged.get("docker") or of_conf(now.main["arch"]),
     )
 
 

@@ -81,6 +81,7 @@ def _container(change: ContainerChange) -> dict[str, Any]:
         label=str(change.label) if change.label else None,
         restart=change.restart,
         proves_docker=change.docker,
+        architecture=change.architecture,
         accept=[*change.accept],
         diff=_diff(change.before.text, change.after.text),
         packages=[*guest.packages] if guest else [],

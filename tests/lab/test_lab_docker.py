@@ -289,3 +289,9 @@ def test_a_hung_guest_costs_its_time_out_and_the_others_answer(lab):
     found = Dockers().process(said.splitlines())
     states = {ctid: docker.state for ctid, docker in found.items()}
     assert states == {953: "none", 954: "hung", 960: "stopped"}
+
+
+def test_what_docker_runs_on_is_what_its_dockerd_was_built_for(lab):
+    said = lab.ssh("sh", input=f"{Dockers().command((910,)).get_raw_value()}\n").stdout
+    built_for = guest(lab, 910, "docker version --format '{{.Server.Arch}}'").strip()
+    assert Dockers().process(said.splitlines())[910].architecture == built_for

@@ -61,6 +61,13 @@ def test_everything_is_staged_by_one_command_with_the_files_on_its_stdin(command
     assert "conf" in request["containers"]["952"]
 
 
+def test_what_proves_docker_is_staged_with_it(commands):
+    guest = change(architecture="arm64")
+    (command,) = commands(transaction.stage, run=RUN, changes=(guest, change(ctid=952)))
+    containers = asked(command)["containers"]
+    assert [containers[ctid]["docker"] for ctid in ("910", "952")] == ["arm64", "amd64"]
+
+
 def test_what_is_not_asked_for_has_no_file(commands):
     plain = change(restart=False, docker=False, label=None)
     (command,) = commands(transaction.stage, run=RUN, changes=(plain,))

@@ -42,7 +42,7 @@ FAKES = {
             ;;
         *'docker ps'*) cat "$FAKE/probes" 2>/dev/null ;;
         *'docker images'*) cat "$FAKE/images" 2>/dev/null ;;
-        *'docker import'*) echo {IMAGE} ;;
+        *'docker import'*) cat >"$FAKE/image.tar"; echo {IMAGE} ;;
         *'docker create'*) echo {CONTAINER} ;;
         *'docker start'*)
             ! grep -q lxc- "$PHOENIX_ROOT/etc/pve/lxc/910.conf" || [ ! -e "$FAKE/docker-denied" ]

@@ -2,10 +2,16 @@
 
 import os
 import subprocess
+import tarfile
+from pathlib import Path
 
 import pytest
 from commit_node import CONTAINER, FAKES, IMAGE, NEW, OLD, RUN, Node
 from script_node import sha
+
+from phoenix.docker.names import PROBES
+
+PROGRAMS = Path(__file__).parents[2] / "templates/probe"
 
 
 @pytest.fixture
@@ -59,6 +65,39 @@ def test_our_container_and_its_image_are_removed_by_id(node):
         f"guest docker rm -f {CONTAINER}",
         f"guest docker rmi {IMAGE}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("noted", "architecture"), [("", "amd64"), *((name, name) for name in PROBES)]
+)
+def test_the_image_holds_the_program_of_what_its_docker_runs_on(node, noted, architecture):
+    node.stage(docker=noted)
+    assert node.commit().returncode == 0
+    with tarfile.open(node.fake / "image.tar") as image:
+        (entry,) = image.getmembers()
+        assert (entry.name, entry.mode) == ("probe", 0o755)
+        program = image.extractfile(entry).read()
+    assert program == (PROGRAMS / f"probe-{architecture}").read_bytes()
+
+
+def test_where_there_is_no_program_for_it_docker_is_proven_without_and_says_so(node):
+    node.stage(docker="riscv64")
+    done = node.commit()
+    assert (done.returncode, node.events[-1]) == (0, "done")
+    assert "CT 910: ok dockerd answers" in done.stdout
+    assert "CT 910: note: no container of our own was run: there is none for riscv64" in done.stdout
+    assert not [call for call in node.calls if call.startswith("guest docker import")]
+
+
+@pytest.mark.parametrize("wrong", ["dockerd", "label"])
+def test_without_a_program_for_it_all_else_is_proven(node, wrong):
+    node.stage(docker="riscv64")
+    if wrong == "label":
+        node.label.write_text("unconfined\n")
+    else:
+        node.guest_says("until docker info", "exit 1")
+    done = node.commit()
+    assert (done.returncode, node.conf.read_text()) == (1 if wrong == "label" else 3, OLD)
 
 
 def test_our_container_and_its_image_are_removed_when_it_does_not_start(node):

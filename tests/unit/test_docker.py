@@ -55,6 +55,12 @@ def test_what_its_containers_have_of_the_guest_is_read_in_its_form_only():
     assert ask(answer("mount 2")).mount is None
 
 
+def test_what_it_runs_on_is_told_in_dockers_words_and_unknown_where_it_does_not_say():
+    assert ask(answer(Architecture="aarch64")).architecture == "arm64"
+    assert ask(answer(Architecture="armv7l")).architecture == "arm"
+    assert ask(answer()).architecture == ""
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -81,6 +87,11 @@ def test_what_its_containers_have_of_the_guest_is_read_in_its_form_only():
         ("DockerRootDir", "/" + "x" * 5000 + " "),
         ("DockerRootDir", ["/"]),
         ("DockerRootDir", "/dev/shm"),
+        ("Architecture", "x86 64"),
+        ("Architecture", "x\x1b[2J"),
+        ("Architecture", "x" * 33),
+        ("Architecture", ""),
+        ("Architecture", ["x86_64"]),
     ],
 )
 def test_a_value_that_has_no_closed_form_makes_it_a_guest_that_cannot_be_asked(name, value):

@@ -102,6 +102,29 @@ def test_the_conf_goes_back_byte_for_byte_and_the_profile_goes():
     assert done.problems == ()
 
 
+@pytest.mark.parametrize(
+    ("noted", "conf", "architecture"),
+    [
+        ("arm64", "arch: arm64\n", "arm64"),
+        ("riscv64", "arch: riscv64\n", "riscv64"),
+        # its Docker had said so
+        ("arm", "arch: arm64\n", "arm"),
+        # by the version before
+        ("", "arch: arm64\n", "arm64"),
+        ("", "", "amd64"),
+    ],
+)
+def test_docker_is_proven_on_what_the_run_noted_that_it_runs_on(noted, conf, architecture):
+    old, new = f"{conf}{OLD}", f"{conf}{NEW}"
+    (change,) = plan(
+        now=new,
+        runs=[journal(old=old, new=new)],
+        files={sha(old): old},
+        staged={**STAGED, "conf": new, "before": sha(old), "docker": noted},
+    ).containers
+    assert (change.docker, change.architecture) == (True, architecture)
+
+
 def test_undoing_twice_is_nothing():
     assert plan(now=OLD, on_disk=None).empty
 
