@@ -14,8 +14,8 @@ from phoenix.plan.confinement import (
     PROFILE_KEY,
     is_learning,
     named_in,
-    says_open,
     template_text,
+    unproven,
     wanted,
 )
 from phoenix.plan.findings import HELD, LEFT_ALONE, Code, Finding, Severity
@@ -198,7 +198,7 @@ class _Container:
             yield from self._listed(container)
 
     def _not_listed(self) -> Iterator[Finding]:
-        found = judge_unmanaged(self.observed, self.docker, self.options)
+        found = judge_unmanaged(self.observed, self.docker, self.options, self._usable)
         self.state = found.text
         if found.wrong:
             yield self._warning(Code.NOT_LISTED, found.text, found.fix)
@@ -241,14 +241,13 @@ class _Container:
 
         That the plan has nothing for it proves nothing: it may have been refused, or not been made.
         """
-        if any(one.needs_attention for one in self._planned):
-            return ""
-        if self.observed.running:
-            return "runs, and its label cannot be read"
-        if any(one.code == Code.APPARMOR_UNUSABLE for one in self.plan.findings):
-            return "stopped, and would start without AppArmor"
-        said = says_open(self.observed.conf)
-        return f"stopped, its conf says {said}" if said else ""
+        said = any(one.needs_attention for one in self._planned)
+        return "" if said else unproven(self.observed, self._usable)
+
+    @property
+    def _usable(self) -> bool:
+        """Whether the node has an AppArmor that can confine anything."""
+        return not any(one.code == Code.APPARMOR_UNUSABLE for one in self.plan.findings)
 
     @property
     def _planned(self) -> tuple[Finding, ...]:

@@ -22,6 +22,7 @@ from phoenix.apparmor.observed import HOOK, PROFILE_NAME, Label, generated_profi
 from phoenix.fleet.model import Container
 from phoenix.plan.options import Options
 from phoenix.pve.conf import PveConf
+from phoenix.pve.observed import ObservedContainer
 from phoenix.pve.raw_keys import RawKey
 from phoenix.text.printable import printable
 
@@ -148,6 +149,19 @@ def says_open(conf: PveConf) -> str:
     named = named_in(conf)
     is_open = Label.parse(named).profile.rpartition(":")[2] in ("unconfined", "unchanged")
     return named if is_open else ""
+
+
+def unproven(observed: ObservedContainer, usable: bool) -> str:
+    """Why a container that shows no label is not taken for confined, "" if it is.
+
+    A stopped one counts by its conf; `usable`: the node's AppArmor is.
+    """
+    if observed.running:
+        return "runs, and its label cannot be read"
+    if not usable:
+        return "stopped, and would start without AppArmor"
+    said = says_open(observed.conf)
+    return f"stopped, its conf says {printable(said)}" if said else ""
 
 
 def template_text(conf: PveConf) -> str:

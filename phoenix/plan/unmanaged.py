@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from phoenix.apparmor.observed import Label
 from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.warnings import DOCKER_PROFILE, GENERATED
-from phoenix.plan.confinement import named_in, says_open, template_text
+from phoenix.plan.confinement import named_in, says_open, template_text, unproven
 from phoenix.plan.options import Options
 from phoenix.pve.observed import ObservedContainer
 from phoenix.pve.privileged import is_privileged
@@ -20,7 +20,7 @@ from phoenix.text.printable import printable
 
 @dataclass(frozen=True)
 class Unmanaged:
-    """How one of them is: `text` in words, `wrong` if it needs attention, and then the way out."""
+    """How one of them is: `text` in words, `wrong` if it needs attention, `fix`: the way out."""
 
     text: str
     wrong: bool
@@ -28,35 +28,32 @@ class Unmanaged:
 
 
 def judge_unmanaged(
-    observed: ObservedContainer, docker: ObservedDocker | None, options: Options
+    observed: ObservedContainer, docker: ObservedDocker | None, options: Options, usable: bool
 ) -> Unmanaged:
-    """Judge a container without an entry in the fleet file; `docker`: what its Docker says."""
-    how, is_open = _confinement(observed)
+    """Judge a container without an entry in the fleet file.
+
+    `docker`: what its Docker says, None where nobody asked; `usable`: the node's AppArmor is.
+    """
+    how, is_open = _confinement(observed, usable)
     text = "; ".join(filter(None, (f"not in {options.fleet}", how)))
-    if is_open:
-        fix = f"add it there to have it confined: {_entry(observed, docker)}"
-        return Unmanaged(text, wrong=True, fix=fix)
-    fix = f"add it there: {_entry(observed, docker)}"
-    return Unmanaged(text, wrong=options.unmanaged == "fail", fix=fix)
+    wrong = is_open or options.unmanaged == "fail"
+    return Unmanaged(text, wrong, f"add it there: {_entry(observed, docker)}")
 
 
-def _confinement(observed: ObservedContainer) -> tuple[str, bool]:
+def _confinement(observed: ObservedContainer, usable: bool) -> tuple[str, bool]:
     """In words, and whether it is, or will be, without AppArmor; "" where its label says it."""
-    label = Label.parse(observed.label) if observed.label else None
-    said = printable(says_open(observed.conf))
-    if observed.conf.template:
-        return template_text(observed.conf), False
-    root = ", but privileged: root in it is root of the node"
-    root = root if is_privileged(observed.conf) else ""
-    if label and not label.confined:
+    conf = observed.conf
+    if conf.template:
+        return template_text(conf), False
+    root = ", but privileged: root in it is root of the node" if is_privileged(conf) else ""
+    if not observed.label:
+        why = unproven(observed, usable)
+        return why or f"stopped, its conf says {printable(named_in(conf))}{root}", bool(why)
+    if not Label.parse(observed.label).confined:
         return "", True
-    if label:
-        ends = f"confined until it is restarted: its conf says {said}"
-        return (ends, True) if said else (f"confined{root}", False)
-    if observed.running:
-        return "runs, and its label cannot be read", True
-    stopped = f"stopped, its conf says {said or printable(named_in(observed.conf))}"
-    return (stopped, True) if said else (f"{stopped}{root}", False)
+    if said := says_open(conf):
+        return f"confined until it is restarted: its conf says {printable(said)}", True
+    return f"confined{root}", False
 
 
 def _entry(observed: ObservedContainer, docker: ObservedDocker | None) -> str:

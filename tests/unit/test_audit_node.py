@@ -11,6 +11,7 @@ from phoenix.apparmor.observed import HOOK, MARKER, ObservedAppArmor
 from phoenix.apparmor.tunables import Broken
 from phoenix.docker.fallen import Fallen, Thing
 from phoenix.docker.observed import ObservedDocker
+from phoenix.fleet.model import Fleet
 from phoenix.fleet.parse import parse_fleet
 from phoenix.plan.actions import ContainerChange, NodePlan, WatchChange
 from phoenix.plan.audit import NodeAudit, audit_node
@@ -439,6 +440,12 @@ def test_nothing_that_is_stopped_is_right_on_a_node_without_apparmor():
     found = audit(NodePlan("pve1", findings=(off,)), container(None, NAMED))
     assert not found.containers[0].ok
     assert found.containers[0].verdict == "stopped, and would start without AppArmor"
+    pct = ObservedPct("pve1", {911: replace(container(None, NAMED), ctid=911)})
+    (unlisted,) = audit_node(
+        Fleet({}), Options(), pct, {}, NodePlan("pve1", findings=(off,))
+    ).containers
+    assert not unlisted.ok
+    assert "; stopped, and would start without AppArmor: add" in unlisted.verdict
 
 
 def test_a_node_that_needs_attention_is_named_beside_its_containers():

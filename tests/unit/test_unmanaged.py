@@ -25,7 +25,7 @@ NAMED = "hostname: web\nunprivileged: 1\nlxc.apparmor.profile: {}\n"
 GENERATED = "hostname: web\nunprivileged: 1\n"
 LABEL = "lxc-970_</var/lib/lxc>//&:lxc-970_<-var-lib-lxc>:unconfined (enforce)"
 FILE = "phoenix_lxc_configs.json"
-ADD = 'add it there to have it confined: "970": {"apparmor_profile": "generated"}'
+ADD = 'add it there: "970": {"apparmor_profile": "generated"}'
 
 
 def audited(observed, options=None, docker=None, **entries):
