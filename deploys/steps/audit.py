@@ -10,8 +10,10 @@ from pyinfra.api import State
 from pyinfra.context import ctx_state
 
 from deploys.steps.run import lock, show, write
-from deploys.steps.survey import look
+from deploys.steps.survey import Survey, look
+from phoenix.plan.actions import NodePlan
 from phoenix.plan.audit import audit_node
+from phoenix.plan.facts import NodeFacts
 from phoenix.plan.questions import asked_by_audit
 from phoenix.report.audit import NodeReport, audit_data, audit_json, audit_page
 from phoenix.report.denial_groups import group_denials
@@ -35,21 +37,7 @@ def audit() -> None:
             return
         _audited.add(state)
         run = look(state, "audit", asked_by_audit)
-        reports = {
-            host: NodeReport(
-                audit_node(
-                    run.fleet,
-                    run.options,
-                    facts.containers,
-                    facts.dockers,
-                    run.plans[host],
-                    facts.fallen,
-                ),
-                facts.denials,
-                group_denials(facts.denials, facts.containers.containers, run.options),
-            )
-            for host, facts in run.facts.items()
-        }
+        reports = {host: _report(run, facts, run.plans[host]) for host, facts in run.facts.items()}
         show(audit_lines([one.audit for one in reports.values()]))
         for one in reports.values():
             show(denial_lines(one.audit.node, one.seen, one.denials, run.options))
@@ -61,3 +49,12 @@ def audit() -> None:
         if run.options.strict:
             found = {host for host, one in reports.items() if one.audit.needs_attention}
             state.failed_hosts |= found
+
+
+def _report(run: Survey, facts: NodeFacts, plan: NodePlan) -> NodeReport:
+    """What was found on one node, and what was denied to the containers that it is about."""
+    pct, options = facts.containers, run.options
+    found = audit_node(run.fleet, options, pct, facts.dockers, plan, facts.fallen)
+    audited = [one.ctid for one in found.containers]
+    denials = group_denials(facts.denials, pct.containers, options, audited)
+    return NodeReport(found, facts.denials, denials)

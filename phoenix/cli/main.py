@@ -24,6 +24,7 @@ from phoenix.fleet.document import MAX_BYTES
 from phoenix.fleet.parse import Container, Fleet, FleetError, Problem, parse_fleet
 from phoenix.fleet.schema import schema_text
 from phoenix.fleet.values import ctid
+from phoenix.fleet.warnings import DOCKER_PROFILE, GENERATED
 from phoenix.plan.render import profile_names
 
 OK, FAILED, INVALID, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
@@ -102,11 +103,11 @@ def _parser() -> argparse.ArgumentParser:
 
     adoption = commands.add_parser(
         "adopt",
-        help="show or make the change that confines the Docker containers",
-        description="Show as a diff how a fleet file changes so that each container with the "
-        "docker feature names a confining profile instead of unconfined: the profile, the "
-        "lxc_options that contradict it, the pct_options that Docker needs. Everything else "
-        "stays byte for byte.",
+        help="show or make the change that confines the containers",
+        description="Show as a diff how a fleet file changes so that no container is unconfined: "
+        "one with the docker feature names a profile that Docker works under, every other one "
+        "generated, which is Proxmox's own; the lxc_options that contradict it go, the pct_options "
+        "that Docker needs come. Everything else stays byte for byte.",
         epilog=_EXITS,
         allow_abbrev=False,
     )
@@ -115,14 +116,28 @@ def _parser() -> argparse.ArgumentParser:
         "--profile",
         metavar="NAME",
         type=_profile_name,
-        default="lxc-docker-nested",
-        help="the profile to name (default: %(default)s)",
+        help=f"the profile to name for those with Docker (default: {DOCKER_PROFILE}), and for all "
+        "that --only names",
     )
     adoption.add_argument(
         "--only",
         metavar="CTID,…",
         type=_ctids,
         help="change exactly these containers, whatever they name now",
+    )
+    adoption.add_argument(
+        "--except",
+        dest="spared",
+        metavar="CTID,…",
+        type=_ctids,
+        default=(),
+        help="leave these containers as they are",
+    )
+    adoption.add_argument(
+        "--scope",
+        choices=("all", "docker"),
+        default="all",
+        help="docker: change those with the docker feature alone (default: %(default)s)",
     )
     adoption.add_argument(
         "--write",
@@ -212,10 +227,20 @@ def _schema(_: argparse.Namespace) -> int:
 def _adopt(arguments: argparse.Namespace) -> int:
     file: Path = arguments.file
     templates = known_templates()
-    if templates is not None and arguments.profile not in templates:
-        _say(f"warning: {arguments.profile}: no template of this name, harden will refuse it")
+    profile = arguments.profile or DOCKER_PROFILE
+    if templates is not None and profile not in templates:
+        _say(f"warning: {profile}: no template of this name, harden will refuse it")
     try:
-        change = adopt(_read(file), arguments.profile, arguments.only, templates)
+        change = adopt(
+            _read(file),
+            profile,
+            arguments.only,
+            templates,
+            spared=arguments.spared,
+            scope=arguments.scope,
+            # who names both the container and the profile means it
+            others=(arguments.only and arguments.profile) or GENERATED,
+        )
     except FleetError as error:
         for problem in error.problems:
             _say(f"{file}: {problem}")

@@ -11,11 +11,12 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from phoenix.fleet.document import read_document
 from phoenix.fleet.model import Container
 from phoenix.fleet.parse import parse_fleet
-from phoenix.fleet.warnings import PROFILE_KEY
+from phoenix.fleet.warnings import GENERATED, PROFILE_KEY
 from phoenix.pve.raw_keys import parse_raw
 from phoenix.text.json_document import Edit, JsonDocument, Member, Node
 from phoenix.text.problems import FleetError, Problem, json_path
@@ -50,68 +51,83 @@ def adopt(
     profile: str,
     only: Collection[int] | None = None,
     templates: Collection[str] | None = None,
+    *,
+    spared: Collection[int] = (),
+    scope: Literal["all", "docker"] = "all",
+    others: str = GENERATED,
 ) -> Adoption:
-    """Make every Docker container of a fleet file name `profile`.
+    """Make every container of a fleet file name a confining profile.
 
-    Without `only` that concerns containers that are `unconfined`, or that name a profile which
-    is not among `templates` (None: not known, so none of those); a container that is confined
-    already is left alone. With `only`, exactly these are changed, whatever they name now.
+    Those with Docker name `profile`, those without name `others`; with the scope `docker` only the
+    former change. Without `only` that concerns containers that are `unconfined`, or that name a
+    profile which is not among `templates` (None: not known, so none of those); a container that is
+    confined already is left alone. With `only`, exactly these are changed, whatever they name now;
+    those in `spared` never are.
 
-    A changed container also loses `lxc.apparmor.profile` lines that say otherwise and gets
-    nesting=1, keyctl=1 (if unprivileged) and, where fuse-overlayfs is wanted, fuse=1; an
-    explicit `=0` stays and is noted.
+    A changed container also loses `lxc.apparmor.profile` lines that say otherwise, and one with
+    Docker gets nesting=1, keyctl=1 (if unprivileged) and, where fuse-overlayfs is wanted, fuse=1;
+    an explicit `=0` stays and is noted.
 
-    Raises FleetError when the file does not load, and when `only` names a container that it
-    doesn't have or that has no Docker.
+    Raises FleetError when the file does not load, when `only` or `spared` names a container that it
+    doesn't have, and when `only` names one without Docker in the scope `docker`.
     """
     fleet = parse_fleet(data, templates)
     file = read_document(data)
-    _check_only(only, fleet.containers)
+    _check_named(only or (), spared, scope, fleet.containers)
     edits: list[Edit] = []
-    changed: list[int] = []
+    changed: dict[int, Container] = {}
     notes: list[str] = []
     for key, member in file.root.members["lxc_configs"].node.members.items():
         container = fleet.containers[int(key)]
-        if only is not None and container.ctid not in only:
+        if container.ctid in spared or (only is not None and container.ctid not in only):
             continue
-        if only is None and not _wants(container, templates):
-            notes.extend(_why_not(key, container, profile, templates))
+        notes.extend(_clone_warnings(key, container))
+        meant = profile if container.docker else others
+        in_scope = container.docker or scope == "all"
+        if not in_scope or (only is None and not _wants(container, templates)):
+            notes.extend(_why_not(key, container, meant, templates))
             continue
-        found = list(_container_edits(file.document, member.node, container, profile))
+        found = list(_container_edits(file.document, member.node, container, meant))
         if found:
-            changed.append(container.ctid)
+            changed[container.ctid] = container
             edits.extend(found)
-            if container.unprivileged is False:
-                where = json_path("lxc_configs", key)
-                notes.append(f"{where}: {profile} for a privileged container: harden refuses it")
-        off = [name for name in _needed(container) if container.features.get(name) == "0"]
-        notes.extend(
-            f"{json_path('lxc_configs', key, 'pct_options')}: {name}=0 stays as it is written"
-            for name in off
-        )
+            notes.extend(_what_of_it(key, container, meant, templates))
+        if container.docker:
+            off = [name for name in _needed(container) if container.features.get(name) == "0"]
+            notes.extend(
+                f"{json_path('lxc_configs', key, 'pct_options')}: {name}=0 stays as it is written"
+                for name in off
+            )
     bom = _BOM if data.startswith(_BOM) else b""
     after = bom + file.document.edited(edits).encode("utf-8")
-    parse_fleet(after)  # a change that would not load must not leave this function
+    # a change that would not load must not leave this function
+    now = parse_fleet(after, templates).containers
+    for ctid, container in changed.items():
+        if now[ctid].profile == GENERATED:
+            notes.extend(one for one in now[ctid].warnings if one not in container.warnings)
     return Adoption(data, after, tuple(changed), tuple(notes))
 
 
-def _check_only(only: Collection[int] | None, containers: Mapping[int, Container]) -> None:
+def _check_named(
+    only: Collection[int], spared: Collection[int], scope: str, containers: Mapping[int, Container]
+) -> None:
     problems = []
-    for number in only or ():
+    for number in dict.fromkeys((*only, *spared)):
         path = json_path("lxc_configs", str(number))
         if number not in containers:
             problems.append(Problem(path, "", "is not in this file"))
-        elif not containers[number].docker:
-            hint = 'has no Docker as far as the file says: add "docker" to its features first'
+        elif number in only and scope == "docker" and not containers[number].docker:
+            hint = (
+                'has no Docker as far as the file says: add "docker" to its features first, or '
+                "leave out --scope docker"
+            )
             problems.append(Problem(path, "", hint))
     if problems:
         raise FleetError(problems)
 
 
 def _wants(container: Container, templates: Collection[str] | None) -> bool:
-    return container.docker and (
-        container.profile == "unconfined" or _without_template(container, templates)
-    )
+    return container.profile == "unconfined" or _without_template(container, templates)
 
 
 def _without_template(container: Container, templates: Collection[str] | None) -> bool:
@@ -121,14 +137,35 @@ def _without_template(container: Container, templates: Collection[str] | None) -
 def _why_not(
     key: str, container: Container, profile: str, templates: Collection[str] | None
 ) -> Iterator[str]:
+    """Why a container stays as it is, although one might expect otherwise."""
     where = json_path("lxc_configs", key)
     if container.docker and container.profile != profile:
         yield f"{where}: stays with {container.profile}; --only {container.ctid} changes it too"
     elif not container.docker and _without_template(container, templates):
         yield f"{where}: no Docker, so {container.profile} stays, although it has no template"
-    for warning in container.warnings:
-        if not container.docker and warning.startswith(f"{where}.features"):
-            yield warning
+
+
+def _clone_warnings(key: str, container: Container) -> Iterator[str]:
+    """What the file's own warnings say of one that may have Docker without its saying so."""
+    where = json_path("lxc_configs", key, "features")
+    if not container.docker:
+        yield from (warning for warning in container.warnings if warning.startswith(where))
+
+
+def _what_of_it(
+    key: str, container: Container, profile: str, templates: Collection[str] | None
+) -> Iterator[str]:
+    """What a change means that its diff does not show."""
+    where = json_path("lxc_configs", key)
+    if not container.docker and _without_template(container, templates):
+        yield (
+            f"{where}: there is no template {container.profile}, what it would grant is gone; to "
+            f"write one (--data profiles=DIR) leave this container out: --except {container.ctid}"
+        )
+    if container.unprivileged is False and profile == GENERATED:
+        yield f"{where}: privileged: {profile} confines it, and root in it is root of the node"
+    elif container.unprivileged is False:
+        yield f"{where}: {profile} for a privileged container: harden refuses it"
 
 
 def _needed(container: Container) -> Iterator[str]:
@@ -147,7 +184,9 @@ def _container_edits(
     layout = _Layout(document, node)
     added: list[str] = []
     named = node.members.get("apparmor_profile")
-    if named is None:
+    if container.profile == profile == GENERATED:
+        pass  # so it is without the key, too
+    elif named is None:
         added.append(f'"apparmor_profile": {json.dumps(profile)}')
     elif named.node.value != profile:
         yield Edit(named.node.start, named.node.end, json.dumps(profile))
@@ -161,16 +200,19 @@ def _container_edits(
         ]
         yield from _without(options.node, drop)
 
-    missing = [name for name in _needed(container) if name not in container.features]
+    needed = _needed(container) if container.docker else ()
+    missing = [name for name in needed if name not in container.features]
     written = node.members.get("pct_options")
     if missing and written is None:
         added.append(f'"pct_options": {layout.new_list([f"{name}=1" for name in missing])}')
     elif missing and written is not None:
         yield layout.grown(written.node, missing)
-    if added:
-        anchor = named or node.members["features"]
+    anchor = named or node.members.get("features") or next(reversed(node.pairs), None)
+    if added and anchor:
         text = "".join(f",{layout.gap(anchor)}{member}" for member in added)
         yield Edit(anchor.node.end, anchor.node.end, text)
+    elif added:
+        yield Edit(node.start, node.end, f"{{{', '.join(added)}}}")
 
 
 def _without(node: Node, drop: Sequence[int]) -> Iterator[Edit]:

@@ -16,7 +16,9 @@ from phoenix.text.problems import json_path, shown
 
 PROFILE_KEY = "lxc.apparmor.profile"
 NESTING_KEY = "lxc.apparmor.allow_nesting"
-_DOCKER_PROFILE = "lxc-docker-nested"
+#: What adopt proposes for containers with Docker, and for the others.
+DOCKER_PROFILE = "lxc-docker-nested"
+GENERATED = "generated"
 
 
 def fleet_warnings(containers: Mapping[int, Container]) -> Iterator[str]:
@@ -80,12 +82,8 @@ def _profile_warnings(
     where: str, container: Container, templates: Collection[str] | None
 ) -> Iterator[str]:
     if container.profile == "unconfined":
-        way_out = (
-            f"phoenix adopt proposes {_DOCKER_PROFILE}"
-            if container.docker
-            else "write generated for Proxmox's own profile"
-        )
-        yield f"{where}: unconfined: no AppArmor at all; {way_out}"
+        proposed = DOCKER_PROFILE if container.docker else f"{GENERATED}, Proxmox's own"
+        yield f"{where}: unconfined: no AppArmor at all; phoenix adopt proposes {proposed}"
     elif container.named and templates is not None and container.profile not in templates:
         known = ", ".join(sorted(templates)) or "none"
         yield (

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from phoenix.apparmor.observed import Label
 from phoenix.docker.names import PROBE_DEFAULT
-from phoenix.plan.findings import LEFT_ALONE, Code, Finding, Severity, texts
+from phoenix.plan.findings import HELD, LEFT_ALONE, Code, Finding, Severity, texts
 from phoenix.plan.guest import GuestChange
 from phoenix.plan.profiles import OwnFileChange, ProfileChange
 from phoenix.plan.reasons import Reason
@@ -143,12 +143,15 @@ class NodePlan:
 
     @property
     def alone(self) -> Mapping[int, str]:
-        """Whom the run leaves alone for a fault of its guest, and why: the others go on."""
-        return {
-            one.ctid: one.text
-            for one in self.findings
-            if one.ctid is not None and one.code in LEFT_ALONE
-        }
+        """Whom the run leaves as it should not be, and why: the others go on.
+
+        For a fault of its guest, or because its restart is somebody else's.
+        """
+        apart = {one.ctid for one in self.interrupted}
+        held = (one for one in self.findings if one.code in HELD and one.needs_attention)
+        faults = (one for one in self.findings if one.code in LEFT_ALONE)
+        found = (*faults, *(one for one in held if one.ctid not in apart))
+        return {one.ctid: one.text for one in found if one.ctid is not None}
 
     @property
     def drift(self) -> tuple[Finding, ...]:

@@ -10,9 +10,17 @@ from phoenix.docker.fallen import Fallen
 from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.model import Container, Fleet
 from phoenix.plan.actions import NodePlan
-from phoenix.plan.confinement import PROFILE_KEY, is_learning, wanted
-from phoenix.plan.findings import LEFT_ALONE, Code, Finding, Severity
+from phoenix.plan.confinement import (
+    PROFILE_KEY,
+    is_learning,
+    named_in,
+    template_text,
+    unproven,
+    wanted,
+)
+from phoenix.plan.findings import HELD, LEFT_ALONE, Code, Finding, Severity
 from phoenix.plan.options import Options
+from phoenix.plan.unmanaged import judge_unmanaged
 from phoenix.plan.workarounds import workaround_findings
 from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer, ObservedPct
@@ -31,7 +39,7 @@ class AuditedContainer:
 
     `wanted`: the profile that the fleet file asks for; `label`: PID 1's; `docker`: what its Docker
     says of itself; each `-` where there is none. `state`: in words, where nothing needs attention;
-    `findings`: those about it.
+    `findings`: those about it; `managed`: the fleet file names it.
     """
 
     node: str
@@ -42,6 +50,7 @@ class AuditedContainer:
     docker: str
     state: str
     findings: tuple[Finding, ...] = ()
+    managed: bool = True
 
     @property
     def ok(self) -> bool:
@@ -51,13 +60,16 @@ class AuditedContainer:
     @property
     def verdict(self) -> str:
         """What is wrong with it and what to do, or that nothing is."""
-        found = [one for one in self.findings if one.severity == Severity.WARNING]
-        found = found or [one for one in self.findings if one.needs_attention]
+        attention = [one for one in self.findings if one.needs_attention]
+        # errors stand above the table
+        found = [one for one in attention if one.severity == Severity.WARNING or one.code in HELD]
+        found = found or attention
         if not found:
             return self.state
         # what is wrong beside its confinement comes after it
         text = "; ".join(one.text for one in sorted(found, key=lambda one: one.code in _BESIDE))
-        beside = self.state == "confined" and all(one.code in _BESIDE for one in found)
+        confined = self.state.partition("; ")[0] == "confined"
+        beside = confined and all(one.code in _BESIDE for one in found)
         return f"confined, but {text}" if beside else text
 
 
@@ -88,24 +100,32 @@ def audit_node(
     plan: NodePlan,
     fallen: Mapping[int, Fallen] | None = None,
 ) -> NodeAudit:
-    """Judge a node by its plan and by how it is now."""
+    """Judge a node by its plan and by how it is now, each container that the options ask for."""
     findings = [*plan.findings, *plan.drift]
     states = {}
     for ctid, observed in sorted(pct.containers.items()):
-        if options.only and ctid not in options.only:
+        container = fleet.containers.get(ctid)
+        if not _is_asked_for(container, options):
             continue
         its = _Container(fleet, options, observed, dockers.get(ctid), plan)
         findings += its.judge()
         states[ctid] = its.state
         docker = dockers.get(ctid)
         holds = docker.holds if docker else ()
-        findings += workaround_findings(observed, fleet.containers.get(ctid), holds)
+        findings += workaround_findings(observed, container, holds)
         findings += _fell_over(observed, (fallen or {}).get(ctid))
     rows = (
         _row(fleet, options, pct.containers[ctid], dockers.get(ctid), state, findings)
         for ctid, state in states.items()
     )
     return NodeAudit(pct.node, tuple(rows), tuple(findings))
+
+
+def _is_asked_for(container: Container | None, options: Options) -> bool:
+    """Whether the audit is about it; None: the fleet file does not name it."""
+    if container is None:
+        return not options.only and options.unmanaged != "ignore"
+    return options.takes(container)
 
 
 def _row(
@@ -126,6 +146,7 @@ def _row(
         docker=str(docker) if docker else "-",
         state=state,
         findings=tuple(one for one in findings if one.ctid == observed.ctid),
+        managed=container is not None,
     )
 
 
@@ -164,22 +185,23 @@ class _Container:
             if one.ctid == observed.ctid:
                 text = f"run {one.run} {'works on it' if one.active else 'was interrupted there'}"
                 yield self._warning(Code.INTERRUPTED, text, f"{self._again} recovers it")
-        self.state = "template"
         if owner := self._owner():
             text = f"under the own profile of CT {owner}, with all that it grants"
             yield self._warning(Code.OTHERS_PROFILE, text)
             return
-        if observed.conf.template:
-            return
         container = self.fleet.containers.get(observed.ctid)
-        yield from self._listed(container) if container else self._not_listed()
+        if container is None:
+            yield from self._not_listed()
+        elif observed.conf.template:
+            self.state = template_text(observed.conf)
+        else:
+            yield from self._listed(container)
 
     def _not_listed(self) -> Iterator[Finding]:
-        self.state = f"not in {self.options.fleet}"
-        label = self._label
-        if label and not label.confined:
-            fix = "add it there to have it confined"
-            yield self._warning(Code.NOT_LISTED, self.state, fix)
+        found = judge_unmanaged(self.observed, self.docker, self.options, self._usable)
+        self.state = found.text
+        if found.wrong:
+            yield self._warning(Code.NOT_LISTED, found.text, found.fix)
 
     def _listed(self, container: Container) -> Iterator[Finding]:
         confinement, label = wanted(container, self.options), self._label
@@ -187,6 +209,7 @@ class _Container:
         privileged = is_privileged(self.observed.conf)
         root = ", but privileged: root in it is root of the node" if privileged else ""
         self.state = f"confined{root}" if label else f"stopped; its conf is right{root}"
+        self.state += "".join(f"; {one.message}" for one in self._planned if one.code in HELD)
         drift = next(
             (one.reasons for one in self.plan.containers if one.ctid == self.observed.ctid), ()
         )
@@ -210,17 +233,35 @@ class _Container:
             yield self._warning(Code.OTHER_LABEL, f"runs as {label}, not {expected}")
         elif label and (down := self._down()):
             yield self._warning(Code.DOCKER_DOWN, *down)
+        elif not label and (why := self._unproven()):
+            yield self._warning(Code.OTHER_LABEL, why)
+
+    def _unproven(self) -> str:
+        """Why one without a label is not taken for confined, "" if it is.
+
+        That the plan has nothing for it proves nothing: it may have been refused, or not been made.
+        """
+        said = any(one.needs_attention for one in self._planned)
+        return "" if said else unproven(self.observed, self._usable)
+
+    @property
+    def _usable(self) -> bool:
+        """Whether the node has an AppArmor that can confine anything."""
+        return not any(one.code == Code.APPARMOR_UNUSABLE for one in self.plan.findings)
+
+    @property
+    def _planned(self) -> tuple[Finding, ...]:
+        """What the plan has found about it."""
+        return tuple(one for one in self.plan.findings if one.ctid == self.observed.ctid)
 
     def _is_said(self, code: Code) -> bool:
         """Whether the plan has found it already."""
-        return any(
-            one.code == code and one.ctid == self.observed.ctid for one in self.plan.findings
-        )
+        return any(one.code == code for one in self._planned)
 
     def _down(self) -> tuple[str, str] | None:
         """What is wrong with its Docker, and where to look; a plan may have said it already."""
         docker = self.docker
-        if docker is None or self.observed.ctid in self.plan.alone:
+        if docker is None or any(one.code in LEFT_ALONE for one in self._planned):
             return None
         if docker.state in ("failed", "flooded"):
             return docker.error or "its guest cannot be asked", "look there"
@@ -247,7 +288,7 @@ class _Container:
         observed, label = self.observed, self._label
         if not wanted or Managed.parse(observed.managed).profile != wanted:
             return None
-        (named,) = observed.conf.main.raw(PROFILE_KEY)[-1:] or ("generated",)
+        named = named_in(observed.conf)
         generated = generated_profile(observed.ctid)
         profile = generated if named == "generated" else named.split("//&")[0]
         if profile != wanted:

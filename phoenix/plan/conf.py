@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from phoenix.apparmor.observed import HOOK, Label
 from phoenix.fleet.model import Container, Mount
-from phoenix.plan.confinement import PROFILE_KEY, STACKED, Confinement
+from phoenix.plan.confinement import PROFILE_KEY, STACKED, Confinement, named_in
 from phoenix.plan.raw_rules import raw_rules
 from phoenix.plan.reasons import Reason, Why
 from phoenix.plan.workarounds import (
@@ -259,8 +259,7 @@ class _Edit:
         pve-container LXC.pm make_apparmor_config: without `lxc.apparmor.profile` the profile is
         generated, with it everything that the generated one would grant is gone.
         """
-        current = self.conf.main.raw(PROFILE_KEY)
-        is_now = (*current[-1:], "generated")[0]
+        is_now = named_in(self.conf)
         if confinement.template == "unconfined":
             if is_now != "unconfined":
                 # never take confinement away because an old file says so

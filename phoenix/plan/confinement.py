@@ -21,7 +21,10 @@ from typing import Literal
 from phoenix.apparmor.observed import HOOK, PROFILE_NAME, Label, generated_profile
 from phoenix.fleet.model import Container
 from phoenix.plan.options import Options
+from phoenix.pve.conf import PveConf
+from phoenix.pve.observed import ObservedContainer
 from phoenix.pve.raw_keys import RawKey
+from phoenix.text.printable import printable
 
 #: The key of a conf that names the profile.
 PROFILE_KEY = "lxc.apparmor.profile"
@@ -129,6 +132,43 @@ def wanted(container: Container, options: Options) -> Confinement:
         return confinement
     return replace(
         confinement, own=container.ctid, allows=container.allows, audits=container.audits
+    )
+
+
+def named_in(conf: PveConf) -> str:
+    """The profile that a conf names: without one Proxmox generates it (make_apparmor_config)."""
+    return (*conf.main.raw(PROFILE_KEY)[-1:], "generated")[0]
+
+
+def says_open(conf: PveConf) -> str:
+    """What a conf says of the profile if that confines nothing, "" if it confines the container.
+
+    lxc.container.conf(5): `unchanged` is the label of lxc-start, which may leave it. Without
+    confinement is also what is unconfined in a policy namespace alone.
+    """
+    named = named_in(conf)
+    is_open = Label.parse(named).profile.rpartition(":")[2] in ("unconfined", "unchanged")
+    return named if is_open else ""
+
+
+def unproven(observed: ObservedContainer, usable: bool) -> str:
+    """Why a container that shows no label is not taken for confined, "" if it is.
+
+    A stopped one counts by its conf; `usable`: the node's AppArmor is.
+    """
+    if observed.running:
+        return "runs, and its label cannot be read"
+    if not usable:
+        return "stopped, and would start without AppArmor"
+    said = says_open(observed.conf)
+    return f"stopped, its conf says {printable(said)}" if said else ""
+
+
+def template_text(conf: PveConf) -> str:
+    """What is to be said of a template: it never runs, and its clones have its conf."""
+    said = printable(says_open(conf))
+    return (
+        f"template; its conf says {said}, and so will those of its clones" if said else "template"
     )
 
 

@@ -16,7 +16,7 @@ from phoenix.fleet.permits import permits
 from phoenix.plan.actions import ContainerChange
 from phoenix.plan.conf import ConfPlan, holder, plan_conf, restart_reasons
 from phoenix.plan.confinement import Confinement, wanted
-from phoenix.plan.findings import LEFT_ALONE, Code, Finding, Severity
+from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.guest import GuestPlan, plan_guest
 from phoenix.plan.options import Force, Options
 from phoenix.plan.refusals import TEMPLATES, Refusal, is_under_its_rules, refusals
@@ -56,8 +56,11 @@ class ContainerPlanner:
     def plan(self) -> ContainerChange | None:
         """What is to be done, None for nothing; why is among the findings."""
         if reason := left_alone(self.observed):
-            self._leave(*reason)
+            self._leave_held(*reason)
             return None
+        return self._plan()
+
+    def _plan(self) -> ContainerChange | None:
         if not self._has_a_form():
             return None
         self._ask_for_permits()
@@ -263,8 +266,24 @@ class ContainerPlanner:
 
     # --- what it says ---------------------------------------------------------------------------
 
-    def _leave(self, code: Code, message: str, fix: str = "") -> None:
-        severity = Severity.WARNING if code in LEFT_ALONE else Severity.NOTE
+    def _leave_held(self, code: Code, why: str, fix: str) -> None:
+        """Say that no run touches it, and what one would do if it might."""
+        # a template never runs, so it may stay as it is
+        todo = "" if code == Code.TEMPLATE else "; ".join(self._still_to_do())
+        text = f"left alone: {why}"
+        self._leave(code, f"{text}; still to do: {todo}" if todo else text, fix, as_wanted=not todo)
+
+    def _still_to_do(self) -> tuple[str, ...]:
+        """What a run would change, or what would stand against that."""
+        freed = replace(self, findings=[])
+        if change := freed._plan():
+            return tuple(map(str, change.reasons))
+        # what only needs a word of the operator is there already
+        against = (one for one in freed.findings if one.code != Code.PERMIT_MISSING)
+        return tuple(one.message for one in against if one.needs_attention)
+
+    def _leave(self, code: Code, message: str, fix: str = "", as_wanted: bool = False) -> None:
+        severity = Severity.NOTE if as_wanted else Severity.WARNING
         # who names a container wants to hear that nothing was done for it
         if self.observed.ctid in self.options.only:
             severity = Severity.ERROR
@@ -315,13 +334,13 @@ def _with_fuse(container: Container, guest: GuestPlan) -> Container:
 def left_alone(observed: ObservedContainer) -> tuple[Code, str, str] | None:
     """Why no run touches a container at all, and what to do; or None."""
     if observed.conf.template:
-        return Code.TEMPLATE, "a template, left alone", ""
+        return Code.TEMPLATE, "a template", ""
     if observed.conf.lock:
-        text = f"locked ({observed.conf.lock}), left alone"
+        text = f"locked ({observed.conf.lock})"
         return Code.LOCKED, text, "run again when the lock is gone"
     # ha-manager(1): the HA stack leaves an ignored resource alone
     if observed.ha not in (None, "ignored"):
-        text = f"managed by HA ({observed.ha}), left alone: its restart belongs to the cluster"
+        text = f"managed by HA ({observed.ha}), its restart belongs to the cluster"
         return Code.HA, text, f"ha-manager set ct:{observed.ctid} --state ignored first"
     return None
 

@@ -109,6 +109,10 @@ LEFT_ALONE = frozenset(
 )
 
 
+#: Whose restart is somebody else's at the moment. Where its conf is as wanted, that is a note.
+HELD = frozenset({Code.LOCKED, Code.HA, Code.PENDING})
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that was found.

@@ -36,6 +36,9 @@ def check_selection(fleet: Fleet, options: Options, nodes: Sequence[ObservedPct]
     for ctid in options.only:
         if ctid not in fleet.containers:
             problems.append(f"only={ctid}: {options.fleet} has no lxc_configs.{ctid}: add it there")
+        elif not options.takes(fleet.containers[ctid]):
+            text = "has no Docker as far as the file says, and scope=docker: leave that out"
+            problems.append(f"only={ctid}: {text}")
         elif ctid not in present and ctid in elsewhere:
             problems.append(f"only={ctid}: it is on {elsewhere[ctid]}: add that to PHOENIX_NODES")
         elif ctid not in present:
@@ -50,8 +53,8 @@ def absent_note(fleet: Fleet, options: Options, nodes: Iterable[ObservedPct]) ->
     elsewhere = {ctid: name for node in nodes for ctid, name in node.elsewhere.items()}
     absent = [
         f"{ctid} (on {elsewhere[ctid]})" if ctid in elsewhere else str(ctid)
-        for ctid in fleet.containers
-        if ctid not in present
+        for ctid, container in fleet.containers.items()
+        if ctid not in present and options.takes(container)
     ]
     if not absent or options.only:
         return None
@@ -63,7 +66,7 @@ def selected(fleet: Fleet, options: Options, node: ObservedPct) -> list[Containe
     return [
         container
         for ctid, container in fleet.containers.items()
-        if ctid in node.containers and (not options.only or ctid in options.only)
+        if ctid in node.containers and options.takes(container)
     ]
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool, ValidationError
 
 from phoenix.apparmor.observed import PROFILE_NAME
+from phoenix.fleet.model import Container
 from phoenix.fleet.permits import PERMISSIONS
 from phoenix.runs.record import check_run_id
 
@@ -153,6 +154,8 @@ class Options(BaseModel):
     profiles: Annotated[str | None, BeforeValidator(_path)] = None
     #: These CTIDs and no others.
     only: Annotated[tuple[int, ...], BeforeValidator(_ctids)] = ()
+    #: docker: those of the fleet file's containers that have Docker, and no others.
+    scope: Literal["all", "docker"] = "all"
     #: For the selected Docker containers, instead of what the file says.
     profile: Annotated[str | None, BeforeValidator(_profile)] = None
     #: The same, where a profile is named: its stacked form.
@@ -181,6 +184,9 @@ class Options(BaseModel):
     plan: Annotated[str | None, BeforeValidator(_path)] = None
     #: Fail if anything needs attention.
     strict: StrictBool = False
+    #: What the audit does with containers that the fleet file does not name; fail: each of them
+    #: needs attention, also one that is confined.
+    unmanaged: Literal["ignore", "show", "fail"] = "show"
     #: What a rollback undoes, by default the last run.
     run: Annotated[str | None, BeforeValidator(_run)] = None
     #: Show the runs.
@@ -190,10 +196,16 @@ class Options(BaseModel):
     #: Show denials from then on: seconds since the epoch or, below zero, before now.
     since: Annotated[int | None, BeforeValidator(_since)] = None
 
+    def takes(self, container: Container) -> bool:
+        """Whether a container of the fleet file is this run's business."""
+        if self.only and container.ctid not in self.only:
+            return False
+        return self.scope == "all" or container.docker
+
 
 Recipe = Literal["harden", "host_prep", "audit", "rollback"]
 
-_FLEET = ("fleet", "profiles", "only", "profile", "stacking", "mode")
+_FLEET = ("fleet", "profiles", "only", "scope", "profile", "stacking", "mode")
 _GATE = ("restart", "accept", "settle", "force")
 #: The keys that each recipe takes.
 KEYS: Mapping[Recipe, tuple[str, ...]] = {
@@ -203,7 +215,10 @@ KEYS: Mapping[Recipe, tuple[str, ...]] = {
         *_GATE,
     ),
     "host_prep": (*_FLEET, "allow", "watch", "accept", "force", "plan"),
-    "audit": (*_FLEET, "allow", "accept", "force", "strict", "report", "since"),
+    "audit": (
+        *_FLEET,
+        *("allow", "accept", "force", "strict", "unmanaged", "report", "since"),
+    ),
     "rollback": ("run", "list", "only", "plan", *_GATE),
 }
 

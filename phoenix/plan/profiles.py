@@ -88,12 +88,11 @@ class ProfileUsers:
         here, as high availability has it, finds its profile.
         """
         confinements = {wanted(self.fleet.containers[ctid], self.options) for ctid in self.chosen}
-        only = self.options.only
-        elsewhere = [ctid for ctid in self.pct.elsewhere if not only or ctid in only]
-        known = (self.fleet.containers[ctid] for ctid in elsewhere if ctid in self.fleet.containers)
+        known = self.fleet.containers
+        elsewhere = (known[ctid] for ctid in self.pct.elsewhere if ctid in known)
         confinements |= {
             confinement
-            for one in known
+            for one in filter(self.options.takes, elsewhere)
             if (confinement := wanted(one, self.options)).own is not None
         }
         return sorted(

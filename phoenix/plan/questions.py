@@ -67,11 +67,7 @@ def _common(chosen: Sequence[Container], options: Options) -> Request:
 
 
 def _chosen(fleet: Fleet, options: Options) -> list[Container]:
-    return [
-        container
-        for ctid, container in fleet.containers.items()
-        if not options.only or ctid in options.only
-    ]
+    return [container for container in fleet.containers.values() if options.takes(container)]
 
 
 def _auto(containers: Sequence[Container]) -> list[int]:

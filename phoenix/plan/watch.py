@@ -67,18 +67,16 @@ class _Wanted:
             yield "tunables"
 
     def _confinement(self, container: Container) -> Confinement:
-        if self._chosen(container.ctid):
+        if self.options.takes(container):
             return wanted(container, self.options)
         return wanted(container, self.options.model_copy(update=_OTHERS))
-
-    def _chosen(self, ctid: int) -> bool:
-        return not self.options.only or ctid in self.options.only
 
     def _conf(self, ctid: int, confinement: Confinement) -> Iterator[str]:
         """What runs of ours have in a conf."""
         observed = self.facts.containers.containers[ctid]
         untouched = {*self.plan.alone, *(one.ctid for one in self.plan.interrupted)}
-        if not self._chosen(ctid) or ctid in untouched or left_alone(observed):
+        chosen = self.options.takes(self.fleet.containers[ctid])
+        if not chosen or ctid in untouched or left_alone(observed):
             yield from self._noted(f"{ctid} conf ")
             return
         managed = Managed.parse(observed.managed)

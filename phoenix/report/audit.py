@@ -76,6 +76,7 @@ def _container(one: AuditedContainer) -> dict[str, Any]:
     return {
         "ctid": one.ctid,
         "name": one.name,
+        "managed": one.managed,
         "wanted": one.wanted,
         "label": one.label,
         "docker": one.docker,

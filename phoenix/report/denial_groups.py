@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from phoenix.apparmor.denials import GENERATED, Denial, ObservedDenials
@@ -42,16 +42,20 @@ def group_denials(
     seen: ObservedDenials,
     containers: Mapping[int, ObservedContainer],
     options: Options,
+    audited: Collection[int] | None = None,
 ) -> list[DenialGroup]:
     """Equal refusals together, each with the containers it may belong to; the most frequent first.
 
-    Left out: those of nobody, those of containers that are not asked for, and, unless `since` says
-    from when on, those from before their container's present start.
+    Left out: those of nobody, those of containers that are not asked for or not `audited` (None:
+    all of them are), and, unless `since` says from when on, those from before their container's
+    present start.
     """
+    asked = {*containers} if audited is None else {*audited}
+    asked &= {*(options.only or asked)}
     groups: dict[tuple[object, ...], DenialGroup] = {}
     for denial in seen.denials:
         found = _whose(denial, containers)
-        if found is None or not _is_asked(found, containers, options):
+        if found is None or not _is_asked(found, asked, containers, options):
             continue
         words = (denial[name] for name in ("profile", "namespace", "operation", "comm"))
         key = (found.ctids, found.others, denial.complain, denial.logged, denial.subject, *words)
@@ -63,12 +67,15 @@ def group_denials(
 
 
 def _is_asked(
-    found: DenialGroup, containers: Mapping[int, ObservedContainer], options: Options
+    found: DenialGroup,
+    asked: Collection[int],
+    containers: Mapping[int, ObservedContainer],
+    options: Options,
 ) -> bool:
-    asked = [ctid for ctid in found.ctids if not options.only or ctid in options.only]
+    mine = [ctid for ctid in found.ctids if ctid in asked]
     if options.since:
-        return bool(asked) or not (options.only or found.ctids)
-    starts = (containers[ctid].started for ctid in asked)
+        return bool(mine) or not (options.only or found.ctids)
+    starts = (containers[ctid].started for ctid in mine)
     return any(start is not None and found.denial.last >= start for start in starts)
 
 

@@ -1,7 +1,7 @@
 """A node with scripted answers, for pyinfra's `@fake` connector."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,12 +55,15 @@ def journal(*entries):
 class FakeNode:
     """A node that answers `observe`; commands that no answer is scripted for succeed silently.
 
-    Each answer takes `delay` seconds. `responses`: what comes first, by a part of the command.
+    All but the `stopped` ones run under `label`. Each answer takes `delay` seconds. `responses`:
+    what comes first, by a part of the command.
     """
 
     name: str
     confs: Mapping[int, str]
     label: str = "unconfined"
+    stopped: Collection[int] = ()
+    ha: Mapping[int, str] = field(default_factory=dict)
     apparmor: Mapping[str, object] = field(default_factory=dict)
     dockers: Mapping[str, object] = field(default_factory=dict)
     wanted: str | None = None
@@ -124,11 +127,11 @@ class FakeNode:
         containers = {
             str(ctid): {
                 "conf": conf,
-                "running": True,
-                "pid": ctid,
-                "started": 1795308303,
-                "label": self.label,
-                "ha": None,
+                "running": ctid not in self.stopped,
+                "pid": None if ctid in self.stopped else ctid,
+                "started": None if ctid in self.stopped else 1795308303,
+                "label": None if ctid in self.stopped else self.label,
+                "ha": self.ha.get(ctid),
                 "live": None,
                 "ours": None,
             }

@@ -69,7 +69,7 @@ def test_what_would_stop_a_hardening_run_is_shown_and_does_not_stop_the_audit(py
     done = pyinfra("audit", pve("lock: backup\n" + CONF), fleet=fleet, only=910)
     assert done.code == 0, done.stderr
     assert "pve1: apparmor_profile lxc-nobody-wrote-it: no template" in done.stderr
-    assert "pve1: CT 910 portainer: locked (backup), left alone" in done.stderr
+    assert "pve1: CT 910 portainer: left alone: locked (backup)" in done.stderr
     assert "runs as unconfined, not lxc-nobody-wrote-it (enforce)" in row(done)
 
 
@@ -209,3 +209,83 @@ def test_whatever_harden_would_change_on_a_node_is_a_finding_of_a_strict_audit(
     # harden says the same of the same node, or refuses it
     dry = pyinfra("harden", right(**changes), fleet=FLEET, flags=("--dry",))
     assert line in dry.stderr
+
+
+OPEN = CONF.format(name="web")
+ENTRY = {"apparmor_profile": "generated"}
+
+
+@pytest.mark.parametrize(
+    ("conf", "ha", "entry", "said"),
+    [
+        (
+            f"lock: backup\n{OPEN}",
+            {},
+            ENTRY,
+            "left alone: locked (backup); still to do: profile:",
+        ),
+        (OPEN, {970: "started"}, ENTRY, "left alone: managed by HA (started), its restart belongs"),
+        (OPEN, {}, None, "not in "),
+        (f"lock: backup\n{OPEN}", {970: "started"}, None, "not in "),
+    ],
+    ids=["locked", "HA", "not in the file", "neither"],
+)
+@pytest.mark.parametrize("only", [{}, {"only": "910,970"}], ids=["all", "only"])
+def test_an_unconfined_stopped_container_is_never_ok(pyinfra, conf, ha, entry, said, only):
+    node = right(stopped=(970,), ha=ha)
+    node.confs = {**node.confs, 970: conf}
+    fleet = {**FLEET, **({"970": entry} if entry else {})}
+    done = pyinfra("audit", node, fleet=fleet, strict="true", **only)
+    assert done.code == 1
+    if entry or not only:
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("970 ")]
+        assert f"!!  {said}" in line
+        assert "2 containers, 1 needs attention" in done.stderr
+        assert "ok  confined" in row(done)
+    else:
+        assert "has no lxc_configs.970: add it there" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("unmanaged", "conf", "code"),
+    [
+        ({}, OPEN, 1),
+        ({"unmanaged": "show"}, OPEN, 1),
+        ({"unmanaged": "fail"}, OPEN, 1),
+        ({"unmanaged": "ignore"}, OPEN, 0),
+        ({}, "unprivileged: 1\n", 0),
+        ({"unmanaged": "fail"}, "unprivileged: 1\n", 1),
+        ({"unmanaged": "ignore"}, "unprivileged: 1\n", 0),
+    ],
+)
+def test_what_the_fleet_file_does_not_name_is_shown_as_asked(
+    pyinfra, tmp_path, unmanaged, conf, code
+):
+    node = right(stopped=(970,))
+    node.confs = {**node.confs, 970: conf}
+    done = pyinfra("audit", node, fleet=FLEET, strict="true", report=tmp_path, **unmanaged)
+    assert done.code == code, done.stderr
+    shown = unmanaged.get("unmanaged") != "ignore"
+    data = json.loads((tmp_path / "audit.json").read_text())
+    listed = {one["ctid"]: one["managed"] for one in data["nodes"][0]["containers"]}
+    assert listed == ({910: True, 970: False} if shown else {910: True})
+    assert ("its conf says" in done.stderr) == shown
+    assert ("its conf says" in (tmp_path / "audit.html").read_text()) == shown
+
+
+def test_the_scope_docker_leaves_containers_without_it_out(pyinfra):
+    node = right()
+    node.confs = {**node.confs, 953: OPEN}
+    fleet = {**FLEET, "953": ENTRY}
+    assert "2 containers, 1 needs attention" in pyinfra("audit", node, fleet=fleet).stderr
+    done = pyinfra("audit", node, fleet=fleet, scope="docker", strict="true")
+    assert (done.code, "1 container, 0 need attention" in done.stderr) == (0, True)
+
+
+def test_what_was_denied_to_one_that_is_ignored_is_not_shown(pyinfra):
+    denied = (1, 1795308400.5, DENIED[2].replace("lxc-docker-nested", "lxc-other"))
+    node = right(denials=[denied])
+    node.confs = {**node.confs, 970: OPEN.replace("unconfined", "lxc-other")}
+    assert "CT 970: 1x create vsock" in pyinfra("audit", node, fleet=FLEET).stderr
+    done = pyinfra("audit", node, fleet=FLEET, unmanaged="ignore")
+    assert "vsock" not in done.stderr

@@ -384,6 +384,37 @@ def test_what_a_guest_says_stands_against_itself_alone(pyinfra):
         assert line in table
 
 
+@pytest.mark.parametrize("stopped", [(), (952,)], ids=["running", "stopped"])
+def test_one_that_is_left_unconfined_has_its_line_and_the_exit_code_says_so(pyinfra, stopped):
+    node = pve(ctids=(910, 952, 953), stopped=stopped, ha={952: "started"})
+    done = pyinfra("harden", node, fleet=FLEET)
+    assert (done.code, done.commands) == (1, ["910", "953"])
+    table = done.stderr.partition("CTID  NAME   RESULT")[2]
+    said = "952   ct952  left alone: managed by HA (started), its restart belongs to the cluster"
+    assert said in table
+    assert "; still to do: " in table
+    assert "profile: unconfined becomes lxc-docker-nested: ha-manager set ct:952 --state" in table
+
+
+def test_one_that_is_right_and_left_alone_is_only_noted(pyinfra):
+    node = pve(ctids=(910, 952), stopped=(952,), ha={952: "started"})
+    right = node.confs[952].replace("unconfined", "lxc-docker-nested")
+    node.confs[952] = right.replace("nesting=1", "nesting=1,keyctl=1")
+    done = pyinfra("harden", node, fleet=FLEET)
+    assert (done.code, done.commands) == (0, ["910"])
+    assert "CT 952 ct952: left alone: managed by HA (started)" in done.stderr
+    assert "still to do" not in done.stderr
+
+
+def test_the_scope_docker_hardens_no_other_container(pyinfra):
+    node = pve(ctids=(910, 953))
+    assert pyinfra("harden", node, fleet=FLEET).commands == ["910", "953"]
+    assert pyinfra("harden", node, fleet=FLEET, scope="docker").commands == ["910"]
+    done = pyinfra("harden", node, fleet=FLEET, scope="docker", only=953)
+    assert done.code == 1
+    assert "only=953: has no Docker as far as the file says, and scope=docker" in done.stderr
+
+
 def test_who_names_a_container_is_refused_where_its_guest_stands_against_it(pyinfra):
     bad = docker(952, "daemon-file 0 0 644", "{", "  // mine", "}")
     done = pyinfra("harden", pve(dockers=bad), fleet=FLEET, only=952)
@@ -413,7 +444,7 @@ def test_what_stands_against_a_container_once_it_is_settled_fails_the_run(pyinfr
     node.confs[952] += "lock: backup\n"
     done = pyinfra("harden", node, fleet=FLEET)
     assert (done.code, done.commands) == (1, ["952"])
-    assert "952   ct952  refused: pve1: CT 952 ct952: locked (backup), left alone" in done.stderr
+    assert "952   ct952  refused: pve1: CT 952 ct952: left alone: locked (backup)" in done.stderr
     assert "910   ct910  not begun" in done.stderr
 
 

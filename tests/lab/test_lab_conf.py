@@ -135,10 +135,10 @@ def test_what_a_run_added_goes_when_the_file_no_longer_has_it(odd):
             "pct set 956 --features nesting=1,mknod=1",
             "a restart would apply these pending changes",
         ),
-        ("sed -i '1i lock: backup' /etc/pve/lxc/956.conf", "locked (backup), left alone"),
+        ("sed -i '1i lock: backup' /etc/pve/lxc/956.conf", "left alone: locked (backup)"),
         (
             "mkdir -p /etc/pve/ha && echo 'ct: 956' >/etc/pve/ha/resources.cfg",
-            "managed by HA (started), left alone",
+            "left alone: managed by HA (started)",
         ),
     ],
     ids=["pending", "locked", "ha"],

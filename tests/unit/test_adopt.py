@@ -40,29 +40,43 @@ UNCONFINED = {"name": "x", "features": ["docker"], "apparmor_profile": "unconfin
 # --- real files ---------------------------------------------------------------------------
 
 
+DOCKER_15 = (902, 903, 910, 952, 954, 956, 960)
+DOCKER_22 = (902, 903, 952, 956, 960, 102, 105)
+OTHERS_15 = (900, 901, 920, 950, 951, 953, 955, 957)
+OTHERS_22 = (900, 901, 920, 950, 951, 953, 954, 955, 957, 101, 103, 104, 106, 107)
+
+
 @pytest.mark.parametrize(
-    ("name", "changed"),
-    [
-        ("fleet-15.json", (902, 903, 910, 952, 954, 956, 960)),
-        ("fleet-22.json", (902, 903, 952, 956, 960, 102, 105)),
-    ],
+    ("name", "docker", "others"),
+    [("fleet-15.json", DOCKER_15, OTHERS_15), ("fleet-22.json", DOCKER_22, OTHERS_22)],
 )
-def test_a_real_fleet_changes_only_where_docker_is_unconfined_or_nothing_can_be_rendered(
-    name, changed
+@pytest.mark.parametrize("scope", ["all", "docker"])
+def test_a_real_fleet_changes_only_where_it_is_unconfined_or_nothing_can_be_rendered(
+    name, docker, others, scope
 ):
     data = real(name)
-    change = adopt(data, NAME, templates=TEMPLATES)
-    assert change.changed == changed
+    change = adopt(data, NAME, templates=TEMPLATES, scope=scope)
     before, after = (parse_fleet(side).containers for side in (data, change.after))
     assert list(before) == list(after)
+    changed = {*docker, *(others if scope == "all" else ())}
+    assert change.changed == tuple(ctid for ctid in before if ctid in changed)
     for ctid, old in before.items():
         new = after[ctid]
         if ctid not in changed:
             assert new == old
             continue
+        if ctid in others:
+            assert (new.profile, new.features, new.raw) == ("generated", old.features, old.raw)
+            continue
         assert new.profile == NAME
         assert dict(new.features) == {**old.features, "nesting": "1", "keyctl": "1", "fuse": "1"}
         assert (new.raw, new.mounts, new.allow_nesting) == (old.raw, old.mounts, old.allow_nesting)
+
+
+@pytest.mark.parametrize("name", ["fleet-15.json", "fleet-22.json"])
+def test_an_adopted_real_fleet_has_nothing_unconfined_and_nothing_that_harden_cannot_render(name):
+    after = parse_fleet(adopt(real(name), NAME, templates=TEMPLATES).after).containers
+    assert {one.profile for one in after.values()} <= {"generated", *TEMPLATES}
 
 
 @pytest.mark.parametrize("name", ["fleet-15.json", "fleet-22.json"])
@@ -72,6 +86,8 @@ def test_a_real_fleets_diff_takes_away_only_lines_that_it_must(name):
     lines = change.diff(name).splitlines()
     gone = [line[1:].strip() for line in lines if line[0] == "-" and not line.startswith("---")]
     lists = ('"lxc_options": [', '"lxc.apparmor.profile=unconfined"', "]", "],")
+    # the line before the one that goes has lost its comma
+    lists += ('"lxc.apparmor.allow_nesting=1",',)
     for line in gone:
         known = line.startswith(('"apparmor_profile":', '"pct_options": []'))
         # a line beside an emptied list at the end of a container may be shown as moved
@@ -222,16 +238,94 @@ def test_a_raw_profile_that_agrees_stays():
 @pytest.mark.parametrize(
     "entry",
     [
-        {"features": ["nvidia"], "apparmor_profile": "unconfined"},
-        {"features": [], "apparmor_profile": "unconfined"},
         {"features": ["docker"], "apparmor_profile": "lxc-phoenix-v2"},
         {"features": ["docker"], "apparmor_profile": "generated"},
         {"features": ["docker"]},
+        {"features": ["nvidia"], "apparmor_profile": "lxc-phoenix-v2"},
+        {"features": ["nvidia"], "apparmor_profile": "generated"},
+        {"features": ["nvidia"]},
+        {},
     ],
 )
-def test_what_is_confined_or_has_no_docker_stays(entry):
+def test_what_is_confined_stays(entry):
     text = text_of(entry)
     assert adopted(text) == text
+
+
+# --- containers without Docker ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("entry", "after"),
+    [
+        (
+            {"features": ["nvidia"], "apparmor_profile": "unconfined"},
+            {"features": ["nvidia"], "apparmor_profile": "generated"},
+        ),
+        ({"apparmor_profile": "unconfined"}, {"apparmor_profile": "generated"}),
+        (
+            {"apparmor_profile": "unconfined", "lxc_options": [SAYS, OTHER], "pct_options": []},
+            {"apparmor_profile": "generated", "lxc_options": [OTHER], "pct_options": []},
+        ),
+        ({"lxc_options": [SAYS]}, {"lxc_options": [], "apparmor_profile": "generated"}),
+        (
+            {"apparmor_profile": None, "lxc_options": [SAYS]},
+            {"apparmor_profile": "generated", "lxc_options": []},
+        ),
+        ({"apparmor_profile": "lxc-own"}, {"apparmor_profile": "generated"}),
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_one_without_docker_becomes_generated_and_gets_no_features(entry, after, indent):
+    text = adopted(text_of(entry, indent))
+    assert list(entry_of(text).items()) == list(after.items())
+    assert adopted(text) == text
+
+
+@pytest.mark.parametrize(
+    "entry", [{}, {"features": []}, {"apparmor_profile": None}, {"apparmor_profile": "generated"}]
+)
+def test_one_that_is_generated_already_has_nothing_to_change_even_where_it_is_named(entry):
+    assert adopted(text_of(entry), only=[910]) == text_of(entry)
+
+
+@pytest.mark.parametrize(
+    ("entry", "after"),
+    [
+        ({}, {"apparmor_profile": "lxc-phoenix-v2"}),
+        ({"name": "x"}, {"name": "x", "apparmor_profile": "lxc-phoenix-v2"}),
+        ({"apparmor_profile": "unconfined"}, {"apparmor_profile": "lxc-phoenix-v2"}),
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_one_without_docker_takes_the_profile_that_is_meant_for_it(entry, after, indent):
+    text = adopted(text_of(entry, indent), only=[910], others="lxc-phoenix-v2")
+    assert entry_of(text) == after
+
+
+def test_one_that_shall_stay_as_it_is_stays():
+    text = text_of({"apparmor_profile": "unconfined"})
+    assert adopted(text, spared=[910]) == adopted(text, spared=[910], only=[910]) == text
+    assert adopted(text, scope="docker") == text
+
+
+def test_who_is_spared_must_be_there():
+    with pytest.raises(FleetError, match=r"lxc_configs\.911: is not in this file"):
+        adopt(text_of({}).encode(), NAME, spared=[911])
+
+
+def test_what_the_diff_does_not_show_of_one_without_docker_is_a_note():
+    def notes(**entry):
+        return adopt(text_of(entry).encode(), NAME, templates=TEMPLATES).notes
+
+    (lost,) = notes(apparmor_profile="lxc-own")
+    assert "there is no template lxc-own, what it would grant is gone" in lost
+    assert "--except 910" in lost
+    (root,) = notes(apparmor_profile="unconfined", unprivileged=False)
+    assert "privileged: generated confines it, and root in it is root of the node" in root
+    (mode,) = notes(apparmor_profile="unconfined", mode="complain")
+    assert "generated has no complain mode: harden refuses it" in mode
+    assert notes(apparmor_profile="unconfined") == ()
 
 
 def test_a_profile_without_a_template_is_replaced_only_where_the_templates_are_known():
@@ -255,12 +349,12 @@ def test_named_containers_change_whatever_they_name_and_no_others():
     assert (after[910].profile, after[911].profile) == (NAME, "unconfined")
 
 
-def test_named_containers_must_be_there_and_have_docker():
+def test_named_containers_must_be_there_and_have_docker_where_the_scope_says_so():
     with pytest.raises(FleetError) as caught:
-        adopt(text_of({}).encode(), NAME, only=[910, 911])
+        adopt(text_of({}).encode(), NAME, only=[910, 911], scope="docker")
     assert [str(problem) for problem in caught.value.problems] == [
         'lxc_configs.910: has no Docker as far as the file says: add "docker" to its features '
-        "first",
+        "first, or leave out --scope docker",
         "lxc_configs.911: is not in this file",
     ]
 
@@ -307,8 +401,9 @@ def laid_out(draw, value):
 
 OPTIONS = st.lists(st.sampled_from(["nesting=1", "keyctl=1", "mknod=1", "fuse: 1"]), max_size=3)
 ENTRIES = st.fixed_dictionaries(
-    {"features": st.just(["docker"])},
+    {},
     optional={
+        "features": st.sampled_from([["docker"], ["docker", "nvidia"], ["nvidia"], []]),
         "apparmor_profile": st.sampled_from(["unconfined", "lxc-own", None, "generated", NAME]),
         "pct_options": st.none() | OPTIONS | st.just({"nesting": 1}),
         "lxc_options": st.none() | st.lists(st.sampled_from([SAYS, OTHER]), max_size=4),
@@ -327,6 +422,12 @@ def test_in_any_layout_only_the_intended_values_change(containers, data):
     after = parse_fleet(change.after).containers
     for key, entry in containers.items():
         found = after[int(key)]
+        kept = [option for option in entry.get("lxc_options") or () if option == OTHER]
+        assert (new[key].get("lxc_options") or []) == kept
+        if "docker" not in entry.get("features", ()):
+            assert found.profile == "generated"
+            assert new[key].get("pct_options") == entry.get("pct_options")
+            continue
         assert found.profile == NAME
         needed = {"nesting", "fuse"} | (
             {"keyctl"} if entry.get("unprivileged") is not False else set()
@@ -335,7 +436,5 @@ def test_in_any_layout_only_the_intended_values_change(containers, data):
         assert [w for w in found.warnings if "contradicts" in w] == []
         for other in ("features", "unprivileged", "cores"):
             assert new[key].get(other) == entry.get(other)
-        kept = [option for option in entry.get("lxc_options") or () if option == OTHER]
-        assert (new[key].get("lxc_options") or []) == kept
     # the diff is one that patch(1) would take: context and removed lines are the old text
     assert adopt(change.after, NAME, only=[int(key) for key in containers]).changed == ()

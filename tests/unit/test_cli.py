@@ -233,8 +233,8 @@ def test_adopt_writes_through_a_symlink(capsys, fleet, tmp_path):
 def test_adopt_does_not_overwrite_what_somebody_else_just_wrote(capsys, fleet, monkeypatch):
     before = fleet.read_bytes()
 
-    def adopt_slowly(*arguments):
-        change = cli_adopt(*arguments)
+    def adopt_slowly(*arguments, **named):
+        change = cli_adopt(*arguments, **named)
         fleet.write_bytes(before + b"\n")
         return change
 
@@ -276,10 +276,45 @@ def test_adopt_takes_another_profile_and_warns_if_it_has_no_template(capsys, fle
 
 
 def test_adopt_refuses_containers_that_are_not_there(capsys, fleet):
-    status, _, err = run(capsys, "adopt", fleet, "--only", "910,911,953")
+    status, _, err = run(capsys, "adopt", fleet, "--only", "910,911", "--except", "912")
     assert status == 2
     assert "lxc_configs.911: is not in this file" in err
-    assert "lxc_configs.953: has no Docker" in err
+    assert "lxc_configs.912: is not in this file" in err
+
+
+@pytest.fixture
+def without_docker(tmp_path):
+    path = tmp_path / "others.json"
+    entries = {"953": {"apparmor_profile": "unconfined"}, "954": {"apparmor_profile": "unconfined"}}
+    path.write_text(json.dumps({"lxc_configs": entries}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "profiles"),
+    [
+        ([], ["generated", "generated"]),
+        (["--profile", "lxc-phoenix-v2"], ["generated", "generated"]),
+        (["--only", "953"], ["generated", "unconfined"]),
+        (["--only", "953", "--profile", "lxc-phoenix-v2"], ["lxc-phoenix-v2", "unconfined"]),
+        (["--except", "953"], ["unconfined", "generated"]),
+        (["--scope", "docker"], ["unconfined", "unconfined"]),
+    ],
+)
+def test_adopt_confines_containers_without_docker_by_proxmoxs_own_profile(
+    capsys, without_docker, options, profiles
+):
+    status, _, err = run(capsys, "adopt", without_docker, "--write", *options)
+    assert status == 0, err
+    entries = json.loads(without_docker.read_text())["lxc_configs"].values()
+    assert [entry["apparmor_profile"] for entry in entries] == profiles
+
+
+def test_adopt_of_docker_alone_refuses_one_without(capsys, without_docker):
+    status, _, err = run(capsys, "adopt", without_docker, "--scope", "docker", "--only", "953")
+    assert status == 2
+    assert "lxc_configs.953: has no Docker as far as the file says" in err
+    assert "leave out --scope docker" in err
 
 
 @pytest.mark.parametrize(
@@ -288,6 +323,8 @@ def test_adopt_refuses_containers_that_are_not_there(capsys, fleet):
         ("--profile", "unconfined", "no profile's name"),
         ("--profile", "lxc_docker_nested", "no profile's name"),
         ("--only", "910,x", "digits only"),
+        ("--except", "910,x", "digits only"),
+        ("--scope", "some", "invalid choice"),
         ("--only", "", "digits only"),
         ("--only", "9", "between 100 and 999999999"),
     ],

@@ -111,6 +111,8 @@ def test_a_date_that_is_none_is_refused(value):
         ({"require_backup": "2d"}, "--data require_backup=2d: write a number of hours"),
         ({"watch": "on"}, "--data watch=on: write true or false"),
         ({"snapshot": 1}, "--data snapshot=1: write true or false"),
+        ({"scope": "some"}, "--data scope=some: Input should be 'all' or 'docker'"),
+        ({"unmanaged": True}, "--data unmanaged=True: Input should be 'ignore', 'show' or 'fail'"),
         ({"restart": "maybe"}, "--data restart=maybe: Input should be 'auto' or 'never'"),
         ({"profile": "lxc_docker_nested"}, "--data profile=lxc_docker_nested: write a profile's"),
         ({"profile": "unconfined"}, "--data profile=unconfined: write a profile's"),

@@ -20,6 +20,7 @@ from plan_cases import (
 
 from phoenix.apparmor.observed import MARKER
 from phoenix.plan.facts import NodeFacts
+from phoenix.plan.findings import Severity
 from phoenix.plan.node import absent_note, check_selection, plan_node
 from phoenix.plan.options import Options
 from phoenix.pve.managed import Managed
@@ -129,9 +130,9 @@ def test_the_note_of_a_run_names_the_profile_unless_the_container_goes_on_withou
 @pytest.mark.parametrize(
     ("observed", "note"),
     [
-        (container(conf="template: 1\n" + CONF, label=None), "a template, left alone"),
-        (container(conf="lock: backup\n" + CONF), "locked (backup), left alone"),
-        (container(ha="started"), "managed by HA (started), left alone"),
+        (container(conf="template: 1\n" + CONF, label=None), "left alone: a template"),
+        (container(conf="lock: backup\n" + CONF), "left alone: locked (backup)"),
+        (container(ha="started"), "left alone: managed by HA (started)"),
         (
             container(conf=CONF + "\n[pve:pending]\nmemory: 4096\n"),
             "left alone: a restart would apply these pending changes",
@@ -146,6 +147,113 @@ def test_a_container_that_is_not_ours_to_restart_is_left_alone_with_a_note(obser
     assert note in result.notes[-1]
     # who names it wants to hear that nothing was done for it
     assert note in plan(node(observed), options=Options(only=(910,))).problems[-1]
+
+
+HELD = {
+    "locked": {"conf": "lock: backup\n{}"},
+    "ha": {"ha": "started"},
+}
+
+
+def held(how, conf=CONF, **values):
+    changes = {**HELD[how]}
+    return node(container(conf=changes.pop("conf", "{}").format(conf), **changes, **values))
+
+
+@pytest.mark.parametrize("how", HELD)
+@pytest.mark.parametrize("label", ["unconfined", None], ids=["running", "stopped"])
+def test_what_is_left_alone_and_not_as_wanted_needs_attention_and_is_told_with_what_is_due(
+    how, label
+):
+    result = plan(held(how, label=label), installed())
+    (found,) = [one for one in result.findings if one.code.startswith("left.")]
+    assert found.severity == Severity.WARNING
+    assert "still to do: features: keyctl=1; profile: unconfined becomes lxc-d" in found.message
+    assert result.alone == {910: found.text}
+    assert result.containers == ()
+    # the others go on
+    assert not result.problems
+
+
+@pytest.mark.parametrize("how", HELD)
+@pytest.mark.parametrize("label", [ENFORCED, None], ids=["running", "stopped"])
+def test_what_is_left_alone_and_right_is_a_note(how, label):
+    result = plan(held(how, hardened(), label=label), installed())
+    (found,) = [one for one in result.findings if one.code.startswith("left.")]
+    assert found.severity == Severity.NOTE
+    assert "still to do" not in found.message
+    assert result.alone == {}
+
+
+def test_a_restart_that_is_due_of_one_that_is_left_alone_is_told_too():
+    result = plan(held("ha", hardened()), installed())
+    assert "still to do: restart due: PID 1 runs as unconfined" in result.alone[910]
+
+
+def test_what_is_wrong_with_the_conf_of_one_that_is_left_alone_stops_nobody_else():
+    odd = CONF.replace("nesting=1", "nesting=1,nesting=0")
+    result = plan(held("locked", odd), installed())
+    assert not result.problems
+    assert "still to do: features:" in result.alone[910]
+    assert "duplicate 'nesting'" in result.alone[910]
+
+
+def test_a_word_of_the_operator_that_is_missing_is_nothing_to_do_for_one_that_is_left_alone():
+    hook = "lxc.hook.pre-start: /root/hook"
+    entry = {**DOCKER, "lxc_options": [hook]}
+    conf = hardened().replace("\n\n[before]", f"\n{hook}\n\n[before]")
+    result = plan(held("locked", conf, label=ENFORCED), installed(), ct910=entry)
+    assert (result.alone, result.problems) == ({}, ())
+
+
+def test_a_template_is_never_more_than_a_note():
+    result = plan(node(container(conf=f"template: 1\n{CONF}", label=None)), installed())
+    (found,) = [one for one in result.findings if one.code.startswith("left.")]
+    assert (found.message, found.severity) == ("left alone: a template", Severity.NOTE)
+
+
+def test_pending_changes_that_a_restart_would_apply_leave_the_container_as_it_should_not_be():
+    result = plan(node(container(conf=CONF + "\n[pve:pending]\nmemory: 4096\n")))
+    assert "a restart would apply these pending changes" in result.alone[910]
+
+
+# --- without Docker -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("entry", [{}, {"apparmor_profile": "generated"}, {"features": ["nvidia"]}])
+@pytest.mark.parametrize("privileged", [False, True])
+def test_one_without_docker_becomes_generated_and_a_second_run_has_nothing_to_do(entry, privileged):
+    conf = CONF.replace("unprivileged: 1\n", "") if privileged else CONF
+    (change,) = plan(node(container(conf=conf)), ct910=entry).containers
+    assert change.after.main.raw("lxc.apparmor.profile") == ()
+    assert (change.restart, change.docker) == (True, False)
+    label = f"{change.label.profile}//&:lxc-910_<-var-lib-lxc>:unconfined (enforce)"
+    again = plan(node(container(conf=change.after.text, label=label)), ct910=entry)
+    assert again.empty
+    assert not again.problems
+
+
+def test_the_file_can_insist_that_one_without_docker_is_unconfined():
+    result = plan(ct910={"apparmor_profile": "unconfined"})
+    assert result.empty
+    assert not result.problems
+
+
+def test_a_profile_that_the_file_names_counts_without_docker_as_well():
+    (change,) = plan(ct910={"apparmor_profile": "lxc-docker-nested"}).containers
+    assert change.after.main.raw("lxc.apparmor.profile") == ("lxc-docker-nested",)
+
+
+def test_the_scope_docker_leaves_the_others_out():
+    entries = {"ct910": DOCKER, "ct953": {}}
+    pct = node(container(), container(953))
+    assert [one.ctid for one in plan(pct, **entries).containers] == [910, 953]
+    docker = Options(scope="docker")
+    assert [one.ctid for one in plan(pct, options=docker, **entries).containers] == [910]
+    assert check_selection(fleet(**entries), Options(scope="docker", only=(910, 953)), [pct]) == [
+        "only=953: has no Docker as far as the file says, and scope=docker: leave that out"
+    ]
+    assert absent_note(fleet(ct953={}), docker, [node()]) is None
 
 
 def test_what_waits_in_pending_is_shown_even_where_nothing_changes():

@@ -1,0 +1,121 @@
+"""All containers: those without Docker, those left alone, those that nobody has listed."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from on_node import REPO, conf, pyinfra, state
+
+pytestmark = pytest.mark.lab
+
+FLEETS = REPO / "tests/recordings/fleets"
+#: Stopped, unconfined, and in no fleet file.
+UNLISTED = 957
+RUNNING = (910, 952, 953, 954, 956)
+
+
+def row(done, ctid):
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith(f"{ctid} ")]
+    return line
+
+
+def codes(folder, ctid):
+    (node,) = json.loads((folder / "audit.json").read_text())["nodes"]
+    found = [one for one in node["findings"] if one["ctid"] == ctid]
+    return {one["code"]: one for one in found if one["severity"] != "note"}
+
+
+@pytest.fixture
+def held(clean_lab):
+    """CT 956 stopped and locked, CT 960 stopped and HA-managed, both unconfined."""
+    clean_lab.ssh("pct stop 956 && sed -i '1i lock: backup' /etc/pve/lxc/956.conf")
+    clean_lab.ssh("mkdir -p /etc/pve/ha && echo 'ct: 960' >/etc/pve/ha/resources.cfg")
+    return clean_lab
+
+
+def test_an_unconfined_stopped_container_is_never_ok(held, tmp_path):
+    before = state(held)
+    done = pyinfra("audit", "-y", strict="true", report=tmp_path)
+    assert done.returncode == 1
+    assert "!!  left alone: locked (backup); still to do: " in row(done, 956)
+    assert "!!  left alone: managed by HA (started)" in row(done, 960)
+    for ctid in (956, 960):
+        assert "profile: unconfined becomes lxc-docker-nested" in row(done, ctid)
+    said = "not in phoenix_lxc_configs.json; stopped, its conf says unconfined: add it there"
+    assert f"!!  {said}" in row(done, UNLISTED)
+    assert [*codes(tmp_path, 956)] == ["left.locked"]
+    assert [*codes(tmp_path, 960)] == ["left.ha"]
+    assert [*codes(tmp_path, UNLISTED)] == ["not-listed"]
+    assert state(held) == before
+
+
+@pytest.mark.long
+def test_a_run_goes_on_without_those_that_it_leaves_alone_and_says_so_by_its_exit_code(held):
+    before = {ctid: conf(held, ctid) for ctid in (956, 960)}
+    done = pyinfra("harden", "-y")
+    assert done.returncode == 1
+    assert re.search(r"^953 .* done$", done.stderr, re.MULTILINE)
+    for ctid in (956, 960):
+        assert re.search(rf"^{ctid} .* left alone: .*still to do", done.stderr, re.MULTILINE)
+    assert {ctid: conf(held, ctid) for ctid in (956, 960)} == before
+    # and right is right, whoever manages it
+    held.ssh("pct unlock 956 && rm /etc/pve/ha/resources.cfg")
+    assert pyinfra("harden", "-y").returncode == 0
+    held.ssh("sed -i '1i lock: backup' /etc/pve/lxc/956.conf")
+    done = pyinfra("audit", "-y", strict="true", unmanaged="ignore")
+    assert done.returncode == 0, done.stderr
+    assert "ok  stopped; its conf is right; left alone: locked (backup)" in row(done, 956)
+
+
+def test_what_an_unlisted_ones_finding_says_to_write_confines_it_from_its_next_start_on(
+    clean_lab, tmp_path
+):
+    pyinfra("audit", "-y", report=tmp_path)
+    fix = codes(tmp_path, UNLISTED)["not-listed"]["fix"]
+    listed = json.loads((REPO / "phoenix_lxc_configs.json").read_text())
+    listed["lxc_configs"] |= json.loads(f"{{{fix.partition(': ')[2]}}}")
+    fleet = tmp_path / "fleet.json"
+    fleet.write_text(json.dumps(listed))
+    done = pyinfra("harden", "-y", fleet=fleet, only=UNLISTED)
+    assert done.returncode == 0, done.stderr
+    assert "unconfined" not in conf(clean_lab, UNLISTED)
+    clean_lab.ssh(f"pct start {UNLISTED}")
+    assert clean_lab.label(UNLISTED).startswith(f"lxc-{UNLISTED}_</var/lib/lxc>//&")
+    # its Docker may be on its way yet
+    done = pyinfra("audit", "-y", fleet=fleet, only=UNLISTED)
+    assert re.search(r"(ok|!!)  confined", row(done, UNLISTED))
+
+
+def test_unlisted_ones_are_shown_ignored_or_refused_as_asked(clean_lab):
+    # confined from its next start on
+    clean_lab.ssh(f"sed -i '/^lxc.apparmor/d' /etc/pve/lxc/{UNLISTED}.conf")
+    shown = pyinfra("audit", "-y")
+    assert "ok  not in phoenix_lxc_configs.json; stopped, its conf says gen" in row(shown, UNLISTED)
+    strict = pyinfra("audit", "-y", unmanaged="fail")
+    assert "!!  not in phoenix_lxc_configs.json; stopped, its conf says" in row(strict, UNLISTED)
+    ignored = pyinfra("audit", "-y", unmanaged="ignore")
+    assert f"\n{UNLISTED} " not in ignored.stderr
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["fleet-15.json", "fleet-22.json"])
+def test_adopt_and_one_run_leave_no_container_of_a_real_fleet_unconfined(clean_lab, tmp_path, name):
+    entries = json.loads((FLEETS / name).read_text())
+    # the few capabilities that it keeps are for other software than the lab's
+    entries["lxc_configs"]["954"]["lxc_options"] = []
+    fleet = tmp_path / name
+    fleet.write_text(json.dumps(entries, indent=4))
+    call = [sys.executable, "-m", "phoenix.cli.main", "adopt", fleet, "--write"]
+    subprocess.run(call, cwd=REPO, check=True)
+    done = pyinfra("harden", "-y", fleet=fleet, allow="raw-hooks,host-paths")
+    assert done.returncode == 0, done.stderr
+    labels = {ctid: clean_lab.label(ctid) for ctid in RUNNING}
+    assert [ctid for ctid, label in labels.items() if not label.endswith(" (enforce)")] == []
+    words = {"fleet": fleet, "allow": "raw-hooks,host-paths"}
+    audit = pyinfra("audit", "-y", strict="true", unmanaged="ignore", **words)
+    assert audit.returncode == 0, audit.stderr
+    assert "nothing to change" in pyinfra("harden", "--dry", **words).stderr
