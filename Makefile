@@ -28,7 +28,7 @@ harden: .venv/done
 	@echo; echo '== harden'
 	$(PYINFRA) deploys/harden.py
 	@echo; echo '== after'
-	$(PYINFRA) deploys/audit.py --data strict=true --data unmanaged=ignore
+	$(PYINFRA) deploys/audit.py --data strict=true
 
 # the two stacks side by side, each with a VM of its own
 test: .venv/done

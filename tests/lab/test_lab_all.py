@@ -13,7 +13,7 @@ from on_node import REPO, conf, pyinfra, state
 pytestmark = pytest.mark.lab
 
 FLEETS = REPO / "tests/recordings/fleets"
-#: Stopped, unconfined, and in no fleet file.
+#: Stopped, unconfined, and not in the fleet file of these tests.
 UNLISTED = 957
 RUNNING = (910, 952, 953, 954, 956)
 
@@ -30,6 +30,16 @@ def codes(folder, ctid):
 
 
 @pytest.fixture
+def fleet(tmp_path):
+    """The lab's, without the unlisted one."""
+    entries = json.loads((REPO / "phoenix_lxc_configs.json").read_text())
+    del entries["lxc_configs"][str(UNLISTED)]
+    file = tmp_path / "fleet.json"
+    file.write_text(json.dumps(entries))
+    return file
+
+
+@pytest.fixture
 def held(clean_lab):
     """CT 956 stopped and locked, CT 960 stopped and HA-managed, both unconfined."""
     clean_lab.ssh("pct stop 956 && sed -i '1i lock: backup' /etc/pve/lxc/956.conf")
@@ -37,16 +47,16 @@ def held(clean_lab):
     return clean_lab
 
 
-def test_an_unconfined_stopped_container_is_never_ok(held, tmp_path):
+def test_an_unconfined_stopped_container_is_never_ok(held, fleet, tmp_path):
     before = state(held)
-    done = pyinfra("audit", "-y", strict="true", report=tmp_path)
+    done = pyinfra("audit", "-y", fleet=fleet, strict="true", report=tmp_path)
     assert done.returncode == 1
     assert "!!  left alone: locked (backup); still to do: " in row(done, 956)
     assert "!!  left alone: managed by HA (started)" in row(done, 960)
     for ctid in (956, 960):
         assert "profile: unconfined becomes lxc-docker-nested" in row(done, ctid)
-    said = "not in phoenix_lxc_configs.json; stopped, its conf says unconfined: add it there"
-    assert f"!!  {said}" in row(done, UNLISTED)
+    said = f"!!  not in {fleet}; stopped, its conf says unconfined: add it there"
+    assert said in row(done, UNLISTED)
     assert [*codes(tmp_path, 956)] == ["left.locked"]
     assert [*codes(tmp_path, 960)] == ["left.ha"]
     assert [*codes(tmp_path, UNLISTED)] == ["not-listed"]
@@ -66,19 +76,18 @@ def test_a_run_goes_on_without_those_that_it_leaves_alone_and_says_so_by_its_exi
     held.ssh("pct unlock 956 && rm /etc/pve/ha/resources.cfg")
     assert pyinfra("harden", "-y").returncode == 0
     held.ssh("sed -i '1i lock: backup' /etc/pve/lxc/956.conf")
-    done = pyinfra("audit", "-y", strict="true", unmanaged="ignore")
+    done = pyinfra("audit", "-y", strict="true")
     assert done.returncode == 0, done.stderr
     assert "ok  stopped; its conf is right; left alone: locked (backup)" in row(done, 956)
 
 
 def test_what_an_unlisted_ones_finding_says_to_write_confines_it_from_its_next_start_on(
-    clean_lab, tmp_path
+    clean_lab, fleet, tmp_path
 ):
-    pyinfra("audit", "-y", report=tmp_path)
+    pyinfra("audit", "-y", fleet=fleet, report=tmp_path)
     fix = codes(tmp_path, UNLISTED)["not-listed"]["fix"]
-    listed = json.loads((REPO / "phoenix_lxc_configs.json").read_text())
+    listed = json.loads(fleet.read_text())
     listed["lxc_configs"] |= json.loads(f"{{{fix.partition(': ')[2]}}}")
-    fleet = tmp_path / "fleet.json"
     fleet.write_text(json.dumps(listed))
     done = pyinfra("harden", "-y", fleet=fleet, only=UNLISTED)
     assert done.returncode == 0, done.stderr
@@ -90,14 +99,14 @@ def test_what_an_unlisted_ones_finding_says_to_write_confines_it_from_its_next_s
     assert re.search(r"(ok|!!)  confined", row(done, UNLISTED))
 
 
-def test_unlisted_ones_are_shown_ignored_or_refused_as_asked(clean_lab):
+def test_unlisted_ones_are_shown_ignored_or_refused_as_asked(clean_lab, fleet):
     # confined from its next start on
     clean_lab.ssh(f"sed -i '/^lxc.apparmor/d' /etc/pve/lxc/{UNLISTED}.conf")
-    shown = pyinfra("audit", "-y")
-    assert "ok  not in phoenix_lxc_configs.json; stopped, its conf says gen" in row(shown, UNLISTED)
-    strict = pyinfra("audit", "-y", unmanaged="fail")
-    assert "!!  not in phoenix_lxc_configs.json; stopped, its conf says" in row(strict, UNLISTED)
-    ignored = pyinfra("audit", "-y", unmanaged="ignore")
+    shown = pyinfra("audit", "-y", fleet=fleet)
+    assert f"ok  not in {fleet}; stopped, its conf says generated" in row(shown, UNLISTED)
+    strict = pyinfra("audit", "-y", fleet=fleet, unmanaged="fail")
+    assert f"!!  not in {fleet}; stopped, its conf says generated" in row(strict, UNLISTED)
+    ignored = pyinfra("audit", "-y", fleet=fleet, unmanaged="ignore")
     assert f"\n{UNLISTED} " not in ignored.stderr
 
 

@@ -14,6 +14,8 @@ pytestmark = pytest.mark.lab
 
 FLEETS = REPO / "tests/recordings/fleets"
 DOCKERS = (910, 952, 954, 956)
+#: They are stopped; 955 is a guest of the stable stack.
+STOPPED = (960, 955, 957, 958)
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +36,16 @@ def test_every_docker_container_is_confined_and_proven(hardened):
 
 
 def test_they_went_one_after_another_what_others_depend_on_first(hardened):
-    _, done, _ = hardened
-    order = ["953", "952", "954", "956", "910", "960"]
+    node, done, _ = hardened
+    there = node.ssh("pct list").stdout
+    order = ["953", "952", "954", "956", "910"]
+    order += [str(ctid) for ctid in STOPPED if f"\n{ctid} " in there]
     assert re.findall(r"CT (\d+): done", done.stderr) == order
     assert re.findall(r"^(\d+) +\S+ +done$", done.stderr, re.MULTILINE) == order
     places = [f"{place}  {ctid} " for place, ctid in enumerate(order, 1)]
     table = [line for line in done.stderr.splitlines() if line.startswith(tuple(places))]
     assert [line[: len(place)] for line, place in zip(table, places, strict=True)] == places
-    assert ["yes" in line for line in table] == [True] * 5 + [False]
+    assert ["yes" in line for line in table] == [place < 5 for place in range(len(order))]
 
 
 @pytest.mark.parametrize("ctid", DOCKERS)
@@ -98,7 +102,8 @@ def test_the_before_images_and_the_journal_are_there_for_root_alone(hardened):
     assert runs == every
     journal = node.ssh("cat /var/lib/phoenix-harden/runs/*/journal.jsonl").stdout
     done = {entry.get("ctid") for line in journal.splitlines() if (entry := json.loads(line))}
-    assert done == {None, *DOCKERS, 953, 960}
+    assert done - {*STOPPED} == {None, *DOCKERS, 953}
+    assert done > {960, 957, 958}
     kept = node.ssh("cat /var/lib/phoenix-harden/runs/*/files/*").stdout
     assert all(text in kept for text in before.values())
 
@@ -113,10 +118,9 @@ def test_a_second_run_changes_nothing_and_restarts_nothing(hardened):
 
 
 def test_the_audit_finds_nothing_any_more(hardened):
-    # those that the fleet file does not have are unconfined still
-    done = pyinfra("audit", "-y", strict="true", unmanaged="ignore")
+    done = pyinfra("audit", "-y", strict="true")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^7 containers, 0 need attention$", done.stderr, re.MULTILINE), done.stderr
+    assert re.search(r"^[0-9]+ containers, 0 need attention$", done.stderr, re.MULTILINE)
 
 
 def test_dry_shows_profile_features_and_conf_and_changes_nothing(clean_lab):

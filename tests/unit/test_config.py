@@ -64,8 +64,8 @@ def test_a_real_gpu_and_a_real_dataset_are_read():
 def test_the_labs_own_fleet_loads_without_a_warning():
     found = parse_fleet((ROOT / "phoenix_lxc_configs.json").read_bytes(), TEMPLATES)
     assert found.warnings == ()
-    assert [c.warnings for c in found.containers.values()] == [()] * 7
     for item in found.containers.values():
+        assert item.warnings == ()
         assert item.profile == ("lxc-docker-nested" if item.docker else "generated")
 
 
