@@ -32,7 +32,8 @@ def undone(ours: bytes, before: bytes, found: bytes) -> str:
             continue
         mine, old, now = (one.get(key, []) for one in (wanted, had, has))
         confines = key.startswith(_CONFINES)
-        words += [f"lacks {key}: {one}" for one in mine if one not in now and (confines or one not in old)]
+        brought = mine if confines else [one for one in mine if one not in old]
+        words += [f"lacks {key}: {one}" for one in brought if one not in now]
         words += [f"has {key}: {one}" for one in now if confines and one not in mine]
     return printable(", ".join(words), limit=300)
 
