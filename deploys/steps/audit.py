@@ -44,6 +44,8 @@ def audit() -> None:
                     facts.dockers,
                     run.plans[host],
                     facts.fallen,
+                    facts.hookscripts,
+                    facts.overrides,
                 ),
                 facts.denials,
                 group_denials(facts.denials, facts.containers.containers, run.options),

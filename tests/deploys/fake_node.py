@@ -27,6 +27,8 @@ APPARMOR = {
     "reads_global_d": True,
 }
 
+NO_OVERRIDES = {"kernel": {}, "lxc": {}, "base": None, "changed": [], "versions": {}}
+
 
 def installed():
     """Of such a node, with our profile as it shall be."""
@@ -71,6 +73,8 @@ class FakeNode:
     watch: Mapping[str, object] = field(default_factory=dict)
     backups: Mapping[str, object] = field(default_factory=dict)
     fallen: Mapping[str, object] = field(default_factory=dict)
+    hookscripts: Mapping[str, object] = field(default_factory=dict)
+    overrides: Mapping[str, object] = field(default_factory=dict)
     changed: bool = False
     responses: dict[str, object] = field(default_factory=dict)
 
@@ -114,6 +118,8 @@ class FakeNode:
             },
             watch={"files": {}, "timer": False, **self.watch},
             fallen=self.fallen,
+            hookscripts=self.hookscripts,
+            overrides={**NO_OVERRIDES, **self.overrides},
         )
 
     def _answer(self, **sections: object) -> list[str]:
