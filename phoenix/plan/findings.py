@@ -86,6 +86,8 @@ class Code(StrEnum):
     DEVICES = "workaround.devices"
     HOLD = "workaround.hold"
     HOOKSCRIPT = "workaround.hookscript"
+    SECCOMP = "workaround.seccomp"
+    INCOMPLETE = "workaround.incomplete"
     WRAPPER = "workaround.runc-wrapper"
     SECURITY_OPT = "workaround.security-opt"
     COMPOSE = "workaround.compose"

@@ -16,8 +16,8 @@ _RUNNING = "/proc/cmdline"
 _BASE = "/etc/apparmor.d/abstractions/lxc/container-base"
 _UNUSED = "neither Proxmox's generated profiles nor ours read it, and none needs the change"
 _LINE = re.compile(r"(lxc\.[a-z0-9_.]+)\s*=\s*(.*?)\s*")
-# between words of the kernel's line; in GRUB's file a quote may stand before the first one
-_BETWEEN = re.compile(r"[\s\"']+")
+# between words of the kernel's line, and before the first one in GRUB's file
+_BETWEEN = re.compile(r"(?:GRUB_CMDLINE_\w+=|[\s\"'])+")
 
 #: What each key of LXC's own configuration does to all containers; Proxmox's lines come after it.
 _OPENS = {

@@ -26,6 +26,7 @@ _DEVICES = ("lxc.cgroup2.devices.allow", "lxc.cgroup.devices.allow")
 # the switch itself, or a folder above it; LXC takes a target below the rootfs' own path, too
 _SECURITYFS = re.compile(r"(?:.*/)?sys/kernel/security(?:/apparmor)?/*")
 _MASKED = re.compile(r"(?:.*/)?sys/module/apparmor(?:/parameters(?:/enabled)?)?/*")
+_OF_THE_NODE = re.compile(r"/(?:proc|sys)/*|/proc/sys/*")
 # lxc.container.conf(5); LXC's common.conf has mixed for both
 _WRITABLE = re.compile(r"(proc|sys):rw(?::.*)?")
 
@@ -134,6 +135,13 @@ def opens(raw: RawKey, unprivileged: bool) -> tuple[str, Code] | None:
             text = f"makes {places} writable, as far as the kernel lets root in it"
             return text, Code.WRITABLE
         return f"lets root in it write the node's {places}", Code.WRITABLE
+    if raw.key == "lxc.mount.entry" and words and _OF_THE_NODE.fullmatch(words[0]):
+        return f"puts the node's own {words[0]} into it", Code.WRITABLE
+    if raw.key == "lxc.seccomp.profile" and not words:
+        return "lets it make every system call, without LXC's seccomp filter", Code.SECCOMP
+    if raw.key == "lxc.apparmor.allow_incomplete" and words and words != ["0"]:
+        text = "starts it also where the kernel enforces only part of its profile"
+        return text, Code.INCOMPLETE
     if raw.key in _DEVICES and words and (words[0] == "a" or words[1:2] == ["*:*"]):
         if raw.key == _DEVICES[1]:
             text = "does nothing with cgroup v2, and lets it use every device with v1"

@@ -104,10 +104,13 @@ if [ -n "$runc" ]; then
         echo "wrapper script $runc"
     elif [ "${real##*/}" != runc ]; then
         echo "wrapper link $runc"
-    # one beside that of the package may be newer
-    elif [ -n "$packaged" ] && case $real in /usr/bin/runc | /usr/sbin/runc) ;; *) false ;; esac &&
-        [ "$(start 134217728 "$real" | md5sum | head -c 32)" != "$packaged" ]; then
-        echo "wrapper changed $runc"
+    elif [ -n "$packaged" ]; then
+        case ${real#"${PHOENIX_ROOT:-}"} in # another one may be newer
+        /usr/bin/runc | /usr/sbin/runc)
+            [ "$(start 134217728 "$real" | md5sum | head -c 32)" = "$packaged" ] ||
+                echo "wrapper changed $runc"
+            ;;
+        esac
     fi
 fi
 pid=$(start 16 /run/docker.pid || start 16 /var/run/docker.pid)

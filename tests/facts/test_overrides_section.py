@@ -1,7 +1,5 @@
 """node/hookscripts.py and node/overrides.py on a tree of files."""
 
-import os
-
 import pytest
 
 from facts.overrides import HookScripts, Overrides
@@ -62,7 +60,9 @@ def test_a_hook_of_lxc_is_read_and_ours_is_not(node):
 )
 def test_of_one_that_cannot_be_read_the_reason_is_told(node, name, path, why):
     names(node, f"hookscript: {name}")
-    node.has("/etc/pve/storage.cfg", "nfs: nas\n\tserver a\n\texport /x\n\nzfspool: fast\n\tpool a\n")
+    node.has(
+        "/etc/pve/storage.cfg", "nfs: nas\n\tserver a\n\texport /x\n\nzfspool: fast\n\tpool a\n"
+    )
     node.has("/var/lib/vz/snippets/folder/x", "")
     node.has("/etc/shadow", "root:x\n")
     assert node.see(HookScripts) == {name: HookScript(path, None, why)}
@@ -120,7 +120,9 @@ def dpkg(node):
 def test_the_kernels_lines_are_those_that_it_has_and_gets(dpkg):
     dpkg.has("/proc/cmdline", "quiet\n")
     dpkg.has("/etc/kernel/cmdline", "root=ZFS=a apparmor=0\n")
-    dpkg.has("/etc/default/grub", '# GRUB_CMDLINE_LINUX="a"\nGRUB_CMDLINE_LINUX="b"\nGRUB_TIMEOUT=5\n')
+    dpkg.has(
+        "/etc/default/grub", '# GRUB_CMDLINE_LINUX="a"\nGRUB_CMDLINE_LINUX="b"\nGRUB_TIMEOUT=5\n'
+    )
     dpkg.has("/etc/default/grub.d/x.cfg", 'GRUB_CMDLINE_LINUX_DEFAULT="$A security=none"\n')
     assert dpkg.see(Overrides).kernel == {
         "/proc/cmdline": "quiet",
@@ -170,6 +172,5 @@ def test_a_node_without_any_of_it_has_none(dpkg):
 
 
 def test_a_dpkg_that_does_not_answer_is_told_from_one_that_finds_nothing(dpkg):
-    os.unlink(dpkg.fake / "dpkg")
     dpkg.tool("dpkg", "exec head -c 3000000 /dev/zero")
     assert dpkg.see(Overrides).changed is None
