@@ -29,8 +29,7 @@ _OPENS = {
     "lxc.apparmor.profile": "which a container has for which Proxmox writes no profile of its own",
 }
 
-#: Rules without which container-base does not do what it is there for, as whoever loosens it
-#: takes them out; and rules with which it does nothing.
+#: Rules that whoever loosens container-base takes out, and rules with which it does nothing.
 _MUST = {
     "writing to /proc/sys": re.compile(r"^\s*deny\s+(?:@\{PROC\}|/proc)/sys/", re.MULTILINE),
     "sysrq-trigger": re.compile(r"^\s*deny\s+(?:@\{PROC\}|/proc)/sysrq-trigger", re.MULTILINE),
@@ -51,7 +50,10 @@ def override_findings(seen: ObservedOverrides) -> Iterator[Finding]:
     for path, lines in seen.lxc.items():
         for line in lines:
             yield from _lxc(path, line, path in changed or "conf.d/" in path)
-    if loose := _loosened(seen.base):
+    # of the package's own one only its maker can judge
+    theirs = seen.changed is None or _BASE in seen.changed
+    loose = _loosened(seen.base) if theirs else ""
+    if loose:
         text = f"{_BASE} {loose}: so do the profiles of LXC that include it; {_UNUSED}"
         yield _finding(Code.OVERRIDE_FILE, text, _reinstall(_BASE), Severity.WARNING)
     for path in changed:
@@ -119,7 +121,7 @@ def _loosened(base: str | None) -> str:
         return ""
     lost = [what for what, rule in _MUST.items() if not rule.search(base)]
     free = [what for what, rule in _MUST_NOT.items() if rule.search(base)]
-    words = [f"does not deny {', '.join(lost)} any more"] if lost else []
+    words = [f"does not deny {', '.join(lost)}"] if lost else []
     words += [f"allows {', '.join(free)}"] if free else []
     return " and ".join(words)
 
