@@ -40,60 +40,69 @@ def observe(listed: bool) -> dict[str, Any]:
     - `storages`: name to type · `backups`: CTID, time, storage, of those that are complete
     - `problems`: the storages that could not be asked
     """
-    storages: dict[str, str] = {}
+    types: dict[str, str] = {}
     backups: list[list[Any]] = []
     problems: list[str] = []
-    found = {"now": _utc(time.time()), "storages": storages}
+    found = {"now": _utc(time.time()), "storages": types}
     node = _node()
-    for name, storage in sorted(_storages().items()):
+    for name, storage in sorted(storages().items()):
         if _is_on(storage.get("disable", "")) or node not in _words(storage.get("nodes", node)):
             continue
-        storages[name] = storage["type"]
+        types[name] = storage["type"]
         content = storage.get("content", "backup" if storage["type"] == "pbs" else "")
         if listed and "backup" in _words(content):
             try:
                 backups += [[ctid, when, name] for ctid, when in _backups(name, storage)]
-            except _StorageError as why:
+            except StorageError as why:
                 problems.append(f"storage {name}: {why}")
     return {**found, "backups": backups, "problems": problems}
 
 
-class _StorageError(Exception):
+class StorageError(Exception):
     """Why a storage could not be asked."""
 
 
-def _storages() -> dict[str, dict[str, str]]:
+def storages() -> dict[str, dict[str, str]]:
     """Storage to its settings, `type` among them; the local one is always there.
 
     pve-common SectionConfig.pm and pve-storage Plugin.pm parse_config.
     """
-    storages: dict[str, dict[str, str]] = {}
+    found: dict[str, dict[str, str]] = {}
     one: dict[str, str] | None = None
     for line in (text(read(at("/etc/pve/storage.cfg"))) or "").split("\n"):
         if head := re.fullmatch(r"(\S+):\s*(\S+)\s*", line):
-            one = storages[head[2]] = {"type": head[1].lower()}
+            one = found[head[2]] = {"type": head[1].lower()}
         elif not line.strip():
             one = None
         elif one is not None and (pair := re.fullmatch(r"\s+([^\s#]\S*)(?:\s+(.*\S))?\s*", line)):
             one[pair[1]] = pair[2] or "1"
-    local = storages.get("local", {})
+    local = found.get("local", {})
     if local.get("type") != "dir" or local.get("path", "/var/lib/vz") != "/var/lib/vz":
-        local = storages["local"] = {"type": "dir", "content": "backup"}
+        local = found["local"] = {"type": "dir", "content": "backup"}
     local["path"] = "/var/lib/vz"
     local.pop("nodes", None)
-    return storages
+    return found
 
 
 def _backups(name: str, storage: Mapping[str, str]) -> Iterator[_Backup]:
-    """Raises _StorageError."""
+    """Raises StorageError."""
+    found = folder(name, storage, "backup", "dump")
+    return _of_server(name) if found is None else _of_folder(found)
+
+
+def folder(name: str, storage: Mapping[str, str], content: str, usual: str) -> str | None:
+    """Where a storage has one kind of content, None if that is no folder. Raises StorageError.
+
+    `usual`: the folder below it, unless it says another. Source: pve-storage Plugin.pm.
+    """
     path = storage.get("path")
     if path is None and storage["type"] in _SHARES:
         path = f"/mnt/pve/{name}"
     if path is None:
-        return _of_server(name)
+        return None
     _check_mounted(path, storage)
-    own = re.search(r"(?:^|[\s,;])backup=([^\s,;]+)", storage.get("content-dirs", ""))
-    return _of_folder(f"{path}/{own[1] if own else 'dump'}")
+    own = re.search(rf"(?:^|[\s,;]){content}=([^\s,;]+)", storage.get("content-dirs", ""))
+    return f"{path}/{own[1] if own else usual}"
 
 
 def _check_mounted(path: str, storage: Mapping[str, str]) -> None:
@@ -103,7 +112,7 @@ def _check_mounted(path: str, storage: Mapping[str, str]) -> None:
     if mount.startswith("/"):
         mounts = (text(read(at("/proc/mounts"))) or "").split("\n")
         if mount not in [line.split(" ")[1] for line in mounts if " " in line]:
-            raise _StorageError(f"{mount} is not mounted")
+            raise StorageError(f"{mount} is not mounted")
 
 
 def _of_folder(folder: str) -> Iterator[_Backup]:
@@ -115,7 +124,7 @@ def _of_folder(folder: str) -> Iterator[_Backup]:
         limit=_LIMIT,
     )
     if not ended.ok and not ended.err.rstrip().endswith(b": No such file or directory"):
-        raise _StorageError(_why(ended))
+        raise StorageError(_why(ended))
     for name in sorted((text(ended.out) or "").split("\0")):
         if (found := _ARCHIVE.fullmatch(name)) and (when := _local_time(found.groups()[1:])):
             yield int(found[1]), when
@@ -127,7 +136,7 @@ def _of_server(name: str) -> Iterator[_Backup]:
         ["pvesm", "list", name, "--content", "backup"], seconds=PATIENCE, limit=_LIMIT, merge=True
     )
     if not ended.ok:
-        raise _StorageError(_why(ended))
+        raise StorageError(_why(ended))
     for line in (text(ended.out) or "").split("\n"):
         if (found := _VOLUME.fullmatch(line)) and _is_time(found[2]):
             yield int(found[1]), found[2]

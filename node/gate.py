@@ -47,15 +47,21 @@ class Gate:
             return False
         if staged.label and staged.restart:
             label = staged.label
+            if not self.check("the start has left its conf alone", self._stands):
+                return False
             if not self.check(f"PID 1 runs as {label}", lambda: self._carries(label)):
                 return False
         if not self._docker_works(staged.driver):
             return False
         if self._asks_docker() and staged.label and staged.label.inner:
             self._note_apparmor_in_docker()
-        return not self._asks_owner() or self.check(
+        if self._asks_owner() and not self.check(
             "what its owner runs works as before", its.owners.work_again
-        )
+        ):
+            return False
+        # once more: a hook may have gone on in the background
+        asked = staged.label and staged.restart
+        return not asked or self.check("its next start will be the same", self._stands)
 
     def proves_old(self) -> bool:
         """The same for the old state, whatever its profile was."""
@@ -143,6 +149,13 @@ class Gate:
             return True
         self._its.say(f"PID 1 carries '{printable(said or '', limit=200)}'")
         return False
+
+    def _stands(self) -> bool:
+        """Whether the conf still says what it said before the start; a hook may have changed it."""
+        its = self._its
+        if words := its.undone():
+            its.say(f"{its.conf_name} {words}: {its.culprit} has changed it")
+        return not words
 
     def _asks_owner(self) -> bool:
         its = self._its

@@ -30,6 +30,8 @@ SECTIONS = {
     "watch": ("watch_files", "observe"),
     "backups": ("backups", "observe"),
     "fallen": ("fallen", "observe"),
+    "hookscripts": ("hookscripts", "observe"),
+    "overrides": ("overrides", "observe"),
 }
 
 
@@ -48,7 +50,8 @@ def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
     - `rules`: {"rules": [[CTID, RULE]]} · `runs`: {"unfinished": bool}
     - `kept`: {"run": ID, "paths": [PATH]} · `staged`: {"run": ID, "ctid": CTID}
     - `denials`: {"since": [SECONDS] or null: from each running container's start, "only": [CTID]}
-    - `watch`: {} · `backups`: {"listed": bool} · `fallen`: {"only": [CTID]}
+    - `watch`: {} · `backups`: {"listed": bool} · `fallen`: {"only": [CTID]} · `hookscripts`: {}
+    - `overrides`: {"fixed": [[PACKAGE, VERSION]]}
     """
     return {name: _section(name, arguments) for name, arguments in asked.items()}
 

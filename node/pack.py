@@ -24,8 +24,9 @@ _TOP = Path(__file__).parents[1]
 
 #: The modules of `phoenix` that the node's program shares.
 SHARED = (
-    *("__init__", "apparmor/__init__", "docker/__init__", "runs/__init__", "text/__init__"),
-    *("apparmor/audit_line", "apparmor/observed", "docker/names"),
+    *("__init__", "apparmor/__init__", "docker/__init__", "pve/__init__", "runs/__init__"),
+    *("text/__init__", "apparmor/audit_line", "apparmor/observed", "docker/names"),
+    *("pve/conf", "pve/keys", "pve/values"),
     *("runs/journal", "runs/outcome", "runs/record", "text/printable"),
 )
 
@@ -64,7 +65,7 @@ from node.watch import main
 sys.exit(main([]))
 """
 
-_IMPORT = re.compile(r"^ *from node(?:\.(\w+))? import (.+)$", re.MULTILINE)
+_IMPORT = re.compile(r"^ *from ((?:node|phoenix)[.\w]*) import (.+)$", re.MULTILINE)
 
 _MAIN = "import sys\nfrom node.main import main\nsys.exit(main(sys.argv[1:]))\n"
 
@@ -105,23 +106,24 @@ def _sent(observes: bool) -> bytes:
     files = _files()
     if observes:
         needed = _needed("main", "observe", *(module for module, _ in SECTIONS.values()))
-        left_out = {f"node/{path.name}" for path in (_TOP / "node").glob("*.py")} - needed
-        files = ((name, data) for name, data in files if name not in left_out)
+        every = {f"node/{path.name}" for path in (_TOP / "node").glob("*.py")}
+        every |= {f"phoenix/{name}.py" for name in SHARED if not name.endswith("__init__")}
+        files = ((name, data) for name, data in files if name not in every - needed)
     return zlib.compress(_zip(files, zipfile.ZIP_STORED), 9)
 
 
 def _needed(*modules: str) -> set[str]:
-    """The files of these modules of `node` and of those that they import."""
-    found = {"__init__"}
-    left = [*modules]
+    """The files of these modules of `node` and of all that they import, those of `phoenix` too."""
+    found: set[str] = set()
+    left = ["node/__init__.py", *(f"node/{name}.py" for name in modules)]
     while left:
         name = left.pop()
-        if name not in found:
+        if name not in found and (_TOP / name).exists():
             found.add(name)
-            text = (_TOP / "node" / f"{name}.py").read_text()
-            for module, names in _IMPORT.findall(text):
-                left += [module] if module else names.split(", ")
-    return {f"node/{name}.py" for name in found}
+            for module, names in _IMPORT.findall((_TOP / name).read_text()):
+                path = module.replace(".", "/")
+                left += [f"{path}.py", *(f"{path}/{one}.py" for one in names.split(", "))]
+    return found
 
 
 def _zip(files: Iterable[tuple[str, bytes]], how: int) -> bytes:

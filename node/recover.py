@@ -21,7 +21,7 @@ from node.say import Stop
 from node.state import RunFolder
 from node.transaction import Transaction
 from phoenix.docker.names import DAEMON_JSON
-from phoenix.runs.journal import JournalError
+from phoenix.runs.journal import UNDONE, JournalError
 from phoenix.runs.outcome import Ending
 
 #: Events after which a commit has still to come to its end.
@@ -50,6 +50,7 @@ def recover(its: Transaction) -> int:
     for event in events:
         if event["event"] in ("intent", "started"):
             its.left = event.get("after", its.left)
+        its.is_undone = event.get("why") == UNDONE
     if last == "back":
         return its.back()
     if its.digest() == its.staged.before:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 
-from node import conf, denied
+from node import conf, denied, hooks
 from node.daemon_change import DaemonChange
 from node.files import digest, make_folder, read, replace, sync_folder
 from node.gate import Gate
@@ -22,14 +23,15 @@ from node.staged import Staged
 from node.state import RunFolder
 from phoenix.apparmor.observed import generated_profile
 from phoenix.docker.names import DAEMON_JSON
-from phoenix.runs.journal import JournalError
+from phoenix.runs.journal import UNDONE, JournalError
 from phoenix.runs.outcome import EXIT, Ending, Outcome
 
 
 class Transaction:
     """What is done to one container in one run.
 
-    `left`: digest of the conf as we left it, Proxmox's own changes at a start included.
+    `left`: digest of the conf as we left it, Proxmox's own changes at a start included;
+    `is_undone`: what runs at a start has taken ours out of it again.
     """
 
     def __init__(self, folder: RunFolder, ctid: int) -> None:
@@ -41,6 +43,7 @@ class Transaction:
         self.conf_name = f"/etc/pve/lxc/{ctid}.conf"
         self.note_path = f"{STATE}/containers/{ctid}"
         self.left = self.staged.after
+        self.is_undone = False
         files = self.staged.daemon
         self.daemon = DaemonChange(ctid, folder, self.staged, files) if files else None
         self.gate = Gate(self)
@@ -80,6 +83,24 @@ class Transaction:
         except OSError as error:
             self.say(f"cannot read {self.conf_name}: {error.strerror}")
             return digest(None)
+
+    def undone(self) -> str:
+        """In what the conf that is there would have the next start be another one, in words.
+
+        Raises OSError.
+        """
+        before = b""
+        with suppress(OSError, ValueError):
+            before = self.folder.kept(self.staged.before)
+        found = read(at(self.conf_name)) or b""
+        words = hooks.undone(self.staged.conf, before, found)
+        self.is_undone = bool(words)
+        return words
+
+    @property
+    def culprit(self) -> str:
+        """Who has undone ours, as far as the conf tells."""
+        return hooks.culprit(self.staged.conf)
 
     def swap(self, new: bytes, expected: str) -> bool:
         """Put a conf in place of the one with that digest; says why not."""
@@ -122,7 +143,7 @@ class Transaction:
     def back(self) -> int:
         """The old state, and the proof of it; gives the exit code."""
         self.say("restoring the previous configuration")
-        self.note("back")
+        self.note("back", **({"why": UNDONE} if self.is_undone else {}))
         self.gate.restarted = False
         # where it runs now the restart brings it; where it does not, the gate puts it back
         if self.daemon and self.gate.running():
@@ -135,13 +156,24 @@ class Transaction:
         if self.gate.proves_old():
             if self.daemon:
                 self.note_daemon("restored", after=self.daemon.before)
-            self.note("restored", after=self.staged.before)
-            return self.ends(Ending.RESTORED, "the old conf is back and the container runs with it")
+            return self._restored()
         self.note_daemon("failed")
         self.note("failed", after=self.staged.before)
         look = f"pct status {self.ctid}; journalctl -e"
         text = f"the old conf is back, but the container is not healthy: {look}"
         return self.ends(Ending.FAILED, text)
+
+    def _restored(self) -> int:
+        """The old state is proven; what a hook has made of the conf at this start is no fault."""
+        found = self.digest()
+        self.note("restored", after=found)
+        text = "the old conf is back and the container runs with it"
+        if found != self.staged.before:
+            self.say(f"{self.conf_name} was changed again at this start, by {self.culprit}")
+        if self.is_undone:
+            fix = "have it leave the conf alone and run again"
+            text = f"{self.culprit} undid the new conf at the start: {text}; {fix}"
+        return self.ends(Ending.RESTORED, text)
 
     def _finish(self) -> bool:
         if not (self.gate.proves_new() and self._keep_ours()):
@@ -161,7 +193,18 @@ class Transaction:
         except (OSError, ValueError) as error:
             self.say(str(error))
             return False
-        return self.swap(old, self.left)
+        return self.swap(old, self._replaceable(old))
+
+    def _replaceable(self, old: bytes) -> str:
+        """The digest of the conf that the old one may replace.
+
+        The one that we left, or what a hook has made of that, or of the old one, since.
+        """
+        with suppress(OSError):
+            found = read(at(self.conf_name))
+            if found is not None and hooks.rewrote(found, self.staged.conf, old):
+                return self.folder.keep(found)
+        return self.left
 
     def _keep_ours(self) -> bool:
         """The note of what our runs brought, beside the runs, for the next one to know."""

@@ -41,6 +41,10 @@ _LONGEST_NAME = 100
 _CONTAINER = re.compile(r"/?[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _PATH = re.compile(r"/[^\s\x00-\x1f\x7f]{0,1000}")
 _FSTAB_TYPE = re.compile(r"[a-z0-9._-]{1,32}")
+# a path that only people read; blanks are fine
+_FILE = re.compile(r"/[^\x00-\x1f\x7f]{0,1000}")
+_WRAPPERS = ("script", "changed", "link")
+_OPTION = re.compile(r"(apparmor|seccomp|systempaths)[=:]unconfined")
 _ENGINES = {
     "dockerd": "Docker",
     "containerd": "containerd",
@@ -117,6 +121,10 @@ class ObservedDocker:
     - `flags`: the arguments of the running dockerd.
     - `os`: `debian 13`; `manager`: apt, apk, dnf or "".
     - `packages`: name to dpkg's state, such as `ii` or `rc`; `holds`: packages that apt holds.
+    - `pins`: packages that apt's preferences keep at a version.
+    - `wrappers`: what stands in runc's place, kind (`script`, `changed`, `link`) and path.
+    - `unconfined`: Docker containers, running or not, and the option that takes a protection away.
+    - `composes`: files of compose that say `apparmor=unconfined`.
     - `dev_fuse`: /dev/fuse is there; `fuse_overlayfs`: so is that program.
     - `binds`: paths of the guest that Docker's containers have, those without blanks.
     - `fstab`: what its fstab mounts and is mounted: type and target.
@@ -143,6 +151,10 @@ class ObservedDocker:
     manager: str = ""
     packages: Mapping[str, str] = field(default_factory=dict)
     holds: tuple[str, ...] = ()
+    pins: tuple[str, ...] = ()
+    wrappers: tuple[tuple[str, str], ...] = ()
+    unconfined: tuple[tuple[str, str], ...] = ()
+    composes: tuple[str, ...] = ()
     dev_fuse: bool = False
     fuse_overlayfs: bool = False
     binds: tuple[Bind, ...] = ()
@@ -227,6 +239,7 @@ def _read(answer: str) -> ObservedDocker:
     counts: dict[str, int] = {}
     packages: dict[str, str] = {}
     holds, flags, binds, fstab = [], [], [], []
+    pins, wrappers, unconfined, composes = [], [], [], []
     engines: list[Engine] = []
     for line in head.split("\n"):
         key, _, value = line.partition(" ")
@@ -248,6 +261,16 @@ def _read(answer: str) -> ObservedDocker:
                     packages[name] = state
             case "hold", [name] if _is_package(name):
                 holds.append(name)
+            case "pin", [name] if _is_package(name):
+                pins.append(name)
+            case "wrapper", [kind, *_] if kind in _WRAPPERS:
+                if _FILE.fullmatch(path := value.partition(" ")[2]):
+                    wrappers.append((kind, path))
+            case "secopt", [name, option] if _CONTAINER.fullmatch(name):
+                if _OPTION.fullmatch(option):
+                    unconfined.append((name.removeprefix("/"), option))
+            case "compose", _ if _FILE.fullmatch(value):
+                composes.append(value)
             case "bind", [name, source, target] if _is_bind(name, source, target):
                 binds.append(Bind(name.removeprefix("/"), source, target))
             case "fstab", [kind, target] if _FSTAB_TYPE.fullmatch(kind) and _PATH.fullmatch(target):
@@ -273,6 +296,10 @@ def _read(answer: str) -> ObservedDocker:
         manager=one["manager"] if one.get("manager") in _MANAGERS else "",
         packages=packages,
         holds=tuple(holds),
+        pins=tuple(pins),
+        wrappers=tuple(wrappers),
+        unconfined=tuple(unconfined),
+        composes=tuple(composes),
         dev_fuse=one.get("fuse") == "yes",
         fuse_overlayfs=one.get("binary") == "fuse-overlayfs",
         binds=tuple(binds),

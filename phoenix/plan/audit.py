@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from phoenix.apparmor.observed import Label, generated_profile
 from phoenix.docker.fallen import Fallen
@@ -19,18 +20,24 @@ from phoenix.plan.confinement import (
     wanted,
 )
 from phoenix.plan.findings import HELD, LEFT_ALONE, Code, Finding, Severity
+from phoenix.plan.guest_workarounds import guest_workarounds
+from phoenix.plan.hookscripts import hookscript_findings
+from phoenix.plan.needs import still_needed
 from phoenix.plan.options import Options
+from phoenix.plan.overrides import override_findings
 from phoenix.plan.unmanaged import judge_unmanaged
 from phoenix.plan.workarounds import workaround_findings
+from phoenix.pve.hookscripts import HookScript
 from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer, ObservedPct
+from phoenix.pve.overrides import ObservedOverrides
 from phoenix.pve.privileged import WAY_OUT, is_privileged
 from phoenix.text.printable import printable
 
 HARDEN = "pyinfra inventory.py deploys/harden.py"
 
 #: What a confined container may have wrong with it all the same.
-_BESIDE = frozenset({*LEFT_ALONE, Code.DOCKER_DOWN})
+_BESIDE = frozenset({*LEFT_ALONE, Code.DOCKER_DOWN, Code.HOOKSCRIPT})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +106,14 @@ def audit_node(
     dockers: Mapping[int, ObservedDocker],
     plan: NodePlan,
     fallen: Mapping[int, Fallen] | None = None,
+    hookscripts: Mapping[str, HookScript] | None = None,
+    overrides: ObservedOverrides | None = None,
 ) -> NodeAudit:
     """Judge a node by its plan and by how it is now, each container that the options ask for."""
-    findings = [*plan.findings, *plan.drift]
+    seen = overrides or ObservedOverrides()
+    findings = [*plan.findings, *plan.drift, *override_findings(seen)]
+    # those of the fleet file's containers are the plan's
+    said = {one.ctid for one in plan.findings if one.code == Code.HOOKSCRIPT}
     states = {}
     for ctid, observed in sorted(pct.containers.items()):
         container = fleet.containers.get(ctid)
@@ -110,9 +122,13 @@ def audit_node(
         its = _Container(fleet, options, observed, dockers.get(ctid), plan)
         findings += its.judge()
         states[ctid] = its.state
-        docker = dockers.get(ctid)
-        holds = docker.holds if docker else ()
-        findings += workaround_findings(observed, container, holds)
+        confinement = wanted(container, options) if container else None
+        need = partial(still_needed, confinement=confinement, versions=seen.versions)
+        findings += workaround_findings(observed, container, need)
+        if ctid not in said:
+            needed = need(Code.HOOKSCRIPT)
+            findings += hookscript_findings(observed, container, hookscripts or {}, needed)
+        findings += guest_workarounds(observed, dockers.get(ctid), need)
         findings += _fell_over(observed, (fallen or {}).get(ctid))
     rows = (
         _row(fleet, options, pct.containers[ctid], dockers.get(ctid), state, findings)

@@ -12,7 +12,9 @@ from phoenix.apparmor.observed import ObservedAppArmor, apparmor_from_json
 from phoenix.docker.fallen import Fallen, fallen_from_json
 from phoenix.docker.observed import ObservedDocker, dockers_from_json
 from phoenix.pve.backups import ObservedBackups, backups_from_json
+from phoenix.pve.hookscripts import HookScript, hookscripts_from_json
 from phoenix.pve.observed import ObservedPct, containers_from_json
+from phoenix.pve.overrides import ObservedOverrides, overrides_from_json
 from phoenix.pve.storage import ObservedStorage, storage_from_json
 from phoenix.runs.files import ObservedRuns, RunFiles, kept_from_json, runs_from_json
 from phoenix.runs.watch import ObservedWatch, watch_from_json
@@ -33,6 +35,8 @@ class NodeFacts:
     watch: ObservedWatch = field(default_factory=ObservedWatch)
     backups: ObservedBackups = field(default_factory=ObservedBackups)
     fallen: Mapping[int, Fallen] = field(default_factory=dict)
+    hookscripts: Mapping[str, HookScript] = field(default_factory=dict)
+    overrides: ObservedOverrides = field(default_factory=ObservedOverrides)
 
 
 _SECTIONS: Mapping[str, Callable[[Any], object]] = {
@@ -47,6 +51,8 @@ _SECTIONS: Mapping[str, Callable[[Any], object]] = {
     "watch": watch_from_json,
     "backups": backups_from_json,
     "fallen": fallen_from_json,
+    "hookscripts": hookscripts_from_json,
+    "overrides": overrides_from_json,
 }
 
 

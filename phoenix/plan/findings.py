@@ -44,6 +44,9 @@ class Code(StrEnum):
     DRIFT_FILE = "drift.file"
     DRIFT_PROFILE = "drift.profile"
     DRIFT_WATCH = "drift.watch"
+    OVERRIDE_KERNEL = "override.kernel"
+    OVERRIDE_LXC = "override.lxc"
+    OVERRIDE_FILE = "override.file"
     # --- of a container: against what the fleet file asks for
     RULE_REFUSED = "rule.refused"
     NEEDS_NAMED_PROFILE = "profile.unnamed"
@@ -84,6 +87,11 @@ class Code(StrEnum):
     DEVICES = "workaround.devices"
     HOLD = "workaround.hold"
     HOOKSCRIPT = "workaround.hookscript"
+    SECCOMP = "workaround.seccomp"
+    INCOMPLETE = "workaround.incomplete"
+    WRAPPER = "workaround.runc-wrapper"
+    SECURITY_OPT = "workaround.security-opt"
+    COMPOSE = "workaround.compose"
     # --- of a container: what a plan has to say of it
     RESTART_DUE = "restart.due"
     PENDING_KEYS = "pending"
@@ -97,7 +105,9 @@ class Code(StrEnum):
 DRIFT = frozenset({one for one in Code if one.startswith("drift.")})
 
 #: What an audit tells beside its verdicts.
-BESIDE = frozenset({Code.FELL_OVER, *(one for one in Code if one.startswith("workaround."))})
+BESIDE = frozenset(
+    {Code.FELL_OVER, *(one for one in Code if one.startswith(("workaround.", "override.")))}
+)
 
 #: A fault of the guest, or of what the fleet file asks for it: the others go on, the run's exit
 #: code says that one was left.

@@ -18,6 +18,8 @@ from phoenix.plan.confinement import wanted
 from phoenix.plan.container import ContainerPlanner, left_alone
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.findings import Code, Finding, Severity
+from phoenix.plan.hookscripts import hookscript_findings
+from phoenix.plan.needs import still_needed
 from phoenix.plan.options import Options
 from phoenix.plan.profiles import ProfileUsers, nobodys, plan_own_files, plan_profile, without_room
 from phoenix.plan.raw_rules import new_rules, rule_problems
@@ -133,6 +135,7 @@ def plan_node(
     site, against = plan_site_tunables(fleet.tunables, apparmor)
     findings = [*unreadable, *in_the_way, *against]
     findings += _rule_findings(fleet, options, facts)
+    findings += _hookscripts(fleet, options, facts)
     users = _users(fleet, options, pct, dockers)
     profiles = [
         plan_profile(confinement, users, apparmor, templates, findings)
@@ -185,6 +188,14 @@ def _rule_findings(fleet: Fleet, options: Options, facts: NodeFacts) -> Iterator
         said = " ".join(facts.rules.unchecked.split())
         text = f"apparmor_raw is not compiled beforehand: {said}"
         yield Finding(Code.RULES_UNCHECKED, Severity.NOTE, text)
+
+
+def _hookscripts(fleet: Fleet, options: Options, facts: NodeFacts) -> Iterator[Finding]:
+    versions = facts.overrides.versions
+    for container in selected(fleet, options, facts.containers):
+        observed = facts.containers.containers[container.ctid]
+        need = still_needed(Code.HOOKSCRIPT, wanted(container, options), versions)
+        yield from hookscript_findings(observed, container, facts.hookscripts, need)
 
 
 def _users(

@@ -11,6 +11,7 @@ from typing import Any
 
 from phoenix.fleet.model import Container, Fleet
 from phoenix.plan.confinement import wanted
+from phoenix.plan.needs import FIXED
 from phoenix.plan.options import Options
 
 #: Sections of `node.observe`, each with its arguments.
@@ -24,7 +25,9 @@ def asked_by_harden(fleet: Fleet, options: Options, guests: bool = True) -> Requ
 
 
 def asked_by_audit(fleet: Fleet, options: Options) -> Request:
-    """The same, and of every container that runs its Docker, its denials, and what fell over."""
+    """The same, of every container that runs its Docker, its denials and what fell over, and what
+    of the node itself takes confinement away.
+    """
     chosen = _chosen(fleet, options)
     since = None if options.since is None else [options.since]
     return {
@@ -32,6 +35,7 @@ def asked_by_audit(fleet: Fleet, options: Options) -> Request:
         "dockers": {"ctids": [*options.only] or None, "probe": _auto(chosen)},
         "denials": {"since": since, "only": [*options.only]},
         "fallen": {"only": [*options.only]},
+        "overrides": {"fixed": [[*one] for one in FIXED]},
     }
 
 
@@ -63,6 +67,7 @@ def _common(chosen: Sequence[Container], options: Options) -> Request:
         "storage": {"paths": sorted(mounts | devices)},
         "runs": {"unfinished": True},
         "watch": {},
+        "hookscripts": {},
     }
 
 

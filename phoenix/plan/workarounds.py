@@ -6,7 +6,7 @@ Each of these was met in guides and forums. With a profile that Docker works und
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from phoenix.fleet.model import Container
@@ -26,15 +26,9 @@ _DEVICES = ("lxc.cgroup2.devices.allow", "lxc.cgroup.devices.allow")
 # the switch itself, or a folder above it; LXC takes a target below the rootfs' own path, too
 _SECURITYFS = re.compile(r"(?:.*/)?sys/kernel/security(?:/apparmor)?/*")
 _MASKED = re.compile(r"(?:.*/)?sys/module/apparmor(?:/parameters(?:/enabled)?)?/*")
+_OF_THE_NODE = re.compile(r"/(?:proc|sys)/*|/proc/sys/*")
 # lxc.container.conf(5); LXC's common.conf has mixed for both
 _WRITABLE = re.compile(r"(proc|sys):rw(?::.*)?")
-#: pve-container `vm_start` runs it at pre-start, after it has written LXC's configuration.
-_HOOKED = (
-    "runs on the node at each start: if it writes the conf, such as lxc.apparmor.profile: "
-    "unconfined, that counts from the next start on; read it where the container falls out of "
-    "its profile"
-)
-_HELD = re.compile(r"containerd|containerd\.io|runc|docker\.io|docker-ce(-.+)?|moby-.+")
 
 
 @dataclass(frozen=True)
@@ -51,7 +45,7 @@ def workarounds(conf: PveConf) -> tuple[Workaround, ...]:
     found = (
         Workaround(raw, *found)
         for raw in dict.fromkeys(RawKey(key, value) for key, value in conf.main.raw_items())
-        if (found := _opens(raw, conf.unprivileged))
+        if (found := opens(raw, conf.unprivileged))
     )
     return tuple(found)
 
@@ -93,12 +87,14 @@ def devices_alone(conf: PveConf) -> bool:
 
 
 def workaround_findings(
-    observed: ObservedContainer, container: Container | None, holds: Collection[str] = ()
+    observed: ObservedContainer,
+    container: Container | None,
+    need: Callable[[Code], str] = lambda _: "",
 ) -> Iterator[Finding]:
-    """What the audit says of the workarounds in a container, and how they go; none is wrong alone.
+    """What the audit says of the workarounds in a conf, and how they go; none is wrong alone.
 
-    `container`: its entry in the fleet file, if any; `holds`: the packages that apt holds back in
-    it. The mask in our words is none: it is there as long as it is needed.
+    `container`: its entry in the fleet file, if any; `need`: whether one is needed still, in words.
+    The mask in our words is none: it is there as long as it is needed.
     """
     conf = observed.conf
     name = printable(conf.hostname or "")
@@ -109,15 +105,13 @@ def workaround_findings(
     for one in workarounds(conf):
         asked = asked_for(container, one.raw)
         if asked or one.raw != MASK:
-            fix = "deploys/harden.py --data reconfine=true takes it back" if container else ""
+            fix = "deploys/harden.py --data reconfine=true takes it back"
+            if container is None:
+                fix = f"add the container to the fleet file: {fix}"
             if asked:
                 fix = "the fleet file asks for it; take it out of lxc_options there"
-            yield note(one.code, f"workaround {one.raw.line.rstrip()} {one.opens}", fix)
-    if script := conf.main["hookscript"]:
-        yield note(Code.HOOKSCRIPT, f"hookscript {script} {_HOOKED}")
-    if held := sorted(filter(_HELD.fullmatch, holds)):
-        text = f"workaround apt-mark hold {' '.join(held)} keeps security fixes away"
-        yield note(Code.HOLD, text, "apt-mark unhold it in the guest once it is confined")
+            text = f"workaround {one.raw.line.rstrip()} {one.opens}"
+            yield note(one.code, "; ".join(filter(None, (text, need(one.code)))), fix)
 
 
 def _mounts_on(raw: RawKey, place: re.Pattern[str]) -> bool:
@@ -125,7 +119,8 @@ def _mounts_on(raw: RawKey, place: re.Pattern[str]) -> bool:
     return raw.key == "lxc.mount.entry" and len(words) > 1 and bool(place.fullmatch(words[1]))
 
 
-def _opens(raw: RawKey, unprivileged: bool) -> tuple[str, Code] | None:
+def opens(raw: RawKey, unprivileged: bool) -> tuple[str, Code] | None:
+    """What a raw line opens, in a predicate, if it is a workaround, and its code; else None."""
     words = raw.value.split()
     if is_mask(raw):
         return "hides AppArmor from Docker, which then confines nothing inside", Code.MASK
@@ -140,6 +135,13 @@ def _opens(raw: RawKey, unprivileged: bool) -> tuple[str, Code] | None:
             text = f"makes {places} writable, as far as the kernel lets root in it"
             return text, Code.WRITABLE
         return f"lets root in it write the node's {places}", Code.WRITABLE
+    if raw.key == "lxc.mount.entry" and words and _OF_THE_NODE.fullmatch(words[0]):
+        return f"puts the node's own {words[0]} into it", Code.WRITABLE
+    if raw.key == "lxc.seccomp.profile" and not words:
+        return "lets it make every system call, without LXC's seccomp filter", Code.SECCOMP
+    if raw.key == "lxc.apparmor.allow_incomplete" and words and words != ["0"]:
+        text = "starts it also where the kernel enforces only part of its profile"
+        return text, Code.INCOMPLETE
     if raw.key in _DEVICES and words and (words[0] == "a" or words[1:2] == ["*:*"]):
         if raw.key == _DEVICES[1]:
             text = "does nothing with cgroup v2, and lets it use every device with v1"

@@ -2,7 +2,11 @@
 
 Source: pve-container `PVE/LXC/Config.pm`, `is_valid_lxc_conf_key` and the tables above it.
 A key that it does not know is dropped, with a warning, the next time Proxmox writes the file.
+
+Packed into the node's program: Python 3.9 and the standard library.
 """
+
+from __future__ import annotations
 
 _PREFIXES = ("lxc.cgroup.", "lxc.cgroup2.", "lxc.prlimit.", "lxc.net.", "lxc.limit.")
 

@@ -1,4 +1,9 @@
-"""A container's id, and values in its conf: which may be written, and when two say the same."""
+"""A container's id, and values in its conf: which may be written, and when two say the same.
+
+Packed into the node's program: Python 3.9 and the standard library.
+"""
+
+from __future__ import annotations
 
 import re
 import unicodedata

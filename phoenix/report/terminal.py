@@ -67,7 +67,8 @@ def audit_lines(audits: Sequence[NodeAudit]) -> Iterator[str]:
         yield f"drift is put right by {HARDEN}; with --dry it shows what that changes"
     for audit in audits:
         for one in audit.findings:
-            if one.code in BESIDE:
+            # what needs attention is told already, above the table or in it
+            if one.code in BESIDE and not one.needs_attention:
                 yield printable(f"{audit.node}: {one}", None)
 
 

@@ -29,6 +29,9 @@ from phoenix.text.printable import printable
 #: The format of the journals that are written now.
 FORMAT = 2
 
+#: Why it went `back`: what runs at a start took ours out of the conf again.
+UNDONE = "undone"
+
 #: The longest line, in bytes.
 LONGEST_LINE = 64 * 1024
 
@@ -56,7 +59,7 @@ _EVENTS: Mapping[str, Mapping[str, str]] = {
     "conf": {
         "intent": "before after ours",
         "started": "after",
-        "back": "",
+        "back": "why?",
         "done": "after",
         "restored": "after",
         "refused": "",
@@ -78,7 +81,7 @@ _EVENTS: Mapping[str, Mapping[str, str]] = {
 _EVENTS_1: Mapping[str, Mapping[str, str]] = {
     **_EVENTS,
     "begin": {"begin": "undoes"},
-    "conf": {**_EVENTS["conf"], "intent": "before after ours?"},
+    "conf": {**_EVENTS["conf"], "intent": "before after ours?", "back": ""},
     "daemon.json": {
         **_EVENTS["daemon.json"],
         "intent": "before after driver_before? driver?",
@@ -100,6 +103,7 @@ _VALUES = {
     "removed": _PACKAGES,
     "driver_before": _DRIVER,
     "driver": _DRIVER,
+    "why": re.compile(UNDONE),
 }
 
 

@@ -13,16 +13,21 @@
 #   version TEXT                dockerd's, where it does not answer
 #   flag TEXT                   one argument of the running dockerd
 #   runc VERSION
+#   wrapper KIND PATH           in runc's place is no program but a `script`, one that is not what its
+#                               package brought (`changed`), or one by another name (`link`)
 #   root PATH                   where Docker keeps its data
 #   store NAME COUNT            layers or snapshots that a storage driver keeps
 #   count volumes|containers N  under Docker's data
 #   package STATE NAME VERSION  STATE as dpkg's, or "ii" from apk and rpm
 #   hold PACKAGE                held back by apt
+#   pin PACKAGE                 kept at a version by apt's preferences
 #   fuse yes|no                 /dev/fuse
 #   binary fuse-overlayfs       it is there, whoever put it there
 #   overlay yes|no              the probe's mount
 #   bind NAME SOURCE TARGET     a Docker container that runs and restarts by itself has this path of
 #                               the guest, symbolic links resolved; none with blanks
+#   secopt NAME OPTION          a Docker container, running or not, has this unconfined
+#   compose PATH                so has this file, from which there is a container
 #   fstab TYPE TARGET           what /etc/fstab mounts, and is mounted; not what systemd leaves to
 #                               itself or to the node
 #   mount VERSION               of util-linux' mount(8)
@@ -89,6 +94,25 @@ case $info in
     ;;
 esac
 has runc && echo "runc $(runc --version 2>/dev/null | sed -n 's/^runc version //p' | head -n 1 | head -c 200)"
+runc=$(command -v runc)
+if [ -n "$runc" ]; then
+    real=$(readlink -f -- "$runc" 2>/dev/null)
+    packaged=$(cat "${PHOENIX_ROOT:-}"/var/lib/dpkg/info/runc*.md5sums \
+        "${PHOENIX_ROOT:-}"/var/lib/dpkg/info/containerd*.md5sums 2>/dev/null | head -c $mib |
+        sed -n "s|^\([0-9a-f]*\)  *usr/s\{0,1\}bin/runc\$|\1|p" | head -n 1)
+    if ! start 4 "$real" | tr '\177' x | grep -q '^xELF'; then
+        echo "wrapper script $runc"
+    elif [ "${real##*/}" != runc ]; then
+        echo "wrapper link $runc"
+    elif [ -n "$packaged" ]; then
+        case ${real#"${PHOENIX_ROOT:-}"} in # another one may be newer
+        /usr/bin/runc | /usr/sbin/runc)
+            [ "$(start 134217728 "$real" | md5sum | head -c 32)" = "$packaged" ] ||
+                echo "wrapper changed $runc"
+            ;;
+        esac
+    fi
+fi
 pid=$(start 16 /run/docker.pid || start 16 /var/run/docker.pid)
 [ -z "$pid" ] || start 65536 "/proc/$pid/cmdline" | tr '\0' '\n' | sed '1d; s/^/flag /'
 
@@ -115,6 +139,11 @@ if has dpkg-query; then
     dpkg-query -W -f '${db:Status-Abbrev}|${Package} ${Version}\n' $names 2>/dev/null |
         head -n 50 | sed 's/^\(..\)[^|]*|/package \1 /'
     dpkg --get-selections 2>/dev/null | sed -n 's/[[:space:]]*hold$//p' | head -n 5000 | sed 's/^/hold /'
+    # apt_preferences(5): by origin or release alone nothing is kept back
+    for list in "${PHOENIX_ROOT:-}"/etc/apt/preferences "${PHOENIX_ROOT:-}"/etc/apt/preferences.d/*; do
+        start 65536 "$list" && echo
+    done | awk -v RS= '/(^|\n)Pin: *version / { sub(/^(.*\n)?Package: */, ""); sub(/\n.*/, ""); print }' |
+        tr -s ' ' '\n' | head -n 100 | sed 's/^/pin /'
 elif has apk; then
     # shellcheck disable=SC2086
     for name in $names; do
@@ -130,19 +159,31 @@ has fuse-overlayfs && echo 'binary fuse-overlayfs'
 
 # shellcheck disable=SC2016 # a variable of Docker's
 format='{{$name := .Name}}{{$policy := .HostConfig.RestartPolicy.Name}}
-{{- if or (eq $policy "always") (eq $policy "unless-stopped")}}
+{{- if and .State.Running (or (eq $policy "always") (eq $policy "unless-stopped"))}}
 {{- range .Mounts}}{{if eq .Type "bind"}}bind {{$name}} {{.Source}} {{.Destination}}
-{{end}}{{end}}{{end}}'
+{{end}}{{end}}{{end}}
+{{- range .HostConfig.SecurityOpt}}secopt {{$name}} {{.}}
+{{end}}{{with index .Config.Labels "com.docker.compose.project.config_files"}}compose {{.}}
+{{end}}'
 case $info in
 # each further command of Docker takes a small machine seconds
-*'"ContainersRunning":0,'*) ;;
+*'"Containers":0,'*) ;;
 *'"ServerVersion":"'?*)
-    ids=$($limit docker ps -q --no-trunc 2>/dev/null | head -n 1000)
+    ids=$($limit docker ps -aq --no-trunc 2>/dev/null | head -n 1000)
     # shellcheck disable=SC2086 # words or none
-    [ -z "$ids" ] || $limit docker inspect --type container -f "$format" $ids 2>/dev/null |
-        sed -n '/^bind /p' | head -n 1000 | while read -r _ name source target rest; do
-            [ -z "$rest" ] && real=$(readlink -f -- "$source" 2>/dev/null) &&
-                echo "bind $name ${real:-$source} $target"
+    said=$([ -z "$ids" ] || $limit docker inspect --type container -f "$format" $ids 2>/dev/null |
+        sed -n -e '/^bind /p' -e '/^secopt /p' -e '/^compose /p' | head -n 5000 | head -c $mib)
+    printf '%s\n' "$said" | sed -n '/^bind /p' | head -n 1000 | while read -r _ name source target rest; do
+        [ -z "$rest" ] && real=$(readlink -f -- "$source" 2>/dev/null) &&
+            echo "bind $name ${real:-$source} $target"
+    done
+    printf '%s\n' "$said" | sed -n '/^secopt .*[=:]unconfined$/p' | sort -u | head -n 200
+    if has timeout; then brief='timeout 1'; else brief=; fi
+    # shellcheck disable=SC2086 # two words or none
+    printf '%s\n' "$said" | sed -n 's/^compose //p' | tr , '\n' | sort -u | head -n 20 |
+        while read -r path; do
+            [ -f "$path" ] && $brief head -c $mib "$path" 2>/dev/null |
+                grep -Eq "^[^#]*apparmor *[:=] *[\"']?unconfined" && echo "compose $path"
         done
     ;;
 esac

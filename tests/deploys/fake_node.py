@@ -28,6 +28,8 @@ APPARMOR = {
     "stale": [],
 }
 
+NO_OVERRIDES = {"kernel": {}, "lxc": {}, "base": None, "changed": [], "versions": {}}
+
 
 def installed():
     """Of such a node, with our profile as it shall be."""
@@ -75,6 +77,8 @@ class FakeNode:
     watch: Mapping[str, object] = field(default_factory=dict)
     backups: Mapping[str, object] = field(default_factory=dict)
     fallen: Mapping[str, object] = field(default_factory=dict)
+    hookscripts: Mapping[str, object] = field(default_factory=dict)
+    overrides: Mapping[str, object] = field(default_factory=dict)
     changed: bool = False
     responses: dict[str, object] = field(default_factory=dict)
 
@@ -118,6 +122,8 @@ class FakeNode:
             },
             watch={"files": {}, "timer": False, **self.watch},
             fallen=self.fallen,
+            hookscripts=self.hookscripts,
+            overrides={**NO_OVERRIDES, **self.overrides},
         )
 
     def _answer(self, **sections: object) -> list[str]:

@@ -1,5 +1,6 @@
 """Docker in the guests as the node asks for it, with fake tools; tests/lab has real guests."""
 
+import hashlib
 import json
 import os
 import re
@@ -148,6 +149,104 @@ def test_what_its_containers_bind_is_told(guest):
     """
     guest.tool("docker", said)
     assert [line for line in lines(guest) if line.startswith("bind")] == ["bind /app / /host"]
+
+
+def says(guest, inspect):
+    """Have its Docker say this of two containers."""
+    guest.tool(
+        "docker",
+        """
+        case $1 in
+        info) echo '{"Containers":2,"ContainersRunning":0,"ServerVersion":"26.1.5"}' ;;
+        ps) [ "$*" != 'ps -aq --no-trunc' ] || printf '1111\\n2222\\n' ;;
+        inspect) cat "$FAKE/inspect" ;;
+        esac
+        """,
+    )
+    (guest.fake / "inspect").write_text(inspect)
+
+
+def told(guest, *keys):
+    return [line for line in lines(guest) if line.startswith(keys)]
+
+
+def test_what_its_containers_have_unconfined_is_told_also_where_they_do_not_run(guest):
+    says(guest, "secopt /a apparmor=unconfined\nsecopt /b label=disable\nsecopt /b seccomp=x\n")
+    assert told(guest, "secopt") == ["secopt /a apparmor=unconfined"]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_told"),
+    [
+        ("    security_opt:\n      - apparmor=unconfined\n", True),
+        ("      - 'apparmor:unconfined'\n", True),
+        ('security_opt: ["apparmor=unconfined"]\n', True),
+        ("      - apparmor: unconfined\n", True),
+        ("      # - apparmor=unconfined\n", False),
+        ("      - apparmor=docker-default\n", False),
+        ("image: unconfined\n", False),
+    ],
+)
+def test_a_compose_file_of_its_containers_is_told_where_it_takes_apparmor_away(
+    guest, text, is_told
+):
+    file = guest.has("/opt/my app/compose.yaml", text)
+    other = guest.has("/opt/b.yaml", "services: {}\n")
+    says(guest, f"compose {file},{other}\ncompose {file}\ncompose /nowhere\ncompose {guest.root}\n")
+    assert told(guest, "compose") == [f"compose {file}"] * is_told
+
+
+def test_a_compose_file_that_nobody_should_read_is_not_waited_for(guest):
+    pipe = guest.root / "pipe.yaml"
+    os.mkfifo(pipe)
+    link = guest.root / "link.yaml"
+    link.symlink_to("/dev/zero")
+    says(guest, f"compose {pipe},{link}\n")
+    assert told(guest, "compose") == []
+
+
+def elf(guest, path, name="runc"):
+    """A program of this name in the guest, and its digest."""
+    file = guest.has(path, "")
+    file.write_bytes(b"\x7fELF\0program")
+    file.chmod(0o755)
+    (guest.fake / name).symlink_to(file)
+    return hashlib.md5(file.read_bytes()).hexdigest()
+
+
+def test_a_script_in_runcs_place_is_told(guest):
+    guest.tool("runc", 'exec /usr/bin/runc.real "$@"')
+    assert told(guest, "wrapper") == [f"wrapper script {guest.fake}/runc"]
+
+
+def test_a_program_by_another_name_in_runcs_place_is_told_and_runc_itself_is_not(guest):
+    elf(guest, "/usr/bin/no-apparmor")
+    assert told(guest, "wrapper") == [f"wrapper link {guest.fake}/runc"]
+    (guest.fake / "runc").unlink()
+    elf(guest, "/usr/bin/runc")
+    assert told(guest, "wrapper") == []
+
+
+@pytest.mark.parametrize("package", ["runc", "containerd.io"])
+@pytest.mark.parametrize("folder", ["usr/bin", "usr/sbin"])
+def test_a_runc_that_is_not_what_its_package_brought_is_told(guest, package, folder):
+    digest = elf(guest, f"/{folder}/runc")
+    sums = f"/var/lib/dpkg/info/{package}.md5sums"
+    guest.has(sums, f"{'0' * 32}  usr/bin/runc-other\n{digest}  {folder}/runc\n")
+    assert told(guest, "wrapper") == []
+    guest.has(sums, f"{'0' * 32}  {folder}/runc\n")
+    assert told(guest, "wrapper") == [f"wrapper changed {guest.fake}/runc"]
+
+
+def test_versions_that_apts_preferences_keep_are_told_and_origins_are_not(guest):
+    guest.has(
+        "/etc/apt/preferences.d/docker",
+        "Explanation: broken\nPackage: containerd.io runc\nPin: version 1.7.28*\n"
+        "Pin-Priority: 1001\n\nPackage: docker-ce\nPin: origin download.docker.com\n"
+        "Pin-Priority: 500\n",
+    )
+    guest.has("/etc/apt/preferences", "Package: vim\nPin: version 9\nPin-Priority: 9\n")
+    assert told(guest, "pin") == ["pin vim", "pin containerd.io", "pin runc"]
 
 
 def test_what_fstab_mounts_is_told_but_not_what_systemd_or_the_node_mounts(guest):

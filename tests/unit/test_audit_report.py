@@ -62,7 +62,7 @@ def test_the_data_hold_all_that_the_table_and_the_lines_below_it_say():
             "scope": "container",
             "ctid": 954,
             "message": "workaround lxc.cgroup2.devices.allow: a lets it use whatever device node "
-            "gets into it",
+            "gets into it; not needed under lxc-a",
             "fix": "the fleet file asks for it; take it out of lxc_options there",
         }
     ]

@@ -74,6 +74,15 @@ def test_an_intent_that_nothing_follows_is_open():
     assert run.open_containers == (910,)
 
 
+def test_why_a_commit_went_back_is_one_word_of_ours():
+    undone = {"time": TIME, "ctid": 910, "file": CONF}
+    assert '"why":"undone"' in entry("back", **undone, why="undone")
+    with pytest.raises(JournalError, match='key "why" has a value that is none of ours'):
+        entry("back", **undone, why="a guest says so")
+    # format 1 had none
+    assert "does not belong" in refused(INTENT, of_conf("back", why="undone"))
+
+
 def test_done_tells_the_digest_that_was_found_afterwards():
     run = read(INTENT, of_conf("started", after=C), of_conf("done", after=D))
     assert run.changes[0].after == D

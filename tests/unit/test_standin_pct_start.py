@@ -300,6 +300,55 @@ def test_set_replaces_the_file_by_rename_and_leaves_nothing_beside_it(node: Node
     assert (node.root / "run/lock/lxc/pve-config-910.lock").exists()
 
 
+HOOKSCRIPT = "hookscript: local:snippets/hook.sh\n"
+
+
+def hookscript(node: Node, does: str) -> None:
+    script = node.root / "var/lib/vz/snippets/hook.sh"
+    script.parent.mkdir(parents=True)
+    script.write_text(f"#!/bin/sh\n{does}\n")
+    script.chmod(0o755)
+
+
+def test_a_hookscript_runs_in_its_phases(node: Node) -> None:
+    node.has("910", container(HOOKSCRIPT))
+    hookscript(node, f'echo "$@" >>{node.root}/phases')
+    for verb in ("start", "reboot", "shutdown"):
+        assert node.run(f"pct {verb} 910").returncode == 0
+    start, stop = ["910 pre-start", "910 post-start"], ["910 pre-stop", "910 post-stop"]
+    phases = (node.root / "phases").read_text().splitlines()
+    assert phases == [*start, *stop, *start, *stop]
+
+
+def test_what_a_hookscript_writes_into_the_conf_counts_from_the_next_start_on(node: Node) -> None:
+    node.has("910", container(HOOKSCRIPT, NAMED))
+    hookscript(node, f"sed -i s/lxc-docker-nested/unconfined/ {node.conf('910')}")
+    node.run("pct start 910")
+    assert "lxc.apparmor.profile = lxc-docker-nested" in node.lxc_config("910")
+    node.run("pct reboot 910")
+    assert "lxc.apparmor.profile = unconfined" in node.lxc_config("910")
+
+
+@pytest.mark.parametrize(
+    ("does", "code"), [('[ "$2" != pre-start ]', 255), ('[ "$2" != post-start ]', 0)]
+)
+def test_only_before_the_start_a_hookscript_that_fails_stops_it(
+    node: Node, does: str, code: int
+) -> None:
+    node.has("910", container(HOOKSCRIPT))
+    hookscript(node, does)
+    done = node.run("pct start 910")
+    assert done.returncode == code
+    assert "hookscript error for 910 on " in done.stdout + done.stderr
+
+
+def test_a_hookscript_that_is_not_there_stops_the_start(node: Node) -> None:
+    node.has("910", container(HOOKSCRIPT))
+    done = node.run("pct start 910")
+    assert done.returncode == 255
+    assert "script 'local:snippets/hook.sh' does not exist" in done.stderr
+
+
 def test_the_digest_is_the_sha1_of_the_file(node: Node) -> None:
     node.has("910", container())
     digest = hashlib.sha1(node.conf("910").read_bytes()).hexdigest()

@@ -50,10 +50,41 @@ def _start_locked(conf: Conf, *, debug: bool) -> None:
         conf = save(conf)
     lxcconf.update(conf)
     ctid = conf.ctid
+    # vm_start: after LXC's configuration is written, so what it writes counts at the next start
+    _hookscript(conf, "pre-start", stops=True)
     _helper("mount-rootfs", ctid)
     if not _lxc_start(ctid, debug=debug or schema.truth(conf.get("debug"))):
         _helper("umount-rootfs", ctid)
         raise PctError(f"startup for container '{ctid}' failed")
+    _hookscript(conf, "post-start")
+
+
+def _hookscript(conf: Conf, phase: str, *, stops: bool = False) -> None:
+    """Run the container's hookscript (PVE::GuestHelpers exec_hookscript), of storage `local` only.
+
+    `stops`: its failure is that of the command, else a warning.
+    """
+    volume = conf.get("hookscript")
+    if volume is None:
+        return
+    from subprocess import DEVNULL, PIPE, STDOUT, run
+
+    program = node.path(f"/var/lib/vz/snippets/{volume.rpartition('/')[2]}")
+    if not os.path.exists(program):
+        problem = f"script '{volume}' does not exist"
+    elif not os.access(program, os.X_OK):
+        problem = f"script '{volume}' is not executable"
+    else:
+        command = [program, conf.ctid, phase]
+        done = run(command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, check=False)
+        print(done.stdout.decode(errors="replace"), end="", flush=True)
+        if done.returncode == 0:
+            return
+        problem = f"command '{' '.join(command)}' failed: exit code {done.returncode}"
+    text = f"hookscript error for {conf.ctid} on {phase}: {problem}\n"
+    if stops:
+        raise PctError(text)
+    node.warn(text)
 
 
 def _lxc_start(ctid: str, *, debug: bool) -> bool:
@@ -88,7 +119,9 @@ def stop(ctid: str) -> None:
     node.enter_task()
     with locked(ctid):
         load(ctid).check_lock()
+        _hookscript(load(ctid), "pre-stop")
         _lxc_stop(ctid, ["--kill"])
+        _hookscript(load(ctid), "post-stop")
 
 
 def shutdown(ctid: str, timeout: int, *, force: bool) -> None:
@@ -98,7 +131,9 @@ def shutdown(ctid: str, timeout: int, *, force: bool) -> None:
     node.enter_task()
     with locked(ctid):
         load(ctid).check_lock()
+        _hookscript(load(ctid), "pre-stop")
         _lxc_stop(ctid, [*([] if force else ["--nokill"]), "--timeout", str(timeout)])
+        _hookscript(load(ctid), "post-stop")
 
 
 def reboot(ctid: str, timeout: int) -> None:
@@ -108,7 +143,9 @@ def reboot(ctid: str, timeout: int) -> None:
     node.enter_task()
     with locked(ctid):
         load(ctid).check_lock()
+        _hookscript(load(ctid), "pre-stop")
         _lxc_stop(ctid, ["--nokill", "--timeout", str(timeout)])
+        _hookscript(load(ctid), "post-stop")
         _start_locked(load(ctid), debug=False)
 
 

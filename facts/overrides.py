@@ -1,0 +1,65 @@
+"""What of the node itself, and which scripts of its containers, take confinement away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pyinfra.api import StringCommand
+from typing_extensions import override
+
+from facts.observe import Observed
+from facts.program import asking
+from phoenix.pve.hookscripts import HookScript, hookscripts_from_json
+from phoenix.pve.overrides import ObservedOverrides, overrides_from_json
+
+
+class HookScripts(Observed[Mapping[str, HookScript]]):
+    """The scripts that confs have run on the node, by the names that they have there.
+
+    ```
+    {"hookscripts": {"local:snippets/a.sh": {"path": "/var/lib/vz/snippets/a.sh",
+     "text": "#!/bin/sh\\n...", "why": ""}}}
+    ```
+
+    becomes `{"local:snippets/a.sh": HookScript("/var/lib/vz/snippets/a.sh", "#!/bin/sh\\n...")}`.
+    """
+
+    section = "hookscripts"
+    read = staticmethod(hookscripts_from_json)
+
+    @override
+    def command(self) -> StringCommand:
+        """Ask once, for all of them."""
+        return asking({self.section: {}})
+
+    @staticmethod
+    @override
+    def default() -> Mapping[str, HookScript]:
+        return {}
+
+
+class Overrides(Observed[ObservedOverrides]):
+    """The kernel's lines, LXC's files and the versions of its packages.
+
+    ```
+    {"overrides": {"kernel": {"/proc/cmdline": "quiet apparmor=0"},
+     "lxc": {"/usr/share/lxc/config/common.conf": ["lxc.apparmor.raw = mount,"]},
+     "base": null, "changed": ["/usr/share/lxc/config/common.conf"],
+     "versions": {"lxc-pve": ["6.0.5-3", true]}}}
+    ```
+
+    becomes an `ObservedOverrides` of the same.
+    """
+
+    section = "overrides"
+    read = staticmethod(overrides_from_json)
+
+    @override
+    def command(self, fixed: tuple[tuple[str, str], ...] = ()) -> StringCommand:
+        """Ask once; `fixed`: packages, each with the version that is asked about."""
+        return asking({self.section: {"fixed": [[*one] for one in fixed]}})
+
+    @staticmethod
+    @override
+    def default() -> ObservedOverrides:
+        return ObservedOverrides()

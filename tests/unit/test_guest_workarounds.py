@@ -1,0 +1,201 @@
+"""What people change in guests to have Docker run without AppArmor: read, told, with a way out."""
+
+import json
+
+import pytest
+
+from phoenix.docker.observed import ObservedDocker, dockers_from_json
+from phoenix.plan.confinement import Confinement
+from phoenix.plan.findings import Code, Severity
+from phoenix.plan.guest_workarounds import guest_workarounds
+from phoenix.plan.needs import still_needed
+from phoenix.pve.conf import PveConf
+from phoenix.pve.observed import ObservedContainer
+from phoenix.pve.overrides import Installed
+
+
+def docker(*lines, daemon=None):
+    text = "\n".join(["guest 1", 'info {"ServerVersion":"29.1","Driver":"overlay2"}', *lines])
+    if daemon is not None:
+        text += f"\ndaemon-file 0 0 644\n{daemon}"
+    return dockers_from_json({"910": {"state": "ok", "text": text, "error": ""}})[910]
+
+
+def found(*lines, need=lambda _: "", **more):
+    observed = ObservedContainer(910, PveConf("hostname: a\n"), True, 1, "unconfined", None, "pve1")
+    findings = [*guest_workarounds(observed, docker(*lines, **more), need)]
+    assert all(one.severity == Severity.NOTE and one.fix for one in findings)
+    return [(str(one.code), one.message, one.fix) for one in findings]
+
+
+def test_held_and_pinned_packages_of_docker_are_told_and_others_are_not():
+    assert found("hold vim", "hold runc", "hold containerd.io", "pin vim", "pin containerd.io") == [
+        (
+            "workaround.hold",
+            "workaround apt-mark hold containerd.io runc keeps security fixes away",
+            "apt-mark unhold containerd.io runc in the guest once it is confined",
+        ),
+        (
+            "workaround.hold",
+            "workaround apt's preferences keep containerd.io at a version, and security fixes away",
+            "take that out of /etc/apt/preferences.d in the guest once it is confined",
+        ),
+    ]
+    assert found("hold vim", "pin docker-compose") == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "words", "fix"),
+    [
+        (
+            ("wrapper script /usr/local/bin/runc",),
+            "/usr/local/bin/runc is a script in runc's place",
+            "rm /usr/local/bin/runc && systemctl restart docker in the guest",
+        ),
+        (
+            ("wrapper script /usr/bin/runc", "package ii containerd.io 1.7"),
+            "/usr/bin/runc is a script",
+            "apt-get install --reinstall containerd.io && systemctl restart docker in the guest",
+        ),
+        (
+            ("wrapper changed /usr/sbin/runc", "package ii runc 1.1"),
+            "is not the runc that its package brought",
+            "apt-get install --reinstall runc && systemctl restart docker in the guest",
+        ),
+        (("wrapper link /usr/bin/runc",), "leads to a program by another name", "apt-get install"),
+    ],
+)
+def test_what_stands_in_runcs_place_is_told_with_how_runc_comes_back(lines, words, fix):
+    ((code, message, told),) = found(*lines)
+    assert code == "workaround.runc-wrapper"
+    assert words in message
+    assert told.startswith(fix)
+
+
+def daemon(path, name="odd"):
+    return json.dumps({"default-runtime": name, "runtimes": {"odd": {"path": path}}})
+
+
+def test_a_runtime_of_daemon_json_that_nobody_knows_is_told():
+    ((code, message, fix),) = found(daemon=daemon("/opt/runc-no-apparmor"))
+    assert code == "workaround.runc-wrapper"
+    assert "Docker starts containers by /opt/runc-no-apparmor" in message
+    assert "daemon.json" in fix
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        daemon("/usr/bin/crun"),
+        daemon("nvidia-container-runtime"),
+        daemon("/opt/x", "runc"),
+        daemon(7),
+        '{"default-runtime": ["a"], "runtimes": {}}',
+        '{"default-runtime": "a", "runtimes": 1}',
+        "[1]",
+        "{",
+        "null",
+        "",
+    ],
+)
+def test_known_runtimes_and_whatever_else_a_daemon_json_holds_are_none(text):
+    assert found(daemon=text) == []
+
+
+def test_options_of_containers_are_told_by_the_option_with_what_each_opens():
+    names = [f"secopt /c{number} apparmor=unconfined" for number in range(7)]
+    one, two, three = found(
+        *names, "secopt web seccomp:unconfined", "secopt x systempaths=unconfined"
+    )
+    assert one == (
+        "workaround.security-opt",
+        "workaround --security-opt apparmor=unconfined of containers c0, c1, c2, c3, c4 and 2 "
+        "more: runs without Docker's own AppArmor profile, where Docker has one",
+        "make them anew without it",
+    )
+    assert two[1].endswith(
+        "seccomp:unconfined of container web: runs without Docker's seccomp filter"
+    )
+    assert two[2] == "make it anew without it"
+    assert "sysrq-trigger" in three[1]
+
+
+def test_a_file_of_compose_is_told_with_the_command_to_type():
+    ((code, message, fix),) = found("compose /opt/my app/docker-compose.yml")
+    assert code == "workaround.compose"
+    assert message.startswith("workaround apparmor=unconfined in /opt/my app/docker-compose.yml: ")
+    assert "docker compose -f '/opt/my app/docker-compose.yml' up -d" in fix
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "wrapper elf /usr/bin/runc",
+        "wrapper script runc",
+        "wrapper script /a\x1b[2J",
+        "secopt web apparmor=docker-default",
+        "secopt web\x1b apparmor=unconfined",
+        "secopt web label=disable",
+        "secopt web a apparmor=unconfined",
+        "compose docker-compose.yml",
+        "compose /a\x07",
+        "compose /" + "x" * 2000,
+        "pin a b",
+        "pin $(id)",
+    ],
+)
+def test_what_a_guest_says_in_no_closed_form_is_dropped(line):
+    assert found(line) == []
+
+
+def test_what_a_guest_names_in_letters_that_no_screen_shows_is_escaped():
+    ((_, message, fix),) = found("compose /a\u202eb")
+    assert (message + fix).isprintable()
+
+
+def test_of_a_guest_that_was_not_asked_nothing_is_said():
+    observed = ObservedContainer(910, PveConf(""), True, 1, None, None, "pve1")
+    assert [*guest_workarounds(observed, None, lambda _: "")] == []
+    assert [*guest_workarounds(observed, ObservedDocker("hung"), lambda _: "")] == []
+
+
+# --- whether it is needed still -------------------------------------------------------------------
+
+OURS, GENERATED = Confinement("lxc-a", stacked=True), Confinement("generated")
+NEW, OLD = {"lxc-pve": Installed("6.0.5-3", True)}, {"lxc-pve": Installed("6.0.5-1", False)}
+DEBIAN = {"lxc": Installed("1:6.0.4-4+deb13u4", True)}
+
+
+@pytest.mark.parametrize(
+    ("code", "confinement", "versions", "words"),
+    [
+        (Code.WRAPPER, OURS, OLD, "not needed under lxc-a-ns"),
+        (
+            Code.WRAPPER,
+            GENERATED,
+            NEW,
+            "not needed since lxc-pve 6.0.5-2; this node has 6.0.5-3",
+        ),
+        (Code.MASK, None, DEBIAN, "not needed since lxc 1:6.0.4-4+deb13u4; this node has 1:6.0.4"),
+        (
+            Code.HOLD,
+            GENERATED,
+            OLD,
+            "Docker with a newer runc needs it under Proxmox's generated profile until lxc-pve is "
+            "6.0.5-2; this node has 6.0.5-1",
+        ),
+        (Code.HOLD, GENERATED, {}, ""),
+        (Code.DEVICES, GENERATED, OLD, "Docker does not need it"),
+    ],
+)
+def test_whether_a_workaround_is_needed_follows_from_profile_and_versions(
+    code, confinement, versions, words
+):
+    assert still_needed(code, confinement, versions).startswith(words)
+    if not words:
+        assert still_needed(code, confinement, versions) == ""
+
+
+def test_it_stands_behind_what_the_workaround_does():
+    ((_, message, _),) = found("hold runc", need=lambda code: f"{code}: no")
+    assert message.endswith("security fixes away; workaround.hold: no")
