@@ -12,6 +12,7 @@ from phoenix.fleet.model import Container, Fleet
 from phoenix.plan.actions import NodePlan
 from phoenix.plan.confinement import PROFILE_KEY, is_learning, wanted
 from phoenix.plan.findings import LEFT_ALONE, Code, Finding, Severity
+from phoenix.plan.mounted_ids import mounted_ids
 from phoenix.plan.options import Options
 from phoenix.plan.workarounds import workaround_findings
 from phoenix.pve.managed import Managed
@@ -100,6 +101,7 @@ def audit_node(
         docker = dockers.get(ctid)
         holds = docker.holds if docker else ()
         findings += workaround_findings(observed, fleet.containers.get(ctid), holds)
+        findings += mounted_ids(observed)
         findings += _fell_over(observed, (fallen or {}).get(ctid))
     rows = (
         _row(fleet, options, pct.containers[ctid], dockers.get(ctid), state, findings)
@@ -208,7 +210,7 @@ class _Container:
             yield self._warning(Code.DRIFT, f"drift: {'; '.join(drift)}")
         elif label and expected and not (label.matches(expected) and label.mode == expected.mode):
             yield self._warning(Code.OTHER_LABEL, f"runs as {label}, not {expected}")
-        elif label and (down := self._down()):
+        elif label and (down := self._down(container)):
             yield self._warning(Code.DOCKER_DOWN, *down)
 
     def _is_said(self, code: Code) -> bool:
@@ -217,10 +219,13 @@ class _Container:
             one.code == code and one.ctid == self.observed.ctid for one in self.plan.findings
         )
 
-    def _down(self) -> tuple[str, str] | None:
+    def _down(self, container: Container) -> tuple[str, str] | None:
         """What is wrong with its Docker, and where to look; a plan may have said it already."""
         docker = self.docker
         if docker is None or self.observed.ctid in self.plan.alone:
+            return None
+        if docker.state == "noshell" and not container.docker:
+            # nothing to ask, and nobody has to
             return None
         if docker.state in ("failed", "flooded"):
             return docker.error or "its guest cannot be asked", "look there"

@@ -18,6 +18,7 @@ from phoenix.plan.findings import LEFT_ALONE, Code, Finding, Severity
 from phoenix.plan.guest import GuestPlan, plan_guest
 from phoenix.plan.options import Force, Options
 from phoenix.plan.refusals import TEMPLATES, Refusal, is_under_its_rules, refusals
+from phoenix.pve.application import is_application, program
 from phoenix.pve.features import Features
 from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer
@@ -174,6 +175,12 @@ class ContainerPlanner:
             return None
         if not (changes or restart or guest.change):
             return None
+        if restart and is_application(observed.init):
+            self._note(
+                Code.CONF,
+                f"one program ({printable(program(observed.init))}), not a system: proven from the "
+                "node, by its label, that it stays up, and its open ports",
+            )
         if (
             confinement.named
             and is_privileged(conf.after)
@@ -291,13 +298,46 @@ def left_alone(observed: ObservedContainer) -> tuple[Code, str, str] | None:
     if observed.conf.lock:
         text = f"locked ({observed.conf.lock}), left alone"
         return Code.LOCKED, text, "run again when the lock is gone"
-    # ha-manager(1): the HA stack leaves an ignored resource alone
-    if observed.ha not in (None, "ignored"):
-        text = f"managed by HA ({observed.ha}), left alone: its restart belongs to the cluster"
-        return Code.HA, text, f"ha-manager set ct:{observed.ctid} --state ignored first"
+    if managed := in_ha_hands(observed):
+        return Code.HA, *managed
+    if lines := pending_lines(observed):
+        return Code.PENDING_LINES, *lines
     return None
+
+
+def in_ha_hands(observed: ObservedContainer) -> tuple[str, str] | None:
+    """Why the HA stack has the say over its restart, and what to do; None where it has not.
+
+    An ignored resource is left alone by it (ha-manager(1)), and so are all where it is disarmed in
+    mode `ignore`; in mode `freeze` it holds every command back (pve-ha-manager Config.pm,
+    Manager.pm; since 5.1.3).
+    """
+    if observed.ha in (None, "ignored", "disarmed"):
+        return None
+    if observed.ha == "frozen":
+        text = "managed by HA, which is disarmed in mode freeze and holds its restart back"
+        return f"{text}: left alone", "arm it again, or disarm it in mode ignore"
+    if observed.ha == "disarming":
+        text = "managed by HA, which is being disarmed: left alone"
+        return text, "run again once ha-manager status says disarmed"
+    text = f"managed by HA ({observed.ha}), left alone: its restart belongs to the cluster"
+    return text, f"ha-manager set ct:{observed.ctid} --state ignored first"
+
+
+def pending_lines(observed: ObservedContainer) -> tuple[str, str] | None:
+    """Which raw lines wait for its next start, and what to do; None for none.
+
+    They would take the place of ours, the profile among them, whoever starts it.
+    """
+    if not (keys := observed.conf.waiting_raw):
+        return None
+    text = (
+        f"{printable(', '.join(keys), None)} in [pve:pending]: at its next start Proxmox puts this "
+        "in the place of every lxc. line of the conf, the profile too: left alone"
+    )
+    return text, "move the lines above [pve:pending], or delete them"
 
 
 def waiting_keys(observed: ObservedContainer) -> str:
     """The keys that somebody left waiting for the next start."""
-    return ", ".join(observed.conf.pending.keys()) if observed.conf.pending else ""
+    return printable(", ".join(observed.conf.waiting), None)

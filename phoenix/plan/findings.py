@@ -60,6 +60,7 @@ class Code(StrEnum):
     GONE = "left.gone"
     SILENT = "left.silent"
     PENDING = "left.pending"
+    PENDING_LINES = "left.pending-lines"
     GUEST = "left.guest"
     STORAGE_DRIVER = "left.storage-driver"
     FUSE = "left.fuse"
@@ -83,6 +84,7 @@ class Code(StrEnum):
     DEVICES = "workaround.devices"
     HOLD = "workaround.hold"
     HOOKSCRIPT = "workaround.hookscript"
+    IDMAP = "workaround.idmap"
     # --- of a container: what a plan has to say of it
     RESTART_DUE = "restart.due"
     PENDING_KEYS = "pending"
@@ -101,7 +103,14 @@ BESIDE = frozenset({Code.FELL_OVER, *(one for one in Code if one.startswith("wor
 #: A fault of the guest, or of what the fleet file asks for it: the others go on, the run's exit
 #: code says that one was left.
 LEFT_ALONE = frozenset(
-    {Code.GUEST, Code.STORAGE_DRIVER, Code.FUSE, Code.DATA_ROOT, Code.WOULD_BREAK}
+    {
+        Code.GUEST,
+        Code.STORAGE_DRIVER,
+        Code.FUSE,
+        Code.DATA_ROOT,
+        Code.WOULD_BREAK,
+        Code.PENDING_LINES,
+    }
 )
 
 

@@ -27,6 +27,9 @@ Kind = Literal["blank", "header", "comment", "raw", "key", "junk"]
 MAIN = ""
 PENDING = "pve:pending"
 
+#: The raw lines in which Proxmox keeps its property `env` (pve-container since 6.0.15).
+ENVIRONMENT = "lxc.environment.runtime"
+
 # The expressions of parse_pct_config, tried in its order. Perl sees bytes: \s is ASCII only.
 _BLANK = re.compile(r"\s*$", re.ASCII)
 _PENDING = re.compile(r"\[pve:pending\]\s*$", re.ASCII | re.IGNORECASE)
@@ -39,6 +42,8 @@ _KEY = re.compile(r"([a-z][a-z_]*\d*):\s*(.+?)\s*$", re.ASCII)
 
 _PLAIN_NAME = re.compile(r"[a-z][a-z_]*\d*", re.ASCII)
 _RAW_NAME = re.compile(r"lxc\.[a-z0-9_\-.]+", re.ASCII)
+#: So many variables of `env` are named.
+_SHOWN = 5
 _NOT_SETTABLE = {"description", "delete", "snapstate"}
 
 
@@ -213,6 +218,43 @@ class PveConf:
     def pending(self) -> Section | None:
         """What `pct set` left for the next start, None without such a section."""
         return self._by_name.get(PENDING)
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """What the next start applies of `[pve:pending]`, in words without values: `memory`,
+        `delete tags`, `env (TZ)`, `lxc.cap.drop`; nothing without such a section.
+
+        pve-container `vm_start`: `vmconfig_apply_pending`, whatever starts the container.
+        """
+        if self.pending is None:
+            return ()
+        names = [key for key in self.pending if key not in ("delete", "snapstate")]
+        names += [f"delete {name}" for name in self.pending_deletions]
+        if variables := self.pending.raw(ENVIRONMENT):
+            # values may be secrets
+            named = [value.partition("=")[0].strip() for value in variables[:_SHOWN]]
+            names.append(f"env ({', '.join(named)}{', …' * (len(variables) > _SHOWN)})")
+        return (*names, *self.waiting_raw)
+
+    @property
+    def waiting_raw(self) -> tuple[str, ...]:
+        """The keys of the raw lines in `[pve:pending]`, those of `env` aside.
+
+        Proxmox keeps raw lines as one value, so at the next start they take the place of *all* raw
+        lines of the main section (`vmconfig_apply_pending`: `$conf->{lxc}`). No tool of its own
+        writes such; a line appended to the file lands there.
+        """
+        found = self.pending.raw_items() if self.pending else ()
+        return tuple(dict.fromkeys(key for key, _ in found if key != ENVIRONMENT))
+
+    @property
+    def pending_deletions(self) -> tuple[str, ...]:
+        """The keys that the next start deletes.
+
+        pve-guest-common AbstractConfig.pm parse_pending_delete: names, "!" in front forces.
+        """
+        text = (self.pending and self.pending["delete"]) or ""
+        return tuple(name.lstrip("!") for name in re.split(r"[,;\s]+", text) if name)
 
     @property
     def snapshots(self) -> tuple[Section, ...]:
