@@ -25,9 +25,11 @@ PATIENCE = float(os.environ.get("PHOENIX_OWNERS_PATIENCE", "60"))
 #: Seconds after which all is looked at once more: what ends again and again runs now and then.
 LATER = float(os.environ.get("PHOENIX_OWNERS_LATER", "10"))
 
-#: Seconds: for the end of a boot; for all of it with the new state, and with the old one; between
-#: two looks.
-_BOOT, _MOST, _MOST_OLD, _PAUSE = 120, 600, 180, min(2.0, PATIENCE)
+#: Seconds for all of it with the new state, however much begins.
+_MOST = float(os.environ.get("PHOENIX_OWNERS_MOST", "600"))
+
+#: Seconds: for the end of a boot; for all of it with the old state; between two looks.
+_BOOT, _MOST_OLD, _PAUSE = 120, min(180, _MOST), min(2.0, PATIENCE)
 
 #: So much that is missing is told; of so much the guest is asked why; so many of its words.
 _TOLD, _EXPLAINED, _LINES = 20, 5, 3

@@ -34,7 +34,7 @@ from operations.diff import show_diff
 from operations.refusal import failure, refuse
 from operations.unit import TIMEOUT, unit
 from phoenix.plan.actions import ContainerChange
-from phoenix.plan.container import in_ha_hands, pending_lines
+from phoenix.plan.container import out_of_ha, pending_lines
 from phoenix.pve.conf import Line, PveConf
 from phoenix.pve.devices import plan_device_entries
 from phoenix.pve.features import Wanted, merge
@@ -287,8 +287,10 @@ def _find(ctid: int, pct: ObservedPct) -> ObservedContainer:
 
 def _check_restart(container: ObservedContainer, force: bool) -> None:
     # ha-manager(1): API calls for an ignored resource bypass the HA stack
-    if managed := in_ha_hands(container):
-        raise ValueError(": ".join(managed))
+    if way_out := out_of_ha(container):
+        raise ValueError(
+            f"managed by HA ({container.ha}), whose business its restart is: {way_out}"
+        )
     if lines := pending_lines(container):
         raise ValueError(": ".join(lines))
     if (waiting := printable(", ".join(container.conf.waiting), None)) and not force:

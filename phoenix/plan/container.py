@@ -298,30 +298,30 @@ def left_alone(observed: ObservedContainer) -> tuple[Code, str, str] | None:
     if observed.conf.lock:
         text = f"locked ({observed.conf.lock}), left alone"
         return Code.LOCKED, text, "run again when the lock is gone"
-    if managed := in_ha_hands(observed):
-        return Code.HA, *managed
+    if way_out := out_of_ha(observed):
+        text = f"managed by HA ({observed.ha}), left alone: its restart belongs to the cluster"
+        return Code.HA, text, way_out
     if lines := pending_lines(observed):
         return Code.PENDING_LINES, *lines
     return None
 
 
-def in_ha_hands(observed: ObservedContainer) -> tuple[str, str] | None:
-    """Why the HA stack has the say over its restart, and what to do; None where it has not.
+def out_of_ha(observed: ObservedContainer) -> str:
+    """How to take its restart out of the hands of the HA stack, "" where it is not there.
 
     An ignored resource is left alone by it (ha-manager(1)), and so are all where it is disarmed in
     mode `ignore`; in mode `freeze` it holds every command back (pve-ha-manager Config.pm,
     Manager.pm; since 5.1.3).
     """
     if observed.ha in (None, "ignored", "disarmed"):
-        return None
+        return ""
     if observed.ha == "frozen":
-        text = "managed by HA, which is disarmed in mode freeze and holds its restart back"
-        return f"{text}: left alone", "arm it again, or disarm it in mode ignore"
+        return (
+            "HA is disarmed in mode freeze, which holds restarts back: arm it, or use mode ignore"
+        )
     if observed.ha == "disarming":
-        text = "managed by HA, which is being disarmed: left alone"
-        return text, "run again once ha-manager status says disarmed"
-    text = f"managed by HA ({observed.ha}), left alone: its restart belongs to the cluster"
-    return text, f"ha-manager set ct:{observed.ctid} --state ignored first"
+        return "HA is being disarmed: run again once ha-manager status says disarmed"
+    return f"ha-manager set ct:{observed.ctid} --state ignored first"
 
 
 def pending_lines(observed: ObservedContainer) -> tuple[str, str] | None:

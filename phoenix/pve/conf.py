@@ -222,17 +222,16 @@ class PveConf:
     @property
     def waiting(self) -> tuple[str, ...]:
         """What the next start applies of `[pve:pending]`, in words without values: `memory`,
-        `delete tags`, `env (TZ)`, `lxc.cap.drop`; nothing without such a section.
+        `delete`, `env (TZ)`, `lxc.cap.drop`; nothing without such a section.
 
         pve-container `vm_start`: `vmconfig_apply_pending`, whatever starts the container.
         """
         if self.pending is None:
             return ()
-        names = [key for key in self.pending if key not in ("delete", "snapstate")]
-        names += [f"delete {name}" for name in self.pending_deletions]
+        names = [key for key in self.pending if key != "snapstate"]
         if variables := self.pending.raw(ENVIRONMENT):
             # values may be secrets
-            named = [value.partition("=")[0].strip() for value in variables[:_SHOWN]]
+            named = [value.partition("=")[0].strip() or "?" for value in variables[:_SHOWN]]
             names.append(f"env ({', '.join(named)}{', …' * (len(variables) > _SHOWN)})")
         return (*names, *self.waiting_raw)
 
@@ -246,15 +245,6 @@ class PveConf:
         """
         found = self.pending.raw_items() if self.pending else ()
         return tuple(dict.fromkeys(key for key, _ in found if key != ENVIRONMENT))
-
-    @property
-    def pending_deletions(self) -> tuple[str, ...]:
-        """The keys that the next start deletes.
-
-        pve-guest-common AbstractConfig.pm parse_pending_delete: names, "!" in front forces.
-        """
-        text = (self.pending and self.pending["delete"]) or ""
-        return tuple(name.lstrip("!") for name in re.split(r"[,;\s]+", text) if name)
 
     @property
     def snapshots(self) -> tuple[Section, ...]:

@@ -67,7 +67,7 @@ def plan_numbered(
     entry = re.compile(rf"{prefix}(\d+)")
     there = _entries(conf.main, entry)
     waiting = _entries(conf.pending, entry) if conf.pending else {}
-    doomed = conf.pending_deletions
+    doomed = _pending_deletes(conf)
     taken = {*there, *waiting}
     managed = [_try(read, value) for value in managed_before]
 
@@ -114,6 +114,12 @@ def plan_numbered(
 
 def _entries(section: Section, entry: re.Pattern[str]) -> dict[str, str]:
     return {key: section[key] or "" for key in section if entry.fullmatch(key)}
+
+
+def _pending_deletes(conf: PveConf) -> set[str]:
+    # pve-guest-common AbstractConfig.pm parse_pending_delete: names, "!" in front forces
+    text = (conf.pending and conf.pending["delete"]) or ""
+    return {name.lstrip("!") for name in re.split(r"[,;\s]+", text) if name}
 
 
 def _free(prefix: str, taken: set[str]) -> str:
