@@ -1,4 +1,4 @@
-"""Mount points in which root of a container is root of the node, as the audit tells of them."""
+"""Folders of the node in which root of a container is root of the node, as the audit tells."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from phoenix.text.printable import printable
 def mounted_ids(observed: ObservedContainer) -> Iterator[Finding]:
     """Find each `mpN` whose `idmap=` reaches the node's 0; no profile asks who owns a file.
 
-    In a privileged container Proxmox ignores the option (pve-container `LXC.pm`).
+    `rootfs` may have one, too. What only the container sees, a block device, is its own affair. In
+    a privileged container Proxmox ignores the option (lxc-pve-prestart-hook).
     """
     conf = observed.conf
     if is_privileged(conf):
         return
     for key in conf.main:
-        if not re.fullmatch(r"mp[0-9]+", key):
+        if not re.fullmatch(r"mp[0-9]+|rootfs", key):
             continue
         try:
-            mount = read_mount(conf.main[key] or "")
+            mount = read_mount(f"{conf.main[key]}{',mp=/' if key == 'rootfs' else ''}")
         except ValueError:
             # Proxmox itself will tell
             continue
-        if writes_as_root(mount):
+        if writes_as_root(mount) and _is_folder(str(mount["volume"])):
             yield Finding(
                 Code.IDMAP,
                 Severity.NOTE,
@@ -38,3 +39,8 @@ def mounted_ids(observed: ObservedContainer) -> Iterator[Finding]:
                 printable(conf.hostname or ""),
                 f"name an idmap without the disk's 0 (pct set {observed.ctid} --{key})",
             )
+
+
+def _is_folder(volume: str) -> bool:
+    """Whether a volume is a folder of the node: a bind mount, or a `subvol-…` of a storage."""
+    return volume.startswith("/") or re.search(r"[:/](?:sub|base)vol-[^/]*$", volume) is not None

@@ -193,6 +193,23 @@ def test_a_mount_point_on_which_root_of_the_container_is_root_of_the_node_is_tol
     assert [*mounted_ids(_observed(conf.replace("unprivileged: 1\n", "")))] == []
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("rootfs: local-zfs:subvol-910-disk-0,idmap=passthrough,size=8G", True),
+        ("rootfs: local:910/subvol-910-disk-0.subvol,idmap=passthrough,size=0T", True),
+        ("mp0: local-zfs:basevol-9-disk-0/subvol-910-disk-1,mp=/a,idmap=u:0:0:1", True),
+        ("rootfs: local-lvm:vm-910-disk-0,idmap=passthrough,size=8G", False),
+        ("mp0: local:910/vm-910-disk-1.raw,mp=/a,idmap=passthrough,size=8G", False),
+        ("rootfs: local-zfs:subvol-910-disk-0,size=8G", False),
+    ],
+)
+def test_only_a_folder_of_the_node_is_one_in_which_the_nodes_root_counts(
+    line: str, told: bool
+) -> None:
+    assert len([*mounted_ids(_observed(f"unprivileged: 1\n{line}\n"))]) == told
+
+
 def test_a_mount_point_that_cannot_be_read_is_left_to_proxmox() -> None:
     assert [
         *mounted_ids(_observed("unprivileged: 1\nmp0: nonsense\nmp1: /a,mp=/a,idmap=x\n"))
