@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -153,14 +154,19 @@ def _is_init(pid: int) -> bool:
 
 
 def started(pid: int) -> int | None:
-    """Seconds since the epoch. The second field of stat is a name and may hold blanks; the start
-    is the 20th field after it, in hundredths of a second since boot (proc(5)).
+    """When a process began, in seconds since the epoch."""
+    boot, since = _boot(), ticks(pid)
+    return None if boot is None or since is None else boot + since // 100
+
+
+def ticks(pid: int) -> int | None:
+    """When a process began, in hundredths of a second since boot.
+
+    The second field of stat is a name and may hold blanks; the start is the 20th field after it
+    (proc(5)).
     """
-    boot = _boot()
     fields = (_read(at(f"/proc/{pid}/stat")) or b"").rpartition(b") ")[2].split()
-    if boot is None or len(fields) < 20 or not fields[19].isdigit():
-        return None
-    return boot + int(fields[19]) // 100
+    return int(fields[19]) if len(fields) >= 20 and fields[19].isdigit() else None
 
 
 @cache
@@ -203,7 +209,33 @@ def _node_name() -> str:
 
 
 def _ha_states() -> dict[str, str]:
-    """ct:910 in ha/resources.cfg; without a state line the state is "started"."""
+    """What the HA stack is asked for, of each container that it has.
+
+    ct:910 in ha/resources.cfg; without a state line the state is "started". Where the whole stack
+    is disarmed (`ha-manager crm-command disarm-ha MODE`) no state counts but that: "disarmed" in
+    mode ignore, "frozen" in mode freeze, "disarming" until all nodes are.
+    """
+    states = _ha_resources()
+    disarm = _ha_disarm()
+    if disarm:
+        states = {ctid: "ignored" if one == "ignored" else disarm for ctid, one in states.items()}
+    return states
+
+
+def _ha_disarm() -> str | None:
+    """Whether the HA stack is disarmed (pve-ha-manager Manager.pm, `$ms->{disarm}`)."""
+    try:
+        disarm = json.loads(text(read(at(f"{_PVE}/ha/manager_status"))) or "{}").get("disarm")
+        if not disarm:
+            return None
+        modes = {"ignore": "disarmed", "freeze": "frozen"}
+        return modes[disarm["mode"]] if disarm["state"] == "disarmed" else "disarming"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        # nobody knows: what the resources say counts
+        return None
+
+
+def _ha_resources() -> dict[str, str]:
     states: dict[str, str] = {}
     ctid = None
     for line in (text(read(at(f"{_PVE}/ha/resources.cfg"))) or "").split("\n"):

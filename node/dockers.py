@@ -11,15 +11,15 @@ import os
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from node import containers, guest
+from node import containers, guest, outside
 from node.bounded import SIZE, TIME, Ended
 
 #: How long a guest may take, in seconds; what it may say, in bytes: a daemon.json of 1 MiB, too.
 PATIENCE = float(os.environ.get("PHOENIX_GUEST_TIMEOUT", "60"))
 LIMIT = 1536 * 1024
 
-#: What an exit code means; 44 is ours, the others are those of a command that cannot be run.
-_STATES = {0: "ok", 44: "none", 126: "noshell", 127: "noshell"}
+#: What an exit code means; 44 is ours.
+_STATES = {0: "ok", 44: "none", **dict.fromkeys(guest.NO_SHELL, "noshell")}
 
 
 def observe(ctids: Sequence[int] | None, probe: Collection[int] = ()) -> dict[str, dict[str, str]]:
@@ -30,6 +30,7 @@ def observe(ctids: Sequence[int] | None, probe: Collection[int] = ()) -> dict[st
     have such. The states:
 
     - ok · none: nothing in it that runs containers · stopped · noshell · hung
+    - application: it is one program, made of an OCI image say, and nothing in it is asked
     - flooded: it said more than 1.5 MiB
     - failed: `error` says why, in a printable line
     """
@@ -45,6 +46,8 @@ def observe(ctids: Sequence[int] | None, probe: Collection[int] = ()) -> dict[st
 def _ask(ctid: int, script: str, probes: bool) -> dict[str, str]:
     if not _runs(ctid):
         return _answer("stopped")
+    if outside.applies(ctid):
+        return _answer("application")
     # the rest of the time is for what else it looks up
     seconds = max(1, int(PATIENCE * 2 / 3))
     words = ["sh", "-c", script, "docker", f"{seconds}", ":probe" if probes else ""]

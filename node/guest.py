@@ -21,6 +21,9 @@ from node.containers import cgroups
 from node.root import PATH, at
 from phoenix.text.printable import printable, printable_lines
 
+#: How a command ends that is not there, or cannot be run (lxc, src/lxc/attach.c).
+NO_SHELL = (126, 127)
+
 #: What is looked at of what may be without end: groups, bytes of a list of processes, their
 #: parents; and what is done about it: processes at a time, seconds.
 _GROUPS, _LIST, _PARENTS, _BATCH, _PATIENCE = 20_000, 65536, 64, 64, 5

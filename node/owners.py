@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from node import guest
+from node import guest, outside
 from node.bounded import MIB
 from node.works import PODMAN, Missing, Works, ask, begun_anew, engine, missing, unasked
 
@@ -25,9 +25,11 @@ PATIENCE = float(os.environ.get("PHOENIX_OWNERS_PATIENCE", "60"))
 #: Seconds after which all is looked at once more: what ends again and again runs now and then.
 LATER = float(os.environ.get("PHOENIX_OWNERS_LATER", "10"))
 
-#: Seconds: for the end of a boot; for all of it with the new state, and with the old one; between
-#: two looks.
-_BOOT, _MOST, _MOST_OLD, _PAUSE = 120, 600, 180, min(2.0, PATIENCE)
+#: Seconds for all of it with the new state, however much begins.
+_MOST = float(os.environ.get("PHOENIX_OWNERS_MOST", "600"))
+
+#: Seconds: for the end of a boot; for all of it with the old state; between two looks.
+_BOOT, _MOST_OLD, _PAUSE = 120, min(180, _MOST), min(2.0, PATIENCE)
 
 #: So much that is missing is told; of so much the guest is asked why; so many of its words.
 _TOLD, _EXPLAINED, _LINES = 20, 5, 3
@@ -50,6 +52,13 @@ class Owners:
             self._its.say(f"what works in it cannot be told ({self._why}): only Docker is proven")
             return
         self._its.staged.keep_works(said)
+        if works.began:
+            ports = _few([*map(str, sorted(works.ports))], ", ") or "none"
+            why = "one program" if outside.applies(self._ctid) else "without a shell"
+            self._its.say(
+                f"{why}: nothing in it is asked; proven from the node: that it stays up, and its "
+                f"open ports ({ports})"
+            )
         if works.silent:
             told = " and ".join(sorted(works.silent))
             self._its.say(f"{told} cannot be asked: its containers were not checked")
@@ -143,6 +152,8 @@ class Owners:
 
     def _words(self, one: Missing) -> Iterator[str]:
         """What the guest says of it; its name has the form of one."""
+        if self.noted and self.noted.began:
+            return
         if one.kind == "container":
             program, name = engine(one.name), one.name.removeprefix(PODMAN)
             error = [program, "inspect", "--type", "container", "-f", "{{.State.Error}}", name]

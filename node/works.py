@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from node import guest
+from node import guest, outside
 from node.bounded import MIB
 from node.files import text
 
@@ -28,6 +28,7 @@ _CONTAINER = re.compile(
 _UNIT = re.compile(r"unit ([a-z-]{1,20}) ([a-z-]{1,30}) ([A-Za-z0-9:_.@\\-]{1,255})")
 _BOOTS = re.compile(r"boots ([A-Za-z0-9:_.@\\-]{1,255})")
 _PORT = re.compile(r"port ([1-9][0-9]{0,4}) ([A-Za-z0-9:_.@\\-]{1,255})")
+_BEGAN = re.compile(r"began ([0-9]{1,20})")
 _ERROR = re.compile(r"error /?((?:podman:)?[A-Za-z0-9][A-Za-z0-9_.-]{0,127})")
 
 #: Services whose ports are those of others: of Docker's containers, of who is logged in.
@@ -70,7 +71,8 @@ class Works:
     `containers`: by name, those of podman by `podman:NAME`; `units`: name to ACTIVE and SUB of
     systemctl; `boots`: services that start at boot; `booting`: that has not ended, or it shuts
     down; `silent`: which of `docker` and `podman` cannot be asked; `errors`: names of containers
-    that could not be started; `ports`: of TCP, and the service that listens on each.
+    that could not be started; `ports`: of TCP, and the service that listens on each; `began`: when
+    the first process did, where all of it was told from outside (`node.outside`).
     """
 
     containers: Mapping[str, Container] = field(default_factory=dict)
@@ -80,6 +82,7 @@ class Works:
     silent: frozenset[str] = frozenset()
     errors: frozenset[str] = frozenset()
     ports: Mapping[int, str] = field(default_factory=dict)
+    began: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Works | None:
@@ -87,7 +90,7 @@ class Works:
         lines = text.split("\n")
         if lines[0] != "works 1" or "end" not in lines:
             return None
-        containers, units, ports, boots, errors = {}, {}, {}, set(), set()
+        containers, units, ports, boots, errors, began = {}, {}, {}, set(), set(), ""
         for line in lines[:_MOST]:
             if found := _CONTAINER.fullmatch(line):
                 prefix = PODMAN if found[1] == "podman" else ""
@@ -100,6 +103,8 @@ class Works:
                 errors.add(found[1])
             elif found := _PORT.fullmatch(line):
                 ports[int(found[1])] = found[2]
+            elif found := _BEGAN.fullmatch(line):
+                began = found[1]
         starts_podman = _PODMAN_STARTS in boots
         for name, one in containers.items():
             # nobody else starts them when the guest does, and before podman 5.8 that service starts
@@ -110,7 +115,8 @@ class Works:
         # as the version before says it
         silent |= {"docker"} if "docker no" in lines else frozenset()
         booting = "booting" in lines
-        return cls(containers, units, frozenset(boots), booting, silent, frozenset(errors), ports)
+        boot, failed = frozenset(boots), frozenset(errors)
+        return cls(containers, units, boot, booting, silent, failed, ports, began)
 
     @property
     def failed(self) -> frozenset[str]:
@@ -194,7 +200,9 @@ def unasked(before: Works, now: Works) -> frozenset[str]:
 def begun_anew(
     before: Works, then: Works, now: Works, accepted: Collection[str] = ()
 ) -> Iterator[Missing]:
-    """Containers of `before` that have ended and begun anew between two later looks."""
+    """What of `before` has ended and begun anew between two later looks: containers, the init."""
+    if then.began != now.began and not _goes_without(outside.INIT, accepted):
+        yield Missing("its", outside.INIT, "has ended and begun anew")
     for name, was in sorted(before.containers.items()):
         one, other = then.containers.get(name), now.containers.get(name)
         if one and other and was.returns and one.started != other.started:
@@ -252,12 +260,16 @@ def ask(
     """What a guest says of what works in it, for `Works.parse`, and why that may be nothing.
 
     `boot`: seconds to wait for the end of its boot, `seconds`: beside that; `engines`: ask those of
-    its containers, too.
+    its containers, too. A program of its own is not asked, nor who has no shell (`node.outside`).
     """
+    if outside.applies(ctid):
+        return outside.works(ctid), outside.DOWN
     # each command of Docker takes a small machine seconds
     more = [] if engines else [":no-containers"]
     words = ["sh", "-c", guest.script("works"), "works", f"{boot:d}", *more]
     ended = guest.attach(ctid, words, seconds=boot + seconds, limit=2 * MIB)
+    if ended.code in guest.NO_SHELL:
+        return outside.works(ctid), guest.last_line(ended)
     if not ended.ok:
         return "", guest.last_line(ended)
     return text(ended.out) or "", "its answer is not whole"

@@ -176,6 +176,7 @@ def _docker(ctid: int, observed: ObservedDocker | None) -> ObservedDocker:
     words = {
         "none": "there is no Docker in it",
         "elsewhere": "its containers are run by something else than a Docker that root can ask",
+        "application": "it is an application container (entrypoint): nothing in it is asked",
         "hung": "its guest gave no answer in time",
         "stopped": "it does not run",
         "noshell": "its guest has no shell",

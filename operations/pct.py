@@ -34,6 +34,7 @@ from operations.diff import show_diff
 from operations.refusal import failure, refuse
 from operations.unit import TIMEOUT, unit
 from phoenix.plan.actions import ContainerChange
+from phoenix.plan.container import out_of_ha, pending_lines
 from phoenix.pve.conf import Line, PveConf
 from phoenix.pve.devices import plan_device_entries
 from phoenix.pve.features import Wanted, merge
@@ -43,6 +44,7 @@ from phoenix.pve.observed import ObservedContainer, ObservedPct
 from phoenix.pve.raw_keys import REPEATED_KEYS
 from phoenix.pve.values import check_ctid
 from phoenix.runs.record import check_run_id
+from phoenix.text.printable import printable
 
 #: The largest file that pmxcfs holds, in bytes (pmxcfs memdb.h, MEMDB_MAX_FILE_SIZE).
 LARGEST_CONF = 1024 * 1024
@@ -285,12 +287,13 @@ def _find(ctid: int, pct: ObservedPct) -> ObservedContainer:
 
 def _check_restart(container: ObservedContainer, force: bool) -> None:
     # ha-manager(1): API calls for an ignored resource bypass the HA stack
-    if container.ha not in (None, "ignored"):
+    if way_out := out_of_ha(container):
         raise ValueError(
-            f"managed by HA ({container.ha}), whose business its restart is: "
-            f"ha-manager set ct:{container.ctid} --state ignored first"
+            f"managed by HA ({container.ha}), whose business its restart is: {way_out}"
         )
-    if container.conf.pending and (waiting := ", ".join(container.conf.pending)) and not force:
+    if lines := pending_lines(container):
+        raise ValueError(": ".join(lines))
+    if (waiting := printable(", ".join(container.conf.waiting), None)) and not force:
         raise ValueError(
             f"{waiting} waits in [pve:pending] and a restart would apply it: "
             "apply or revert it with pct, or restart with force=True"

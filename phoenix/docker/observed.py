@@ -19,9 +19,13 @@ from phoenix.text.guest_json import read_json, too_much
 from phoenix.text.printable import printable
 
 #: What a guest can be: its Docker answers, is not installed, does not answer; something else runs
-#: its containers; the guest gave no answer in time, does not run, has no shell, said more than
-#: anybody reads, or could not be asked for another reason.
-STATES = ("ok", "none", "dead", "elsewhere", "hung", "stopped", "noshell", "flooded", "failed")
+#: its containers; it is one program and nobody asks it (phoenix.pve.application); the guest gave no
+#: answer in time, does not run, has no shell, said more than anybody reads, or could not be asked
+#: for another reason.
+STATES = (
+    *("ok", "none", "dead", "elsewhere", "application", "hung", "stopped", "noshell", "flooded"),
+    "failed",
+)
 
 #: How the error of a guest begins whose answer has no closed form.
 ODD = "its Docker says something that cannot be used"
@@ -171,7 +175,8 @@ class ObservedDocker:
 
     def __str__(self) -> str:
         engines = ", ".join(map(str, self.elsewhere[:3]))
-        words = {"ok": f"{self.version} {self.driver}", "none": "-", "elsewhere": engines}
+        words = {"ok": f"{self.version} {self.driver}", "elsewhere": engines}
+        words |= {"none": "-", "application": "-"}
         return words.get(self.state, f"{self.state}: {self.error}".rstrip(": "))
 
     @property

@@ -22,6 +22,7 @@ from phoenix.plan.confinement import (
 from phoenix.plan.findings import HELD, LEFT_ALONE, Code, Finding, Severity
 from phoenix.plan.guest_workarounds import guest_workarounds
 from phoenix.plan.hookscripts import hookscript_findings
+from phoenix.plan.mounted_ids import mounted_ids
 from phoenix.plan.needs import still_needed
 from phoenix.plan.options import Options
 from phoenix.plan.overrides import override_findings
@@ -129,6 +130,7 @@ def audit_node(
             needed = need(Code.HOOKSCRIPT)
             findings += hookscript_findings(observed, container, hookscripts or {}, needed)
         findings += guest_workarounds(observed, dockers.get(ctid), need)
+        findings += mounted_ids(observed)
         findings += _fell_over(observed, (fallen or {}).get(ctid))
     rows = (
         _row(fleet, options, pct.containers[ctid], dockers.get(ctid), state, findings)
@@ -247,7 +249,7 @@ class _Container:
             yield self._warning(Code.DRIFT, f"drift: {'; '.join(map(str, drift))}")
         elif label and expected and not (label.matches(expected) and label.mode == expected.mode):
             yield self._warning(Code.OTHER_LABEL, f"runs as {label}, not {expected}")
-        elif label and (down := self._down()):
+        elif label and (down := self._down(container)):
             yield self._warning(Code.DOCKER_DOWN, *down)
         elif not label and (why := self._unproven()):
             yield self._warning(Code.OTHER_LABEL, why)
@@ -274,10 +276,13 @@ class _Container:
         """Whether the plan has found it already."""
         return any(one.code == code for one in self._planned)
 
-    def _down(self) -> tuple[str, str] | None:
+    def _down(self, container: Container) -> tuple[str, str] | None:
         """What is wrong with its Docker, and where to look; a plan may have said it already."""
         docker = self.docker
         if docker is None or any(one.code in LEFT_ALONE for one in self._planned):
+            return None
+        if docker.state == "noshell" and not container.docker:
+            # nothing to ask, and nobody has to
             return None
         if docker.state in ("failed", "flooded"):
             return docker.error or "its guest cannot be asked", "look there"

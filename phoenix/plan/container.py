@@ -20,6 +20,7 @@ from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.guest import GuestPlan, plan_guest
 from phoenix.plan.options import Force, Options
 from phoenix.plan.refusals import TEMPLATES, Refusal, is_under_its_rules, refusals
+from phoenix.pve.application import is_application, program
 from phoenix.pve.features import Features
 from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer
@@ -182,6 +183,12 @@ class ContainerPlanner:
         proves_docker = self.container.docker and guest.provable
         if proves_docker and (restart or guest.change) and not self._may_be_proven():
             return None
+        if restart and is_application(observed.init):
+            self._note(
+                Code.CONF,
+                f"one program ({printable(program(observed.init))}), not a system: proven from the "
+                "node, by its label, that it stays up, and its open ports",
+            )
         if (
             confinement.named
             and is_privileged(conf.after)
@@ -271,7 +278,9 @@ class ContainerPlanner:
         # a template never runs, so it may stay as it is
         todo = "" if code == Code.TEMPLATE else "; ".join(self._still_to_do())
         text = f"left alone: {why}"
-        self._leave(code, f"{text}; still to do: {todo}" if todo else text, fix, as_wanted=not todo)
+        # what a next start would make of it is not as wanted, however the conf is
+        as_wanted = not todo and code != Code.PENDING_LINES
+        self._leave(code, f"{text}; still to do: {todo}" if todo else text, fix, as_wanted)
 
     def _still_to_do(self) -> tuple[str, ...]:
         """What a run would change, or what would stand against that."""
@@ -338,13 +347,49 @@ def left_alone(observed: ObservedContainer) -> tuple[Code, str, str] | None:
     if observed.conf.lock:
         text = f"locked ({observed.conf.lock})"
         return Code.LOCKED, text, "run again when the lock is gone"
-    # ha-manager(1): the HA stack leaves an ignored resource alone
-    if observed.ha not in (None, "ignored"):
-        text = f"managed by HA ({observed.ha}), its restart belongs to the cluster"
-        return Code.HA, text, f"ha-manager set ct:{observed.ctid} --state ignored first"
+    if way_out := out_of_ha(observed):
+        return (
+            Code.HA,
+            f"managed by HA ({observed.ha}), its restart belongs to the cluster",
+            way_out,
+        )
+    if lines := pending_lines(observed):
+        return Code.PENDING_LINES, *lines
     return None
+
+
+def out_of_ha(observed: ObservedContainer) -> str:
+    """How to take its restart out of the hands of the HA stack, "" where it is not there.
+
+    An ignored resource is left alone by it (ha-manager(1)), and so are all where it is disarmed in
+    mode `ignore`; in mode `freeze` it holds every command back (pve-ha-manager Config.pm,
+    Manager.pm; since 5.1.3).
+    """
+    if observed.ha in (None, "ignored", "disarmed"):
+        return ""
+    if observed.ha == "frozen":
+        return (
+            "HA is disarmed in mode freeze, which holds restarts back: arm it, or use mode ignore"
+        )
+    if observed.ha == "disarming":
+        return "HA is being disarmed: run again once ha-manager status says disarmed"
+    return f"ha-manager set ct:{observed.ctid} --state ignored first"
+
+
+def pending_lines(observed: ObservedContainer) -> tuple[str, str] | None:
+    """Which raw lines wait for its next start, and what to do; None for none.
+
+    They would take the place of ours, the profile among them, whoever starts it.
+    """
+    if not (keys := observed.conf.waiting_raw):
+        return None
+    text = (
+        f"{printable(', '.join(keys), None)} in [pve:pending]: at its next start Proxmox puts this "
+        "in the place of every lxc. line of the conf, the profile too"
+    )
+    return text, "move the lines above [pve:pending], or delete them"
 
 
 def waiting_keys(observed: ObservedContainer) -> str:
     """The keys that somebody left waiting for the next start."""
-    return ", ".join(observed.conf.pending.keys()) if observed.conf.pending else ""
+    return printable(", ".join(observed.conf.waiting), None)

@@ -63,6 +63,7 @@ class Code(StrEnum):
     GONE = "left.gone"
     SILENT = "left.silent"
     PENDING = "left.pending"
+    PENDING_LINES = "left.pending-lines"
     GUEST = "left.guest"
     STORAGE_DRIVER = "left.storage-driver"
     FUSE = "left.fuse"
@@ -92,6 +93,7 @@ class Code(StrEnum):
     WRAPPER = "workaround.runc-wrapper"
     SECURITY_OPT = "workaround.security-opt"
     COMPOSE = "workaround.compose"
+    IDMAP = "workaround.idmap"
     # --- of a container: what a plan has to say of it
     RESTART_DUE = "restart.due"
     PENDING_KEYS = "pending"
@@ -114,7 +116,7 @@ BESIDE = frozenset(
 LEFT_ALONE = frozenset(
     {
         *(Code.GUEST, Code.STORAGE_DRIVER, Code.FUSE, Code.DATA_ROOT),
-        *(Code.WOULD_BREAK, Code.ARCHITECTURE),
+        *(Code.WOULD_BREAK, Code.ARCHITECTURE, Code.PENDING_LINES),
     }
 )
 

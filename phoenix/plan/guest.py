@@ -12,6 +12,13 @@ from phoenix.docker.storage_driver import needs_fuse, plan_driver
 from phoenix.plan.options import Force
 from phoenix.plan.reasons import Reason, Why
 
+#: Why a guest is left alone that is no system with a Docker in it.
+_APPLICATION = (
+    "an application container (entrypoint), in which nothing is asked, and the fleet file lists "
+    'docker: left alone; without "docker" in its features it is confined, and proven from the '
+    f"node; or --data force={Force.ENGINE}"
+)
+
 
 @dataclass(frozen=True)
 class GuestChange:
@@ -79,6 +86,11 @@ def plan_guest(
             return GuestPlan(fuse=has_fuse, managed=managed, alone=_elsewhere(docker))
         text = "its containers are not proven: only its services and ports are compared"
         return GuestPlan(provable=False, fuse=has_fuse, managed=managed, notes=(text,))
+    if docker.state == "application":
+        if Force.ENGINE not in force:
+            return GuestPlan(fuse=has_fuse, managed=managed, alone=_APPLICATION)
+        text = "its Docker is not asked: only that it stays up, and its open ports, are proven"
+        return GuestPlan(provable=False, fuse=has_fuse, managed=managed, notes=(text,))
     if docker.state not in ("ok", "dead"):
         return GuestPlan(fuse=has_fuse, managed=managed, alone=_silent(docker))
     try:
@@ -143,7 +155,10 @@ def _silent(docker: ObservedDocker) -> str:
     if docker.state == "hung":
         return "its guest gave no answer in time, left alone: pct console, or restart it first"
     if docker.state == "noshell":
-        return "its guest has no shell to ask Docker with, left alone"
+        return (
+            'its guest has no shell to ask Docker with, left alone: without "docker" in its '
+            "features it is confined, and proven from the node"
+        )
     if docker.state == "flooded":
         return "its guest says more than anybody reads, left alone: see what its docker is"
     if docker.error.startswith(ODD):

@@ -29,6 +29,9 @@ Kind = Literal["blank", "header", "comment", "raw", "key", "junk"]
 MAIN = ""
 PENDING = "pve:pending"
 
+#: The raw lines in which Proxmox keeps its property `env` (pve-container since 6.0.15).
+ENVIRONMENT = "lxc.environment.runtime"
+
 # The expressions of parse_pct_config, tried in its order. Perl sees bytes: \s is ASCII only.
 _BLANK = re.compile(r"\s*$", re.ASCII)
 _PENDING = re.compile(r"\[pve:pending\]\s*$", re.ASCII | re.IGNORECASE)
@@ -41,6 +44,8 @@ _KEY = re.compile(r"([a-z][a-z_]*\d*):\s*(.+?)\s*$", re.ASCII)
 
 _PLAIN_NAME = re.compile(r"[a-z][a-z_]*\d*", re.ASCII)
 _RAW_NAME = re.compile(r"lxc\.[a-z0-9_\-.]+", re.ASCII)
+#: So many variables of `env` are named.
+_SHOWN = 5
 _NOT_SETTABLE = {"description", "delete", "snapstate"}
 
 
@@ -215,6 +220,33 @@ class PveConf:
     def pending(self) -> Section | None:
         """What `pct set` left for the next start, None without such a section."""
         return self._by_name.get(PENDING)
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """What the next start applies of `[pve:pending]`, in words without values: `memory`,
+        `delete`, `env (TZ)`, `lxc.cap.drop`; nothing without such a section.
+
+        pve-container `vm_start`: `vmconfig_apply_pending`, whatever starts the container.
+        """
+        if self.pending is None:
+            return ()
+        names = [key for key in self.pending if key != "snapstate"]
+        if variables := self.pending.raw(ENVIRONMENT):
+            # values may be secrets
+            named = [value.partition("=")[0].strip() or "?" for value in variables[:_SHOWN]]
+            names.append(f"env ({', '.join(named)}{', …' * (len(variables) > _SHOWN)})")
+        return (*names, *self.waiting_raw)
+
+    @property
+    def waiting_raw(self) -> tuple[str, ...]:
+        """The keys of the raw lines in `[pve:pending]`, those of `env` aside.
+
+        Proxmox keeps raw lines as one value, so at the next start they take the place of *all* raw
+        lines of the main section (`vmconfig_apply_pending`: `$conf->{lxc}`). No tool of its own
+        writes such; a line appended to the file lands there.
+        """
+        found = self.pending.raw_items() if self.pending else ()
+        return tuple(dict.fromkeys(key for key, _ in found if key != ENVIRONMENT))
 
     @property
     def snapshots(self) -> tuple[Section, ...]:

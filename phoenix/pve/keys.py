@@ -2,6 +2,7 @@
 
 Source: pve-container `PVE/LXC/Config.pm`, `is_valid_lxc_conf_key` and the tables above it.
 A key that it does not know is dropped, with a warning, the next time Proxmox writes the file.
+`lxc.init.uid`, `.gid` and `.groups` are known since pve-container 6.1.0; an older one drops them.
 
 Packed into the node's program: Python 3.9 and the standard library.
 """
@@ -19,7 +20,8 @@ _NAMES = """
 apparmor.allow_incomplete apparmor.allow_nesting apparmor.profile apparmor.raw
 selinux.context seccomp.profile seccomp.notify.proxy seccomp.notify.cookie
 cap.drop cap.keep idmap include arch uts.name
-signal.halt signal.reboot signal.stop init.cmd init.cwd
+signal.halt signal.reboot signal.stop
+init.cmd init.cwd init.uid init.gid init.groups
 pty.max tty.max console.logfile console.path devtty.dir autodev kmsg
 mount.auto mount.entry mount.fstab rootfs.mount
 hook.autodev hook.clone hook.destroy hook.mount hook.post-stop hook.pre-mount

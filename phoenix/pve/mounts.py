@@ -15,8 +15,19 @@ from phoenix.pve.property_string import parse
 from phoenix.pve.values import check_value
 
 # value: what Proxmox does without the option
-_FLAGS = {"ro": False, "backup": False, "quota": False, "shared": False, "replicate": True}
-_OTHER = {"volume", "mp", "acl", "size", "mountoptions", "idmap", "keepattrs"}
+_FLAGS = {
+    "ro": False,
+    "backup": False,
+    "quota": False,
+    "shared": False,
+    "replicate": True,
+    "keepattrs": False,
+}
+_OTHER = {"volume", "mp", "acl", "size", "mountoptions", "idmap"}
+
+# u or g, first id in the container, first id on the disk, how many
+_IDS = re.compile(r"([ug]):([0-9]+):([0-9]+):([1-9][0-9]*)", re.ASCII)
+_PASSTHROUGH = "passthrough"
 
 
 def plan_mount_entries(
@@ -72,6 +83,32 @@ def read_mount(value: str) -> Meaning:
                 meaning[name] = is_true(text)
         elif name == "mountoptions":
             meaning[name] = frozenset(text.split(";"))
+        elif name == "idmap":
+            meaning[name] = _idmap(value, text)
         elif name not in ("volume", "mp", "size"):
             meaning[name] = text
     return meaning
+
+
+def writes_as_root(meaning: Meaning) -> bool:
+    """Whether what root of an unprivileged container makes there belongs to root of the node.
+
+    `idmap` (pve-container since 6.1.6) maps ids of the container to those on the disk; without it,
+    or where no entry has an id, the container's own map counts, which has no root of the node.
+    """
+    idmap = meaning.get("idmap")
+    if idmap == _PASSTHROUGH:
+        return True
+    entries = (_IDS.fullmatch(one) for one in idmap) if isinstance(idmap, frozenset) else ()
+    return any(found and int(found[3]) == 0 for found in entries)
+
+
+def _idmap(value: str, text: str) -> object:
+    if text == _PASSTHROUGH:
+        return text
+    entries = text.split(";")
+    if not all(map(_IDS.fullmatch, entries)):
+        raise ValueError(
+            f"mount {value!r}: idmap is passthrough, or u:INSIDE:DISK:COUNT and g:… with semicolons"
+        )
+    return frozenset(entries)

@@ -69,8 +69,9 @@ class ObservedContainer:
     `pid`, `started` (seconds since the epoch), `label` and `live` belong to its first process;
     a container that is starting or stopping runs without one. `label` is the text of
     `/proc/PID/attr/apparmor/current`. `ha` is the state that the HA manager is asked for
-    (`started`, `ignored`, ...), None when it does not manage the container. `managed`: the node's
-    note of what our runs brought into its conf (`phoenix.pve.managed`).
+    (`started`, `ignored`, ...), or how it is disarmed (`disarmed`, `frozen`, `disarming`), None
+    when it does not manage the container. `managed`: the node's note of what our runs brought into
+    its conf (`phoenix.pve.managed`).
     """
 
     ctid: int
@@ -83,6 +84,18 @@ class ObservedContainer:
     started: int | None = None
     live: Live | None = None
     managed: str | None = None
+
+    @property
+    def init(self) -> str:
+        """The first command in it: that of its last start while it runs, else that of its next.
+
+        pve-container `update_lxc_config`: `entrypoint` first, then the raw lines; the last counts.
+        """
+        entrypoint = self.conf.main["entrypoint"]
+        commands = (*filter(None, [entrypoint]), *self.conf.main.raw("lxc.init.cmd"))
+        if self.live and self.live.config:
+            commands = self.live.raw("lxc.init.cmd")
+        return commands[-1] if commands else ""
 
 
 @dataclass(frozen=True)

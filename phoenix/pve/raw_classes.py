@@ -50,6 +50,9 @@ ALLOWED: Mapping[str, str] = {
     "lxc.signal.stop": "a signal to its own init",
     "lxc.init.cmd": "runs inside, under the container's label",
     "lxc.init.cwd": "a directory inside",
+    "lxc.init.uid": "the user of its init, as the container counts",
+    "lxc.init.gid": "the group of its init, as the container counts",
+    "lxc.init.groups": "further groups of its init, as the container counts",
     "lxc.pty.max": "a number",
     "lxc.tty.max": "a number",
     "lxc.autodev": "a tmpfs on its /dev",
@@ -89,6 +92,14 @@ _NET = re.compile(
 )
 _DEVICE_RULE = re.compile(r"[abc] (\d+|\*):(\d+|\*) [rwm]+", re.ASCII)
 _IDMAP = re.compile(r"[ug] \d+ \d+ \d+", re.ASCII)
+
+#: lxc, src/lxc/confile.c set_config_init_uid, _gid and _groups: anything else is an error, with
+#: which the container does not start.
+_IDS: Mapping[str, re.Pattern[str]] = {
+    "lxc.init.uid": re.compile(r"[0-9]{1,10}"),
+    "lxc.init.gid": re.compile(r"[0-9]{1,10}"),
+    "lxc.init.groups": re.compile(r"[0-9]{1,10}(?:,[0-9]{1,10})*"),
+}
 
 #: Character devices by which one reaches memory or disks of the node: kernel,
 #: Documentation/admin-guide/devices.txt (1: mem, kmem, port; 21: SCSI generic).
@@ -146,6 +157,9 @@ def refusal(key: str, value: str) -> str | None:
         return "a device rule is expected, as in c 10:200 rwm"
     if key == "lxc.idmap" and words and not _IDMAP.fullmatch(words):
         return "a map of ids is expected, as in u 0 100000 65536"
+    if key in _IDS and words and not _IDS[key].fullmatch(words):
+        groups = key == "lxc.init.groups"
+        return f"{'numbers with commas between are' if groups else 'a number is'} expected"
     return None
 
 

@@ -1,5 +1,6 @@
 """node/containers.py against a tree of files that looks like a node."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,44 @@ def test_other_nodes_and_the_ha_manager_are_read(node: Node) -> None:
         911: None,
         912: "started",
     }
+
+
+@pytest.mark.parametrize(
+    ("disarm", "ha"),
+    [
+        ({"mode": "ignore", "state": "disarmed"}, "disarmed"),
+        ({"mode": "ignore", "state": "disarming"}, "disarming"),
+        ({"mode": "freeze", "state": "disarmed"}, "frozen"),
+        ({"mode": "freeze", "state": "disarming"}, "disarming"),
+        (None, "started"),
+        # what nobody knows of is not the end of the HA stack
+        ({"mode": "rest", "state": "disarmed"}, "started"),
+        ({"mode": ["ignore"], "state": "disarmed"}, "started"),
+        ({"state": "disarmed"}, "started"),
+        ("ignore", "started"),
+    ],
+)
+def test_a_disarmed_ha_stack_is_read_and_what_it_ignores_stays_ignored(
+    node: Node, disarm: object, ha: str
+) -> None:
+    for ctid in (910, 911, 912):
+        node.conf(ctid)
+    node.write("etc/pve/ha/resources.cfg", "ct: 910\n\nct: 911\n\tstate ignored\n")
+    status = {"node_status": {"pve1": "online"}, "service_status": {}, "timestamp": 1790000000}
+    status |= {"disarm": disarm} if disarm else {}
+    node.write("etc/pve/ha/manager_status", json.dumps(status))
+    seen = {ctid: ct.ha for ctid, ct in node.ask().containers.items()}
+    assert seen == {910: ha, 911: "ignored", 912: None}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"disarm": 1}', "[" * 100_000])
+def test_a_broken_status_of_the_ha_stack_leaves_what_its_resources_say(
+    node: Node, text: str
+) -> None:
+    node.conf(910)
+    node.write("etc/pve/ha/resources.cfg", "ct: 910\n")
+    node.write("etc/pve/ha/manager_status", text)
+    assert node.ask().containers[910].ha == "started"
 
 
 def test_a_conf_that_cannot_be_read_is_a_problem_and_the_others_are_told(node: Node) -> None:

@@ -53,6 +53,16 @@ def test_each_guest_gets_its_own_answer_whatever_the_others_do(node):
     assert found["952"] == {"state": "failed", "text": "", "error": "no"}
 
 
+def test_a_container_that_is_one_program_is_never_entered(node):
+    for ctid in (910, 952, 953):
+        node.runs(ctid, 'echo "$GUEST" >>"$FAKE/entered"; echo guest 1')
+    node.has("/var/lib/lxc/952/config", "lxc.init.cmd = /sbin/init\nlxc.init.cmd = /app -x\n")
+    node.has("/var/lib/lxc/953/config", "lxc.init.cmd = /app\nlxc.init.cmd = /sbin/init\n")
+    expected = {910: "ok", 952: "application", 953: "ok"}
+    assert states(node.ask(910, 952, 953)) == states(node.ask()) == expected
+    assert {*(node.fake / "entered").read_text().split()} == {"910", "953"}
+
+
 def test_only_where_it_is_asked_for_an_overlay_is_tried(node):
     for ctid in (910, 952):
         node.runs(ctid, 'shift 4; echo "info $*"')

@@ -140,8 +140,18 @@ def test_what_a_run_added_goes_when_the_file_no_longer_has_it(odd):
             "mkdir -p /etc/pve/ha && echo 'ct: 956' >/etc/pve/ha/resources.cfg",
             "left alone: managed by HA (started)",
         ),
+        (
+            "mkdir -p /etc/pve/ha && echo 'ct: 956' >/etc/pve/ha/resources.cfg && "
+            """echo '{"disarm": {"mode": "freeze", "state": "disarmed"}}' """
+            ">/etc/pve/ha/manager_status",
+            "managed by HA (frozen), left alone",
+        ),
+        (
+            r"printf '\n[pve:pending]\nlxc.environment.runtime: A=1\n' >>/etc/pve/lxc/956.conf",
+            "a restart would apply these pending changes",
+        ),
     ],
-    ids=["pending", "locked", "ha"],
+    ids=["pending", "locked", "ha", "ha-frozen", "pending-env"],
 )
 def test_a_container_that_is_not_ours_to_restart_is_refused_by_name(clean_lab, prepare, said):
     clean_lab.ssh(prepare)

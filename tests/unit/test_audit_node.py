@@ -451,3 +451,24 @@ def test_nothing_that_is_stopped_is_right_on_a_node_without_apparmor():
 def test_a_node_that_needs_attention_is_named_beside_its_containers():
     plan = NodePlan("pve1", watch=WatchChange("keep"))
     assert "1 container, 0 need attention; so does pve1" in [*audit_lines([audit(plan)])]
+
+
+@pytest.mark.parametrize("state", ["noshell", "application"])
+def test_a_guest_without_a_shell_that_nobody_lists_with_docker_is_confined(state):
+    entry = {"apparmor_profile": "lxc-docker-nested"}
+    found = finding(container(), entry, ObservedDocker(state, error="no such file"))
+    assert (found.ok, found.verdict) == (True, "confined")
+    assert finding(container(), docker=ObservedDocker("noshell")).ok is False
+
+
+def test_a_program_of_its_own_has_no_docker_to_show():
+    assert finding(container(), {}, ObservedDocker("application")).docker == "-"
+
+
+def test_an_idmap_that_reaches_the_root_of_the_node_is_told_and_needs_no_attention():
+    conf = f"{CONF}mp0: /tank/media,mp=/media,idmap=passthrough\n"
+    found = finding(container(conf=conf))
+    assert found.ok
+    (one,) = found.findings
+    assert (one.code, one.severity) == (Code.IDMAP, Severity.NOTE)
+    assert one.fix == "name an idmap without the disk's 0 (pct set 910 --mp0)"

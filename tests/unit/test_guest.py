@@ -242,6 +242,18 @@ def test_somebodys_own_pct_enter_goes_on_with_all_that_it_runs(node):
     assert node.lives(command)
 
 
+def test_the_nodes_own_client_of_a_host_managed_network_goes_on(node):
+    # pve-container manage_dhclient: lxc-attach -s NETWORK|UTSNAME, which leaves it in the group
+    # of the container and in the node's pid namespace
+    dhclient, renewed, left = node.real(1), node.real(1), node.real(INIT)
+    for pid in (dhclient, renewed):
+        node.process(pid, [pid], parent=1)
+    node.attached(dhclient)
+    node.leaves(renewed, left)
+    sh("")
+    assert [node.lives(pid) for pid in (dhclient, renewed, left)] == [True, True, False]
+
+
 def test_a_name_that_looks_like_the_kernels_own_line_changes_nothing(node):
     left = node.real(INIT)
     status = node.root / f"proc/{left}/status"

@@ -137,6 +137,18 @@ def test_a_guest_that_cannot_be_asked_is_left_alone(docker, note):
     assert note in plan(docker, container(), options=Options(only=(910,))).problems[-1]
 
 
+def test_a_program_of_its_own_that_is_listed_with_docker_is_left_alone_and_never_asked():
+    result = plan(ObservedDocker("application"), container())
+    assert result.empty
+    (note,) = result.notes
+    assert "an application container (entrypoint), in which nothing is asked, and the" in note
+    assert 'without "docker" in its features it is confined, and proven from the node' in note
+    (change,) = plan(
+        ObservedDocker("application"), container(), Options(force=("engine",))
+    ).containers
+    assert (change.docker, change.guest, change.restart) == (False, None, True)
+
+
 def test_a_storage_driver_that_is_none_does_not_become_what_docker_must_say():
     # an own daemon.json may name anything; dockerd has not read it yet
     text = json.dumps({"storage-driver": 'x"}\n{\x1b[2J'})

@@ -2,9 +2,12 @@
 
 import pytest
 
+from phoenix.plan.findings import Code
+from phoenix.plan.mounted_ids import mounted_ids
 from phoenix.pve.conf import PveConf
 from phoenix.pve.devices import plan_device_entries, same_device
 from phoenix.pve.mounts import plan_mount_entries, same_mount
+from phoenix.pve.observed import ObservedContainer
 
 
 def test_equal_mounts_are_known_whatever_their_number_and_order() -> None:
@@ -141,3 +144,77 @@ def test_two_spellings_of_a_device() -> None:
 def test_devices_that_proxmox_would_refuse(value: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         plan_device_entries(PveConf.parse(""), [value])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("/a,mp=/a,keepattrs=0", "/a,mp=/a", True),
+        ("/a,mp=/a,keepattrs=yes", "/a,mp=/a,keepattrs=1", True),
+        ("/a,mp=/a,keepattrs=1", "/a,mp=/a", False),
+        ("/a,mp=/a,idmap=u:0:5:1;g:0:5:1", "/a,idmap=g:0:5:1;u:0:5:1,mp=/a", True),
+        ("/a,mp=/a,idmap=u:0:5:1", "/a,mp=/a,idmap=u:0:5:2", False),
+        ("/a,mp=/a,idmap=passthrough", "/a,mp=/a", False),
+    ],
+)
+def test_what_proxmox_ve_9_1_added_to_a_mount_point_counts(
+    one: str, other: str, same: bool
+) -> None:
+    assert same_mount(one, other) is same
+
+
+@pytest.mark.parametrize(
+    "idmap",
+    ["", "all", "u:0:0", "u:0:0:0", "x:0:0:1", "u:0:0:1;", "u:a:0:1", "passthrough;u:0:0:1"],
+)
+def test_an_idmap_that_proxmox_would_refuse(idmap: str) -> None:
+    with pytest.raises(ValueError, match="idmap"):
+        plan_mount_entries(PveConf.parse(""), [f"/a,mp=/a,idmap={idmap}"])
+
+
+@pytest.mark.parametrize(
+    ("idmap", "reaches"),
+    [
+        ("passthrough", True),
+        ("u:0:0:1", True),
+        ("u:33:33:1;g:1000:0:5", True),
+        ("u:0:1000:1", False),
+        ("u:1:1:65535", False),
+    ],
+)
+def test_a_mount_point_on_which_root_of_the_container_is_root_of_the_node_is_told(
+    idmap: str, reaches: bool
+) -> None:
+    conf = f"hostname: nas\nunprivileged: 1\nmp0: /tank/a,mp=/a\nmp3: /tank,mp=/b,idmap={idmap}\n"
+    found = [*mounted_ids(_observed(conf))]
+    assert [one.code for one in found] == [Code.IDMAP] * reaches
+    assert all("mp3: with its idmap root in it works in /tank" in str(one) for one in found)
+    # pve-container LXC.pm: a privileged container has no such mounts, with a warning
+    assert [*mounted_ids(_observed(conf.replace("unprivileged: 1\n", "")))] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("rootfs: local-zfs:subvol-910-disk-0,idmap=passthrough,size=8G", True),
+        ("rootfs: local:910/subvol-910-disk-0.subvol,idmap=passthrough,size=0T", True),
+        ("mp0: local-zfs:basevol-9-disk-0/subvol-910-disk-1,mp=/a,idmap=u:0:0:1", True),
+        ("rootfs: local-lvm:vm-910-disk-0,idmap=passthrough,size=8G", False),
+        ("mp0: local:910/vm-910-disk-1.raw,mp=/a,idmap=passthrough,size=8G", False),
+        ("rootfs: local-zfs:subvol-910-disk-0,size=8G", False),
+    ],
+)
+def test_only_a_folder_of_the_node_is_one_in_which_the_nodes_root_counts(
+    line: str, told: bool
+) -> None:
+    assert len([*mounted_ids(_observed(f"unprivileged: 1\n{line}\n"))]) == told
+
+
+def test_a_mount_point_that_cannot_be_read_is_left_to_proxmox() -> None:
+    assert [
+        *mounted_ids(_observed("unprivileged: 1\nmp0: nonsense\nmp1: /a,mp=/a,idmap=x\n"))
+    ] == []
+
+
+def _observed(conf: str) -> ObservedContainer:
+    return ObservedContainer(910, PveConf.parse(conf), False, None, None, None, "pve1")

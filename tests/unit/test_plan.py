@@ -20,7 +20,7 @@ from plan_cases import (
 
 from phoenix.apparmor.observed import MARKER
 from phoenix.plan.facts import NodeFacts
-from phoenix.plan.findings import Severity
+from phoenix.plan.findings import Code, Severity
 from phoenix.plan.node import absent_note, check_selection, plan_node
 from phoenix.plan.options import Options
 from phoenix.pve.managed import Managed
@@ -134,11 +134,27 @@ def test_the_note_of_a_run_names_the_profile_unless_the_container_goes_on_withou
         (container(conf="lock: backup\n" + CONF), "left alone: locked (backup)"),
         (container(ha="started"), "left alone: managed by HA (started)"),
         (
+            container(ha="frozen"),
+            "left alone: managed by HA (frozen), its restart belongs to the cluster",
+        ),
+        (container(ha="disarming"), "left alone: managed by HA (disarming)"),
+        (
             container(conf=CONF + "\n[pve:pending]\nmemory: 4096\n"),
             "left alone: a restart would apply these pending changes",
         ),
+        (
+            container(conf=CONF + "\n[pve:pending]\nlxc.environment.runtime: SECRET=hunter2\n"),
+            "left alone: a restart would apply these pending changes",
+        ),
+        (
+            container(conf=CONF + "\n[pve:pending]\ndelete: env\n"),
+            "left alone: a restart would apply these pending changes",
+        ),
     ],
-    ids=["template", "locked", "ha", "pending"],
+    ids=[
+        *("template", "locked", "ha", "ha-frozen", "ha-disarming"),
+        *("pending", "pending-env", "pending-delete-env"),
+    ],
 )
 def test_a_container_that_is_not_ours_to_restart_is_left_alone_with_a_note(observed, note):
     result = plan(node(observed))
@@ -262,6 +278,49 @@ def test_what_waits_in_pending_is_shown_even_where_nothing_changes():
     result = plan(pct, installed())
     assert result.empty
     assert result.notes == ("CT 910 portainer: memory waits in [pve:pending] for the next start",)
+
+
+def test_of_variables_that_wait_the_names_are_shown_and_no_value():
+    pending = "\n[pve:pending]\nlxc.environment.runtime: SECRET=hunter2\n"
+    for conf, label in ((CONF, "unconfined"), (hardened(), "lxc-docker-nested (enforce)")):
+        notes = plan(node(container(conf=conf + pending, label=label)), installed()).notes
+        assert "CT 910 portainer: env (SECRET) waits in [pve:pending] for the next start" in notes
+        assert "hunter2" not in "".join(notes)
+
+
+@pytest.mark.parametrize("label", ["unconfined", None], ids=["running", "stopped"])
+@pytest.mark.parametrize("force", [(), True], ids=["", "force"])
+def test_raw_lines_in_pending_would_replace_ours_and_nothing_is_done_beside_them(label, force):
+    pending = "\n[pve:pending]\nlxc.apparmor.profile: unconfined\n"
+    for conf in (CONF + pending, hardened() + pending):
+        options = Options(force=force)
+        result = plan(node(container(conf=conf, label=label)), installed(), options)
+        assert result.empty
+        (found,) = result.findings
+        assert (found.code, found.severity) == (Code.PENDING_LINES, Severity.WARNING)
+        assert "lxc.apparmor.profile in [pve:pending]: at its next start Proxmox puts" in str(found)
+        assert found.fix == "move the lines above [pve:pending], or delete them"
+
+
+@pytest.mark.parametrize("ha", [None, "ignored", "disarmed"])
+def test_who_the_ha_stack_leaves_alone_is_restarted(ha):
+    assert plan(node(container(ha=ha))).containers[0].restart
+
+
+OCI = CONF.replace("features:", "entrypoint: /app --port 80\nfeatures:")
+
+
+def test_a_container_that_is_one_program_is_planned_and_what_proves_it_is_said():
+    live = Live(dev_fuse=False, keyctl=None, config=(("lxc.init.cmd", "/app --port 80"),))
+    result = plan(node(container(conf=OCI, live=live)), ct910={"apparmor_profile": "generated"})
+    (change,) = result.containers
+    assert (change.restart, change.docker) == (True, False)
+    assert "entrypoint: /app --port 80\n" in change.after.render()
+    (note,) = result.notes
+    assert note == (
+        "CT 910 portainer: one program (/app), not a system: proven from the node, by its label, "
+        "that it stays up, and its open ports"
+    )
 
 
 def test_what_waits_in_pending_is_applied_only_with_force():

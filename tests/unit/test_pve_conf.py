@@ -336,3 +336,43 @@ def _recorded(name: str) -> str:
     data = (RECORDINGS / name).read_bytes().decode("utf-8", "surrogateescape")
     text = data.split("--- stdout\n", 1)[1].split("--- stderr\n", 1)[0]
     return text.replace("^M$\n", "\r\n") if "cat_-A" in name else text
+
+
+# -- what waits for the next start ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lines", "waiting"),
+    [
+        ("memory: 1024\ncores: 2\n", ("memory", "cores")),
+        ("delete: swap,!tags\n", ("delete",)),
+        # pve-container write_pct_config: `env` has no line of its own
+        ("lxc.environment.runtime: TZ=UTC\n", ("env (TZ)",)),
+        ("lxc.environment.runtime = A=1\nlxc.environment.runtime: B=x=y\n", ("env (A, B)",)),
+        (
+            "".join(f"lxc.environment.runtime: V{number}=\n" for number in range(9)),
+            ("env (V0, V1, V2, V3, V4, …)",),
+        ),
+        ("lxc.environment.runtime:\n", ("env (?)",)),
+        ("env: A=1\n", ("env",)),
+        ("delete: env\n", ("delete",)),
+        ("lxc.cap.drop: mknod\nlxc.cap.drop: sys_time\n", ("lxc.cap.drop",)),
+        # what Proxmox drops is not applied
+        ("lxc.nosuchkey: 1\nsnapstate: delete\n#a comment\n", ()),
+        ("", ()),
+    ],
+)
+def test_all_that_waits_is_named_and_no_value_of_it(lines: str, waiting: tuple[str, ...]) -> None:
+    conf = PveConf.parse(f"arch: amd64\n\n[pve:pending]\n{lines}\n[snap1]\nmemory: 64\n")
+    assert conf.waiting == waiting
+
+
+def test_without_a_pending_section_nothing_waits() -> None:
+    conf = PveConf.parse("memory: 64\nlxc.environment.runtime: A=1\n[snap1]\ncores: 1\n")
+    assert (conf.waiting, conf.waiting_raw) == ((), ())
+
+
+def test_raw_lines_that_wait_are_told_apart_from_env() -> None:
+    conf = PveConf.parse("[pve:pending]\nlxc.environment.runtime: A=1\nlxc.cap.drop: mknod\n")
+    assert conf.waiting == ("env (A)", "lxc.cap.drop")
+    assert conf.waiting_raw == ("lxc.cap.drop",)

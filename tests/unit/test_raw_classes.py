@@ -75,6 +75,9 @@ def test_what_acts_on_the_node_as_root_needs_the_operators_word(line):
         "lxc.console.path: none",
         "lxc.hook.version: 1",
         "lxc.apparmor.allow_nesting: 1",
+        "lxc.init.uid: 1000",
+        "lxc.init.gid = 1000",
+        "lxc.init.groups: 1000,44",
     ],
 )
 def test_what_real_containers_use_needs_none(line):
@@ -128,3 +131,17 @@ def test_every_listed_key_is_one_that_proxmox_takes():
 def test_ordinary_character_devices_need_no_word_in_a_privileged_container_either(device):
     for key in ("lxc.cgroup.devices.allow", "lxc.cgroup2.devices.allow"):
         assert needs_permission(key, f"c {device} rwm", privileged=True) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("lxc.init.uid: app", "a number is expected"),
+        ("lxc.init.gid: -1", "a number is expected"),
+        ("lxc.init.groups: 1 2", "numbers with commas between are expected"),
+        ("lxc.init.groups: 1,", "numbers with commas between are expected"),
+    ],
+)
+def test_a_user_that_lxc_would_not_start_with_is_refused(line, said):
+    with pytest.raises(ValueError, match=said):
+        parse_raw(line)

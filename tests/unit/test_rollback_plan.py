@@ -217,6 +217,12 @@ def test_a_container_that_moved_away_is_a_note():
         (f"lock: backup\n{NEW}", {}, "locked (backup)"),
         (NEW, {"ha": "started"}, "managed by HA"),
         (f"{NEW}\n[pve:pending]\ncores: 2\n", {}, "cores waits in [pve:pending]"),
+        (
+            f"{NEW}\n[pve:pending]\nlxc.environment.runtime: TZ=UTC\n",
+            {},
+            "env (TZ) waits in [pve:pending]",
+        ),
+        (f"{NEW}\n[pve:pending]\nlxc.tty.max: 2\n", {}, "lxc.tty.max in [pve:pending]"),
     ],
 )
 def test_a_container_that_must_be_left_alone_stops_the_rollback(now, ct, problem):

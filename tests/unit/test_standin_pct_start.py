@@ -443,3 +443,35 @@ def test_an_error_with_the_arguments_comes_before_the_container_is_looked_at(nod
     }.items():
         done = node.run(command)
         assert (done.returncode, done.stderr) == (2, problem)
+
+
+def test_an_entrypoint_is_the_first_command_and_brings_its_own_shared_memory(node: Node) -> None:
+    # pve-container 6.1.10 update_lxc_config
+    config = started(node, container("entrypoint: /app --port 80\n", "lxc.init.uid: 101\n"))
+    assert "lxc.init.cmd = /app --port 80" in config
+    assert "lxc.init.uid = 101" in config
+    assert "lxc.mount.entry = shm dev/shm tmpfs rw,nosuid,nodev,create=dir 0 0" in config
+
+
+@pytest.mark.parametrize("options", ["", "entrypoint: /sbin/init\n"])
+def test_a_system_mounts_its_shared_memory_itself(node: Node, options: str) -> None:
+    assert "dev/shm" not in "".join(started(node, container(options)))
+
+
+@pytest.mark.parametrize(
+    ("pending", "env"),
+    [
+        ("lxc.environment.runtime: B=2\nlxc.environment.runtime: C=3\n", ["B=2", "C=3"]),
+        ("delete: env\n", []),
+        ("lxc.environment.runtime: A=1\n", ["A=1"]),
+    ],
+)
+def test_variables_that_wait_take_the_place_of_all_that_are_there(
+    node: Node, pending: str, env: list[str]
+) -> None:
+    raw = "lxc.environment.runtime: A=1\nlxc.init.uid: 101\n"
+    config = started(node, container("", f"{raw}\n[pve:pending]\n{pending}"))
+    found = [line for line in config if line.startswith("lxc.environment.runtime")]
+    assert found == [f"lxc.environment.runtime = {variable}" for variable in env]
+    assert "lxc.init.uid = 101" in config
+    assert "pve:pending" not in node.conf("910").read_text()

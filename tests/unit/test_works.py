@@ -362,3 +362,30 @@ def test_the_script_names_each_port_with_the_service_that_listens_on_it(tmp_path
     )
     assert done.stderr == ""
     assert works(done.stdout).ports == {80: "nginx.service", 443: "nginx.service", 8080: "redis"}
+
+
+OUTSIDE = """\
+works 1
+began 4711
+unit active running init
+boots init
+port 8080 init
+end
+"""
+
+
+def test_a_first_process_that_is_another_by_then_has_not_stayed_up():
+    then, now = works(OUTSIDE), works(OUTSIDE.replace("4711", "4812"))
+    assert [str(one) for one in begun_anew(then, then, now)] == [
+        "its init has ended and begun anew"
+    ]
+    assert list(begun_anew(then, then, now, ("init",))) == []
+    # from before the restart to after it, it always is
+    assert list(missing(then, now)) == []
+    assert list(begun_anew(then, now, now)) == []
+
+
+def test_a_port_of_a_program_is_missed_and_of_a_later_moment_only():
+    (one,) = missing(works(OUTSIDE), works(OUTSIDE.replace("port 8080 init\n", "")))
+    assert (str(one), one.begins) == ("port 8080 of init is closed, it was open", True)
+    assert list(missing(works(OUTSIDE.replace("port 8080 init\n", "")), works(OUTSIDE))) == []

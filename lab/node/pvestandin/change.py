@@ -64,11 +64,15 @@ def apply_pending(conf: Conf, touched: set[str] | None = None) -> None:
     for key in deletions(conf.pending):
         if touched is None or key in touched:
             conf.options.pop(key, None)
+            if key == "env":
+                conf.env = []
             _set_deletions(conf.pending, set(deletions(conf.pending)) - {key})
     _clean(conf)
     for key in sorted(conf.pending.options):
         if key != "delete" and (touched is None or key in touched):
             conf.options[key] = conf.pending.options.pop(key)
+    if touched is None and conf.pending.env:
+        conf.env, conf.pending.env = conf.pending.env, []
     if touched is None and conf.pending.raw:
         # the parser keeps raw lines of the pending section as one value, and so they are applied
         conf.raw, conf.pending.raw = conf.pending.raw, []
@@ -97,7 +101,10 @@ def _clean(conf: Conf) -> None:
     for key in list(pending.options):
         if key != "delete" and conf.get(key) == pending.options[key]:
             del pending.options[key]
-    _set_deletions(pending, {key for key in deletions(pending) if key in conf.options})
+    if pending.env == conf.env:
+        pending.env = []
+    there = {*conf.options, *(["env"] if conf.env else [])}
+    _set_deletions(pending, {key for key in deletions(pending) if key in there})
 
 
 def _hotplug(conf: Conf, touched: set[str]) -> dict[str, str]:

@@ -215,6 +215,7 @@ def _config(call: Call) -> None:
         for key in change.deletions(container.pending):
             if section.get(key) not in (None, "", "0"):
                 del section.options[key]
+        section.env = container.pending.env or section.env
     problems = [
         why
         for key, value in section.options.items()

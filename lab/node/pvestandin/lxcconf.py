@@ -61,6 +61,7 @@ def derive(conf: Conf) -> tuple[str, str]:
         *_apparmor(conf, features),
         *_fuse(features),
         *_sys(unprivileged, features),
+        *_shm(conf),
         *_devices(conf),
         "lxc.monitor.unshare = 1",
         *_idmap(conf, unprivileged),
@@ -70,6 +71,7 @@ def derive(conf: Conf) -> tuple[str, str]:
         f"lxc.uts.name = {conf.get('hostname') or f'CT{ctid}'}",
         *_limits(conf),
         f"lxc.rootfs.path = {directory(ctid)}/rootfs",
+        *[f"lxc.init.cmd = {command}" for command in (conf.get("entrypoint"),) if command],
         *_mount_points(conf),
         *_networks(conf),
         *[f"lxc.environment.runtime = {variable}" for variable in conf.env],
@@ -151,6 +153,13 @@ def _fuse(features: set[str]) -> list[str]:
 
 def _sys(unprivileged: bool, features: set[str]) -> list[str]:
     return ["lxc.mount.auto = sys:mixed"] if unprivileged and "force_rw_sys" not in features else []
+
+
+def _shm(conf: Conf) -> list[str]:
+    # what an init system would mount
+    if conf.get("entrypoint") in (None, "/sbin/init"):
+        return []
+    return ["lxc.mount.entry = shm dev/shm tmpfs rw,nosuid,nodev,create=dir 0 0"]
 
 
 def _devices(conf: Conf) -> list[str]:
