@@ -132,7 +132,7 @@ def test_what_the_kernel_did_not_refuse_to_a_container_is_none(text):
         of_kernel(line(17)),
         line(17, "KILLED"),
         line(17).replace("profile=", "label="),
-        line(17, profile="lxc-a//&:lxc-910_<-var-lib-lxc>:unconfined").replace("profile=", "label="),
+        line(17, profile="lxc-a//&:lxc-910_<-var-lib-lxc>:b").replace("profile=", "label="),
         bus(),
         bus(verdict="ALLOWED"),
         bus(label="lxc-910_</var/lib/lxc>//&:lxc-910_<-var-lib-lxc>:unconfined"),

@@ -304,6 +304,6 @@ def test_a_file_that_begins_with_a_byte_order_mark_has_that_finding_alone(capsys
     assert findings(capsys, profile(f"\ufeff{GOOD}")) == (2, [(1, "byte-order-mark")])
 
 
-def test_in_a_template_that_extends_another_it_is_nowhere(capsys, profile):
+def test_a_template_is_read_without_it_as_harden_does(capsys, profile):
     text = "{% extends 'base.j2' %}\n{% block purpose %}# a{% endblock %}\n"
     assert run(capsys, profile(f"\ufeff{text}", "lxc-a.j2"))[0] == 0
