@@ -140,7 +140,7 @@ def test_what_the_kernel_did_not_refuse_to_a_container_is_none(text):
         bus(by=SENT_BY.replace("subj=", "subj==")),
         # dbus before 1.12
         bus().replace("label=", "profile="),
-        bus(tail=f" {TAIL}'\x1dUID=\"messagebus\" SAUID=\"messagebus\""),
+        bus(tail=f' {TAIL}\'\x1dUID="messagebus" SAUID="messagebus"'),
         "node=pve1 " + bus(),
         of_kernel(bus()),
         # the kernel's log breaks it in front of exe=

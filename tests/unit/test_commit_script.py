@@ -175,7 +175,7 @@ def test_a_failure_is_explained_by_the_denials_since_the_restart(denied):
 
 def test_what_the_nodes_message_bus_refused_explains_it_too(denied):
     line = "type=USER_AVC msg=audit(9999999999.1:7): pid=9 uid=101 subj=unconfined "
-    line += "msg='apparmor=\"DENIED\" operation=\"dbus_method_call\"  bus=\"system\" "
+    line += 'msg=\'apparmor="DENIED" operation="dbus_method_call"  bus="system" '
     line += 'member="StartUnit" mask="send" name=":1.2" pid=%d label="lxc-docker-nested" peer_pid=1'
     denied.has("/var/log/audit/audit.log", "".join(f"{line % pid}\n" for pid in (7, 8)))
     # the bus is no process of the container's, nor is the one in another

@@ -354,7 +354,7 @@ def test_an_own_profile_names_its_container_also_when_that_has_gone_back():
 
 BUS = (
     "audit: type=1107 audit(2000.000:157): pid=829 uid=101 auid=4294967295 ses=4294967295 "
-    "subj=unconfined msg='apparmor=\"DENIED\" operation=\"dbus_method_call\"  bus=\"system\" "
+    'subj=unconfined msg=\'apparmor="DENIED" operation="dbus_method_call"  bus="system" '
     'path="/org/freedesktop/systemd1" interface="org.freedesktop.systemd1.Manager" '
     'member="StartUnit" mask="send" name="org.freedesktop.systemd1" pid=4711 '
     'label="lxc-docker-nested" peer_pid=1 peer_label="unconfined"'
@@ -379,9 +379,10 @@ def test_messages_to_one_peer_are_one_group_whatever_its_connection_is_called():
     lines = [BUS.replace('name="org.freedesktop.systemd1"', f'name=":1.{n}"') for n in (7, 42)]
     (group,) = groups(*(denial(line) for line in lines))
     assert group.denial.count == 2
-    assert "dbus_method_call send" in list(
-        denial_lines("pve1", ObservedDenials("audit.log"), [group], Options())
-    )[1]
+    assert (
+        "dbus_method_call send"
+        in list(denial_lines("pve1", ObservedDenials("audit.log"), [group], Options()))[1]
+    )
 
 
 def test_what_a_profile_killed_for_was_refused():
