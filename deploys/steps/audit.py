@@ -44,6 +44,7 @@ def audit() -> None:
                     facts.dockers,
                     run.plans[host],
                     facts.fallen,
+                    facts.versions,
                 ),
                 facts.denials,
                 group_denials(facts.denials, facts.containers.containers, run.options),

@@ -11,18 +11,21 @@ from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.model import Container, Fleet
 from phoenix.plan.actions import NodePlan
 from phoenix.plan.confinement import PROFILE_KEY, is_learning, wanted
+from phoenix.plan.facts import NodeFacts
 from phoenix.plan.findings import LEFT_ALONE, Code, Finding, Severity
 from phoenix.plan.options import Options
+from phoenix.plan.versions import guest_findings
 from phoenix.plan.workarounds import workaround_findings
 from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer, ObservedPct
 from phoenix.pve.privileged import WAY_OUT, is_privileged
+from phoenix.pve.versions import ObservedVersions
 from phoenix.text.printable import printable
 
 HARDEN = "pyinfra inventory.py deploys/harden.py"
 
 #: What a confined container may have wrong with it all the same.
-_BESIDE = frozenset({*LEFT_ALONE, Code.DOCKER_DOWN})
+_BESIDE = frozenset({*LEFT_ALONE, Code.DOCKER_DOWN, Code.OLD_LXC, Code.OLD_RUNC})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +90,7 @@ def audit_node(
     dockers: Mapping[int, ObservedDocker],
     plan: NodePlan,
     fallen: Mapping[int, Fallen] | None = None,
+    versions: ObservedVersions | None = None,
 ) -> NodeAudit:
     """Judge a node by its plan and by how it is now."""
     findings = [*plan.findings, *plan.drift]
@@ -101,11 +105,19 @@ def audit_node(
         holds = docker.holds if docker else ()
         findings += workaround_findings(observed, fleet.containers.get(ctid), holds)
         findings += _fell_over(observed, (fallen or {}).get(ctid))
+    # the plan has said it of those whose Docker is its business
+    others = [ctid for ctid in states if not _has_docker(fleet.containers.get(ctid))]
+    facts = NodeFacts(containers=pct, dockers=dockers, versions=versions or ObservedVersions())
+    findings += guest_findings(fleet, options, facts, others)
     rows = (
         _row(fleet, options, pct.containers[ctid], dockers.get(ctid), state, findings)
         for ctid, state in states.items()
     )
     return NodeAudit(pct.node, tuple(rows), tuple(findings))
+
+
+def _has_docker(container: Container | None) -> bool:
+    return container is not None and container.docker
 
 
 def _row(

@@ -14,6 +14,7 @@ from phoenix.docker.observed import ObservedDocker, dockers_from_json
 from phoenix.pve.backups import ObservedBackups, backups_from_json
 from phoenix.pve.observed import ObservedPct, containers_from_json
 from phoenix.pve.storage import ObservedStorage, storage_from_json
+from phoenix.pve.versions import ObservedVersions, versions_from_json
 from phoenix.runs.files import ObservedRuns, RunFiles, kept_from_json, runs_from_json
 from phoenix.runs.watch import ObservedWatch, watch_from_json
 
@@ -33,6 +34,7 @@ class NodeFacts:
     watch: ObservedWatch = field(default_factory=ObservedWatch)
     backups: ObservedBackups = field(default_factory=ObservedBackups)
     fallen: Mapping[int, Fallen] = field(default_factory=dict)
+    versions: ObservedVersions = field(default_factory=ObservedVersions)
 
 
 _SECTIONS: Mapping[str, Callable[[Any], object]] = {
@@ -47,6 +49,7 @@ _SECTIONS: Mapping[str, Callable[[Any], object]] = {
     "watch": watch_from_json,
     "backups": backups_from_json,
     "fallen": fallen_from_json,
+    "versions": versions_from_json,
 }
 
 

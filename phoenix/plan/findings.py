@@ -44,6 +44,7 @@ class Code(StrEnum):
     DRIFT_FILE = "drift.file"
     DRIFT_PROFILE = "drift.profile"
     DRIFT_WATCH = "drift.watch"
+    OLD_KERNEL = "version.kernel"
     # --- of a container: against what the fleet file asks for
     RULE_REFUSED = "rule.refused"
     NEEDS_NAMED_PROFILE = "profile.unnamed"
@@ -83,6 +84,9 @@ class Code(StrEnum):
     DEVICES = "workaround.devices"
     HOLD = "workaround.hold"
     HOOKSCRIPT = "workaround.hookscript"
+    OLD_LXC = "version.lxc"
+    OLD_RUNC = "version.runc"
+    OLD_DOCKER = "version.docker"
     # --- of a container: what a plan has to say of it
     RESTART_DUE = "restart.due"
     PENDING_KEYS = "pending"
@@ -95,8 +99,10 @@ class Code(StrEnum):
 #: What a run of harden puts right.
 DRIFT = frozenset({one for one in Code if one.startswith("drift.")})
 
-#: What an audit tells beside its verdicts.
-BESIDE = frozenset({Code.FELL_OVER, *(one for one in Code if one.startswith("workaround."))})
+#: What an audit tells beside its verdicts, where it needs no attention.
+BESIDE = frozenset(
+    {Code.FELL_OVER, *(one for one in Code if one.startswith(("workaround.", "version.")))}
+)
 
 #: A fault of the guest, or of what the fleet file asks for it: the others go on, the run's exit
 #: code says that one was left.

@@ -24,6 +24,7 @@ from phoenix.plan.raw_rules import new_rules, rule_problems
 from phoenix.plan.render import profile_names
 from phoenix.plan.site_tunables import plan_site_tunables
 from phoenix.plan.tunables import plan_tunables
+from phoenix.plan.versions import guest_findings, kernel_findings
 from phoenix.pve.observed import ObservedPct
 from phoenix.runs.files import Interrupted
 
@@ -130,6 +131,8 @@ def plan_node(
     site, against = plan_site_tunables(fleet.tunables, apparmor)
     findings = [*unreadable, *in_the_way, *against]
     findings += _rule_findings(fleet, options, facts)
+    findings += kernel_findings(fleet, options, facts)
+    findings += guest_findings(fleet, options, facts, dockers)
     users = _users(fleet, options, pct, dockers)
     profiles = [
         plan_profile(confinement, users, apparmor, templates, findings)

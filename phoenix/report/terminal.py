@@ -67,7 +67,7 @@ def audit_lines(audits: Sequence[NodeAudit]) -> Iterator[str]:
         yield f"drift is put right by {HARDEN}; with --dry it shows what that changes"
     for audit in audits:
         for one in audit.findings:
-            if one.code in BESIDE:
+            if one.code in BESIDE and not one.needs_attention:
                 yield printable(f"{audit.node}: {one}", None)
 
 
