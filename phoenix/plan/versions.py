@@ -43,9 +43,11 @@ _KERNELS: Mapping[str, Mapping[tuple[int, int], str]] = {
 #: Later series began with them; nobody had them before that day (the first of Debian's).
 _SINCE_SERIES, _SINCE_DAY = (7, 0), "2026-03-01"
 
-#: Where LXC's generated profile lets runc reopen what it sets: Proxmox VE 9, and Debian 13, whose
-#: versions have an epoch (changelogs of both).
+#: Since when LXC's generated profile lets runc reopen what it sets (changelogs): of Proxmox VE, and
+#: Debian's, whose versions have an epoch.
 _LXC = {"lxc-pve": "6.0.5-2", "lxc": "1:6.0.4-4+deb13u4"}
+#: Of Debian's series before nothing is known.
+_LXC_FROM = {"lxc": "1:6"}
 
 _RUNC_HOLES = ("CVE-2025-31133", "CVE-2025-52565", "CVE-2025-52881")
 #: Where runc's fixes for all of them came (its advisories); no series before had any.
@@ -248,9 +250,10 @@ class _Guest:
     def _old_lxc(self) -> str:
         """The node's LXC and its version, if that is older than its fix."""
         for name, floor in _LXC.items():
-            version = self.versions.packages.get(name)
-            if version:
-                return printable(f"{name} {version}") if is_older(version, floor) else ""
+            version = self.versions.packages.get(name, "")
+            is_known = version and not is_older(version, _LXC_FROM.get(name, ""))
+            if is_known and is_older(version, floor):
+                return printable(f"{name} {version}")
         return ""
 
     @cached_property

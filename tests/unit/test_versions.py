@@ -250,6 +250,7 @@ def test_of_debians_own_what_it_has_mended_is_left_out():
         ({"lxc": "1:6.0.4-4+deb13u3"}, "1.3.3", True),
         ({"lxc": "1:6.0.4-4+deb13u4"}, "1.3.3", False),
         ({"lxc": "1:7.0.0-2"}, "1.3.3", False),
+        ({"lxc": "1:5.0.2-1+deb12u3"}, "1.3.3", False),
         ({}, "1.3.3", False),
     ],
 )
