@@ -39,13 +39,12 @@ class HookScripts(Observed[Mapping[str, HookScript]]):
 
 
 class Overrides(Observed[ObservedOverrides]):
-    """The kernel's lines, LXC's files and the versions of its packages.
+    """The kernel's lines and LXC's files.
 
     ```
     {"overrides": {"kernel": {"/proc/cmdline": "quiet apparmor=0"},
      "lxc": {"/usr/share/lxc/config/common.conf": ["lxc.apparmor.raw = mount,"]},
-     "base": null, "changed": ["/usr/share/lxc/config/common.conf"],
-     "versions": {"lxc-pve": ["6.0.5-3", true]}}}
+     "base": null, "changed": ["/usr/share/lxc/config/common.conf"]}}
     ```
 
     becomes an `ObservedOverrides` of the same.
@@ -55,9 +54,9 @@ class Overrides(Observed[ObservedOverrides]):
     read = staticmethod(overrides_from_json)
 
     @override
-    def command(self, fixed: tuple[tuple[str, str], ...] = ()) -> StringCommand:
-        """Ask once; `fixed`: packages, each with the version that is asked about."""
-        return asking({self.section: {"fixed": [[*one] for one in fixed]}})
+    def command(self) -> StringCommand:
+        """Ask once, for all of it."""
+        return asking({self.section: {}})
 
     @staticmethod
     @override

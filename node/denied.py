@@ -15,7 +15,7 @@ from node.denials import of_kernel
 from node.files import open_regular, read
 from node.root import at
 from node.say import Stop
-from phoenix.apparmor.audit_line import LONGEST, refusal
+from phoenix.apparmor.audit_line import LONGEST, REFUSED, refusal
 from phoenix.text.printable import LONGEST_LINE, printable
 
 #: So many kinds are told, the last ones among them; so many are told apart.
@@ -38,7 +38,7 @@ def since(profile: str, began: int, ctid: int) -> list[str]:
     with suppress(OSError, Stop):
         for number, line in enumerate(_lines(began)):
             found = refusal(line)
-            if found is None or found[0] < began or not found[1].startswith('apparmor="DENIED"'):
+            if found is None or found[0] < began or not found[1].startswith(REFUSED):
                 continue
             if not any(name in found[1] for name in names) or _is_of_another(line, ctid):
                 continue
@@ -55,7 +55,8 @@ def since(profile: str, began: int, ctid: int) -> list[str]:
 
 
 def _is_of_another(line: str, ctid: int) -> bool:
-    pid = re.search(r" pid=([0-9]{1,10}) ", line)
+    # of a message on the bus, the bus itself stands in front
+    pid = re.search(r" pid=([0-9]{1,10}) ", line[line.find('apparmor="') :])
     try:
         groups = read(at(f"/proc/{pid[1]}/cgroup")) if pid else None
     except OSError:

@@ -32,6 +32,7 @@ SECTIONS = {
     "fallen": ("fallen", "observe"),
     "hookscripts": ("hookscripts", "observe"),
     "overrides": ("overrides", "observe"),
+    "versions": ("versions", "observe"),
 }
 
 
@@ -50,8 +51,8 @@ def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
     - `rules`: {"rules": [[CTID, RULE]]} · `runs`: {"unfinished": bool}
     - `kept`: {"run": ID, "paths": [PATH]} · `staged`: {"run": ID, "ctid": CTID}
     - `denials`: {"since": [SECONDS] or null: from each running container's start, "only": [CTID]}
-    - `watch`: {} · `backups`: {"listed": bool} · `fallen`: {"only": [CTID]} · `hookscripts`: {}
-    - `overrides`: {"fixed": [[PACKAGE, VERSION]]}
+    - `watch`: {} · `backups`: {"listed": bool} · `fallen`: {"only": [CTID]}
+    - `hookscripts`: {} · `overrides`: {} · `versions`: {}
     """
     return {name: _section(name, arguments) for name, arguments in asked.items()}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from node.bounded import run
@@ -27,22 +27,19 @@ _CHANGED = re.compile(r"^(?:missing|[^ ]{9}) +(?:. )?(/\S.*)$", re.MULTILINE)
 _LIMIT, _MOST = 64 * 1024, 200
 
 
-def observe(fixed: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """The kernel's lines, LXC's files, and the versions that decide what is needed still.
+def observe() -> dict[str, Any]:
+    """The kernel's lines, and LXC's files.
 
     - `kernel`: by its file each line that the kernel has now (`/proc/cmdline`) or at its next boot
     - `lxc`: by its file the lines of LXC's configuration that bear on confinement
     - `base`: the text of abstractions/lxc/container-base, null without one
     - `changed`: files of LXC that are not as their package has them; null if dpkg cannot tell
-    - `versions`: of each package of `fixed`, pairs of package and version, that is installed: its
-      version, and whether that is at least this one
     """
     return {
         "kernel": dict(_kernel()),
         "lxc": dict(_lxc()),
         "base": _text(_BASE),
         "changed": _changed(),
-        "versions": dict(_versions(fixed)),
     }
 
 
@@ -71,14 +68,6 @@ def _changed() -> list[str] | None:
     found = _CHANGED.findall(text(ended.out) or "")
     places = (f"{_CONFIG}/", "/etc/apparmor.d/")
     return sorted(path for path in found if path.startswith(places))
-
-
-def _versions(fixed: Sequence[Sequence[str]]) -> Iterator[tuple[str, list[Any]]]:
-    for package, version in fixed:
-        asked = run(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Version}", package])
-        state, _, has = (asked.text or "").partition(" ")
-        if asked.ok and state == "installed":
-            yield package, [has, run(["dpkg", "--compare-versions", has, "ge", version]).ok]
 
 
 def _files(folder: str, pattern: str) -> list[str]:

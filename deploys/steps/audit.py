@@ -54,16 +54,7 @@ def audit() -> None:
 def _report(run: Survey, facts: NodeFacts, plan: NodePlan) -> NodeReport:
     """What was found on one node, and what was denied to the containers that it is about."""
     pct, options = facts.containers, run.options
-    found = audit_node(
-        run.fleet,
-        options,
-        pct,
-        facts.dockers,
-        plan,
-        facts.fallen,
-        facts.hookscripts,
-        facts.overrides,
-    )
+    found = audit_node(fleet=run.fleet, options=options, facts=facts, plan=plan)
     audited = [one.ctid for one in found.containers]
     denials = group_denials(facts.denials, pct.containers, options, audited)
     return NodeReport(found, facts.denials, denials)

@@ -198,7 +198,7 @@ def _read_templates(own: str | None) -> dict[str, str]:
         if not profile_names([path.name for path in folders[-1].glob("*.j2")]):
             raise DeployError(f"--data profiles={own}: no template in it: write {own}/lxc-NAME.j2")
     files = [path for folder in folders for path in folder.glob("*.j2")]
-    return {path.name: path.read_text() for path in (*files, NODE / HOOK_TEMPLATE)}
+    return {path.name: path.read_text("utf-8-sig") for path in (*files, NODE / HOOK_TEMPLATE)}
 
 
 def _read_fleet(path: Path, templates: Iterable[str]) -> Fleet:

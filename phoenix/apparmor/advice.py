@@ -55,7 +55,7 @@ _PLAIN_PATH = re.compile(r"(?:/[\w. @:+-]+)+/?", re.ASCII)
 # file systems that are data; the kernel's own ones (proc, sysfs, debugfs, ...) are not
 _DATA = re.compile(r"overlay|tmpfs|ramfs|fuse(\..+)?|nfs4?|cifs|smb3|ext[234]|xfs|btrfs|squashfs")
 # what is of the container alone where both sides have its own label
-_AMONG_ITS_OWN = ("signal", "ptrace", "unix", "dbus")
+_AMONG_ITS_OWN = ("signal", "ptrace", "unix")
 #: ids of containers and layers, processes, random names: many refusals of one kind
 VARYING = re.compile(r"[0-9a-f]{64}|(?<=/proc/)[0-9]+|[0-9]{6,}")
 
@@ -86,6 +86,9 @@ def verdict(fields: Mapping[str, str]) -> tuple[Verdict, str]:
         return _file(fields)
     if kind in _AMONG_ITS_OWN or operation in _AMONG_ITS_OWN:
         return _among(fields), ""
+    if operation.startswith("dbus_"):
+        # only the node's bus has a line in the node's log
+        return "purpose", ""
     if kind == "posix_mqueue":
         return "own", ""
     if operation in ("userns_create", "change_profile", "change_hat") or kind == "io_uring":

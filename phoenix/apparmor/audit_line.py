@@ -11,13 +11,27 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+#: How the text of a refusal begins; a profile that kills for it says so.
+REFUSED = ('apparmor="DENIED"', 'apparmor="KILLED"')
+_VERDICT = 'apparmor="(?:DENIED|KILLED|ALLOWED|AUDIT)" '
 # As auditd writes it (log_format, name_format) and as the kernel's own log has it. At the line's
 # beginning only: what a program says in a message of its own stands further on.
 _HEAD = re.compile(
     r"(?:node=\S+ )?(?:type=AVC msg=|(?:audit: )?type=1400 )"
-    r"audit\(([0-9]{1,12}\.[0-9]{1,3}):[0-9]+\): "
-    r'(?=apparmor="(?:DENIED|ALLOWED|AUDIT)" )'
+    rf"audit\(([0-9]{{1,12}}\.[0-9]{{1,3}}):[0-9]+\): (?={_VERDICT})"
 )
+# The message bus asks for AppArmor's policy itself, and has the kernel log what it refuses (dbus,
+# bus/apparmor.c; AUDIT_USER_AVC). In front of the quotation stands what the kernel knows of the
+# bus: one inside a container says what it likes.
+_BUS_HEAD = re.compile(
+    r"(?:node=\S+ )?(?:type=USER_AVC msg=|(?:audit: )?type=1107 )"
+    r"audit\(([0-9]{1,12}\.[0-9]{1,3}):[0-9]+\): "
+    rf"(?:(?!subj==?\"?lxc-)[^\s']+ +)*msg='(?={_VERDICT}operation=\"dbus_)"
+)
+_PEER_PID = re.compile(r" peer_pid=[0-9]+")
+_PEER = re.compile(r' peer_(?:label|profile)="')
+# of a stack of profiles the kernel says the label, and the bus always does
+_LABEL = re.compile(r' label="([^"]+)"')
 # the kernel writes a name in hex that holds a blank or a quote: no name can look like a field
 _OF_CONTAINER = re.compile(r' (?:profile="(?:lxc-|/usr/bin/lxc-start")|namespace="root//lxc-)')
 _FIELD = re.compile(r'(\w+)=("[^"]*"|\S+)')
@@ -39,16 +53,17 @@ LONGEST = 16 * 1024
 def read_fields(line: str) -> Mapping[str, str]:
     r"""The fields of a line, decoded; of one that is none of these none. Never raises.
 
-    `apparmor` says what became of it: DENIED, ALLOWED (complain mode), or AUDIT: a rule lets it
-    pass and asks for a line.
+    `apparmor` says what became of it: DENIED, KILLED, ALLOWED (complain mode), or AUDIT: a rule
+    lets it pass and asks for a line. Where a line has a label, that is there, and its first
+    profile as `profile`; the other side is `peer`, as the kernel calls it.
 
     >>> read_fields('audit(17.5:1): apparmor="DENIED" operation="open" name=2F6120')["name"]
     '/a '
     """
-    # auditd's enriched fields follow a group separator: they repeat, in words
-    text = line[:LONGEST].partition("\x1d")[0]
+    found = _BUS_HEAD.search(line[:LONGEST])
+    text = _said(line[:LONGEST], found.end() if found else 0, bool(found))
     fields = {name: _value(name, value) for name, value in _FIELD.findall(text)}
-    return fields if fields.get("apparmor") in ("DENIED", "ALLOWED", "AUDIT") else {}
+    return fields if fields.get("apparmor") in ("DENIED", "KILLED", "ALLOWED", "AUDIT") else {}
 
 
 def read_time(line: str) -> float:
@@ -67,10 +82,13 @@ def refusal(line: str) -> tuple[float, str] | None:
     ...     'name="/proc/7/mem" pid=7 comm="dd"\x1dFSUID="root"')
     (17.5, 'apparmor="DENIED" operation="open" profile="lxc-a" name="/proc/*/mem" comm="dd"')
     """
-    head = _HEAD.match(line) if 'apparmor="' in line[:400] and len(line) <= LONGEST else None
+    if 'apparmor="' not in line[:1000] or len(line) > LONGEST:
+        return None
+    of_bus = _BUS_HEAD.match(line)
+    head = of_bus or _HEAD.match(line)
     if head is None:
         return None
-    text = line[head.end() :].partition("\x1d")[0].rstrip()
+    text = _said(line, head.end(), bool(of_bus))
     # what a guest's own policy logs is the guest's affair
     if not _OF_CONTAINER.search(text) or (_is_logged(text) and " namespace=" in text):
         return None
@@ -114,6 +132,21 @@ def count(lines: Iterable[str], since: Sequence[float], kinds: int) -> Counted:
         found[part, text] = (times + 1, max(last, time))
     denials = ((times, last, text) for (_, text), (times, last) in found.items())
     return Counted(tuple(denials), left)
+
+
+def _said(line: str, begin: int, of_bus: bool) -> str:
+    """What AppArmor says from there on, in the words that its lines have for all kinds."""
+    # auditd's enriched fields follow a group separator: they repeat, in words
+    text = line[begin:].partition("\x1d")[0].rstrip()
+    if of_bus:
+        # what libaudit puts behind it; the kernel's log has that in a line of its own
+        text = text.partition(' exe="')[0].rstrip(" '\n").replace("  ", " ")
+        text = _PEER.sub(' peer="', _PEER_PID.sub("", text, count=1), count=1)
+    return text if ' profile="' in text else _LABEL.sub(_first_profile, text, count=1)
+
+
+def _first_profile(label: re.Match[str]) -> str:
+    return f' profile="{label[1].partition("//&")[0]}"{label[0] if "//&" in label[1] else ""}'
 
 
 def _is_logged(text: str) -> bool:

@@ -1,9 +1,8 @@
 """What AppArmor refused on a node, read from its audit lines.
 
 The lines are those of the kernel's audit subsystem (`phoenix.apparmor.audit_line`):
-`apparmor="DENIED"` was refused, `apparmor="ALLOWED"` would have been (complain mode),
-`apparmor="AUDIT"` was let through by a rule that asks for a line (`apparmor_audit` of the fleet
-file).
+`apparmor="DENIED"` and `"KILLED"` were refused, `"ALLOWED"` would have been (complain mode),
+`"AUDIT"` was let through by a rule that asks for a line (`apparmor_audit` of the fleet file).
 """
 
 from __future__ import annotations
@@ -55,6 +54,11 @@ class Denial:
         """Whether the policy of the container's own namespace refused, not the node's."""
         return bool(self["namespace"])
 
+    @property
+    def of_bus(self) -> bool:
+        """Whether it is about a message on one of the node's buses."""
+        return self["operation"].startswith("dbus_")
+
     @cached_property
     def subject(self) -> str:
         """What was refused, in few words; what differs each time is a `*`."""
@@ -67,6 +71,9 @@ class Denial:
             words += [f"({self['flags']})" if self["flags"] else ""]
             words += [f"{self['srcname']} ->" if self["srcname"] else "", self["name"]]
             text = " ".join(filter(None, words))
+        elif self.of_bus:
+            what = ".".join(filter(None, (self["interface"], self["member"]))) or self["name"]
+            text = f"{self['mask']} {what} on the {self['bus']} bus"
         elif self["signal"]:
             text = f"{self['signal']}, peer {self['peer']}"
         else:
@@ -100,6 +107,11 @@ class Denial:
             return "lxc-start may enter only profiles called lxc-*: correct the conf"
         if self.inside:
             return "refused by the container's own policy (Docker's): look there, not here"
+        if self.of_bus:
+            return (
+                "it has a socket of the node's message bus, by which the node's services do what "
+                "they are asked to: take the mount that brings it out of the conf"
+            )
         if self["operation"] == "change_profile":
             return "something tried to leave its profile: find out who ran that"
         granted = "" if self._generated else permission(self.fields)

@@ -91,7 +91,7 @@ def lint(
     most of the time.
     """
     read = read_profiles(text)
-    found = [*_names(read, expected)]
+    found = [*_byte_order_marks(read), *_names(read, expected)]
     for profile in read.profiles:
         found += _ways_out_of(profile)
         found += _container_base(profile, docker or _speaks_of_docker(profile))
@@ -104,7 +104,9 @@ def lint(
         found += _missing_tunables(read) if by_itself else ()
     if parser_message:
         error = read_parser_message(parser_message, parser_file, read)
-        found.append(_unparsable(error.line, error.message, error.way_out))
+        # it stops at a byte order mark, and says another thing of it
+        if error.line not in read.marks:
+            found.append(_unparsable(error.line, error.message, error.way_out))
     elif parser_message is None and read.problem:
         found.append(_unparsable(*read.problem, "close what is open, and nothing else"))
     return tuple(sorted(one for one in set(found) if warnings or one.severity == "error"))
@@ -112,6 +114,19 @@ def lint(
 
 def _unparsable(line: int, message: str, way_out: str) -> Finding:
     return Finding(line, "does-not-parse", message, way_out, parses=False)
+
+
+def _byte_order_marks(read: ProfileText) -> Iterator[Finding]:
+    # measured, parser 3.0.8: Lexer found unexpected character
+    for line in read.marks:
+        yield Finding(
+            line,
+            "byte-order-mark",
+            "begins with a byte order mark, which apparmor_parser does not take: nothing in this "
+            "file loads",
+            r"save it as UTF-8 without one, or take it out: sed -i 's/^\xef\xbb\xbf//' FILE",
+            parses=False,
+        )
 
 
 def _names(read: ProfileText, expected: str | None) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+_MARK = "\ufeff"
 _QUALIFIERS = frozenset({"audit", "allow", "deny", "owner", "other", "quiet", "prompt"})
 
 
@@ -60,20 +61,26 @@ class Profile:
 class ProfileText:
     """A file of profiles: what stands in front of them, and all of them, children included.
 
-    `variables`: names that the file itself assigns; `problem`: line and text of the first thing
-    that cannot be right in any version of the language, or None.
+    `variables`: names that the file itself assigns; `marks`: lines that begin with a byte order
+    mark, which is passed over; `problem`: line and text of the first thing that cannot be right in
+    any version of the language, or None.
     """
 
     includes: list[Include] = field(default_factory=list)
     abis: list[Include] = field(default_factory=list)
     variables: set[str] = field(default_factory=set)
     profiles: list[Profile] = field(default_factory=list)
+    marks: tuple[int, ...] = ()
     problem: tuple[int, str] | None = None
 
 
 def read_profiles(text: str) -> ProfileText:
     """Read a file of profiles. Every text is accepted, nothing is raised."""
-    read = ProfileText()
+    lines = text.split("\n")
+    # where an editor or `cat` of several files put one
+    marks = tuple(number for number, line in enumerate(lines, 1) if line.startswith(_MARK))
+    text = "\n".join(line.removeprefix(_MARK) for line in lines) if marks else text
+    read = ProfileText(marks=marks)
     open_blocks: list[_Block] = []
     words: list[str] = []
     start = 0

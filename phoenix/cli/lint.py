@@ -187,7 +187,7 @@ def _rendered(template: Path, node: ObservedAppArmor) -> str:
     """Render a template beside which others may stand; base.j2 may be the product's own."""
     try:
         sources = {
-            file.name: file.read_text("utf-8")
+            file.name: file.read_text("utf-8-sig")
             for folder in (_TEMPLATES, template.absolute().parent)
             if folder.is_dir()
             for file in folder.glob("*.j2")

@@ -34,6 +34,8 @@ ODD = "its Docker says something that cannot be used"
 SNAPSHOTTER_TYPE = "io.containerd.snapshotter.v1"
 
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~:_-]{0,63}")
+# git describe, or the package's version
+_COMMIT = re.compile(r"v?([0-9]+(?:\.[0-9]+){2}\S*?)(?:-([0-9]+)-g[0-9a-f]{4,40})?")
 _OS = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}( [A-Za-z0-9][A-Za-z0-9._-]{0,31})?")
 _MANAGERS = ("apt", "apk", "dnf")
 # of dpkg: wanted and found; apk's and rpm's are told as "ii"
@@ -115,8 +117,10 @@ class ObservedDocker:
 
     - `engines`: what runs containers where Docker does not answer or is `elsewhere`.
 
-    - `version`, `runc`: of dockerd and of runc.
+    - `version`, `runc`: of dockerd and of runc; `runc_build`: that of the runc which dockerd uses,
+      with the package's revision where its distribution names it so.
     - `architecture`: what it runs on, as `phoenix.docker.architecture` has it, "" if not told.
+    - `apparmor`: it confines its containers by AppArmor.
     - `driver`: the storage driver that runs; `snapshotter`: it is one of containerd's image store.
     - `images`, `containers`, `running`, `volumes`: how many of them there are.
     - `stores`: what each storage driver keeps, driver to number of layers or snapshots; an empty
@@ -151,6 +155,8 @@ class ObservedDocker:
     data_root: str = DATA_ROOT
     flags: tuple[str, ...] = ()
     runc: str = ""
+    runc_build: str = ""
+    apparmor: bool = False
     os: str = ""
     manager: str = ""
     packages: Mapping[str, str] = field(default_factory=dict)
@@ -341,6 +347,8 @@ def _with_info(docker: ObservedDocker, lines: list[str], root: str) -> ObservedD
         version=_must(_VERSION, "ServerVersion", info["ServerVersion"]),
         architecture=_architecture(info.get("Architecture")),
         driver=_must(DRIVER_NAME, "Driver", info.get("Driver")),
+        runc_build=_runc_build(info.get("RuncCommit")),
+        apparmor=_is_among("name=apparmor", info.get("SecurityOptions")),
         snapshotter=status.get("driver-type") == SNAPSHOTTER_TYPE,
         images=_number("Images", info.get("Images", 0)),
         containers=_number("Containers", info.get("Containers", 0)),
@@ -378,6 +386,19 @@ def _known(root: str) -> str:
         return check_data_root(root)
     except GuestPathError:
         return DATA_ROOT
+
+
+def _runc_build(commit: object) -> str:
+    """What runc calls the commit that it was built from: `v1.2.5-0-g59923ef`, or in Debian
+    `1.1.15+ds1-2+b4`; "" for one that is not a release's.
+    """
+    said = commit.get("ID") if isinstance(commit, dict) else None
+    found = _COMMIT.fullmatch(said[:200]) if isinstance(said, str) else None
+    return _fit(_VERSION, found[1]) if found and found[2] in (None, "0") else ""
+
+
+def _is_among(word: str, words: object) -> bool:
+    return isinstance(words, list) and any(one == word for one in words)
 
 
 def _fit(form: re.Pattern[str], text: str) -> str:

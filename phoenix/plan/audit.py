@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -19,6 +19,7 @@ from phoenix.plan.confinement import (
     unproven,
     wanted,
 )
+from phoenix.plan.facts import NodeFacts
 from phoenix.plan.findings import HELD, LEFT_ALONE, Code, Finding, Severity
 from phoenix.plan.guest_workarounds import guest_workarounds
 from phoenix.plan.hookscripts import hookscript_findings
@@ -27,18 +28,17 @@ from phoenix.plan.needs import still_needed
 from phoenix.plan.options import Options
 from phoenix.plan.overrides import override_findings
 from phoenix.plan.unmanaged import judge_unmanaged
+from phoenix.plan.versions import guest_findings
 from phoenix.plan.workarounds import workaround_findings
-from phoenix.pve.hookscripts import HookScript
 from phoenix.pve.managed import Managed
-from phoenix.pve.observed import ObservedContainer, ObservedPct
-from phoenix.pve.overrides import ObservedOverrides
+from phoenix.pve.observed import ObservedContainer
 from phoenix.pve.privileged import WAY_OUT, is_privileged
 from phoenix.text.printable import printable
 
 HARDEN = "pyinfra inventory.py deploys/harden.py"
 
 #: What a confined container may have wrong with it all the same.
-_BESIDE = frozenset({*LEFT_ALONE, Code.DOCKER_DOWN, Code.HOOKSCRIPT})
+_BESIDE = frozenset({*LEFT_ALONE, Code.DOCKER_DOWN, Code.HOOKSCRIPT, Code.OLD_LXC, Code.OLD_RUNC})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,21 +100,10 @@ class NodeAudit:
         return any(one.needs_attention for one in self.findings)
 
 
-def audit_node(
-    fleet: Fleet,
-    options: Options,
-    pct: ObservedPct,
-    dockers: Mapping[int, ObservedDocker],
-    plan: NodePlan,
-    fallen: Mapping[int, Fallen] | None = None,
-    hookscripts: Mapping[str, HookScript] | None = None,
-    overrides: ObservedOverrides | None = None,
-) -> NodeAudit:
+def audit_node(*, fleet: Fleet, options: Options, facts: NodeFacts, plan: NodePlan) -> NodeAudit:
     """Judge a node by its plan and by how it is now, each container that the options ask for."""
-    seen = overrides or ObservedOverrides()
-    findings = [*plan.findings, *plan.drift, *override_findings(seen)]
-    # those of the fleet file's containers are the plan's
-    said = {one.ctid for one in plan.findings if one.code == Code.HOOKSCRIPT}
+    pct, dockers = facts.containers, facts.dockers
+    findings = [*plan.findings, *plan.drift, *override_findings(facts.overrides)]
     states = {}
     for ctid, observed in sorted(pct.containers.items()):
         container = fleet.containers.get(ctid)
@@ -123,15 +112,10 @@ def audit_node(
         its = _Container(fleet, options, observed, dockers.get(ctid), plan)
         findings += its.judge()
         states[ctid] = its.state
-        confinement = wanted(container, options) if container else None
-        need = partial(still_needed, confinement=confinement, versions=seen.versions)
-        findings += workaround_findings(observed, container, need)
-        if ctid not in said:
-            needed = need(Code.HOOKSCRIPT)
-            findings += hookscript_findings(observed, container, hookscripts or {}, needed)
-        findings += guest_workarounds(observed, dockers.get(ctid), need)
-        findings += mounted_ids(observed)
-        findings += _fell_over(observed, (fallen or {}).get(ctid))
+        findings += _beside(container, options, observed, facts, plan)
+    # the plan has said it of those whose Docker is its business
+    others = [ctid for ctid in states if not _has_docker(fleet.containers.get(ctid))]
+    findings += guest_findings(fleet, options, facts, others)
     rows = (
         _row(fleet, options, pct.containers[ctid], dockers.get(ctid), state, findings)
         for ctid, state in states.items()
@@ -139,11 +123,36 @@ def audit_node(
     return NodeAudit(pct.node, tuple(rows), tuple(findings))
 
 
+def _beside(
+    container: Container | None,
+    options: Options,
+    observed: ObservedContainer,
+    facts: NodeFacts,
+    plan: NodePlan,
+) -> Iterator[Finding]:
+    """What is told of a container beside its confinement."""
+    ctid = observed.ctid
+    confinement = wanted(container, options) if container else None
+    need = partial(still_needed, confinement=confinement, versions=facts.versions)
+    yield from workaround_findings(observed, container, need)
+    # those of the fleet file's containers are the plan's
+    if not any(one.code == Code.HOOKSCRIPT and one.ctid == ctid for one in plan.findings):
+        needed = need(Code.HOOKSCRIPT)
+        yield from hookscript_findings(observed, container, facts.hookscripts, needed)
+    yield from guest_workarounds(observed, facts.dockers.get(ctid), need)
+    yield from mounted_ids(observed)
+    yield from _fell_over(observed, facts.fallen.get(ctid))
+
+
 def _is_asked_for(container: Container | None, options: Options) -> bool:
     """Whether the audit is about it; None: the fleet file does not name it."""
     if container is None:
         return not options.only and options.unmanaged != "ignore"
     return options.takes(container)
+
+
+def _has_docker(container: Container | None) -> bool:
+    return container is not None and container.docker
 
 
 def _row(

@@ -16,6 +16,7 @@ from phoenix.pve.hookscripts import HookScript, hookscripts_from_json
 from phoenix.pve.observed import ObservedPct, containers_from_json
 from phoenix.pve.overrides import ObservedOverrides, overrides_from_json
 from phoenix.pve.storage import ObservedStorage, storage_from_json
+from phoenix.pve.versions import ObservedVersions, versions_from_json
 from phoenix.runs.files import ObservedRuns, RunFiles, kept_from_json, runs_from_json
 from phoenix.runs.watch import ObservedWatch, watch_from_json
 
@@ -37,6 +38,7 @@ class NodeFacts:
     fallen: Mapping[int, Fallen] = field(default_factory=dict)
     hookscripts: Mapping[str, HookScript] = field(default_factory=dict)
     overrides: ObservedOverrides = field(default_factory=ObservedOverrides)
+    versions: ObservedVersions = field(default_factory=ObservedVersions)
 
 
 _SECTIONS: Mapping[str, Callable[[Any], object]] = {
@@ -53,6 +55,7 @@ _SECTIONS: Mapping[str, Callable[[Any], object]] = {
     "fallen": fallen_from_json,
     "hookscripts": hookscripts_from_json,
     "overrides": overrides_from_json,
+    "versions": versions_from_json,
 }
 
 

@@ -47,6 +47,7 @@ class Code(StrEnum):
     OVERRIDE_KERNEL = "override.kernel"
     OVERRIDE_LXC = "override.lxc"
     OVERRIDE_FILE = "override.file"
+    OLD_KERNEL = "version.kernel"
     # --- of a container: against what the fleet file asks for
     RULE_REFUSED = "rule.refused"
     NEEDS_NAMED_PROFILE = "profile.unnamed"
@@ -94,6 +95,9 @@ class Code(StrEnum):
     SECURITY_OPT = "workaround.security-opt"
     COMPOSE = "workaround.compose"
     IDMAP = "workaround.idmap"
+    OLD_LXC = "version.lxc"
+    OLD_RUNC = "version.runc"
+    OLD_DOCKER = "version.docker"
     # --- of a container: what a plan has to say of it
     RESTART_DUE = "restart.due"
     PENDING_KEYS = "pending"
@@ -106,9 +110,12 @@ class Code(StrEnum):
 #: What a run of harden puts right.
 DRIFT = frozenset({one for one in Code if one.startswith("drift.")})
 
-#: What an audit tells beside its verdicts.
+#: What an audit tells beside its verdicts, where it needs no attention.
 BESIDE = frozenset(
-    {Code.FELL_OVER, *(one for one in Code if one.startswith(("workaround.", "override.")))}
+    {
+        Code.FELL_OVER,
+        *(one for one in Code if one.startswith(("workaround.", "override.", "version."))),
+    }
 )
 
 #: A fault of the guest, or of what the fleet file asks for it: the others go on, the run's exit

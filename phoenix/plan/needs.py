@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from phoenix.plan.confinement import Confinement
 from phoenix.plan.findings import Code
-from phoenix.pve.overrides import Installed
-
-#: Since when Proxmox's generated profile lets a runc with the fix of CVE-2025-52881 start
-#: containers (docs/facts.md): what people work around most. Proxmox's package, then Debian's.
-FIXED = (("lxc-pve", "6.0.5-2"), ("lxc", "1:6.0.4-4+deb13u4"))
+from phoenix.pve.versions import ObservedVersions
+from phoenix.text.printable import printable
 
 #: What is there for runc to start at all; the rest never had a use for Docker.
 _FOR_RUNC = frozenset(
@@ -18,9 +13,7 @@ _FOR_RUNC = frozenset(
 )
 
 
-def still_needed(
-    code: Code, confinement: Confinement | None, versions: Mapping[str, Installed]
-) -> str:
+def still_needed(code: Code, confinement: Confinement | None, versions: ObservedVersions) -> str:
     """Whether Docker needs such a workaround, in words; "" where that is not known.
 
     `confinement`: what the fleet file wants for the container, None where it does not know it.
@@ -29,12 +22,13 @@ def still_needed(
         return f"not needed under {confinement.profile}"
     if code not in _FOR_RUNC:
         return "Docker does not need it"
-    for package, version in FIXED:
-        if here := versions.get(package):
-            if here.fixed:
-                return f"not needed since {package} {version}; this node has {here.version}"
-            return (
-                "Docker with a newer runc needs it under Proxmox's generated profile until "
-                f"{package} is {version}; this node has {here.version}"
-            )
-    return ""
+    lxc = versions.lxc
+    if lxc is None:
+        return ""
+    here = f"this node has {printable(lxc.version)}"
+    if lxc.is_fixed:
+        return f"not needed since {lxc.package} {lxc.floor}; {here}"
+    return (
+        "Docker with a newer runc needs it under Proxmox's generated profile until "
+        f"{lxc.package} is {lxc.floor}; {here}"
+    )

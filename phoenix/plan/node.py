@@ -26,6 +26,7 @@ from phoenix.plan.raw_rules import new_rules, rule_problems
 from phoenix.plan.render import profile_names
 from phoenix.plan.site_tunables import plan_site_tunables
 from phoenix.plan.tunables import plan_tunables
+from phoenix.plan.versions import guest_findings, kernel_findings
 from phoenix.pve.observed import ObservedPct
 from phoenix.runs.files import Interrupted
 
@@ -136,6 +137,8 @@ def plan_node(
     findings = [*unreadable, *in_the_way, *against]
     findings += _rule_findings(fleet, options, facts)
     findings += _hookscripts(fleet, options, facts)
+    findings += kernel_findings(fleet, options, facts)
+    findings += guest_findings(fleet, options, facts, dockers)
     users = _users(fleet, options, pct, dockers)
     profiles = [
         plan_profile(confinement, users, apparmor, templates, findings)
@@ -191,7 +194,7 @@ def _rule_findings(fleet: Fleet, options: Options, facts: NodeFacts) -> Iterator
 
 
 def _hookscripts(fleet: Fleet, options: Options, facts: NodeFacts) -> Iterator[Finding]:
-    versions = facts.overrides.versions
+    versions = facts.versions
     for container in selected(fleet, options, facts.containers):
         observed = facts.containers.containers[container.ctid]
         need = still_needed(Code.HOOKSCRIPT, wanted(container, options), versions)

@@ -11,7 +11,6 @@ from typing import Any
 
 from phoenix.fleet.model import Container, Fleet
 from phoenix.plan.confinement import wanted
-from phoenix.plan.needs import FIXED
 from phoenix.plan.options import Options
 
 #: Sections of `node.observe`, each with its arguments.
@@ -35,7 +34,7 @@ def asked_by_audit(fleet: Fleet, options: Options) -> Request:
         "dockers": {"ctids": [*options.only] or None, "probe": _auto(chosen)},
         "denials": {"since": since, "only": [*options.only]},
         "fallen": {"only": [*options.only]},
-        "overrides": {"fixed": [[*one] for one in FIXED]},
+        "overrides": {},
     }
 
 
@@ -68,6 +67,7 @@ def _common(chosen: Sequence[Container], options: Options) -> Request:
         "runs": {"unfinished": True},
         "watch": {},
         "hookscripts": {},
+        "versions": {},
     }
 
 

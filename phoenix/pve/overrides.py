@@ -8,28 +8,19 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Installed:
-    """A package's version, and whether it is at least the one that was asked about."""
-
-    version: str
-    fixed: bool
-
-
-@dataclass(frozen=True)
 class ObservedOverrides:
     """The kernel's lines and LXC's files (`node.overrides`).
 
     `kernel`: by its file each line that the kernel has or gets at its next boot; `lxc`: by its file
     the lines of LXC's configuration that bear on confinement; `base`: the text of
     abstractions/lxc/container-base; `changed`: files that are not as their package has them, None
-    if dpkg cannot tell; `versions`: by package.
+    if dpkg cannot tell.
     """
 
     kernel: Mapping[str, str] = field(default_factory=dict)
     lxc: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     base: str | None = None
     changed: tuple[str, ...] | None = None
-    versions: Mapping[str, Installed] = field(default_factory=dict)
 
 
 def overrides_from_json(data: Mapping[str, Any]) -> ObservedOverrides:
@@ -42,8 +33,4 @@ def overrides_from_json(data: Mapping[str, Any]) -> ObservedOverrides:
         lxc={path: tuple(lines) for path, lines in data["lxc"].items()},
         base=data["base"],
         changed=None if data["changed"] is None else tuple(data["changed"]),
-        versions={
-            name: Installed(str(version), bool(fixed))
-            for name, (version, fixed) in data["versions"].items()
-        },
     )

@@ -82,10 +82,12 @@ def _is_asked(
 def _whose(denial: Denial, containers: Mapping[int, ObservedContainer]) -> DenialGroup | None:
     """The containers that a line may be about, None for nobody here.
 
-    A namespace or a generated profile names one. A profile with a name may have several users: of
-    those only who ran at the time can have done it, under the start that it has now.
+    A namespace, in a label too, or a generated profile names one. A profile with a name may have
+    several users: of those only who ran at the time can have done it, under the start that it has
+    now.
     """
     named = _NAMESPACE.match(denial["namespace"]) or GENERATED.fullmatch(denial.profile)
+    named = named or _NAMESPACE.search(denial["label"])
     if named is None and denial.by_lxc_start:
         wanted = denial["target"] or denial["name"]
         named = _NAMESPACE.search(wanted) or GENERATED.match(wanted)

@@ -28,7 +28,7 @@ APPARMOR = {
     "stale": [],
 }
 
-NO_OVERRIDES = {"kernel": {}, "lxc": {}, "base": None, "changed": [], "versions": {}}
+NO_OVERRIDES = {"kernel": {}, "lxc": {}, "base": None, "changed": []}
 
 
 def installed():
@@ -79,6 +79,7 @@ class FakeNode:
     fallen: Mapping[str, object] = field(default_factory=dict)
     hookscripts: Mapping[str, object] = field(default_factory=dict)
     overrides: Mapping[str, object] = field(default_factory=dict)
+    versions: Mapping[str, object] = field(default_factory=dict)
     changed: bool = False
     responses: dict[str, object] = field(default_factory=dict)
 
@@ -124,6 +125,7 @@ class FakeNode:
             fallen=self.fallen,
             hookscripts=self.hookscripts,
             overrides={**NO_OVERRIDES, **self.overrides},
+            versions={"release": "", "build": "", "packages": {}, **self.versions},
         )
 
     def _answer(self, **sections: object) -> list[str]:

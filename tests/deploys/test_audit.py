@@ -75,6 +75,30 @@ def test_what_would_stop_a_hardening_run_is_shown_and_does_not_stop_the_audit(py
     assert "runs as unconfined, not lxc-nobody-wrote-it (enforce)" in row(done)
 
 
+def test_what_is_older_than_a_fix_fails_a_strict_audit_and_stops_no_run(pyinfra):
+    fleet = {"910": {"features": ["docker"]}}
+    node = pve(
+        dockers=docker(910, RuncCommit={"ID": "v1.2.5-0-g59923ef"}),
+        versions={
+            "release": "6.17.4-1-pve",
+            "packages": {
+                "lxc-pve": "6.0.5-1",
+                "proxmox-kernel-6.17.13-2-pve-signed": "6.17.13-2",
+            },
+        },
+    )
+    audit = pyinfra("audit", node, fleet=fleet, strict="true")
+    assert audit.code == 1
+    assert "runc 1.2.5 is older than the fixes for CVE-2025-31133" in row(audit)
+    harden = pyinfra("harden", node, fleet=fleet)
+    assert (harden.code, harden.commands) == (0, ["910"])
+    for done in (audit, harden):
+        (kernel,) = [line for line in done.stderr.splitlines() if "6.17.4-1-pve" in line]
+        assert kernel.startswith("pve1: kernel 6.17.4-1-pve is older than the fixes")
+        assert kernel.endswith("6.17.13-2 is installed and has them: reboot the node into it")
+    assert "pve1: CT 910 portainer: runc 1.2.5 is older" in harden.stderr
+
+
 DENIED = (
     3,
     1795308400.5,
@@ -185,7 +209,6 @@ WORKED_AROUND = {
             "/etc/apparmor.d/abstractions/lxc/container-base",
             "/usr/share/lxc/config/debian.common.conf",
         ],
-        "versions": {"lxc-pve": ["6.0.5-3", True]},
     },
     "dockers": docker(
         910,

@@ -75,7 +75,8 @@ def test_all_of_it_is_one_answer(node):
         "backups": {"listed": False},
         "fallen": {"only": []},
         "hookscripts": {},
-        "overrides": {"fixed": []},
+        "overrides": {},
+        "versions": {},
     }
     assert set(asked) == set(SECTIONS)
     answer = node.see(Observe, asked)

@@ -5,7 +5,6 @@ import pytest
 from facts.overrides import HookScripts, Overrides
 from phoenix.apparmor.observed import HOOK
 from phoenix.pve.hookscripts import HookScript
-from phoenix.pve.overrides import Installed
 
 SCRIPT = "#!/bin/sh\nsed -i s/lxc-a/unconfined/ /etc/pve/lxc/$1.conf\n"
 CONFIG = "/usr/share/lxc/config"
@@ -155,20 +154,9 @@ def test_what_dpkg_finds_changed_is_told_for_lxcs_files_alone(dpkg):
     assert found.base == "file,\n"
 
 
-@pytest.mark.parametrize(("version", "fixed"), [("6.0.4-1", False), ("6.0.5-3", True)])
-def test_versions_are_compared_by_dpkg_and_of_what_is_not_installed_there_is_none(
-    dpkg, version, fixed
-):
-    (dpkg.fake / "version").write_text(version)
-    found = dpkg.see(Overrides, (("lxc-pve", "6.0.5-2"), ("lxc", "1:6.0.4-4+deb13u4")))
-    assert found.versions == {"lxc-pve": Installed(version, fixed)}
-
-
 def test_a_node_without_any_of_it_has_none(dpkg):
     found = dpkg.see(Overrides)
-    assert (found.kernel, found.lxc, found.base, found.changed, found.versions) == (
-        *({}, {}, None, (), {}),
-    )
+    assert (found.kernel, found.lxc, found.base, found.changed) == ({}, {}, None, ())
 
 
 def test_a_dpkg_that_does_not_answer_is_told_from_one_that_finds_nothing(dpkg):

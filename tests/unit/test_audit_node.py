@@ -49,7 +49,12 @@ def finding(observed, entry=DOCKER, docker=OK, drift=()):
     change = ContainerChange(910, "portainer", conf, conf, None, True, True, drift)
     plan = NodePlan("pve1", containers=(change,) if drift else ())
     pct = ObservedPct("pve1", {910: observed})
-    return audit_node(fleet, Options(), pct, {910: docker} if docker else {}, plan).containers[0]
+    return audit_node(
+        fleet=fleet,
+        options=Options(),
+        facts=NodeFacts(containers=pct, dockers={910: docker} if docker else {}),
+        plan=plan,
+    ).containers[0]
 
 
 def test_a_confined_container_with_a_living_docker_is_ok():
@@ -122,7 +127,9 @@ def test_a_clone_that_has_the_own_profile_of_another_one_is_a_finding():
     for label in ("lxc-docker-nested-952 (enforce)", None):
         here = {910: container(label, conf)}
         pct = ObservedPct("pve1", here)
-        (found,) = audit_node(fleet, Options(), pct, {}, NodePlan("pve1")).containers
+        (found,) = audit_node(
+            fleet=fleet, options=Options(), facts=NodeFacts(containers=pct), plan=NodePlan("pve1")
+        ).containers
         assert (found.ok, found.verdict) == (
             False,
             "under the own profile of CT 952, with all that it grants",
@@ -219,7 +226,12 @@ def test_a_fault_of_a_guest_is_its_containers_finding(label, verdict):
     lies = Finding(Code.GUEST, Severity.WARNING, "its Docker lies; left alone", 910)
     plan = NodePlan("pve1", findings=(lies,))
     pct = ObservedPct("pve1", {910: container(label)})
-    (found,) = audit_node(fleet, Options(), pct, {910: OK}, plan).containers
+    (found,) = audit_node(
+        fleet=fleet,
+        options=Options(),
+        facts=NodeFacts(containers=pct, dockers={910: OK}),
+        plan=plan,
+    ).containers
     assert not found.ok
     assert found.verdict.startswith(verdict)
 
@@ -237,7 +249,12 @@ HOME = "/etc/apparmor.d/tunables/home"
 def audit(plan, observed=None, fallen=None):
     fleet = parse_fleet(json.dumps({"lxc_configs": {"910": DOCKER}}).encode())
     pct = ObservedPct("pve1", {910: observed or container()})
-    return audit_node(fleet, Options(), pct, {910: OK}, plan, fallen)
+    return audit_node(
+        fleet=fleet,
+        options=Options(),
+        facts=NodeFacts(containers=pct, dockers={910: OK}, fallen=fallen),
+        plan=plan,
+    )
 
 
 @pytest.mark.parametrize(
@@ -343,7 +360,9 @@ def test_a_template_that_has_the_own_profile_of_another_is_a_finding_for_its_clo
     fleet = parse_fleet(json.dumps({"lxc_configs": {"952": own}}).encode())
     conf = f"{CONF}template: 1\nlxc.apparmor.profile: lxc-docker-nested-952\n"
     pct = ObservedPct("pve1", {910: container(None, conf)})
-    (found,) = audit_node(fleet, Options(), pct, {}, NodePlan("pve1")).containers
+    (found,) = audit_node(
+        fleet=fleet, options=Options(), facts=NodeFacts(containers=pct), plan=NodePlan("pve1")
+    ).containers
     assert (found.ok, found.verdict[:34]) == (False, "under the own profile of CT 952, w")
 
 
@@ -368,7 +387,7 @@ def held(conf="", label=None, ha=None, entry=DOCKER, **options):
     templates = {"lxc-docker-nested.j2": text.replace(MARKER, "{{ marker }}")}
     chosen = Options(**options)
     plan = plan_node(fleet=fleet, options=chosen, facts=facts, templates=templates)
-    return audit_node(fleet, chosen, pct, {}, plan)
+    return audit_node(fleet=fleet, options=chosen, facts=NodeFacts(containers=pct), plan=plan)
 
 
 UNCONFINED = "lxc.apparmor.profile: unconfined\n"
@@ -442,7 +461,10 @@ def test_nothing_that_is_stopped_is_right_on_a_node_without_apparmor():
     assert found.containers[0].verdict == "stopped, and would start without AppArmor"
     pct = ObservedPct("pve1", {911: replace(container(None, NAMED), ctid=911)})
     (unlisted,) = audit_node(
-        Fleet({}), Options(), pct, {}, NodePlan("pve1", findings=(off,))
+        fleet=Fleet({}),
+        options=Options(),
+        facts=NodeFacts(containers=pct),
+        plan=NodePlan("pve1", findings=(off,)),
     ).containers
     assert not unlisted.ok
     assert "; stopped, and would start without AppArmor: add" in unlisted.verdict

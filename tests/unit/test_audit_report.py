@@ -8,6 +8,7 @@ from phoenix.apparmor.denials import Denial, ObservedDenials, read_line
 from phoenix.fleet.parse import parse_fleet
 from phoenix.plan.actions import NodePlan
 from phoenix.plan.audit import audit_node
+from phoenix.plan.facts import NodeFacts
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.options import Options
 from phoenix.pve.conf import PveConf
@@ -31,7 +32,7 @@ def data(*lines, seen=None, plan=None):
     container = ObservedContainer(954, PveConf(CONF), True, 1, label, None, "pve1", 100)
     pct = ObservedPct("pve1", {954: container})
     plan = plan or NodePlan("pve1")
-    found = audit_node(fleet, Options(), pct, {}, plan)
+    found = audit_node(fleet=fleet, options=Options(), facts=NodeFacts(containers=pct), plan=plan)
     read = [read_line(line) for line in lines]
     denials = tuple(Denial(2, 1795307262.5, one.complain, one.fields) for one in read)
     seen = seen or ObservedDenials("audit.log", denials=denials)

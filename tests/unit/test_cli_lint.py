@@ -298,3 +298,12 @@ def test_a_file_in_lxc_is_read_as_lxc_containers_does(capsys, base):
         2,
         [(3, "deny-audit-order"), (3, "does-not-parse")],
     )
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_has_that_finding_alone(capsys, profile):
+    assert findings(capsys, profile(f"\ufeff{GOOD}")) == (2, [(1, "byte-order-mark")])
+
+
+def test_a_template_is_read_without_it_as_harden_does(capsys, profile):
+    text = "{% extends 'base.j2' %}\n{% block purpose %}# a{% endblock %}\n"
+    assert run(capsys, profile(f"\ufeff{text}", "lxc-a.j2"))[0] == 0

@@ -212,6 +212,22 @@ def test_a_failure_is_explained_by_the_denials_since_the_restart(denied):
     assert [text for text in said if "DENIED" in text] == [DENIAL]
 
 
+def test_what_the_nodes_message_bus_refused_explains_it_too(denied):
+    line = "type=USER_AVC msg=audit(9999999999.1:7): pid=9 uid=101 subj=unconfined "
+    line += 'msg=\'apparmor="DENIED" operation="dbus_method_call"  bus="system" '
+    line += 'member="StartUnit" mask="send" name=":1.2" pid=%d label="lxc-docker-nested" peer_pid=1'
+    denied.has("/var/log/audit/audit.log", "".join(f"{line % pid}\n" for pid in (7, 8)))
+    # the bus is no process of the container's, nor is the one in another
+    denied.has("/proc/8/cgroup", "0::/lxc/952/ns/init.scope\n")
+    denied.has("/proc/9/cgroup", "0::/lxc/952/ns/init.scope\n")
+    denied.label.write_text("unconfined\n")
+    said = denied.commit().stdout.splitlines()
+    assert [text for text in said if "DENIED" in text] == [
+        '  apparmor="DENIED" operation="dbus_method_call" bus="system" member="StartUnit" '
+        'mask="send" name=":1.2" profile="lxc-docker-nested"'
+    ]
+
+
 def test_equal_denials_are_one_line_and_the_kinds_that_are_cut_are_counted(denied):
     line = 'type=AVC msg=audit(9999999999.1:7): apparmor="DENIED" operation="open" '
     line += 'profile="lxc-docker-nested" name="/%s/%s" pid=7 comm="b"'

@@ -350,3 +350,41 @@ def test_an_own_profile_names_its_container_also_when_that_has_gone_back():
     here = containers(container(910, label="unconfined", started=1000), container(952))
     assert whose(own, here) == [(910,)]
     assert whose(FILE.replace(NESTED, "lxc-x-999"), here) == []
+
+
+BUS = (
+    "audit: type=1107 audit(2000.000:157): pid=829 uid=101 auid=4294967295 ses=4294967295 "
+    'subj=unconfined msg=\'apparmor="DENIED" operation="dbus_method_call"  bus="system" '
+    'path="/org/freedesktop/systemd1" interface="org.freedesktop.systemd1.Manager" '
+    'member="StartUnit" mask="send" name="org.freedesktop.systemd1" pid=4711 '
+    'label="lxc-docker-nested" peer_pid=1 peer_label="unconfined"'
+)
+
+
+def test_a_message_that_the_nodes_bus_refused_is_laid_at_a_containers_door_and_explained():
+    assert whose(BUS) == [(910, 952)]
+    stack = "lxc-docker-nested//&:lxc-952_<-var-lib-lxc>:unconfined"
+    assert whose(BUS.replace(NESTED, stack)) == [(952,)]
+    assert whose(BUS.replace(NESTED, "lxc-910_</var/lib/lxc>")) == [(910,)]
+    assert whose(BUS.replace(NESTED, "snap.firefox.firefox")) == []
+    one = read_line(BUS)
+    assert (one.last, one.complain, one.logged, one.rule) == (2000.0, False, False, "")
+    assert one.subject == "send org.freedesktop.systemd1.Manager.StartUnit on the system bus"
+    assert "message bus" in one.next_step
+    generated = read_line(BUS.replace(NESTED, "lxc-910_</var/lib/lxc>"))
+    assert generated.next_step == one.next_step
+
+
+def test_messages_to_one_peer_are_one_group_whatever_its_connection_is_called():
+    lines = [BUS.replace('name="org.freedesktop.systemd1"', f'name=":1.{n}"') for n in (7, 42)]
+    (group,) = groups(*(denial(line) for line in lines))
+    assert group.denial.count == 2
+    assert (
+        "dbus_method_call send"
+        in list(denial_lines("pve1", ObservedDenials("audit.log"), [group], Options()))[1]
+    )
+
+
+def test_what_a_profile_killed_for_was_refused():
+    one = read_line(FILE.replace("DENIED", "KILLED"))
+    assert (one.complain, one.logged, one.rule) == (False, False, "/srv/a r,")

@@ -45,6 +45,47 @@ def test_a_guest_that_says_what_it_should_is_read():
     assert (docker.file.text, docker.file.mode) == ('{"debug": true}\n', "600")
 
 
+@pytest.mark.parametrize(
+    ("commit", "build"),
+    [
+        ({"ID": "v1.2.5-0-g59923ef", "Expected": ""}, "1.2.5"),
+        ({"ID": "v1.4.0-rc.2-0-gabcdef12"}, "1.4.0-rc.2"),
+        ({"ID": "1.1.15+ds1-2+deb13u1"}, "1.1.15+ds1-2+deb13u1"),
+        ({"ID": "1.3.3-0ubuntu1~24.04.2"}, "1.3.3-0ubuntu1~24.04.2"),
+        # built from something between two releases, or known by its commit alone
+        ({"ID": "v1.2.5-13-g59923ef"}, ""),
+        ({"ID": "dc9208a3303feef5b3839f4323d9beb36df0a9dd"}, ""),
+        ({"ID": "N/A"}, ""),
+        ({"ID": "1.2.5\x1b[2J"}, ""),
+        ({"ID": "1.2.5 1"}, ""),
+        ({"ID": f"1.2.{'5' * 100}"}, ""),
+        ({"ID": f"1.2.5-{'0-' * 100_000}"}, ""),
+        ({"ID": ["1.2.5"]}, ""),
+        ({}, ""),
+        (["1.2.5"], ""),
+        (None, ""),
+    ],
+)
+def test_the_build_of_the_runc_that_dockerd_uses_is_read_in_its_form_only(commit, build):
+    docker = ask(answer("runc 1.2.4", RuncCommit=commit))
+    assert (docker.state, docker.runc_build, docker.runc) == ("ok", build, "1.2.4")
+
+
+@pytest.mark.parametrize(
+    ("options", "confines"),
+    [
+        (["name=apparmor", "name=seccomp,profile=builtin"], True),
+        (["name=seccomp,profile=builtin"], False),
+        ("name=apparmor", False),
+        ({"name=apparmor": 1}, False),
+        ([["name=apparmor"]], False),
+        (None, False),
+    ],
+)
+def test_whether_docker_confines_its_containers_is_what_it_says_of_itself(options, confines):
+    assert ask(answer(SecurityOptions=options)).apparmor == confines
+
+
 def test_what_its_containers_have_of_the_guest_is_read_in_its_form_only():
     lines = ["bind /app / /host", "bind /app /srv/a b /x", "bind /$(id) /a /b", "bind /app a /b"]
     lines += ["bind /app /a\x1b[2J /b", "fstab tmpfs /srv/t", "fstab tmpfs srv", "fstab a;b /c"]

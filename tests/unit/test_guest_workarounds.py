@@ -11,7 +11,7 @@ from phoenix.plan.guest_workarounds import guest_workarounds
 from phoenix.plan.needs import still_needed
 from phoenix.pve.conf import PveConf
 from phoenix.pve.observed import ObservedContainer
-from phoenix.pve.overrides import Installed
+from phoenix.pve.versions import ObservedVersions
 
 
 def docker(*lines, daemon=None):
@@ -162,8 +162,15 @@ def test_of_a_guest_that_was_not_asked_nothing_is_said():
 # --- whether it is needed still -------------------------------------------------------------------
 
 OURS, GENERATED = Confinement("lxc-a", stacked=True), Confinement("generated")
-NEW, OLD = {"lxc-pve": Installed("6.0.5-3", True)}, {"lxc-pve": Installed("6.0.5-1", False)}
-DEBIAN = {"lxc": Installed("1:6.0.4-4+deb13u4", True)}
+NEW, OLD, DEBIAN, UNKNOWN = (
+    ObservedVersions(packages=packages)
+    for packages in (
+        {"lxc-pve": "6.0.5-3"},
+        {"lxc-pve": "6.0.5-1"},
+        {"lxc": "1:6.0.4-4+deb13u4"},
+        {"lxc": "1:5.0.2-1"},
+    )
+)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +191,8 @@ DEBIAN = {"lxc": Installed("1:6.0.4-4+deb13u4", True)}
             "Docker with a newer runc needs it under Proxmox's generated profile until lxc-pve is "
             "6.0.5-2; this node has 6.0.5-1",
         ),
-        (Code.HOLD, GENERATED, {}, ""),
+        (Code.HOLD, GENERATED, UNKNOWN, ""),
+        (Code.HOLD, GENERATED, ObservedVersions(), ""),
         (Code.DEVICES, GENERATED, OLD, "Docker does not need it"),
     ],
 )

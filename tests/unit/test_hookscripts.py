@@ -141,7 +141,12 @@ def test_the_plan_tells_those_of_the_selected_containers():
 def test_the_audit_tells_those_of_all_containers_each_once():
     here = facts(HOOKED, HOOKED)
     plan = plan_node(fleet=fleet(), options=Options(), facts=here, templates={})
-    audit = audit_node(fleet(), Options(), here.containers, {}, plan, None, here.hookscripts)
+    audit = audit_node(
+        fleet=fleet(),
+        options=Options(),
+        facts=NodeFacts(containers=here.containers, hookscripts=here.hookscripts),
+        plan=plan,
+    )
     told = [one.ctid for one in audit.findings if one.code == Code.HOOKSCRIPT]
     assert told == [910, 911]
     assert not any(one.ok for one in audit.containers)

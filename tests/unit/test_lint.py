@@ -441,3 +441,28 @@ def test_each_profile_of_a_file_is_read_by_itself():
 def test_nonsense_is_read_without_an_exception(text):
     assert isinstance(lint(text, expected="lxc-a", abis=(), parser_message="x\n\udcff"), tuple)
     lint(text)
+
+
+MARK = "\ufeff"
+
+
+@pytest.mark.parametrize("begin", ["", "# a comment\n", "abi <abi/3.0>,\n", "@{A}=/srv\n"])
+def test_a_byte_order_mark_is_one_finding_and_brings_no_others(begin):
+    text = f"{begin}include <tunables/global>\nprofile lxc-a {{\n  file,\n}}\n"
+    assert found(text, expected="lxc-a", abis={"3.0"}) == []
+    assert found(MARK + text, expected="lxc-a", abis={"3.0"}) == [(1, "byte-order-mark")]
+    said = "AppArmor parser error for /tmp/x in profile /tmp/x at line 1: Lexer found unexpected"
+    options = {"expected": "lxc-a", "abis": {"3.0"}, "parser_file": "/tmp/x"}
+    assert found(MARK + text, parser_message=said, **options) == [(1, "byte-order-mark")]
+
+
+def test_one_in_front_of_a_later_line_is_found_there():
+    text = f"include <tunables/global>\n{MARK}profile lxc-a {{\n  file,\n}}\n"
+    assert found(text, expected="lxc-a") == [(2, "byte-order-mark")]
+
+
+def test_what_else_is_wrong_in_a_file_with_a_mark_is_found_all_the_same():
+    text = f"{MARK}profile lxc-a {{\n  file,\n  deny audit /srv/** r,\n}}\n"
+    assert found(text, expected="lxc-b") == [
+        *((1, "byte-order-mark"), (1, "name-mismatch"), (3, "deny-audit-order"))
+    ]

@@ -14,6 +14,7 @@ from phoenix.fleet.parse import parse_fleet
 from phoenix.plan.actions import NodePlan
 from phoenix.plan.audit import audit_node
 from phoenix.plan.confinement import says_open
+from phoenix.plan.facts import NodeFacts
 from phoenix.plan.findings import Code, Severity
 from phoenix.plan.options import Options
 from phoenix.pve.conf import PveConf
@@ -31,7 +32,12 @@ ADD = 'add it there: "970": {"apparmor_profile": "generated"}'
 def audited(observed, options=None, docker=None, **entries):
     dockers = {970: docker} if docker else {}
     pct = node(observed)
-    return audit_node(fleet(**entries), options or Options(), pct, dockers, NodePlan("pve1"))
+    return audit_node(
+        fleet=fleet(**entries),
+        options=options or Options(),
+        facts=NodeFacts(containers=pct, dockers=dockers),
+        plan=NodePlan("pve1"),
+    )
 
 
 def unnamed(conf, label, **changes):
@@ -117,18 +123,22 @@ def test_they_can_be_ignored(observed):
 
 def test_who_asks_for_some_containers_gets_no_others():
     pct = node(container(), OPEN["stopped"])
-    found = audit_node(fleet(), Options(only=(910,)), pct, {}, NodePlan("pve1"))
+    found = audit_node(
+        fleet=fleet(),
+        options=Options(only=(910,)),
+        facts=NodeFacts(containers=pct),
+        plan=NodePlan("pve1"),
+    )
     assert [one.ctid for one in found.containers] == [910]
 
 
 def test_the_scope_is_about_what_the_file_names():
     pct = node(container(), container(953), OPEN["stopped"])
     found = audit_node(
-        fleet(ct910={"features": ["docker"]}, ct953={}),
-        Options(scope="docker"),
-        pct,
-        {},
-        NodePlan("pve1"),
+        fleet=fleet(ct910={"features": ["docker"]}, ct953={}),
+        options=Options(scope="docker"),
+        facts=NodeFacts(containers=pct),
+        plan=NodePlan("pve1"),
     )
     assert [one.ctid for one in found.containers] == [910, 970]
 
@@ -160,7 +170,12 @@ def test_what_to_write_loads_as_it_stands_and_confines_what_is_there(conf, docke
 
 def test_terminal_json_and_page_show_them():
     pct = node(container(), OPEN["stopped"], container(971, GENERATED, LABEL))
-    found = audit_node(fleet(), Options(unmanaged="show"), pct, {}, plan(pct))
+    found = audit_node(
+        fleet=fleet(),
+        options=Options(unmanaged="show"),
+        facts=NodeFacts(containers=pct),
+        plan=plan(pct),
+    )
     lines = [*audit_lines([found])]
     (stopped,) = [line for line in lines if line.startswith("970 ")]
     assert stopped.split() == f"970 web - - - !! {found.containers[1].verdict}".split()

@@ -64,7 +64,7 @@ def test_adopt_and_one_run_leave_no_container_of_a_real_fleet_unconfined(name, l
     assert not [one.ctid for one in now.containers.values() if says_open(one.conf)]
     again = planned(fleet, now, host)
     assert again.empty
-    found = audit_node(fleet, OPTIONS, now, {}, again)
+    found = audit_node(fleet=fleet, options=OPTIONS, facts=NodeFacts(containers=now), plan=again)
     assert [one.verdict for one in found.containers if not one.ok] == []
     assert not found.needs_attention
 
@@ -78,6 +78,11 @@ def test_the_one_that_the_file_insists_on_stays_unconfined_and_is_shown(name):
     pct = node(*(container(ctid, CONF, "unconfined", live=None) for ctid in fleet.containers))
     now, host = done(planned(fleet, pct, apparmor()), pct)
     assert [one.ctid for one in now.containers.values() if says_open(one.conf)] == [953]
-    found = audit_node(fleet, OPTIONS, now, {}, planned(fleet, now, host))
+    found = audit_node(
+        fleet=fleet,
+        options=OPTIONS,
+        facts=NodeFacts(containers=now),
+        plan=planned(fleet, now, host),
+    )
     (wrong,) = [one for one in found.containers if not one.ok]
     assert (wrong.ctid, [one.code for one in wrong.findings]) == (953, [Code.UNCONFINED])
