@@ -10,6 +10,7 @@ from phoenix.docker.fallen import Fallen
 from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.model import Container, Fleet
 from phoenix.plan.actions import NodePlan
+from phoenix.plan.collisions import collision_findings
 from phoenix.plan.confinement import PROFILE_KEY, is_learning, wanted
 from phoenix.plan.findings import LEFT_ALONE, Code, Finding, Severity
 from phoenix.plan.options import Options
@@ -96,6 +97,7 @@ def audit_node(
             continue
         its = _Container(fleet, options, observed, dockers.get(ctid), plan)
         findings += its.judge()
+        findings += collision_findings(observed, plan.findings)
         states[ctid] = its.state
         docker = dockers.get(ctid)
         holds = docker.holds if docker else ()

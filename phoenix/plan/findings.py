@@ -65,6 +65,7 @@ class Code(StrEnum):
     FUSE = "left.fuse"
     DATA_ROOT = "left.data-root"
     WOULD_BREAK = "left.would-break"
+    COLLISION = "left.collision"
     # --- of a container: how it is
     PRIVILEGED = "privileged"
     UNCONFINED = "unconfined"
@@ -98,10 +99,13 @@ DRIFT = frozenset({one for one in Code if one.startswith("drift.")})
 #: What an audit tells beside its verdicts.
 BESIDE = frozenset({Code.FELL_OVER, *(one for one in Code if one.startswith("workaround."))})
 
-#: A fault of the guest, or of what the fleet file asks for it: the others go on, the run's exit
-#: code says that one was left.
+#: A fault of the guest, of its conf, or of what the fleet file asks for it: the others go on, the
+#: run's exit code says that one was left.
 LEFT_ALONE = frozenset(
-    {Code.GUEST, Code.STORAGE_DRIVER, Code.FUSE, Code.DATA_ROOT, Code.WOULD_BREAK}
+    {
+        *(Code.GUEST, Code.STORAGE_DRIVER, Code.FUSE, Code.DATA_ROOT),
+        *(Code.WOULD_BREAK, Code.COLLISION),
+    }
 )
 
 
