@@ -30,6 +30,7 @@ SECTIONS = {
     "watch": ("watch_files", "observe"),
     "backups": ("backups", "observe"),
     "fallen": ("fallen", "observe"),
+    "etc_pve": ("etc_pve", "observe"),
 }
 
 
@@ -49,6 +50,7 @@ def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
     - `kept`: {"run": ID, "paths": [PATH]} · `staged`: {"run": ID, "ctid": CTID}
     - `denials`: {"since": [SECONDS] or null: from each running container's start, "only": [CTID]}
     - `watch`: {} · `backups`: {"listed": bool} · `fallen`: {"only": [CTID]}
+    - `etc_pve`: {}
     """
     return {name: _section(name, arguments) for name, arguments in asked.items()}
 

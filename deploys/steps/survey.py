@@ -21,9 +21,10 @@ from phoenix.apparmor.observed import ObservedAppArmor
 from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.parse import Fleet, FleetError, parse_fleet
 from phoenix.plan.actions import NodePlan
+from phoenix.plan.etc_pve import check_etc_pve
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.fallbacks import check_backups, check_snapshots
-from phoenix.plan.findings import Severity
+from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.node import (
     absent_note,
     check_selection,
@@ -96,7 +97,7 @@ def survey(containers: bool = True) -> Survey:
             ages = _check_fallbacks(run) if containers else {}
             if not containers:
                 for host, plan in run.plans.items():
-                    stops = tuple(one for one in plan.findings if one.severity == Severity.ERROR)
+                    stops = tuple(one for one in plan.findings if _stops_the_node(one))
                     run.plans[host] = replace(plan, containers=(), interrupted=(), findings=stops)
             run.write_plan(recipe)
             if run.problems:
@@ -145,11 +146,17 @@ def _plan(run: Survey, facts: NodeFacts) -> NodePlan:
     pct = facts.containers
     chosen = [container.ctid for container in selected(run.fleet, run.options, pct)]
     plan = set_apart(replace(planned, findings=findings), facts.runs.interrupted, chosen)
+    plan = replace(plan, findings=(*plan.findings, *check_etc_pve(plan, facts.etc_pve)))
     texts = {path: (NODE / name).read_text() for path, name in WATCH.items()}
     texts[SCRIPT] = watch_script()
     wanted = wanted_text(run.fleet, run.options, pct)
     watch = plan_watch(run.options.watch, wanted, pct, facts.watch, texts)
     return replace(plan, watch=watch)
+
+
+def _stops_the_node(finding: Finding) -> bool:
+    """Whether it also stands against what touches no container, and no conf of any."""
+    return finding.severity == Severity.ERROR and finding.code != Code.PVE_READ_ONLY
 
 
 def _check_fallbacks(run: Survey) -> dict[Host, dict[int, str]]:

@@ -12,6 +12,7 @@ from phoenix.apparmor.observed import ObservedAppArmor, apparmor_from_json
 from phoenix.docker.fallen import Fallen, fallen_from_json
 from phoenix.docker.observed import ObservedDocker, dockers_from_json
 from phoenix.pve.backups import ObservedBackups, backups_from_json
+from phoenix.pve.etc_pve import ObservedEtcPve, etc_pve_from_json
 from phoenix.pve.observed import ObservedPct, containers_from_json
 from phoenix.pve.storage import ObservedStorage, storage_from_json
 from phoenix.runs.files import ObservedRuns, RunFiles, kept_from_json, runs_from_json
@@ -33,6 +34,7 @@ class NodeFacts:
     watch: ObservedWatch = field(default_factory=ObservedWatch)
     backups: ObservedBackups = field(default_factory=ObservedBackups)
     fallen: Mapping[int, Fallen] = field(default_factory=dict)
+    etc_pve: ObservedEtcPve = field(default_factory=ObservedEtcPve)
 
 
 _SECTIONS: Mapping[str, Callable[[Any], object]] = {
@@ -47,6 +49,7 @@ _SECTIONS: Mapping[str, Callable[[Any], object]] = {
     "watch": watch_from_json,
     "backups": backups_from_json,
     "fallen": fallen_from_json,
+    "etc_pve": etc_pve_from_json,
 }
 
 

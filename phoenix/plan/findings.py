@@ -32,6 +32,7 @@ class Code(StrEnum):
     # --- of a node
     APPARMOR_UNUSABLE = "apparmor.unusable"
     NODE_UNREADABLE = "node.unreadable"
+    PVE_READ_ONLY = "pve.read-only"
     TUNABLES_BROKEN = "tunables.broken"
     TUNABLES_SITE = "tunables.site"
     RUN_UNREADABLE = "run.unreadable"

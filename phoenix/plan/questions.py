@@ -63,6 +63,7 @@ def _common(chosen: Sequence[Container], options: Options) -> Request:
         "storage": {"paths": sorted(mounts | devices)},
         "runs": {"unfinished": True},
         "watch": {},
+        "etc_pve": {},
     }
 
 

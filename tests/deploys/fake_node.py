@@ -71,6 +71,7 @@ class FakeNode:
     watch: Mapping[str, object] = field(default_factory=dict)
     backups: Mapping[str, object] = field(default_factory=dict)
     fallen: Mapping[str, object] = field(default_factory=dict)
+    etc_pve: Mapping[str, object] = field(default_factory=dict)
     changed: bool = False
     responses: dict[str, object] = field(default_factory=dict)
 
@@ -114,6 +115,7 @@ class FakeNode:
             },
             watch={"files": {}, "timer": False, **self.watch},
             fallen=self.fallen,
+            etc_pve=self.etc_pve,
         )
 
     def _answer(self, **sections: object) -> list[str]:

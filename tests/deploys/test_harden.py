@@ -328,6 +328,29 @@ def test_a_snapshot_that_the_storage_cannot_take_is_refused_before_anything(pyin
     assert "Starting operation" not in done.stderr
 
 
+@pytest.mark.parametrize("flags", [("-y",), ("--dry",)])
+def test_without_quorum_nothing_is_installed_either(pyinfra, flags):
+    quorate, other = pve("pve1"), pve("pve2", ctids=(953,), etc_pve={"mode": 0o555})
+    done = pyinfra("harden", quorate, other, fleet=FLEET, flags=flags)
+    assert done.code == 1
+    assert (
+        "pve2: this node has no quorum: /etc/pve takes no changes: "
+        "pvecm status says which nodes are missing"
+    ) in done.stderr
+    assert "Starting operation" not in done.stderr
+
+
+def test_a_node_that_is_right_needs_no_quorum(pyinfra):
+    conf = CONF.replace("lxc.apparmor.profile: unconfined\n", "")
+    node = FakeNode("pve1", {953: conf}, label=GENERATED, etc_pve={"quorate": False})
+    done = pyinfra("harden", node, fleet={"953": FLEET["953"]})
+    assert done.code == 0, done.stderr
+    assert "nothing to change" in done.stderr
+
+
+GENERATED = "lxc-953_</var/lib/lxc>//&:lxc-953_<-var-lib-lxc>:unconfined (enforce)"
+
+
 def test_a_rule_that_the_node_does_not_compile_stops_the_run_before_anything_changes(pyinfra):
     node = FakeNode("pve1", {953: CONF}, rules=[[953, 1, "Invalid capability foo."]])
     fleet = {"953": {"apparmor_raw": ["deny /a r,", "capability foo,"]}}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 from fake_node import FakeNode, journal
@@ -88,6 +89,13 @@ def test_dry_shows_what_would_go_back_and_runs_nothing(pyinfra):
         f"{PROFILE} (removed)",
     ):
         assert line in done.stderr
+
+
+def test_without_quorum_nothing_is_undone(pyinfra):
+    done = pyinfra("rollback", replace(node(), etc_pve={"read_only": True}))
+    assert done.code == 1
+    assert "pve1: /etc/pve is mounted read-only" in done.stderr
+    assert operations(done) == []
 
 
 def test_undoing_twice_runs_no_operation(pyinfra):

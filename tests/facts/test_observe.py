@@ -74,6 +74,7 @@ def test_all_of_it_is_one_answer(node):
         "watch": {},
         "backups": {"listed": False},
         "fallen": {"only": []},
+        "etc_pve": {},
     }
     assert set(asked) == set(SECTIONS)
     answer = node.see(Observe, asked)
