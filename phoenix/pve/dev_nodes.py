@@ -139,7 +139,8 @@ def _makers(conf: PveConf, keys: Mapping[str, str], ctid: int) -> Iterator[Maker
     for entry in entries:
         if maker := entry_maker(entry, ctid):
             yield maker
-    if any(map(_NVIDIA_VISIBLE.fullmatch, conf.main.raw("lxc.environment"))):
+    variables = (*conf.main.raw("lxc.environment"), *conf.main.raw("lxc.environment.hooks"))
+    if any(map(_NVIDIA_VISIBLE.fullmatch, variables)):
         for hook in filter(_NVIDIA_HOOK.fullmatch, conf.main.raw("lxc.hook.mount")):
             yield Maker(f"lxc.hook.mount: {hook}", "")
 
