@@ -16,7 +16,6 @@ from phoenix.plan.raw_rules import raw_rules
 from phoenix.plan.workarounds import (
     MASK,
     asked_for,
-    devices_alone,
     is_mask,
     shows_apparmor,
     workarounds,
@@ -277,12 +276,6 @@ class _Edit:
                 continue
             self.conf = self.conf.remove_raw(one.raw.key, one.raw.value)
             self.reasons.append(f"no {one.raw.line.rstrip()} any more: it {one.opens}")
-            # where there is Docker, the proof after the restart tells
-            lone = one.raw.key == "lxc.cgroup2.devices.allow" and devices_alone(self.conf)
-            if lone and not container.docker:
-                self.notes.append(
-                    "other device rules remain; check that the container still has /dev/null"
-                )
 
     def confine(self, ctid: int, confinement: Confinement) -> None:
         """Name the wanted profile.
