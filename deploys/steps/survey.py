@@ -39,7 +39,6 @@ from phoenix.plan.profiles import HOOK_TEMPLATE
 from phoenix.plan.questions import Request, asked_again, asked_by_harden
 from phoenix.plan.render import profile_names
 from phoenix.plan.watch import plan_watch, wanted_text
-from phoenix.pve.backups import age_text
 from phoenix.pve.observed import ObservedPct
 from phoenix.report.terminal import plan_lines
 from phoenix.runs.watch import SCRIPT, SERVICE, TIMER
@@ -164,22 +163,23 @@ def _check_fallbacks(run: Survey) -> dict[Host, dict[int, str]]:
 
     Gives how old each container's newest backup is, if that was asked.
     """
-    hours, snapshot = run.options.require_backup, run.options.snapshot
-    if hours is None and not snapshot:
+    required, snapshot = run.options.require_backup, run.options.snapshot
+    if required is None and not snapshot:
         return {}
 
     def backups(host: Host) -> NodeFacts:
         if not run.plans[host].containers:
             return run.facts[host]
-        return observe(host, {"backups": {"listed": hours is not None}}, run.facts[host])
+        return observe(host, {"backups": {"listed": required is not None}}, run.facts[host])
 
     ages = {}
     for host, facts in ask(run.state, backups).items():
         plan, found = run.plans[host], facts.backups
         findings = [*plan.findings]
-        if hours is not None:
-            ages[host] = {one.ctid: age_text(found.age(one.ctid)) for one in plan.containers}
-            findings += check_backups(plan, found, hours)
+        if required is not None:
+            verified = required.verified
+            ages[host] = {one.ctid: found.text(one.ctid, verified) for one in plan.containers}
+            findings += check_backups(plan, found, required)
         if snapshot:
             findings += check_snapshots(plan, found)
         run.plans[host] = replace(plan, findings=tuple(findings))

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool, Validat
 
 from phoenix.apparmor.observed import PROFILE_NAME
 from phoenix.fleet.permits import PERMISSIONS
+from phoenix.pve.backups import RequiredBackup
 from phoenix.runs.record import check_run_id
 
 #: Keys of pyinfra's own command line (`--user`, `--key`, ...) arrive in the same mapping.
@@ -58,11 +59,16 @@ def _permissions(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(texts))
 
 
-def _hours(value: object) -> int:
-    text = str(value)
-    if isinstance(value, bool) or not re.fullmatch(r"[1-9][0-9]{0,4}", text):
-        raise ValueError(f"write a number of hours, like 24 (not {value!r})")
-    return int(text)
+def _required_backup(value: object) -> RequiredBackup:
+    """`24` arrives as a number, `verified` and `24,verified` as texts, a list as one."""
+    words = _texts(value)
+    hours = [int(word) for word in words if re.fullmatch(r"[1-9][0-9]{0,4}", word)]
+    verified = words.count("verified")
+    once = len(hours) <= 1 and verified <= 1 and len(hours) + verified == len(words)
+    if isinstance(value, bool) or not once:
+        hint = "write a number of hours, like 24, or verified, or both: 24,verified"
+        raise ValueError(f"{hint} (not {value!r})")
+    return RequiredBackup(next(iter(hours), None), bool(verified))
 
 
 # as node/works.py takes them: names of Docker's containers, and of units
@@ -159,8 +165,8 @@ class Options(BaseModel):
     mode: Literal["enforce", "complain"] | None = None
     #: never: change the conf, leave the container running as it is.
     restart: Literal["auto", "never"] = "auto"
-    #: Refuse to change a container without a backup of the last so many hours.
-    require_backup: Annotated[int | None, BeforeValidator(_hours)] = None
+    #: Refuse to change a container without a backup of the last so many hours, or a verified one.
+    require_backup: Annotated[RequiredBackup | None, BeforeValidator(_required_backup)] = None
     #: Have Proxmox take a snapshot of each container before it is changed.
     snapshot: StrictBool = False
     #: Install or remove the timer that warns of labels that are not the wanted ones.

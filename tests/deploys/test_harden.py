@@ -319,6 +319,20 @@ def test_the_age_of_the_backup_stands_in_the_table_where_it_was_asked_for(pyinfr
     assert "1  910   ct910  yes      2 h     features: keyctl=1" in done.stderr
 
 
+def test_what_the_backup_server_has_verified_stands_there_too_and_can_be_insisted_on(pyinfra):
+    found = [
+        [910, "2026-11-22T00:00:00Z", "pbs", "none"],
+        [910, "2026-11-21T00:00:00Z", "pbs", "ok"],
+    ]
+    node = pve(ctids=(910,), backups={"storages": {"pbs": "pbs"}, "backups": found})
+    done = pyinfra("harden", node, fleet=FLEET, require_backup=3, flags=("--dry",))
+    assert done.code == 0, done.stderr
+    assert "1  910   ct910  yes      2 h, not verified  features: keyctl=1" in done.stderr
+    done = pyinfra("harden", node, fleet=FLEET, require_backup="24,verified", flags=("--dry",))
+    assert done.code == 1
+    assert "the newest verified backup is 26 h old (one on pbs is 2 h old and not" in done.stderr
+
+
 def test_a_snapshot_that_the_storage_cannot_take_is_refused_before_anything(pyinfra):
     conf = CONF.format(name="ct910") + "rootfs: local:910/disk.raw\n"
     node = FakeNode("pve1", {910: conf}, backups=BACKUPS)
