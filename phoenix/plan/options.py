@@ -167,6 +167,8 @@ class Options(BaseModel):
     restart: Literal["auto", "never"] = "auto"
     #: Refuse to change a container without a backup of the last so many hours, or a verified one.
     require_backup: Annotated[RequiredBackup | None, BeforeValidator(_required_backup)] = None
+    #: A folder of this machine for an archive of each node's own configuration before the run.
+    backup: Annotated[str | None, BeforeValidator(_path)] = None
     #: Have Proxmox take a snapshot of each container before it is changed.
     snapshot: StrictBool = False
     #: Install or remove the timer that warns of labels that are not the wanted ones.
@@ -203,12 +205,12 @@ _GATE = ("restart", "accept", "settle", "force")
 KEYS: Mapping[Recipe, tuple[str, ...]] = {
     "harden": (
         *_FLEET,
-        *("allow", "reconfine", "require_backup", "snapshot", "watch", "plan"),
+        *("allow", "reconfine", "require_backup", "backup", "snapshot", "watch", "plan"),
         *_GATE,
     ),
-    "host_prep": (*_FLEET, "allow", "watch", "accept", "force", "plan"),
+    "host_prep": (*_FLEET, "allow", "backup", "watch", "accept", "force", "plan"),
     "audit": (*_FLEET, "allow", "accept", "force", "strict", "report", "since"),
-    "rollback": ("run", "list", "only", "plan", *_GATE),
+    "rollback": ("run", "list", "only", "backup", "plan", *_GATE),
 }
 
 

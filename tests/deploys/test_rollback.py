@@ -174,6 +174,15 @@ def test_a_rollback_refuses_the_keys_of_the_others(pyinfra):
     assert done.commands == []
 
 
+def test_the_nodes_configuration_is_written_out_before_anything_is_undone(pyinfra, tmp_path):
+    archive = [json.dumps({"sha256": sha("x"), "files": 1, "left_out": []}), "eA=="]
+    done = pyinfra("rollback", node(**{" archive": archive}), backup=tmp_path / "kept")
+    assert done.code == 0, done.stderr
+    (file,) = (tmp_path / "kept").iterdir()
+    assert operations(done)[:2] == [f"Archive {file.name}", f"Undo run {RUN}"]
+    assert file.read_text() == "x"
+
+
 def test_a_rollbacks_plan_can_be_written_as_well(pyinfra, tmp_path):
     file = tmp_path / "plan.json"
     done = pyinfra("rollback", node(), flags=("--dry",), plan=file)
