@@ -29,6 +29,7 @@ VERBS = {
     "restore": "node.restore",
     "restart": "node.restart",
     "snapshot": "node.snapshot",
+    "try-etc-pve": "node.try_etc_pve",
     "write-conf": "node.conf",
     "packages": "node.packages",
     "daemon-json": "node.daemon_json",

@@ -9,6 +9,7 @@ from pyinfra import host
 from deploys.steps.run import Run, show
 from deploys.steps.survey import Survey
 from operations import apparmor, archive
+from operations.etc_pve import try_etc_pve
 from operations.watch import watch
 from phoenix.runs.archive import CONTENT, archive_name
 
@@ -27,8 +28,10 @@ def keep_config(run: Run) -> None:
 def prepare(run: Survey) -> None:
     """Install what containers are confined by: tunables, files of our own, profiles.
 
-    Nothing where all is right.
+    Nothing where all is right; and not before it has been tried whether their confs can be written.
     """
+    if run.plan.containers and (run.plan.prepares or run.plan.packages):
+        run.step(try_etc_pve, name="Try whether /etc/pve takes changes")
     if run.plan.tunables:
         run.step(apparmor.tunables, name="AppArmor tunables", observed=run.node_apparmor)
     if run.plan.site_tunables:

@@ -115,7 +115,9 @@ def entry_maker(entry: str, ctid: int) -> Maker | None:
     is tried, so `optional` changes nothing; without it there is nothing in the new /dev to mount
     on.
     """
-    fields = fstab_fields(entry)
+    # lxc, src/lxc/confile.c parse_line strips quotes around a value
+    quoted = len(entry) > 1 and entry[0] == entry[-1] and entry[0] in "'\""
+    fields = fstab_fields(entry[1:-1] if quoted else entry)
     if len(fields) < 4:
         return None
     path = _in_guest(fields[1], ctid)

@@ -354,6 +354,22 @@ def test_without_quorum_nothing_is_installed_either(pyinfra, flags):
     assert "Starting operation" not in done.stderr
 
 
+def test_before_anything_is_installed_it_is_tried_whether_confs_can_be_written(pyinfra):
+    refused = {"try-etc-pve": {"success": False, "stderr": "/etc/pve takes no changes"}}
+    done = pyinfra("harden", pve(responses=refused), pve("pve2", ctids=(953,)), fleet=FLEET)
+    assert (done.code, done.commands) == (1, [])
+    assert "/etc/pve takes no changes" in done.stderr
+    assert "install-profile" not in done.stderr
+    assert "910   ct910  not begun" in done.stderr
+
+
+def test_a_run_that_installs_nothing_does_not_try(pyinfra):
+    conf = CONF.format(name="ct910")
+    done = pyinfra("harden", FakeNode("pve1", {910: conf}, apparmor=installed()), fleet=FLEET)
+    assert (done.code, done.commands) == (0, ["910"])
+    assert "Try whether" not in done.stderr
+
+
 def test_a_node_that_is_right_needs_no_quorum(pyinfra):
     conf = CONF.replace("lxc.apparmor.profile: unconfined\n", "")
     node = FakeNode("pve1", {953: conf}, label=GENERATED, etc_pve={"quorate": False})

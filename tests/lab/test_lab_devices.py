@@ -109,6 +109,15 @@ def test_a_broken_list_of_ha_resources_does_not_disturb_a_run(clean_lab):
     assert "CT 953: done" in done.stderr
 
 
+def test_what_only_a_write_tells_stops_the_run_before_anything_is_installed(clean_lab):
+    clean_lab.ssh("chattr +i /etc/pve/nodes/pve-lab/lxc")
+    before = state(clean_lab)
+    done = pyinfra("harden", "-y", only=910)
+    assert done.returncode == 1
+    assert "/etc/pve takes no changes (Operation not permitted), nothing was changed" in done.stderr
+    assert state(clean_lab) == before
+
+
 @pytest.mark.parametrize(
     ("prepare", "said"),
     [

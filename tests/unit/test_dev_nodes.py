@@ -35,6 +35,7 @@ def colliding(text):
         f"dev0: /dev/fuse\n{FUSE}\n",
         "dev0: /dev//fuse\nlxc.mount.entry: /dev/fuse dev//fuse/ none bind,create=file 0 0\n",
         "dev0: /dev/fuse\nlxc.mount.entry = /dev/fuse ./dev/fuse none rbind,create=file\n",
+        'dev0: /dev/fuse\nlxc.mount.entry: "/dev/fuse dev/fuse none bind,create=file 0 0"\n',
         # the target is made before the mount is tried
         "dev0: /dev/fuse\nlxc.mount.entry: /none dev/fuse none bind,optional,create=file 0 0\n",
         "dev0: /dev/fuse\nlxc.mount.entry: /x dev/fuse none bind,create=dir 0 0\n",

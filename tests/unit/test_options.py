@@ -131,6 +131,7 @@ def test_a_date_that_is_none_is_refused(value):
         ({"mode": "learn"}, "--data mode=learn: Input should be 'enforce' or 'complain'"),
         ({"profile": "--help"}, "--data profile=--help: write a profile's"),
         ({"fleet": True}, "--data fleet=True: write a path"),
+        ({"backup": True}, "--data backup=True: write a path"),
     ],
 )
 def test_a_wrong_key_or_value_is_one_line_that_says_what_to_write(data, message):
