@@ -15,6 +15,8 @@ from operations import docker
 
 run = survey()
 
+node.keep_config(run)
+
 node.prepare(run)
 
 containers.recover(run, then="go on")

@@ -11,6 +11,7 @@ from deploys.steps.survey import survey
 
 run = survey(containers=False)
 
+node.keep_config(run)
 node.prepare(run)
 node.keep_watch(run)
 

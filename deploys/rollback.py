@@ -8,11 +8,13 @@ swapped, restarted, proven, or left as it is now. Undoing a run twice changes no
 
 from pyinfra import host
 
-from deploys.steps import containers
+from deploys.steps import containers, node
 from deploys.steps.rollback import planned_rollback
 from operations import docker, rollback
 
 run = planned_rollback()
+
+node.keep_config(run)
 
 if not run.plan.empty:
     run.step(rollback.begin, name=f"Undo run {run.undoes}", undoes=run.undoes)

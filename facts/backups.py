@@ -14,16 +14,17 @@ class Backups(Observed[ObservedBackups]):
     """The storages of a node and, with `backups`, the backups of containers on all of them.
 
     Directories are read; a Proxmox Backup Server is asked through `pvesm list`, which takes
-    seconds, and 60 at most. Times in file names are those of the node's zone.
+    seconds, and 60 at most, and for what it has verified through `pvesh`. Times in file names are
+    those of the node's zone.
 
     ```
-    {"backups": {"now": "2026-11-22T02:00:00Z", "storages": {"local": "dir"},
-     "backups": [[910, "2026-11-22T01:30:00Z", "local"]],
+    {"backups": {"now": "2026-11-22T02:00:00Z", "storages": {"pbs": "pbs"},
+     "backups": [[910, "2026-11-22T01:30:00Z", "pbs", "ok"]],
      "problems": ["storage nas: /mnt/pve/nas is not mounted"]}}
     ```
 
-    becomes `ObservedBackups(now=datetime(2026, 11, 22, 2, tzinfo=UTC), storages={"local": "dir"},
-    newest={910: (datetime(2026, 11, 22, 1, 30, tzinfo=UTC), "local")},
+    becomes `ObservedBackups(now=datetime(2026, 11, 22, 2, tzinfo=UTC), storages={"pbs": "pbs"},
+    backups={910: (Backup(datetime(2026, 11, 22, 1, 30, tzinfo=UTC), "pbs", "ok"),)},
     problems=("storage nas: /mnt/pve/nas is not mounted",))`.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -37,7 +38,8 @@ def observe(listed: bool) -> dict[str, Any]:
     """The node's clock, the storages that it may use and, if `listed`, the backups on them.
 
     - `now`, and the time of each backup: UTC, 2026-11-22T01:30:00Z
-    - `storages`: name to type · `backups`: CTID, time, storage, of those that are complete
+    - `storages`: name to type · `backups`: CTID, time, storage, of those that are complete, and
+      what a Proxmox Backup Server says of it: `ok`, `failed`, or `none` yet
     - `problems`: the storages that could not be asked
     """
     types: dict[str, str] = {}
@@ -51,15 +53,31 @@ def observe(listed: bool) -> dict[str, Any]:
         types[name] = storage["type"]
         content = storage.get("content", "backup" if storage["type"] == "pbs" else "")
         if listed and "backup" in _words(content):
-            try:
-                backups += [[ctid, when, name] for ctid, when in _backups(name, storage)]
-            except StorageError as why:
-                problems.append(f"storage {name}: {why}")
+            backups += _listed(name, storage, node, problems)
     return {**found, "backups": backups, "problems": problems}
 
 
 class StorageError(Exception):
     """Why a storage could not be asked."""
+
+
+def _listed(
+    name: str, storage: Mapping[str, str], node: str, problems: list[str]
+) -> Iterator[list[Any]]:
+    """The backups on a storage; what it cannot be asked is added to the problems."""
+    try:
+        found = [*_backups(name, storage)]
+    except StorageError as why:
+        problems.append(f"storage {name}: {why}")
+        return
+    states: dict[_Backup, str] = {}
+    if found and storage["type"] == "pbs":
+        try:
+            states = _verifications(name, node)
+        except StorageError as why:
+            problems.append(f"storage {name}: what it has verified is not known: {why}")
+    for one in found:
+        yield [*one, name, *([states[one]] if one in states else [])]
 
 
 def storages() -> dict[str, dict[str, str]]:
@@ -140,6 +158,29 @@ def _of_server(name: str) -> Iterator[_Backup]:
     for line in (text(ended.out) or "").split("\n"):
         if (found := _VOLUME.fullmatch(line)) and _is_time(found[2]):
             yield int(found[1]), found[2]
+
+
+def _verifications(name: str, node: str) -> dict[_Backup, str]:
+    """What a Proxmox Backup Server says of each backup: `ok`, `failed`, or `none` yet.
+
+    `pvesm list` does not tell (pve-storage, PBSPlugin.pm list_volumes). Raises StorageError.
+    """
+    path = f"/nodes/{node or 'localhost'}/storage/{name}/content"
+    call = ["pvesh", "get", path, "--content", "backup", "--output-format", "json"]
+    ended = run(call, seconds=PATIENCE, limit=_LIMIT)
+    if not ended.ok:
+        raise StorageError(_why(ended))
+    try:
+        return dict(filter(None, map(_verification, json.loads(ended.out))))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise StorageError("its answer is not understood") from None
+
+
+def _verification(volume: dict[str, Any]) -> tuple[_Backup, str] | None:
+    found = _VOLUME.fullmatch(f"{volume.get('volid')} ")
+    state = (volume.get("verification") or {}).get("state", "none")
+    known = found is not None and state in ("ok", "failed", "none")
+    return ((int(found[1]), found[2]), state) if found and known else None
 
 
 def _why(ended: Ended) -> str:

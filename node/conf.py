@@ -37,7 +37,7 @@ def main(words: list[str]) -> None:
         raise _end(1, ctid, "the new conf did not arrive whole: nothing was changed: run it again")
     # whoever ends it shall leave nothing beside the conf
     for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, _stop)
+        signal.signal(each, stop)
     swap(ctid, data, before)
 
 
@@ -104,7 +104,7 @@ def _replace(ctid: int, name: str, data: bytes) -> None:
     new = f"{at(name)}.tmp.{os.getpid()}"
     try:
         try:
-            _write(new, data)
+            write_for_pmxcfs(new, data)
         except OSError:
             raise _end(
                 1,
@@ -123,8 +123,11 @@ def _replace(ctid: int, name: str, data: bytes) -> None:
             os.unlink(new)
 
 
-def _write(path: str, data: bytes) -> None:
-    """Write it as Proxmox has them, 0640 root:www-data; pmxcfs sets both on its own."""
+def write_for_pmxcfs(path: str, data: bytes) -> None:
+    """Write it as Proxmox has them, 0640 root:www-data; pmxcfs sets both on its own.
+
+    Raises OSError.
+    """
     made = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o640)
     with os.fdopen(made, "wb") as file:
         with suppress(OSError):
@@ -138,7 +141,8 @@ def _write(path: str, data: bytes) -> None:
             os.fsync(made)
 
 
-def _stop(*_: object) -> None:
+def stop(*_: object) -> None:
+    """Handle a signal by an end that takes away what is half done."""
     raise Stop(1)
 
 

@@ -21,6 +21,7 @@ from node.say import Stop, say
 #: Where each verb is; only what is asked for is loaded.
 VERBS = {
     "observe": "node.observe",
+    "archive": "node.archive",
     "begin": "node.begin",
     "stage": "node.stage",
     "commit": "node.commit",
@@ -28,6 +29,7 @@ VERBS = {
     "restore": "node.restore",
     "restart": "node.restart",
     "snapshot": "node.snapshot",
+    "try-etc-pve": "node.try_etc_pve",
     "write-conf": "node.conf",
     "packages": "node.packages",
     "daemon-json": "node.daemon_json",

@@ -33,6 +33,7 @@ SECTIONS = {
     "hookscripts": ("hookscripts", "observe"),
     "overrides": ("overrides", "observe"),
     "versions": ("versions", "observe"),
+    "etc_pve": ("etc_pve", "observe"),
 }
 
 
@@ -52,7 +53,7 @@ def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
     - `kept`: {"run": ID, "paths": [PATH]} · `staged`: {"run": ID, "ctid": CTID}
     - `denials`: {"since": [SECONDS] or null: from each running container's start, "only": [CTID]}
     - `watch`: {} · `backups`: {"listed": bool} · `fallen`: {"only": [CTID]}
-    - `hookscripts`: {} · `overrides`: {} · `versions`: {}
+    - `hookscripts`: {} · `overrides`: {} · `versions`: {} · `etc_pve`: {}
     """
     return {name: _section(name, arguments) for name, arguments in asked.items()}
 

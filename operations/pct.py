@@ -36,6 +36,7 @@ from operations.unit import TIMEOUT, unit
 from phoenix.plan.actions import ContainerChange
 from phoenix.plan.container import out_of_ha, pending_lines
 from phoenix.pve.conf import Line, PveConf
+from phoenix.pve.dev_nodes import collisions
 from phoenix.pve.devices import plan_device_entries
 from phoenix.pve.features import Wanted, merge
 from phoenix.pve.indexed import EntryPlan
@@ -246,6 +247,9 @@ def _change(
         after = edit(base)
         if len(after.to_bytes()) > LARGEST_CONF:
             raise ValueError("its conf would be larger than the 1 MiB that /etc/pve holds")
+        before = collisions(base, ctid)
+        if new := [str(one) for one in collisions(after, ctid) if one not in before]:
+            raise ValueError(f"it would not start any more: {'; '.join(new)}")
     except ValueError as error:
         yield from refuse(f"CT {ctid}: {error}")
         return

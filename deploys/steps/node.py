@@ -1,19 +1,38 @@
-"""What a node needs before any container of it can be confined: shared by two recipes."""
+"""What is done to a node itself, before its containers and after them: shared by the recipes."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pyinfra import host
 
+from deploys.steps.run import Run, show
 from deploys.steps.survey import Survey
-from operations import apparmor
+from operations import apparmor, archive
+from operations.etc_pve import try_etc_pve
 from operations.watch import watch
+from phoenix.runs.archive import CONTENT, archive_name
+
+
+def keep_config(run: Run) -> None:
+    """Have the node's own configuration as it is, before anything of it is changed.
+
+    Nothing where nothing is changed; an operation, so that --dry leaves it.
+    """
+    if run.options.backup and not run.plan.empty:
+        file = Path(run.options.backup) / archive_name(run.plan.node, run.id)
+        show([f"{run.plan.node}: before the first change {CONTENT} go to {file}; not with --dry"])
+        run.step(archive.keep_config, name=f"Archive {file.name}", file=str(file))
 
 
 def prepare(run: Survey) -> None:
     """Install what containers are confined by: tunables, files of our own, profiles.
 
-    Nothing where all is right.
+    Nothing where all is right; and not before it has been tried whether their confs can be written.
     """
+    writes_confs = run.plan.containers or run.plan.interrupted
+    if writes_confs and (run.plan.prepares or run.plan.packages):
+        run.step(try_etc_pve, name="Try whether /etc/pve takes changes")
     if run.plan.tunables:
         run.step(apparmor.tunables, name="AppArmor tunables", observed=run.node_apparmor)
     if run.plan.site_tunables:

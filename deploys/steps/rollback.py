@@ -13,6 +13,7 @@ from pyinfra.context import ctx_state
 from deploys.steps.run import Run, ask, lock, observe, read_options, show
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.plan.actions import NodePlan
+from phoenix.plan.etc_pve import check_etc_pve
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.node import set_apart, unreadable_runs
 from phoenix.plan.options import Options
@@ -68,7 +69,9 @@ def _look_back(state: State) -> Rollback:
     for host, one in facts.items():
         wanted = {one.thing.ctid for one in _changes(one.runs, undoes) if one.thing.ctid}
         mine = wanted & {*options.only} if options.only else wanted
-        plans[host] = set_apart(_plan(undoes, options, one), one.runs.interrupted, mine)
+        plan = set_apart(_plan(undoes, options, one), one.runs.interrupted, mine)
+        unwritable = check_etc_pve(plan, one.etc_pve)
+        plans[host] = replace(plan, findings=(*plan.findings, *unwritable))
     show([f"undoing run {undoes}"])
     show(line for plan in plans.values() for line in plan_lines(plan))
     return Rollback(state=state, options=options, facts=facts, plans=plans, undoes=undoes)
@@ -79,7 +82,8 @@ def _look(host: Host, run: str, facts: NodeFacts) -> NodeFacts:
     changes = _changes(facts.runs, run)
     paths = sorted({one.thing.path for one in changes if one.thing.ctid is None})
     guests = {one.thing.ctid for one in changes if one.thing.path in ("", DAEMON_JSON)}
-    request: dict[str, dict[str, Any]] = {"containers": {}, "apparmor": {"files": []}}
+    request: dict[str, dict[str, Any]] = {"containers": {}, "etc_pve": {}}
+    request["apparmor"] = {"files": []}
     if changes:
         request["kept"] = {"run": run, "paths": paths}
     if guests:

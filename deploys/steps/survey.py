@@ -21,9 +21,10 @@ from phoenix.apparmor.observed import ObservedAppArmor
 from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.parse import Fleet, FleetError, parse_fleet
 from phoenix.plan.actions import NodePlan
+from phoenix.plan.etc_pve import check_etc_pve
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.fallbacks import check_backups, check_snapshots
-from phoenix.plan.findings import Severity
+from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.node import (
     absent_note,
     check_selection,
@@ -38,7 +39,6 @@ from phoenix.plan.profiles import HOOK_TEMPLATE
 from phoenix.plan.questions import Request, asked_again, asked_by_harden
 from phoenix.plan.render import profile_names
 from phoenix.plan.watch import plan_watch, wanted_text
-from phoenix.pve.backups import age_text
 from phoenix.pve.observed import ObservedPct
 from phoenix.report.terminal import plan_lines
 from phoenix.runs.watch import SCRIPT, SERVICE, TIMER
@@ -96,7 +96,7 @@ def survey(containers: bool = True) -> Survey:
             ages = _check_fallbacks(run) if containers else {}
             if not containers:
                 for host, plan in run.plans.items():
-                    stops = tuple(one for one in plan.findings if one.severity == Severity.ERROR)
+                    stops = tuple(one for one in plan.findings if _stops_the_node(one))
                     run.plans[host] = replace(plan, containers=(), interrupted=(), findings=stops)
             run.write_plan(recipe)
             if run.problems:
@@ -145,6 +145,7 @@ def _plan(run: Survey, facts: NodeFacts) -> NodePlan:
     pct = facts.containers
     chosen = [container.ctid for container in selected(run.fleet, run.options, pct)]
     plan = set_apart(replace(planned, findings=findings), facts.runs.interrupted, chosen)
+    plan = replace(plan, findings=(*plan.findings, *check_etc_pve(plan, facts.etc_pve)))
     texts = {path: (NODE / name).read_text() for path, name in WATCH.items()}
     texts[SCRIPT] = watch_script()
     wanted = wanted_text(run.fleet, run.options, facts, plan)
@@ -152,27 +153,33 @@ def _plan(run: Survey, facts: NodeFacts) -> NodePlan:
     return replace(plan, watch=watch)
 
 
+def _stops_the_node(finding: Finding) -> bool:
+    """Whether it also stands against what touches no container, and no conf of any."""
+    return finding.severity == Severity.ERROR and finding.code != Code.PVE_READ_ONLY
+
+
 def _check_fallbacks(run: Survey) -> dict[Host, dict[int, str]]:
     """Hold the plans against `require_backup` and `snapshot`; no command where neither is given.
 
     Gives how old each container's newest backup is, if that was asked.
     """
-    hours, snapshot = run.options.require_backup, run.options.snapshot
-    if hours is None and not snapshot:
+    required, snapshot = run.options.require_backup, run.options.snapshot
+    if required is None and not snapshot:
         return {}
 
     def backups(host: Host) -> NodeFacts:
         if not run.plans[host].containers:
             return run.facts[host]
-        return observe(host, {"backups": {"listed": hours is not None}}, run.facts[host])
+        return observe(host, {"backups": {"listed": required is not None}}, run.facts[host])
 
     ages = {}
     for host, facts in ask(run.state, backups).items():
         plan, found = run.plans[host], facts.backups
         findings = [*plan.findings]
-        if hours is not None:
-            ages[host] = {one.ctid: age_text(found.age(one.ctid)) for one in plan.containers}
-            findings += check_backups(plan, found, hours)
+        if required is not None:
+            verified = required.verified
+            ages[host] = {one.ctid: found.text(one.ctid, verified) for one in plan.containers}
+            findings += check_backups(plan, found, required)
         if snapshot:
             findings += check_snapshots(plan, found)
         run.plans[host] = replace(plan, findings=tuple(findings))

@@ -11,6 +11,7 @@ from phoenix.docker.fallen import Fallen
 from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.model import Container, Fleet
 from phoenix.plan.actions import NodePlan
+from phoenix.plan.collisions import collision_findings
 from phoenix.plan.confinement import (
     PROFILE_KEY,
     is_learning,
@@ -111,6 +112,7 @@ def audit_node(*, fleet: Fleet, options: Options, facts: NodeFacts, plan: NodePl
             continue
         its = _Container(fleet, options, observed, dockers.get(ctid), plan)
         findings += its.judge()
+        findings += collision_findings(observed, plan.findings)
         states[ctid] = its.state
         findings += _beside(container, options, observed, facts, plan)
     # the plan has said it of those whose Docker is its business

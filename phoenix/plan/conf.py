@@ -17,13 +17,13 @@ from phoenix.plan.reasons import Reason, Why
 from phoenix.plan.workarounds import (
     MASK,
     asked_for,
-    devices_alone,
     is_mask,
     shows_apparmor,
     workarounds,
 )
 from phoenix.pve.conf import PveConf
-from phoenix.pve.devices import plan_device_entries
+from phoenix.pve.dev_nodes import FUSE, device_at, in_the_way, maker_of
+from phoenix.pve.devices import plan_device_entries, read_device, same_device
 from phoenix.pve.features import Features, merge
 from phoenix.pve.managed import Managed
 from phoenix.pve.mounts import read_mount
@@ -58,13 +58,15 @@ def plan_conf(
     `reconfine`: take the workarounds of others back, too.
     Raises ValueError for a conf that cannot be read (a malformed features line).
     """
-    edit = _Edit(observed.conf, _with_managed_lines(Managed.parse(observed.managed), observed.conf))
+    managed = _with_managed_lines(Managed.parse(observed.managed), observed.conf)
+    edit = _Edit(observed.ctid, observed.conf, managed)
     edit.features(container)
     seen = edit.seen_by_docker(container, confinement)
     raw = (
         *container.raw,
         *_nesting(container, confinement),
         *raw_rules(container, confinement.profile),
+        *edit.fuse_rule(confinement),
         *confinement.raw,
         *edit.mask(seen, container.raw),
     )
@@ -117,29 +119,43 @@ def _with_managed_lines(managed: Managed, conf: PveConf) -> Managed:
 
 @dataclass
 class _Edit:
-    """A conf on its way, with what is said about it."""
+    """A conf on its way, with what is said about it.
 
+    `fuse_device`: the devN that serves instead of fuse=1, as key and value.
+    """
+
+    ctid: int
     conf: PveConf
     managed: Managed
     reasons: list[Reason] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    fuse_device: tuple[str, str] | None = None
 
     def _because(self, why: Why, text: str) -> None:
         self.reasons.append(Reason(why, text))
 
     def features(self, container: Container) -> None:
         current = self.conf.main["features"]
-        merged = merge(current, container.features, self.managed.features)
+        wanted = dict(container.features)
+        if Features.of(wanted).on("fuse") and (served := device_at(self.conf, FUSE)):
+            self.fuse_device = served
+            del wanted["fuse"]
+        merged = merge(current, wanted, self.managed.features)
         kept = {name: value for name, value in self.managed.features.items() if name in merged.kept}
         values = Features.parse(merged.value)
         mine = {
             name: value
             for name, value in self.managed.features.items()
-            if name in container.features and name not in merged.changed
+            if name in wanted and name not in merged.changed
         }
         self.managed = replace(
             self.managed, features={**kept, **mine, **{name: values[name] for name in merged.added}}
         )
+        if self.fuse_device:
+            self.notes.append(
+                f"{_line(self.fuse_device)} brings {FUSE} already: fuse=1, which makes it too, is "
+                "left out"
+            )
         if merged.value == (current or ""):
             return
         set_ = self.conf.set_key("features", merged.value) if merged.value else None
@@ -152,7 +168,7 @@ class _Edit:
     def raw_keys(
         self, raw: tuple[RawKey, ...], mounts: tuple[Mount, ...], storage: ObservedStorage
     ) -> None:
-        wanted = [*raw, *self._mount_entries(mounts, storage)]
+        wanted = [*self._beside_devices((*raw, *self._mount_entries(mounts, storage)))]
         for old in self.managed.raw:
             if old not in wanted and old.value in self.conf.main.raw(old.key):
                 self.conf = self.conf.remove_raw(old.key, old.value)
@@ -171,6 +187,25 @@ class _Edit:
                     added.append(one)
         still = [old for old in self.managed.raw if old in wanted]
         self.managed = replace(self.managed, raw=tuple(dict.fromkeys((*still, *added))))
+
+    def fuse_rule(self, confinement: Confinement) -> Iterator[RawKey]:
+        """What fuse=1 grants in Proxmox's generated profile, where a devN serves in its place."""
+        if self.fuse_device and confinement.template == "generated":
+            # pve-container LXC.pm update_lxc_config
+            yield RawKey("lxc.apparmor.raw", "mount fstype=fuse,")
+
+    def _beside_devices(self, raw: tuple[RawKey, ...]) -> Iterator[RawKey]:
+        """Those lines that make no node which a devN of somebody else brings already."""
+        for one in raw:
+            found = in_the_way(self.conf, self.ctid, one.value) if _mounts(one) else ()
+            theirs = [device for device in found if not self._is_ours(device[1])]
+            if theirs:
+                self.notes.append(f"{one.line} is left out: {_line(theirs[0])} makes the same node")
+            else:
+                yield one
+
+    def _is_ours(self, device: str) -> bool:
+        return any(same_device(device, one) for one in self.managed.devices)
 
     def _mount_entries(
         self, mounts: tuple[Mount, ...], storage: ObservedStorage
@@ -196,6 +231,10 @@ class _Edit:
         there = [device for device in container.devices if device in storage.paths]
         if missing := [device for device in container.devices if device not in there]:
             self.notes.append(f"gpu_assignment: not on this node: {', '.join(missing)}")
+        for device in [*there]:
+            if maker := maker_of(self.conf, self.ctid, str(read_device(device)["path"])):
+                self.notes.append(f"{device} is left to {maker}, which makes it: no devN for it")
+                there.remove(device)
         plan = plan_device_entries(self.conf, there, self.managed.devices)
         self.conf = plan.apply(self.conf)
         for key, value in (*plan.new, *plan.changed):
@@ -246,12 +285,6 @@ class _Edit:
             self.conf = self.conf.remove_raw(one.raw.key, one.raw.value)
             text = f"no {one.raw.line.rstrip()} any more: it {one.opens}"
             self._because(Why.WORKAROUND, text)
-            # where there is Docker, the proof after the restart tells
-            lone = one.raw.key == "lxc.cgroup2.devices.allow" and devices_alone(self.conf)
-            if lone and not container.docker:
-                self.notes.append(
-                    "other device rules remain; check that the container still has /dev/null"
-                )
 
     def confine(self, ctid: int, confinement: Confinement) -> None:
         """Name the wanted profile.
@@ -299,6 +332,15 @@ class _Edit:
             )
         if is_privileged(self.conf) and (container.docker or confinement.named):
             self.notes.append(f"privileged: {NOT_HELD}")
+
+
+def _line(device: tuple[str, str]) -> str:
+    key, value = device
+    return f"{key}: {value}"
+
+
+def _mounts(raw: RawKey) -> bool:
+    return raw.key == "lxc.mount.entry"
 
 
 def _shown(value: str) -> str:

@@ -14,6 +14,7 @@ from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.model import Container
 from phoenix.fleet.permits import permits
 from phoenix.plan.actions import ContainerChange
+from phoenix.plan.collisions import collision_fix, collision_text
 from phoenix.plan.conf import ConfPlan, holder, plan_conf, restart_reasons
 from phoenix.plan.confinement import Confinement, wanted
 from phoenix.plan.findings import Code, Finding, Severity
@@ -21,6 +22,7 @@ from phoenix.plan.guest import GuestPlan, plan_guest
 from phoenix.plan.options import Force, Options
 from phoenix.plan.refusals import TEMPLATES, Refusal, is_under_its_rules, refusals
 from phoenix.pve.application import is_application, program
+from phoenix.pve.dev_nodes import collisions
 from phoenix.pve.features import Features
 from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer
@@ -76,6 +78,10 @@ class ContainerPlanner:
             )
         except ValueError as error:
             self._error(Code.CONF_REFUSED, str(error))
+            return None
+        if colliding := collisions(conf.after, self.observed.ctid):
+            text = f"left alone: {collision_text(colliding)}"
+            self._leave(Code.COLLISION, text, collision_fix(colliding, self.observed.ctid))
             return None
         self._tell(conf, guest)
         return self._change(conf, self._in_time(guest))

@@ -12,6 +12,7 @@ from phoenix.apparmor.observed import ObservedAppArmor, apparmor_from_json
 from phoenix.docker.fallen import Fallen, fallen_from_json
 from phoenix.docker.observed import ObservedDocker, dockers_from_json
 from phoenix.pve.backups import ObservedBackups, backups_from_json
+from phoenix.pve.etc_pve import ObservedEtcPve, etc_pve_from_json
 from phoenix.pve.hookscripts import HookScript, hookscripts_from_json
 from phoenix.pve.observed import ObservedPct, containers_from_json
 from phoenix.pve.overrides import ObservedOverrides, overrides_from_json
@@ -39,6 +40,7 @@ class NodeFacts:
     hookscripts: Mapping[str, HookScript] = field(default_factory=dict)
     overrides: ObservedOverrides = field(default_factory=ObservedOverrides)
     versions: ObservedVersions = field(default_factory=ObservedVersions)
+    etc_pve: ObservedEtcPve = field(default_factory=ObservedEtcPve)
 
 
 _SECTIONS: Mapping[str, Callable[[Any], object]] = {
@@ -56,6 +58,7 @@ _SECTIONS: Mapping[str, Callable[[Any], object]] = {
     "hookscripts": hookscripts_from_json,
     "overrides": overrides_from_json,
     "versions": versions_from_json,
+    "etc_pve": etc_pve_from_json,
 }
 
 

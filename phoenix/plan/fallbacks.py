@@ -1,6 +1,6 @@
 """What a container can fall back on should all else fail: its backups, and snapshots of it.
 
-`require_backup=HOURS` and `snapshot=true` are checked here, before anything changes.
+`require_backup` and `snapshot=true` are checked here, before anything changes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from phoenix.plan.actions import ContainerChange, NodePlan
 from phoenix.plan.findings import Code, Finding, Severity
-from phoenix.pve.backups import ObservedBackups, age_text
+from phoenix.pve.backups import Backup, ObservedBackups, RequiredBackup, age_text
 from phoenix.pve.conf import PveConf
 from phoenix.pve.mounts import read_mount
 from phoenix.pve.property_string import parse
@@ -20,22 +20,40 @@ from phoenix.pve.property_string import parse
 WITHOUT_SNAPSHOTS = frozenset({"dir", "nfs", "cifs", "cephfs", "glusterfs", "lvm", "iscsi"})
 
 
-def check_backups(plan: NodePlan, backups: ObservedBackups, hours: int) -> Iterator[Finding]:
-    """Find each container to change whose newest backup is not as new as that."""
+def check_backups(
+    plan: NodePlan, backups: ObservedBackups, required: RequiredBackup
+) -> Iterator[Finding]:
+    """Find each container to change that has no such backup."""
+    asked = ",".join(
+        [*([str(required.hours)] if required.hours else []), *["verified"] * required.verified]
+    )
+    unit = " (hours)" if required.hours else ""
+    problems = "".join(f" ({problem})" for problem in backups.problems)
+    way = ", and its storage verifies it" if required.verified else ""
     for change in plan.containers:
-        age = backups.age(change.ctid)
-        if age is not None and age <= timedelta(hours=hours):
+        found = backups.newest(change.ctid, required.verified)
+        age = backups.age(found)
+        if age is not None and (required.hours is None or age <= timedelta(hours=required.hours)):
             continue
-        have = f"the newest backup is {age_text(age)} old" if age is not None else "no backup"
-        asked = "".join(f" ({problem})" for problem in backups.problems)
+        kind = "verified backup" if required.verified else "backup"
+        have = f"the newest {kind} is {age_text(age)} old" if found else f"no {kind}"
         yield Finding(
             Code.BACKUP_MISSING,
             Severity.ERROR,
-            f"{have}, require_backup={hours} (hours){asked}",
+            f"{have}{_newer(backups, change.ctid, found)}, require_backup={asked}{unit}{problems}",
             change.ctid,
             change.name,
-            f"vzdump {change.ctid} makes one",
+            f"vzdump {change.ctid} makes one{way}",
         )
+
+
+def _newer(backups: ObservedBackups, ctid: int, counts: Backup | None) -> str:
+    """The newest one, if that is not the one that counts."""
+    newest = next(iter(backups.backups.get(ctid, ())), None)
+    if newest is None or newest == counts:
+        return ""
+    state = newest.state or "on a storage that verifies nothing"
+    return f" (one on {newest.storage} is {age_text(backups.age(newest))} old and {state})"
 
 
 def check_snapshots(plan: NodePlan, backups: ObservedBackups) -> Iterator[Finding]:

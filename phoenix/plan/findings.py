@@ -32,6 +32,7 @@ class Code(StrEnum):
     # --- of a node
     APPARMOR_UNUSABLE = "apparmor.unusable"
     NODE_UNREADABLE = "node.unreadable"
+    PVE_READ_ONLY = "pve.read-only"
     TUNABLES_BROKEN = "tunables.broken"
     TUNABLES_SITE = "tunables.site"
     RUN_UNREADABLE = "run.unreadable"
@@ -71,6 +72,7 @@ class Code(StrEnum):
     DATA_ROOT = "left.data-root"
     WOULD_BREAK = "left.would-break"
     ARCHITECTURE = "left.architecture"
+    COLLISION = "left.collision"
     # --- of a container: how it is
     PRIVILEGED = "privileged"
     UNCONFINED = "unconfined"
@@ -118,12 +120,12 @@ BESIDE = frozenset(
     }
 )
 
-#: A fault of the guest, or of what the fleet file asks for it: the others go on, the run's exit
-#: code says that one was left.
+#: A fault of the guest, of its conf, or of what the fleet file asks for it: the others go on, the
+#: run's exit code says that one was left.
 LEFT_ALONE = frozenset(
     {
         *(Code.GUEST, Code.STORAGE_DRIVER, Code.FUSE, Code.DATA_ROOT),
-        *(Code.WOULD_BREAK, Code.ARCHITECTURE, Code.PENDING_LINES),
+        *(Code.WOULD_BREAK, Code.ARCHITECTURE, Code.PENDING_LINES, Code.COLLISION),
     }
 )
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictBool, Validat
 from phoenix.apparmor.observed import PROFILE_NAME
 from phoenix.fleet.model import Container
 from phoenix.fleet.permits import PERMISSIONS
+from phoenix.pve.backups import RequiredBackup
 from phoenix.runs.record import check_run_id
 
 #: Keys of pyinfra's own command line (`--user`, `--key`, ...) arrive in the same mapping.
@@ -59,11 +60,16 @@ def _permissions(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(texts))
 
 
-def _hours(value: object) -> int:
-    text = str(value)
-    if isinstance(value, bool) or not re.fullmatch(r"[1-9][0-9]{0,4}", text):
-        raise ValueError(f"write a number of hours, like 24 (not {value!r})")
-    return int(text)
+def _required_backup(value: object) -> RequiredBackup:
+    """`24` arrives as a number, `verified` and `24,verified` as texts, a list as one."""
+    words = _texts(value)
+    hours = [int(word) for word in words if re.fullmatch(r"[1-9][0-9]{0,4}", word)]
+    verified = words.count("verified")
+    once = len(hours) <= 1 and verified <= 1 and len(hours) + verified == len(words)
+    if isinstance(value, bool) or not once:
+        hint = "write a number of hours, like 24, or verified, or both: 24,verified"
+        raise ValueError(f"{hint} (not {value!r})")
+    return RequiredBackup(next(iter(hours), None), bool(verified))
 
 
 # as node/works.py takes them: names of Docker's containers, and of units
@@ -164,8 +170,10 @@ class Options(BaseModel):
     mode: Literal["enforce", "complain"] | None = None
     #: never: change the conf, leave the container running as it is.
     restart: Literal["auto", "never"] = "auto"
-    #: Refuse to change a container without a backup of the last so many hours.
-    require_backup: Annotated[int | None, BeforeValidator(_hours)] = None
+    #: Refuse to change a container without a backup of the last so many hours, or a verified one.
+    require_backup: Annotated[RequiredBackup | None, BeforeValidator(_required_backup)] = None
+    #: A folder of this machine for an archive of each node's own configuration before the run.
+    backup: Annotated[str | None, BeforeValidator(_path)] = None
     #: Have Proxmox take a snapshot of each container before it is changed.
     snapshot: StrictBool = False
     #: Install or remove the timer that warns of labels that are not the wanted ones.
@@ -211,15 +219,15 @@ _GATE = ("restart", "accept", "settle", "force")
 KEYS: Mapping[Recipe, tuple[str, ...]] = {
     "harden": (
         *_FLEET,
-        *("allow", "reconfine", "require_backup", "snapshot", "watch", "plan"),
+        *("allow", "reconfine", "require_backup", "backup", "snapshot", "watch", "plan"),
         *_GATE,
     ),
-    "host_prep": (*_FLEET, "allow", "watch", "accept", "force", "plan"),
+    "host_prep": (*_FLEET, "allow", "backup", "watch", "accept", "force", "plan"),
     "audit": (
         *_FLEET,
         *("allow", "accept", "force", "strict", "unmanaged", "report", "since"),
     ),
-    "rollback": ("run", "list", "only", "plan", *_GATE),
+    "rollback": ("run", "list", "only", "backup", "plan", *_GATE),
 }
 
 

@@ -68,6 +68,7 @@ def _common(chosen: Sequence[Container], options: Options) -> Request:
         "watch": {},
         "hookscripts": {},
         "versions": {},
+        "etc_pve": {},
     }
 
 

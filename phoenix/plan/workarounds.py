@@ -75,17 +75,6 @@ def asked_for(container: Container | None, raw: RawKey) -> bool:
     )
 
 
-def devices_alone(conf: PveConf) -> bool:
-    """Whether the devices that a conf names may be the only ones that a container can use.
-
-    LXC's userns.conf empties the list of common.conf (measured with Debian's LXC 6.0.4): an
-    unprivileged container with one device in its conf has no /dev/null then.
-    """
-    raw = any(key.startswith("lxc.cgroup2.devices.") for key, _ in conf.main.raw_items())
-    named = raw or any(re.fullmatch(r"dev[0-9]+", key) for key in conf.main)
-    return conf.unprivileged and named
-
-
 def workaround_findings(
     observed: ObservedContainer,
     container: Container | None,

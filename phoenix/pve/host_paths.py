@@ -156,8 +156,7 @@ def entry_danger(value: str, datasets: Mapping[str, str] = NO_DATASETS) -> str |
     >>> entry_danger("/dev/sda1 mnt ext4 rw 0 0")
     "hands the host's /dev/sda1 to the container, no ordinary device"
     """
-    # as getmntent(3) splits and decodes it
-    fields = [_unescaped(field) for field in re.split(r"[ \t]+", value.strip(" \t"))]
+    fields = fstab_fields(value)
     if len(fields) < 3:
         return None
     source, target, kind = fields[:3]
@@ -177,6 +176,11 @@ def entry_danger(value: str, datasets: Mapping[str, str] = NO_DATASETS) -> str |
         own = plain(target) == {"proc": "/proc", "sysfs": "/sys"}[kind]
         return None if own else f"mounts {kind} where AppArmor's rules do not look for it"
     return f"has the host mount a file system of type {kind}"
+
+
+def fstab_fields(value: str) -> list[str]:
+    """The fields of a mount entry, as getmntent(3) splits and decodes them."""
+    return [_unescaped(field) for field in re.split(r"[ \t]+", value.strip(" \t"))]
 
 
 def _is_at_or_above(path: str, other: str) -> bool:

@@ -67,7 +67,7 @@ def plan_numbered(
     entry = re.compile(rf"{prefix}(\d+)")
     there = _entries(conf.main, entry)
     waiting = _entries(conf.pending, entry) if conf.pending else {}
-    doomed = _pending_deletes(conf)
+    doomed = pending_deletes(conf)
     taken = {*there, *waiting}
     managed = [_try(read, value) for value in managed_before]
 
@@ -116,7 +116,8 @@ def _entries(section: Section, entry: re.Pattern[str]) -> dict[str, str]:
     return {key: section[key] or "" for key in section if entry.fullmatch(key)}
 
 
-def _pending_deletes(conf: PveConf) -> set[str]:
+def pending_deletes(conf: PveConf) -> set[str]:
+    """The keys whose removal waits in `[pve:pending]`."""
     # pve-guest-common AbstractConfig.pm parse_pending_delete: names, "!" in front forces
     text = (conf.pending and conf.pending["delete"]) or ""
     return {name.lstrip("!") for name in re.split(r"[,;\s]+", text) if name}

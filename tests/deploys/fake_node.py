@@ -80,6 +80,7 @@ class FakeNode:
     hookscripts: Mapping[str, object] = field(default_factory=dict)
     overrides: Mapping[str, object] = field(default_factory=dict)
     versions: Mapping[str, object] = field(default_factory=dict)
+    etc_pve: Mapping[str, object] = field(default_factory=dict)
     changed: bool = False
     responses: dict[str, object] = field(default_factory=dict)
 
@@ -126,6 +127,7 @@ class FakeNode:
             hookscripts=self.hookscripts,
             overrides={**NO_OVERRIDES, **self.overrides},
             versions={"release": "", "build": "", "packages": {}, **self.versions},
+            etc_pve=self.etc_pve,
         )
 
     def _answer(self, **sections: object) -> list[str]:

@@ -319,6 +319,20 @@ def test_the_age_of_the_backup_stands_in_the_table_where_it_was_asked_for(pyinfr
     assert "1  910   ct910  yes      2 h     features: keyctl=1" in done.stderr
 
 
+def test_what_the_backup_server_has_verified_stands_there_too_and_can_be_insisted_on(pyinfra):
+    found = [
+        [910, "2026-11-22T00:00:00Z", "pbs", "none"],
+        [910, "2026-11-21T00:00:00Z", "pbs", "ok"],
+    ]
+    node = pve(ctids=(910,), backups={"storages": {"pbs": "pbs"}, "backups": found})
+    done = pyinfra("harden", node, fleet=FLEET, require_backup=3, flags=("--dry",))
+    assert done.code == 0, done.stderr
+    assert "1  910   ct910  yes      2 h, not verified  features: keyctl=1" in done.stderr
+    done = pyinfra("harden", node, fleet=FLEET, require_backup="24,verified", flags=("--dry",))
+    assert done.code == 1
+    assert "the newest verified backup is 26 h old (one on pbs is 2 h old and not" in done.stderr
+
+
 def test_a_snapshot_that_the_storage_cannot_take_is_refused_before_anything(pyinfra):
     conf = CONF.format(name="ct910") + "rootfs: local:910/disk.raw\n"
     node = FakeNode("pve1", {910: conf}, backups=BACKUPS)
@@ -326,6 +340,45 @@ def test_a_snapshot_that_the_storage_cannot_take_is_refused_before_anything(pyin
     assert done.code == 1
     assert "snapshot=true: rootfs is on local (dir), which has no snapshots" in done.stderr
     assert "Starting operation" not in done.stderr
+
+
+@pytest.mark.parametrize("flags", [("-y",), ("--dry",)])
+def test_without_quorum_nothing_is_installed_either(pyinfra, flags):
+    quorate, other = pve("pve1"), pve("pve2", ctids=(953,), etc_pve={"mode": 0o555})
+    done = pyinfra("harden", quorate, other, fleet=FLEET, flags=flags)
+    assert done.code == 1
+    assert (
+        "pve2: this node has no quorum: /etc/pve takes no changes: "
+        "pvecm status says which nodes are missing"
+    ) in done.stderr
+    assert "Starting operation" not in done.stderr
+
+
+def test_before_anything_is_installed_it_is_tried_whether_confs_can_be_written(pyinfra):
+    refused = {"try-etc-pve": {"success": False, "stderr": "/etc/pve takes no changes"}}
+    done = pyinfra("harden", pve(responses=refused), pve("pve2", ctids=(953,)), fleet=FLEET)
+    assert (done.code, done.commands) == (1, [])
+    assert "/etc/pve takes no changes" in done.stderr
+    assert "install-profile" not in done.stderr
+    assert "910   ct910  not begun" in done.stderr
+
+
+def test_a_run_that_installs_nothing_does_not_try(pyinfra):
+    conf = CONF.format(name="ct910")
+    done = pyinfra("harden", FakeNode("pve1", {910: conf}, apparmor=installed()), fleet=FLEET)
+    assert (done.code, done.commands) == (0, ["910"])
+    assert "Try whether" not in done.stderr
+
+
+def test_a_node_that_is_right_needs_no_quorum(pyinfra):
+    conf = CONF.replace("lxc.apparmor.profile: unconfined\n", "")
+    node = FakeNode("pve1", {953: conf}, label=GENERATED, etc_pve={"quorate": False})
+    done = pyinfra("harden", node, fleet={"953": FLEET["953"]})
+    assert done.code == 0, done.stderr
+    assert "nothing to change" in done.stderr
+
+
+GENERATED = "lxc-953_</var/lib/lxc>//&:lxc-953_<-var-lib-lxc>:unconfined (enforce)"
 
 
 def test_a_rule_that_the_node_does_not_compile_stops_the_run_before_anything_changes(pyinfra):

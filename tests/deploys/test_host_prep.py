@@ -17,6 +17,13 @@ def test_it_installs_the_profiles_and_speaks_of_no_container(pyinfra):
     assert done.commands == []
 
 
+def test_profiles_need_no_quorum(pyinfra):
+    node = FakeNode("pve1", {910: CONF.format(name="portainer")}, etc_pve={"quorate": False})
+    done = pyinfra("host_prep", node, fleet=FLEET)
+    assert done.code == 0, done.stderr
+    assert "Starting operation: AppArmor profile lxc-docker-nested" in done.stderr
+
+
 def test_the_watch_is_installed_only_where_it_is_asked_for(pyinfra):
     node = FakeNode("pve1", {910: CONF.format(name="portainer")})
     done = pyinfra("host_prep", node, fleet=FLEET, watch="true")

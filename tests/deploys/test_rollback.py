@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 from fake_node import FakeNode, journal
@@ -90,6 +91,13 @@ def test_dry_shows_what_would_go_back_and_runs_nothing(pyinfra):
         assert line in done.stderr
 
 
+def test_without_quorum_nothing_is_undone(pyinfra):
+    done = pyinfra("rollback", replace(node(), etc_pve={"read_only": True}))
+    assert done.code == 1
+    assert "pve1: /etc/pve is mounted read-only" in done.stderr
+    assert operations(done) == []
+
+
 def test_undoing_twice_runs_no_operation(pyinfra):
     done = pyinfra("rollback", node(conf=OLD, profile=None))
     assert done.code == 0, done.stderr
@@ -164,6 +172,15 @@ def test_a_rollback_refuses_the_keys_of_the_others(pyinfra):
     assert "--data strict: belongs to deploys/audit.py" in done.stderr
     assert "--data snapshot: belongs to deploys/harden.py" in done.stderr
     assert done.commands == []
+
+
+def test_the_nodes_configuration_is_written_out_before_anything_is_undone(pyinfra, tmp_path):
+    archive = [json.dumps({"sha256": sha("x"), "files": 1, "left_out": []}), "eA=="]
+    done = pyinfra("rollback", node(**{" archive": archive}), backup=tmp_path / "kept")
+    assert done.code == 0, done.stderr
+    (file,) = (tmp_path / "kept").iterdir()
+    assert operations(done)[:2] == [f"Archive {file.name}", f"Undo run {RUN}"]
+    assert file.read_text() == "x"
 
 
 def test_a_rollbacks_plan_can_be_written_as_well(pyinfra, tmp_path):

@@ -77,6 +77,7 @@ def test_all_of_it_is_one_answer(node):
         "hookscripts": {},
         "overrides": {},
         "versions": {},
+        "etc_pve": {},
     }
     assert set(asked) == set(SECTIONS)
     answer = node.see(Observe, asked)

@@ -31,7 +31,7 @@ def write_fleet(folder, *rules):
 def hardened(lab, tmp_path_factory):
     """CT 953 with a rule of its own, CT 954 without workarounds: node, fleet and the run."""
     lab.reset()
-    # one device of its own stays, which some LXC take for all that the container may use
+    # one device of its own stays
     lab.ssh(f"echo '{TUN}' >>/etc/pve/lxc/954.conf")
     assert all(line in conf(lab, 954) for line in WORKAROUNDS)
     fleet = write_fleet(tmp_path_factory.mktemp("fleet"), RULE, AT_BOOT)

@@ -38,6 +38,8 @@ class Node:
             f'printf "%s\\n" "$*" >> {root}/stopped\nsed -i "/lxc.$2.command/d" {self.sockets}',
         )
         self.tool("lxc-info", 'echo "PID:            1"')
+        self.tool("mknod", f'echo mknod "$@" >> {root}/made; : > "$3"')
+        self.tool("chown", f'echo chown "$@" >> {root}/made')
 
     @property
     def sockets(self) -> Path:

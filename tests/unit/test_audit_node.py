@@ -252,7 +252,7 @@ def audit(plan, observed=None, fallen=None):
     return audit_node(
         fleet=fleet,
         options=Options(),
-        facts=NodeFacts(containers=pct, dockers={910: OK}, fallen=fallen),
+        facts=NodeFacts(containers=pct, dockers={910: OK}, fallen=fallen or {}),
         plan=plan,
     )
 

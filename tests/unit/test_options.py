@@ -6,6 +6,7 @@ import pytest
 
 from phoenix.plan.options import KEYS, Force, Options, OptionsError
 from phoenix.plan.options import parse_options as parse
+from phoenix.pve.backups import RequiredBackup
 
 
 def parse_options(data):
@@ -45,7 +46,15 @@ def test_what_its_owner_goes_without_is_names_of_containers_and_units():
 
 def test_hours_arrive_as_a_number_or_a_text():
     assert parse_options({"require_backup": 24}) == parse_options({"require_backup": "24"})
+    assert parse_options({"require_backup": 24}).require_backup == RequiredBackup(24)
     assert parse_options({}).require_backup is None
+
+
+@pytest.mark.parametrize("value", ["24,verified", "verified, 24", [24, "verified"]])
+def test_a_backup_may_have_to_be_verified_as_well(value):
+    assert parse_options({"require_backup": value}).require_backup == RequiredBackup(24, True)
+    alone = parse_options({"require_backup": "verified"}).require_backup
+    assert alone == RequiredBackup(None, True)
 
 
 def test_keys_of_pyinfras_own_command_line_are_not_ours_to_judge():
@@ -108,6 +117,10 @@ def test_a_date_that_is_none_is_refused(value):
         ({"strict": 1}, "--data strict=1: write true or false"),
         ({"require_backup": 0}, "--data require_backup=0: write a number of hours"),
         ({"require_backup": True}, "--data require_backup=True: write a number of hours"),
+        ({"require_backup": "24,12"}, "--data require_backup=24,12: write a number of hours"),
+        ({"require_backup": "24,checked"}, "--data require_backup=24,checked: write a number of"),
+        ({"require_backup": ""}, "--data require_backup=: write a number of hours, like 24, or v"),
+        ({"require_backup": "verified,verified"}, "--data require_backup=verified,verified: write"),
         ({"require_backup": "2d"}, "--data require_backup=2d: write a number of hours"),
         ({"watch": "on"}, "--data watch=on: write true or false"),
         ({"snapshot": 1}, "--data snapshot=1: write true or false"),
@@ -120,6 +133,7 @@ def test_a_date_that_is_none_is_refused(value):
         ({"mode": "learn"}, "--data mode=learn: Input should be 'enforce' or 'complain'"),
         ({"profile": "--help"}, "--data profile=--help: write a profile's"),
         ({"fleet": True}, "--data fleet=True: write a path"),
+        ({"backup": True}, "--data backup=True: write a path"),
     ],
 )
 def test_a_wrong_key_or_value_is_one_line_that_says_what_to_write(data, message):

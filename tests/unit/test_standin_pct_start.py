@@ -2,13 +2,15 @@
 
 import hashlib
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
-from standin_node import Node
+from standin_node import PCT, Node
 
 NAMED = "lxc.apparmor.profile: lxc-docker-nested\n"
 NESTING = "explicitly configured lxc.apparmor.profile overrides the following settings: features:"
+LAB_NODE = PCT.parent
 RECORDED = Path(__file__).parents[1] / "recordings/pct/in-vm"
 
 
@@ -145,7 +147,6 @@ def test_network_mount_points_and_devices_reach_lxc(node: Node) -> None:
     )
     for line in (
         "lxc.cgroup2.devices.allow = c 1:3 rw",
-        "lxc.mount.entry = /dev/null dev/null none bind,create=file 0 0",
         "lxc.mount.entry = /srv/shared mnt/shared none bind,create=dir,ro 0 0",
         "lxc.net.0.type = veth",
         "lxc.net.0.veth.pair = veth910i0",
@@ -159,18 +160,146 @@ def test_network_mount_points_and_devices_reach_lxc(node: Node) -> None:
         assert line in config
 
 
-@pytest.mark.parametrize("adds", ["dev0: /dev/null\n", "lxc.cgroup2.devices.allow: c 10:200 rwm\n"])
-def test_a_device_more_does_not_take_the_common_ones_away(node: Node, adds: str) -> None:
-    common = node.root / "usr/share/lxc/config/common.conf"
-    devices = ["lxc.cgroup2.devices.deny = a", "lxc.cgroup2.devices.allow = c 1:3 rwm"]
-    common.write_text("\n".join(["lxc.pty.max = 1024", *devices, ""]))
-    config = started(node, container(adds))
-    assert config.index(devices[0]) > config.index(
-        "lxc.include = /usr/share/lxc/config/userns.conf"
+def test_a_device_comes_by_a_node_of_its_own_and_not_by_a_mount_entry(node: Node) -> None:
+    config = started(
+        node, container("dev0: /dev/null\ndev1: path=/dev/zero,uid=1000,gid=44,mode=0600\n")
     )
-    assert [line for line in config if "devices" in line][:2] == devices
+    assert not [line for line in config if "mount.entry" in line]
+    made = f"{node.root}/var/lib/lxc/910/passthrough"
+    assert (node.root / "made").read_text().splitlines() == [
+        f"mknod -m 0660 {made}/dev/null c 1 3",
+        f"chown 100000:100000 {made}/dev/null",
+        f"mknod -m 0600 {made}/dev/zero c 1 5",
+        f"chown 101000:100044 {made}/dev/zero",
+    ]
+    assert Path(f"{made}/devices").read_text() == "c:1:3:/dev/null\nc:1:5:/dev/zero\n"
+    # the next start makes what is asked for then
     node.run("pct stop 910")
-    assert not [line for line in started(node, container()) if "devices" in line]
+    started(node, container())
+    assert not Path(made).exists()
+
+
+def test_the_owner_of_a_device_follows_the_idmap(node: Node) -> None:
+    idmap = "lxc.idmap: u 0 200000 1000\nlxc.idmap: u 1000 1000 1\nlxc.idmap: g 0 200000 65536\n"
+    started(node, container("dev0: /dev/null,uid=1000\n", idmap))
+    assert "chown 1000:200000 " in (node.root / "made").read_text()
+    node.run("pct stop 910")
+    started(node, container("dev0: /dev/null,uid=1000\n", unprivileged=0))
+    assert "chown 1000:0 " in (node.root / "made").read_text()
+
+
+def test_the_same_device_twice_ends_the_start(node: Node) -> None:
+    node.has("910", container("dev0: /dev/null\ndev1: /dev//null\n"))
+    done = node.run("pct start 910")
+    assert done.returncode == 255
+    assert done.stdout == "run_buffer: 571 Script exited with status 17\n"
+    assert done.stderr == "startup for container '910' failed\n"
+
+
+@pytest.mark.parametrize("adds", ["dev0: /dev/null\n", "lxc.cgroup2.devices.allow: c 10:200 rwm\n"])
+def test_a_device_more_needs_no_list_of_the_common_ones(node: Node, adds: str) -> None:
+    common = node.root / "usr/share/lxc/config/common.conf"
+    common.write_text("lxc.cgroup2.devices.deny = a\nlxc.cgroup2.devices.allow = c 1:3 rwm\n")
+    config = started(node, container(adds))
+    assert len([line for line in config if "devices" in line]) == 1
+    # LXC's userns.conf reads this one last, which makes it a list of what is denied
+    pve = (LAB_NODE / "lxc/userns.conf.d/01-pve.conf").read_text().splitlines()
+    assert pve[-1] == "lxc.cgroup2.devices.allow = a"
+
+
+def autodev_hook(node: Node, rootfs: Path) -> subprocess.CompletedProcess[str]:
+    """Run the hook as LXC does, which the node's common.conf names."""
+    named = (LAB_NODE / "lxc/common.conf.d/01-pve.conf").read_text()
+    assert "\nlxc.hook.autodev = /usr/lib/phoenix-lab/autodev-hook\n" in named
+    node.tool("mount", f'echo "$@" >> {node.root}/mounted')
+    hook = LAB_NODE / "lib/autodev-hook"
+    return node.run(f"{hook} 910 lxc autodev", LXC_ROOTFS_MOUNT=str(rootfs))
+
+
+def test_the_autodev_hook_binds_each_device_on_a_new_file(node: Node, tmp_path: Path) -> None:
+    started(node, container("dev0: /dev/null\ndev1: /dev//zero\n"))
+    rootfs = tmp_path / "rootfs"
+    done = autodev_hook(node, rootfs)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    made = f"{node.root}/var/lib/lxc/910/passthrough"
+    assert (node.root / "mounted").read_text().splitlines() == [
+        f"--bind {made}/dev/null {rootfs}/dev/null",
+        f"--bind {made}/dev//zero {rootfs}/dev//zero",
+    ]
+    assert (rootfs / "dev/zero").is_file()
+
+
+@pytest.mark.parametrize("there", ["file", "folder", "link"])
+def test_the_autodev_hook_fails_where_something_is_there(
+    node: Node, tmp_path: Path, there: str
+) -> None:
+    started(node, container("dev0: /dev/null\n"))
+    rootfs = tmp_path / "rootfs"
+    (rootfs / "dev").mkdir(parents=True)
+    place = rootfs / "dev/null"
+    {"file": place.touch, "folder": place.mkdir, "link": lambda: place.symlink_to("x")}[there]()
+    done = autodev_hook(node, rootfs)
+    assert (done.returncode, done.stdout) == (17, "")
+    assert done.stderr == f"Could not mknod {place}: File exists\n"
+
+
+def test_the_autodev_hook_of_a_container_without_devices_does_nothing(
+    node: Node, tmp_path: Path
+) -> None:
+    started(node, container())
+    assert autodev_hook(node, tmp_path / "rootfs").returncode == 0
+    assert not (node.root / "mounted").exists()
+
+
+RESOURCES = """\
+# by hand
+state started
+
+ct: 910
+\tstate started
+\tpriority 7
+max_restart 2
+
+ct: abc
+\tstate started
+
+pool: web
+\tnodes pve1
+
+vm: 100
+\tcomment it is well
+"""
+COMPLAINTS = [
+    "line 2 - ignore config line: state started",
+    "line 6 (section '910') - unable to parse value of 'priority': unexpected property 'priority'",
+    "line 7 (section '910') - ignore config line: max_restart 2",
+    "line 9 (skip section 'abc'): invalid VMID 'abc'",
+    "line 12 (skip section 'web'): no such resource type 'pool'",
+]
+
+
+@pytest.mark.parametrize("command", ["start", "stop", "shutdown"])
+def test_a_broken_list_of_ha_resources_is_warned_of_on_stderr_and_stops_nothing(
+    node: Node, command: str
+) -> None:
+    file = node.root / "etc/pve/ha/resources.cfg"
+    file.parent.mkdir()
+    file.write_text(RESOURCES)
+    node.has("910", container(), running=command != "start")
+    done = node.run(f"pct {command} 910")
+    assert (done.returncode, done.stdout) == (0, "")
+    expected = [f"file /etc/pve/ha/resources.cfg {one}" for one in COMPLAINTS]
+    assert done.stderr.splitlines() == expected
+
+
+@pytest.mark.parametrize("command", ["status 910", "reboot 910", "config 910", "list"])
+def test_other_commands_do_not_read_the_list_of_ha_resources(node: Node, command: str) -> None:
+    file = node.root / "etc/pve/ha/resources.cfg"
+    file.parent.mkdir()
+    file.write_text("state started\n")
+    node.has("910", container(), running=True)
+    done = node.run(f"pct {command}")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_memory_limits_follow_the_conf(node: Node) -> None:

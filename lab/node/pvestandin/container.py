@@ -7,7 +7,7 @@ import os
 import re
 import time
 
-from . import change, lxcconf, node, schema
+from . import change, ha, lxcconf, node, schema
 from .conf import Conf, load, locked, save
 from .node import PctError
 
@@ -35,6 +35,7 @@ def start(ctid: str, *, debug: bool = False) -> None:
     """Apply what is pending, derive the LXC config, start, and wait until it runs."""
     if ctid in node.running():
         raise PctError(f"CT {ctid} already running")
+    ha.warn_of_broken_resources()
     node.enter_task()
     with locked(ctid):
         conf = load(ctid)
@@ -53,7 +54,9 @@ def _start_locked(conf: Conf, *, debug: bool) -> None:
     # vm_start: after LXC's configuration is written, so what it writes counts at the next start
     _hookscript(conf, "pre-start", stops=True)
     _helper("mount-rootfs", ctid)
-    if not _lxc_start(ctid, debug=debug or schema.truth(conf.get("debug"))):
+    if not _passthrough(conf) or not _lxc_start(
+        ctid, debug=debug or schema.truth(conf.get("debug"))
+    ):
         _helper("umount-rootfs", ctid)
         raise PctError(f"startup for container '{ctid}' failed")
     _hookscript(conf, "post-start")
@@ -87,6 +90,37 @@ def _hookscript(conf: Conf, phase: str, *, stops: bool = False) -> None:
     node.warn(text)
 
 
+def _passthrough(conf: Conf) -> bool:
+    """Make the nodes of devN, with owner and mode, which the autodev hook binds into the container.
+
+    As lxc-pve-prestart-hook does, only in the folder itself. A second one of a name ends the start.
+    """
+    from subprocess import run
+
+    folder = f"{lxcconf.directory(conf.ctid)}/passthrough"
+    made = node.path(folder)
+    if os.path.exists(made):
+        run(["rm", "-rf", made], check=True)
+    listed = ""
+    for device in lxcconf.devices(conf):
+        where = device["path"]
+        kind, number = lxcconf.device_number(where)
+        major, _, minor = number.partition(":")
+        if os.path.lexists(made + where):
+            print("run_buffer: 571 Script exited with status 17", flush=True)
+            return False
+        os.makedirs(os.path.dirname(made + where), exist_ok=True)
+        mode = device.get("mode", "0660")
+        run(["mknod", "-m", mode, made + where, kind, major, minor], check=True)
+        uid = lxcconf.host_id(conf, "u", int(device.get("uid", "0")))
+        gid = lxcconf.host_id(conf, "g", int(device.get("gid", "0")))
+        run(["chown", f"{uid}:{gid}", made + where], check=True)
+        listed += f"{kind}:{number}:{where}\n"
+    if listed:
+        node.replace(f"{made}/devices", listed.encode())
+    return True
+
+
 def _lxc_start(ctid: str, *, debug: bool) -> bool:
     """Run `lxc-start -d`; if it fails, print what the real one shows of LXC's log."""
     from subprocess import DEVNULL, run
@@ -116,6 +150,7 @@ def stop(ctid: str) -> None:
     """Kill the container."""
     if ctid not in node.running():
         raise PctError(f"CT {ctid} not running")
+    ha.warn_of_broken_resources()
     node.enter_task()
     with locked(ctid):
         load(ctid).check_lock()
@@ -128,6 +163,7 @@ def shutdown(ctid: str, timeout: int, *, force: bool) -> None:
     """Ask init to halt, and wait for it."""
     if ctid not in node.running():
         raise PctError(f"CT {ctid} not running")
+    ha.warn_of_broken_resources()
     node.enter_task()
     with locked(ctid):
         load(ctid).check_lock()

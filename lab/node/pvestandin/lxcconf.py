@@ -56,7 +56,6 @@ def derive(conf: Conf) -> tuple[str, str]:
         f"lxc.arch = {conf.get('arch')}",
         f"lxc.include = {_include(conf, 'common.conf')}",
         *([f"lxc.include = {_include(conf, 'userns.conf')}"] if unprivileged else []),
-        *_device_list(conf, unprivileged),
         *([f"lxc.seccomp.profile = {directory(ctid)}/rules.seccomp"] if rules else []),
         *_apparmor(conf, features),
         *_fuse(features),
@@ -84,16 +83,6 @@ def derive(conf: Conf) -> tuple[str, str]:
 def _include(conf: Conf, name: str) -> str:
     own = f"{SHARE}/{conf.get('ostype')}.{name}"
     return own if os.path.isfile(node.path(own)) else f"{SHARE}/{name}"
-
-
-def _device_list(conf: Conf, unprivileged: bool) -> list[str]:
-    # Debian's userns.conf empties common.conf's list of devices: the one device that a conf adds
-    # would be all that the container may open, not even /dev/null; so the list comes back then
-    adds = any(key.startswith("lxc.cgroup2.devices.") for key, _ in conf.raw)
-    if not unprivileged or not (adds or _numbered(conf, "dev")):
-        return []
-    common = (node.read(node.path(f"{SHARE}/common.conf")) or b"").decode()
-    return re.findall(r"(?m)^lxc\.cgroup2\.devices\..*", common)
 
 
 def _seccomp(conf: Conf, unprivileged: bool, features: set[str]) -> str:
@@ -162,20 +151,25 @@ def _shm(conf: Conf) -> list[str]:
     return ["lxc.mount.entry = shm dev/shm tmpfs rw,nosuid,nodev,create=dir 0 0"]
 
 
-def _devices(conf: Conf) -> list[str]:
-    lines = []
+def devices(conf: Conf) -> list[dict[str, str]]:
+    """What each devN says, in its parts; `path` is always there."""
+    found = []
     for key, value in _numbered(conf, "dev"):
         device = schema.parts(schema.DEVICE, value)
-        where = device.get("path")
-        if where is None:
+        if device.get("path") is None:
             raise PctError(f"Path is not defined for passthrough device {key}")
-        kind, number = device_number(where)
+        found.append(device)
+    return found
+
+
+def _devices(conf: Conf) -> list[str]:
+    lines = []
+    for device in devices(conf):
+        kind, number = device_number(device["path"])
         access = "r" if schema.truth(device.get("deny-write")) else "rw"
         lines.append(f"lxc.cgroup2.devices.allow = {kind} {number} {access}")
         if access == "r":
             lines.append(f"lxc.cgroup2.devices.deny = {kind} {number} w")
-        # the real one makes the node in a hook; a bind does without
-        lines.append(f"lxc.mount.entry = {where} {where.lstrip('/')} none bind,create=file 0 0")
     return lines
 
 
@@ -189,6 +183,17 @@ def device_number(where: str) -> tuple[str, str]:
         raise PctError(f"Path '{where}' is not a device")
     kind = "b" if stat.S_ISBLK(status.st_mode) else "c"
     return kind, f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+
+
+def host_id(conf: Conf, kind: str, number: int) -> int:
+    """The node's id of a user (`u`) or group (`g`) of the container (map_ct_id_to_host)."""
+    whole = "100000 65536" if schema.truth(conf.get("unprivileged")) else "0 4294967295"
+    maps = [value for key, value in conf.raw if key == "lxc.idmap"]
+    for value in maps or [f"{kind} 0 {whole}"]:
+        name, first, on_node, count = value.split()
+        if name == kind and int(first) <= number < int(first) + int(count):
+            return int(on_node) + number - int(first)
+    raise PctError(f"{kind}id {number} is not mapped into the container")
 
 
 def _idmap(conf: Conf, unprivileged: bool) -> list[str]:
