@@ -8,6 +8,7 @@ from phoenix.fleet.parse import parse_fleet
 from phoenix.plan.audit import audit_node
 from phoenix.plan.conf import plan_conf
 from phoenix.plan.confinement import Confinement
+from phoenix.plan.facts import NodeFacts
 from phoenix.plan.findings import Code, Severity
 from phoenix.plan.options import Options
 from phoenix.pve.conf import PveConf
@@ -219,7 +220,12 @@ def test_who_names_such_a_container_is_refused():
 
 
 def audited(pct, **entries):
-    return audit_node(fleet(**entries), Options(), pct, {}, plan_all(pct, **entries))
+    return audit_node(
+        fleet=fleet(**entries),
+        options=Options(),
+        facts=NodeFacts(containers=pct),
+        plan=plan_all(pct, **entries),
+    )
 
 
 def test_the_audit_finds_it_in_containers_that_no_run_looks_at():
