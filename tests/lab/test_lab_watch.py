@@ -105,7 +105,11 @@ def test_a_rollback_brings_the_watch_back_and_another_one_takes_it_away(watched)
     assert left_of_it(node) == ""
 
 
-OTHER = "profile lxc-docker-nested flags=(attach_disconnected) { file, mount, capability, }"
+#: What opens all and still lets the node enter its guest.
+OTHER = (
+    "profile lxc-docker-nested flags=(attach_disconnected) "
+    "{ file, mount, umount, pivot_root, capability, network, signal, ptrace, unix, dbus, }"
+)
 PROFILE = "/etc/apparmor.d/lxc-docker-nested"
 
 
