@@ -11,6 +11,7 @@ else 0
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import time
@@ -33,9 +34,12 @@ _RIGHT = "/run/phoenix-harden-watch/loaded"
 #: Seconds that a first process may be lxc-start; a guest can call its own init so, too.
 _STARTING = 60
 
+#: Seconds after which a run that notes nothing has broken off, and those between its last notes.
+_RUN, _SAME_TIME = 1800, 60
+
 _CTID = r"(?P<ctid>[1-9][0-9]{2,8})"
 _LABEL = re.compile(rf"{_CTID} (?P<label>\S.* \([a-z]+\))")
-_CONF = re.compile(rf"{_CTID} conf (?P<key>[a-z][a-z0-9_.]*): (?P<value>.*)")
+_CONF = re.compile(rf"{_CTID} conf (?P<key>[a-z][a-z0-9_.-]*): (?P<value>.*)")
 _PROFILE = re.compile(
     r"profile (?P<name>lxc-[A-Za-z0-9._-]+) (?P<mode>[a-z]+) (?P<sha>[0-9a-f]{64})"
 )
@@ -50,6 +54,8 @@ _ANEW = "harden writes it anew"
 
 def main(_: list[str]) -> int:
     """Look at everything that has a line, and say what is wrong."""
+    if _is_run_under_way():
+        return 0
     found = [*_wrong((text(read(f"{STATE}/wanted")) or "").splitlines())]
     for line in found:
         say(f"<4>{line}")
@@ -61,6 +67,23 @@ def main(_: list[str]) -> int:
             lines = "".join(f"{line}\n" for line in found)
             replace(at(_SAID), lines.encode(), ".new", 0o600, anew=True)
     return 0 if {*found} <= {*before} else 1
+
+
+def _is_run_under_way() -> bool:
+    """Whether a run has noted something since the watch was told of one's end, and not long ago.
+
+    Half-way nothing is as it was, nor as it will be. One that broke off does not keep us quiet.
+    """
+    noted = [_changed(path) for path in glob.glob(f"{STATE}/runs/*/journal.jsonl")]
+    last = max(noted, default=0.0)
+    return last > _changed(f"{STATE}/wanted") + _SAME_TIME and time.time() - last < _RUN
+
+
+def _changed(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return 0.0
 
 
 def _wrong(lines: list[str]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """install-watch RUN on|off|keep - put the files of the watch in place, or take them away; and
-switch its timer on or off. RUN: the run's id, for the before-images and the journal.
+switch its timer on or off. RUN: the run's id, for the before-images and the journal. It is what a
+run does last: the watch waits for that.
 
 Request: {"files": [[PATH, MODE, TEXT]]}, MODE in octal digits, TEXT null for one that goes; PATH is
 one of the four that the watch has.
@@ -55,6 +56,9 @@ def main(words: list[str]) -> None:
         _switched_off()
     elif any(path in (SERVICE, TIMER) for path, _, _ in files):
         _systemctl("daemon-reload")
+    # newer than all that the run has noted: it looks again (node.watch)
+    with suppress(FileNotFoundError):
+        os.utime(at(WANTED))
 
 
 def _replace(target: Target, mode: int, data: bytes | None) -> None:

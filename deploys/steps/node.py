@@ -11,6 +11,7 @@ from deploys.steps.survey import Survey
 from operations import apparmor, archive
 from operations.etc_pve import try_etc_pve
 from operations.watch import watch
+from phoenix.plan.actions import WatchChange
 from phoenix.runs.archive import CONTENT, archive_name
 
 
@@ -62,6 +63,13 @@ def prepare(run: Survey) -> None:
 
 
 def keep_watch(run: Survey) -> None:
-    """Install, update or remove the watch over the labels; last, so that it finds them right."""
-    if run.plan.watch:
-        run.step(watch, name="Watch over the containers' labels", change=run.plan.watch)
+    """Install, update or remove the watch; last, so that it finds all right.
+
+    Also where a step has failed: what was done is looked at as it is now. It waits while a run is
+    under way, and is told of its end.
+    """
+    change = run.plan.watch
+    if change is None and not run.plan.empty and run.is_watched:
+        change = WatchChange("keep")
+    if change:
+        run.step(watch, always=True, name="The node's watch", change=change)

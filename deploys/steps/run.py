@@ -97,13 +97,17 @@ class Run(ABC):
             return None
         return next((change for change in plan.containers if change.ctid == ctid), None)
 
-    def step(self, operation: Callable[..., OperationMeta], **arguments: object) -> None:
+    def step(
+        self, operation: Callable[..., OperationMeta], always: bool = False, **arguments: object
+    ) -> None:
         """Add an operation of this run; left out, on every node, once one has failed anywhere.
 
         Its failure does not drop the host (pyinfra would drop the result table with it);
-        `verdict` turns it into the exit code.
+        `verdict` turns it into the exit code. `always`: it is done whatever has failed.
         """
-        step = operation(run=self.id, _ignore_errors=True, _if=self.is_going_well, **arguments)
+        if not always:
+            arguments["_if"] = self.is_going_well
+        step = operation(run=self.id, _ignore_errors=True, **arguments)
         self.steps.append(step)
         if isinstance(ctid := arguments.get("ctid"), int):
             self.containers.setdefault((ctx_host.get(), ctid), []).append(step)

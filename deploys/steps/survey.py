@@ -65,6 +65,11 @@ class Survey(Run):
         """What the guests of the node at hand said of their Docker."""
         return self.facts[ctx_host.get()].dockers
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether the node at hand has a watch."""
+        return self.facts[ctx_host.get()].containers.wanted is not None
+
     def plan_again(self, host: Host, options: Options) -> NodePlan:
         """Ask for the containers and their Docker; the rest is as it was."""
         return self.compare(
@@ -94,10 +99,6 @@ def survey(containers: bool = True) -> Survey:
                 lambda fleet, options: asked_by_harden(fleet, options, guests=containers),
             )
             ages = _check_fallbacks(run) if containers else {}
-            if not containers:
-                for host, plan in run.plans.items():
-                    stops = tuple(one for one in plan.findings if _stops_the_node(one))
-                    run.plans[host] = replace(plan, containers=(), interrupted=(), findings=stops)
             run.write_plan(recipe)
             if run.problems:
                 raise DeployError("\n".join(run.problems))
@@ -122,7 +123,7 @@ def look(state: State, recipe: Recipe, request: Callable[[Fleet, Options], Reque
         state=state, options=options, facts=facts, plans={}, fleet=fleet, templates=templates
     )
     for host, one in facts.items():
-        run.plans[host] = _plan(run, one)
+        run.plans[host] = _plan(run, one, confs=recipe != "host_prep")
     return run
 
 
@@ -137,8 +138,11 @@ def _check(fleet: Fleet, options: Options, nodes: list[ObservedPct]) -> None:
         show([f"{len(warnings)} warnings about it: phoenix check {options.fleet} shows them"])
 
 
-def _plan(run: Survey, facts: NodeFacts) -> NodePlan:
-    """The plan of a node: its containers, what is unreadable or interrupted there, its watch."""
+def _plan(run: Survey, facts: NodeFacts, confs: bool) -> NodePlan:
+    """The plan of a node: its containers, what is unreadable or interrupted there, its watch.
+
+    `confs`: the recipe is about containers; else they stay out of it.
+    """
     planned = run.compare(run.options, facts)
     # a commit may have been cut short in a run whose journal cannot be read
     findings = (*planned.findings, *unreadable_runs(facts.runs.problems))
@@ -146,9 +150,12 @@ def _plan(run: Survey, facts: NodeFacts) -> NodePlan:
     chosen = [container.ctid for container in selected(run.fleet, run.options, pct)]
     plan = set_apart(replace(planned, findings=findings), facts.runs.interrupted, chosen)
     plan = replace(plan, findings=(*plan.findings, *check_etc_pve(plan, facts.etc_pve)))
+    if not confs:
+        stops = tuple(one for one in plan.findings if _stops_the_node(one))
+        plan = replace(plan, containers=(), interrupted=(), findings=stops)
     texts = {path: (NODE / name).read_text() for path, name in WATCH.items()}
     texts[SCRIPT] = watch_script()
-    wanted = wanted_text(run.fleet, run.options, facts, plan)
+    wanted = wanted_text(run.fleet, run.options, facts, plan, confs)
     watch = plan_watch(run.options.watch, wanted, pct, facts.watch, texts)
     return replace(plan, watch=watch)
 

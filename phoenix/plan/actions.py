@@ -68,6 +68,8 @@ class WatchChange:
 
     timer: Literal["on", "off", "keep"]
     files: tuple[FileChange, ...] = ()
+    #: Containers came to the node or left it: nothing is otherwise than it shall be.
+    moved: bool = False
 
     @property
     def line(self) -> str:
@@ -162,9 +164,12 @@ class NodePlan:
             *((Code.DRIFT_TUNABLES, line) for line in tunables),
             *((Code.DRIFT_FILE, file.line) for file in self.own_files),
             *((Code.DRIFT_PROFILE, profile.line) for profile in self.profiles),
-            *((Code.DRIFT_WATCH, watch.line) for watch in (self.watch,) if watch),
         ]
-        return tuple(Finding(code, Severity.WARNING, line) for code, line in lines)
+        found = [Finding(code, Severity.WARNING, line) for code, line in lines]
+        if watch := self.watch:
+            weight = Severity.NOTE if watch.moved else Severity.WARNING
+            found.append(Finding(Code.DRIFT_WATCH, weight, watch.line))
+        return tuple(found)
 
     @property
     def packages(self) -> tuple[ContainerChange, ...]:

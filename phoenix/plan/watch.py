@@ -12,6 +12,7 @@ What it holds the node against is a file of lines (`node/watch.py` reads them):
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,14 +31,16 @@ from phoenix.pve.observed import ObservedPct
 from phoenix.runs.watch import SCRIPT, SERVICE, TIMER, WANTED, ObservedWatch
 
 
-def wanted_text(fleet: Fleet, options: Options, facts: NodeFacts, plan: NodePlan) -> str:
-    """What the watch holds a node against once a plan is done.
+def wanted_text(
+    fleet: Fleet, options: Options, facts: NodeFacts, plan: NodePlan, confs: bool = True
+) -> str:
+    """What the watch holds a node against once a plan is done; `confs`: it writes confs.
 
     The label of every container of the file that is there counts; `profile=`, `stacking=` and
     `mode=` for those that the run selects. What this run does not look at stays as it was noted.
     Who is left unconfined has no line.
     """
-    return "".join(f"{line}\n" for line in _Wanted(fleet, options, facts, plan).lines())
+    return "".join(f"{line}\n" for line in _Wanted(fleet, options, facts, plan, confs).lines())
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class _Wanted:
     options: Options
     facts: NodeFacts
     plan: NodePlan
+    confs: bool
 
     def lines(self) -> Iterator[str]:
         confined = {
@@ -72,21 +76,27 @@ class _Wanted:
         return wanted(container, self.options.model_copy(update=_OTHERS))
 
     def _conf(self, ctid: int, confinement: Confinement) -> Iterator[str]:
-        """What runs of ours have in a conf."""
+        """What runs of ours have in a conf; what somebody has taken out of it since is none."""
         observed = self.facts.containers.containers[ctid]
         untouched = {*self.plan.alone, *(one.ctid for one in self.plan.interrupted)}
         chosen = self.options.takes(self.fleet.containers[ctid])
-        if not chosen or ctid in untouched or left_alone(observed):
+        if not (self.confs and chosen) or ctid in untouched or left_alone(observed):
             yield from self._noted(f"{ctid} conf ")
             return
-        managed = Managed.parse(observed.managed)
+        managed, main = Managed.parse(observed.managed), observed.conf.main
         for change in self.plan.containers:
-            if change.ctid == ctid and change.managed is not None:
-                managed = change.managed
+            if change.ctid == ctid:
+                managed, main = change.managed or managed, change.after.main
         yield f"{ctid} conf {PROFILE_KEY}: {confinement.conf_value(ctid)}"
-        yield from (f"{ctid} conf features: {k}={v}" for k, v in managed.features.items())
-        yield from (f"{ctid} conf {raw.line}" for raw in managed.raw)
-        yield from (f"{ctid} conf dev: {device}" for device in managed.devices)
+        features = f",{main['features'] or ''},"
+        for name, value in managed.features.items():
+            if f",{name}={value}," in features:
+                yield f"{ctid} conf features: {name}={value}"
+        for raw in managed.raw:
+            if raw.value in main.raw(raw.key):
+                yield f"{ctid} conf {raw.line}"
+        there = {main[key] for key in main if re.fullmatch("dev[0-9]+", key)}
+        yield from (f"{ctid} conf dev: {one}" for one in managed.devices if one in there)
 
     def _profile(self, confinement: Confinement) -> Iterator[str]:
         """A profile of ours as this run leaves it."""
@@ -152,7 +162,24 @@ def plan_watch(
         if there.get(path) != after[path]
     )
     timer = _timer(asked, observed.timer, bool({SERVICE, TIMER} & {one.path for one in files}))
-    return WatchChange(timer, files) if files or timer != "keep" else None
+    if not files and timer == "keep":
+        return None
+    only_wanted = timer == "keep" and [one.path for one in files] == [WANTED]
+    return WatchChange(timer, files, only_wanted and _only_moved(there.get(WANTED, ""), wanted))
+
+
+def _only_moved(before: str, after: str) -> bool:
+    """Whether things only came or went, as where containers migrate: none is wanted otherwise."""
+    old, new = ({_subject(line): line for line in text.splitlines()} for text in (before, after))
+    return all(old[one] == new[one] for one in old.keys() & new.keys())
+
+
+def _subject(line: str) -> str:
+    """What a line is about: of a conf each line is a thing of its own."""
+    words = line.split(" ")
+    if words[1:2] == ["conf"]:
+        return line
+    return words[0] if words[0].isdigit() else " ".join(words[:2])
 
 
 def _timer(asked: bool | None, on: bool, units: bool) -> Literal["on", "off", "keep"]:

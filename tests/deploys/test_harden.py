@@ -103,6 +103,14 @@ def test_json_comes_out_of_a_failed_run_with_the_exit_code_1(pyinfra):
     assert "952   ct952  not begun" in done.stderr
 
 
+def test_the_watch_learns_what_is_wanted_also_of_a_run_that_failed(pyinfra):
+    failing = {"commit CT 910": {"success": False, "stdout": "CT 910: restored: as it was"}}
+    node = pve(responses=failing, wanted="910 lxc-old (enforce)\n")
+    done = pyinfra("harden", node, fleet=FLEET)
+    assert done.code == 1
+    assert "' install-watch r2" in done.stderr
+
+
 def test_a_profile_that_does_not_install_stops_the_run_before_any_container(pyinfra):
     failing = {"install-profile": {"success": False, "stderr": "it does not compile"}}
     done = pyinfra("harden", pve(responses=failing), fleet=FLEET)

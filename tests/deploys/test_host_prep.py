@@ -29,7 +29,7 @@ def test_the_watch_is_installed_only_where_it_is_asked_for(pyinfra):
     done = pyinfra("host_prep", node, fleet=FLEET, watch="true")
     assert done.code == 0, done.stderr
     assert "pve1: watch: installed" in done.stderr
-    assert "Starting operation: Watch over the containers' labels" in done.stderr
+    assert "Starting operation: The node's watch" in done.stderr
     assert "pve1: watch" not in pyinfra("host_prep", node, fleet=FLEET).stderr
 
 
@@ -39,6 +39,8 @@ def test_dry_shows_the_files_of_the_watch_as_diffs(pyinfra):
     assert "/etc/systemd/system/phoenix-harden-watch.service (new)" in done.stderr
     assert "+ ExecStart=/usr/local/lib/phoenix-harden/watch" in done.stderr
     assert "+ 910 lxc-docker-nested (enforce)" in done.stderr
+    # it writes no conf
+    assert "+ 910 conf" not in done.stderr
 
 
 def test_a_watch_that_is_there_learns_of_other_labels_by_any_run(pyinfra):

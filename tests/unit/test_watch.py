@@ -97,11 +97,12 @@ def test_the_profile_of_the_command_line_counts_for_the_selected_ones_only():
     ]
 
 
+HAS = "lxc.mount.auto: sys:rw\ndev3: /dev/nvidia0\n"
 MANAGED = Managed({"fuse": "1"}, (RawKey("lxc.mount.auto", "sys:rw"),), ("/dev/nvidia0",))
 
 
 def test_what_runs_of_ours_have_in_a_conf_is_watched_and_nothing_else_of_it():
-    conf = "features: nesting=1,fuse=1\nlxc.cap.drop: sys_time\n"
+    conf = f"features: nesting=1,fuse=1\nlxc.cap.drop: sys_time\n{HAS}"
     pct = node(910, 953, managed={910: MANAGED.render()}, conf=conf)
     said = lines(pct, ct910=DOCKER, ct953={"apparmor_profile": "generated"})
     assert [line for line in said if " conf " in line] == [
@@ -118,7 +119,7 @@ def test_a_conf_is_watched_as_the_run_leaves_it():
         ctid=910,
         name="a",
         before=PveConf(""),
-        after=PveConf(""),
+        after=PveConf(f"features: fuse=1\n{HAS}"),
         label=None,
         restart=True,
         docker=False,
@@ -126,7 +127,39 @@ def test_a_conf_is_watched_as_the_run_leaves_it():
         managed=MANAGED,
     )
     said = lines(node(910), plan=NodePlan("pve1", containers=(change,)), ct910=DOCKER)
-    assert "910 conf features: fuse=1" in said
+    assert {"910 conf features: fuse=1", "910 conf dev: /dev/nvidia0"} <= {*said}
+
+
+def test_what_the_operator_has_taken_out_of_a_conf_is_not_wanted_of_it_any_more():
+    pct = node(910, managed={910: MANAGED.render()}, conf="features: fuse=0\ndev3: /dev/other\n")
+    said = lines(pct, ct910=DOCKER)
+    assert [line for line in said if " conf " in line] == [
+        "910 conf lxc.apparmor.profile: lxc-docker-nested"
+    ]
+
+
+def test_who_writes_no_conf_wants_nothing_new_of_one():
+    facts = NodeFacts(containers=node(910, wanted="910 conf dev: /dev/a\n"))
+    fleet = parse_fleet(json.dumps({"lxc_configs": {"910": DOCKER}}).encode())
+    said = wanted_text(fleet, Options(), facts, NodePlan("pve1"), confs=False).splitlines()
+    assert [line for line in said if " conf " in line] == ["910 conf dev: /dev/a"]
+
+
+@pytest.mark.parametrize(
+    ("now", "moved"),
+    [
+        (f"{LABELS}952 lxc-a (enforce)\n952 conf dev: /dev/a\n", True),
+        ("", True),
+        (LABELS.replace("nested", "other"), False),
+    ],
+)
+def test_containers_that_came_or_left_are_no_drift(now, moved):
+    change = plan(None, ObservedWatch(THERE, timer=True), now)
+    assert change.moved is moved
+    (found,) = NodePlan("pve1", watch=change).drift
+    assert found.needs_attention is not moved
+    # with a file of ours it is
+    assert not plan(None, ObservedWatch({**THERE, SCRIPT: "old"}, timer=True), now).moved
 
 
 def test_what_a_run_for_others_does_not_look_at_stays_as_it_was_noted():

@@ -1,9 +1,11 @@
 """The watch and its installer, against a fake root and fake tools."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -42,9 +44,13 @@ class Node(ScriptNode):
         self.has(f"/proc/1{ctid}/attr/apparmor/current", f"{label}\n\0")
         (self.root / f"proc/1{ctid}/exe").symlink_to(exe)
 
-    def watch(self, wanted, code=None):
-        """What the installed file prints; `code`: with which it ends, 1 if it prints anything."""
+    def watch(self, wanted, code=None, told=0):
+        """What the installed file prints; `code`: with which it ends, 1 if it prints anything.
+
+        `told`: when it was told of a run's end, in seconds from now.
+        """
         self.wanted.write_text(wanted)
+        os.utime(self.wanted, (time.time() + told,) * 2)
         file = self.has(SCRIPT, watch_script(), 0o755)
         done = subprocess.run(
             [sys.executable, "-I", file], env=self.environment, capture_output=True, text=True
@@ -215,6 +221,14 @@ def test_a_generated_profile_is_a_conf_that_names_none(node, conf, wrong):
     assert ("the conf of CT 953 has no line for Proxmox's generated profile" in said) is wrong
 
 
+def test_what_a_stacked_container_has_is_understood(node):
+    hook = "/usr/local/lib/phoenix-harden/namespace"
+    node.has("/etc/pve/lxc/910.conf", f"lxc.hook.pre-start: {hook}\n")
+    assert node.watch(f"910 conf lxc.hook.pre-start: {hook}\n") == ""
+    said = node.watch(f"910 conf lxc.hook.post-stop: {hook}\n")
+    assert f"the conf of CT 910 has no lxc.hook.post-stop: {hook}" in said
+
+
 def test_a_container_that_is_gone_is_no_line(node):
     assert node.watch(RIGHT) == ""
 
@@ -308,6 +322,25 @@ def test_it_fails_for_what_is_new_and_no_longer_once_that_was_told(node):
     # what was right for a while is new again
     node.watch("", code=0)
     node.watch(both, code=1)
+
+
+@pytest.mark.parametrize(
+    ("noted", "told", "looks"),
+    [(-10, -300, False), (-3000, -9000, True), (-10, -15, True), (-300, -10, True)],
+    ids=["under way", "broken off", "just ended", "long ended"],
+)
+def test_while_a_run_is_under_way_it_says_nothing(node, noted, told, looks):
+    node.container(910, "unconfined")
+    file = node.has("/var/lib/phoenix-harden/runs/r1/journal.jsonl", "")
+    os.utime(file, (time.time() + noted,) * 2)
+    assert bool(node.watch(PLAIN, told=told)) is looks
+
+
+def test_the_last_step_of_a_run_tells_it_that_it_may_look(node):
+    file = node.has(WANTED, PLAIN)
+    os.utime(file, (1, 1))
+    assert node.install("keep", {}).returncode == 0
+    assert time.time() - file.stat().st_mtime < 60
 
 
 def test_every_warning_begins_with_a_code_of_the_findings():
