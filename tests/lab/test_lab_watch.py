@@ -136,7 +136,7 @@ def said(node):
     ("change", "told"),
     [
         (
-            f"echo '{OTHER}' >{PROFILE}; apparmor_parser -r {PROFILE}",
+            f"echo '# changed' >>{PROFILE}; apparmor_parser -r {PROFILE}",
             f"drift.profile: {PROFILE} is not as harden left it",
         ),
         (
