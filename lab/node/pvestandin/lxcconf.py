@@ -73,7 +73,8 @@ def derive(conf: Conf) -> tuple[str, str]:
         *[f"lxc.init.cmd = {command}" for command in (conf.get("entrypoint"),) if command],
         *_mount_points(conf),
         *_networks(conf),
-        *[f"lxc.environment.runtime = {variable}" for variable in conf.env],
+        # for hooks, too, with this key; Debian 13's LXC does not know the other one
+        *[f"lxc.environment = {variable}" for variable in conf.env],
         *[f"{key} = {value}" for key, value in conf.raw],
         *_cpuset(conf),
     ]
