@@ -39,7 +39,9 @@ from phoenix.text.printable import printable
 HARDEN = "pyinfra inventory.py deploys/harden.py"
 
 #: What a confined container may have wrong with it all the same.
-_BESIDE = frozenset({*LEFT_ALONE, Code.DOCKER_DOWN, Code.HOOKSCRIPT, Code.OLD_LXC, Code.OLD_RUNC})
+_BESIDE = frozenset(
+    {*LEFT_ALONE, Code.DOCKER_DOWN, Code.HOOKSCRIPT, Code.RAW_RULE, Code.OLD_LXC, Code.OLD_RUNC}
+)
 
 
 @dataclass(frozen=True, kw_only=True)

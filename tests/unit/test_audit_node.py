@@ -449,6 +449,16 @@ def test_a_plan_that_has_nothing_for_it_does_not_make_an_unconfined_one_right():
     assert (found.ok, found.verdict) == (False, "stopped, its conf says unconfined")
 
 
+def test_one_that_includes_a_file_is_not_taken_for_right_before_it_runs():
+    conf = f"{NAMED}lxc.include: /root/more.conf\n"
+    found = finding(container(None, conf), docker=None)
+    assert (found.ok, found.verdict) == (
+        False,
+        "stopped, its conf includes /root/more.conf, which may name another profile",
+    )
+    assert finding(container("lxc-docker-nested (enforce)", conf), docker=None).ok
+
+
 def test_one_that_runs_and_shows_no_label_is_not_taken_for_stopped():
     found = finding(replace(container(None), running=True), docker=None)
     assert (found.ok, found.verdict) == (False, "runs, and its label cannot be read")
