@@ -16,8 +16,10 @@ from phoenix.plan.confinement import (
     PROFILE_KEY,
     is_learning,
     named_in,
+    says_open,
     template_text,
     unproven,
+    until_restart,
     wanted,
 )
 from phoenix.plan.facts import NodeFacts
@@ -251,9 +253,9 @@ class _Container:
         elif why := self._fell_out(expected.profile if expected else ""):
             text = f"fell out of confinement, as after a rollback or restore: {why}"
             yield self._warning(Code.FELL_OUT, text, self._again)
-        elif confinement.template == "unconfined" and not (label and label.confined):
+        elif confinement.template == "unconfined" and (text := self._on_request()):
             fix = "phoenix adopt names a profile in the fleet file"
-            yield self._warning(Code.UNCONFINED, "unconfined on request", fix)
+            yield self._warning(Code.UNCONFINED, text, fix)
         elif is_learning(label) if label else confinement.learning and not drift:
             text = "learning: complain mode only logs violations, the container is not confined"
             fix = "run harden without mode=complain when finished"
@@ -266,6 +268,13 @@ class _Container:
             yield self._warning(Code.DOCKER_DOWN, *down)
         elif not label and (why := self._unproven()):
             yield self._warning(Code.OTHER_LABEL, why)
+
+    def _on_request(self) -> str:
+        """In words that it is, or will be, unconfined as the fleet file asks; "" if it is not."""
+        if not (self._label and self._label.confined):
+            return "unconfined on request"
+        said = says_open(self.observed.conf)
+        return f"{until_restart(said)}, as the fleet file asks" if said else ""
 
     def _unproven(self) -> str:
         """Why one without a label is not taken for confined, "" if it is.

@@ -153,6 +153,11 @@ def says_open(conf: PveConf) -> str:
     return named if is_open else ""
 
 
+def until_restart(said: str) -> str:
+    """What is to be said of one that runs confined, with a conf that says otherwise (`said`)."""
+    return f"confined until it is restarted: its conf says {printable(said)}"
+
+
 def unproven(observed: ObservedContainer, usable: bool) -> str:
     """Why a container that shows no label is not taken for confined, "" if it is.
 

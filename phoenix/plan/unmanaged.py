@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from phoenix.apparmor.observed import Label
 from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.warnings import DOCKER_PROFILE, GENERATED
-from phoenix.plan.confinement import named_in, says_open, template_text, unproven
+from phoenix.plan.confinement import named_in, says_open, template_text, unproven, until_restart
 from phoenix.plan.container import pending_lines
 from phoenix.plan.options import Options
 from phoenix.pve.observed import ObservedContainer
@@ -55,7 +55,7 @@ def _confinement(observed: ObservedContainer, usable: bool) -> tuple[str, bool]:
         why = unproven(observed, usable)
         return why or f"stopped, its conf says {printable(named_in(conf))}{root}", bool(why)
     if said := says_open(conf):
-        return f"confined until it is restarted: its conf says {printable(said)}", True
+        return until_restart(said), True
     return f"confined{root}", False
 
 

@@ -449,6 +449,21 @@ def test_a_plan_that_has_nothing_for_it_does_not_make_an_unconfined_one_right():
     assert (found.ok, found.verdict) == (False, "stopped, its conf says unconfined")
 
 
+@pytest.mark.parametrize("said", ["unconfined", "unchanged"])
+def test_one_that_is_confined_until_its_restart_is_not_ok_though_the_file_asks_for_that(said):
+    conf = f"{CONF}lxc.apparmor.profile: {said}\n"
+    entry = {"apparmor_profile": "unconfined"}
+    found = finding(container("lxc-a (enforce)", conf), entry, docker=None)
+    assert [one.code for one in found.findings if one.needs_attention] == [Code.UNCONFINED]
+    assert found.verdict.startswith(
+        f"confined until it is restarted: its conf says {said}, as the fleet file asks: phoenix"
+    )
+    kept = finding(
+        container("lxc-a (enforce)", f"{CONF}lxc.apparmor.profile: lxc-a\n"), entry, docker=None
+    )
+    assert kept.ok
+
+
 def test_one_that_includes_a_file_is_not_taken_for_right_before_it_runs():
     conf = f"{NAMED}lxc.include: /root/more.conf\n"
     found = finding(container(None, conf), docker=None)
