@@ -426,6 +426,15 @@ def test_one_that_is_left_alone_and_right_is_ok_and_said_to_be_left_alone(conf, 
     assert (row.ok, row.verdict) == (True, f"confined; {why}")
 
 
+@pytest.mark.parametrize(
+    "how", [{"conf": f"lock: backup\n{RIGHT}"}, {"conf": RIGHT, "ha": "started"}]
+)
+def test_who_names_one_that_is_confined_and_left_alone_passes(how):
+    found = held(**how, label=ENFORCED, only=(910,))
+    assert found.containers[0].ok
+    assert not found.needs_attention
+
+
 def test_one_that_is_confined_and_waits_for_something_else_is_left_alone():
     entry = {**DOCKER, "pct_options": ["nesting=1", "keyctl=1"]}
     found = held(f"lock: backup\n{RIGHT}", ENFORCED, entry=entry)
