@@ -299,12 +299,14 @@ class _Container:
         return any(one.code == code for one in self._planned)
 
     def _down(self, container: Container) -> tuple[str, str] | None:
-        """What is wrong with its Docker, and where to look; a plan may have said it already."""
+        """What is wrong with its Docker, and where to look; a plan may have said it already.
+
+        One that the fleet file does not list is nobody's business.
+        """
         docker = self.docker
-        if docker is None or any(one.code in LEFT_ALONE for one in self._planned):
+        if docker is None or not container.docker:
             return None
-        if docker.state == "noshell" and not container.docker:
-            # nothing to ask, and nobody has to
+        if any(one.code in LEFT_ALONE for one in self._planned):
             return None
         if docker.state in ("failed", "flooded"):
             return docker.error or "its guest cannot be asked", "look there"

@@ -517,6 +517,16 @@ def test_a_guest_without_a_shell_that_nobody_lists_with_docker_is_confined(state
     assert finding(container(), docker=ObservedDocker("noshell")).ok is False
 
 
+@pytest.mark.parametrize("state", ["dead", "hung", "noshell", "failed", "flooded"])
+def test_a_docker_that_nobody_lists_needs_no_attention_and_one_that_is_listed_does(state):
+    docker = ObservedDocker(state, error="no such file")
+    unlisted = finding(container(), {"apparmor_profile": "lxc-docker-nested"}, docker)
+    assert (unlisted.ok, unlisted.verdict) == (True, "confined")
+    assert unlisted.docker.startswith(state)
+    (down,) = finding(container(), docker=docker).findings
+    assert (down.code, down.severity) == (Code.DOCKER_DOWN, Severity.WARNING)
+
+
 def test_a_program_of_its_own_has_no_docker_to_show():
     assert finding(container(), {}, ObservedDocker("application")).docker == "-"
 
