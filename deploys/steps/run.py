@@ -145,7 +145,7 @@ class Run(ABC):
 
     def _result(self, host: Host, ctid: int) -> str:
         if alone := self.plans[host].alone.get(ctid):
-            return f"left alone: {alone.removeprefix('left alone: ')}"
+            return alone
         if obstacles := self.obstacles.get((host, ctid)):
             return f"refused: {obstacles[0]}"
         steps = self.containers.get((host, ctid), [])

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from phoenix.apparmor.lint import lint
-from phoenix.apparmor.profile_text import read_profiles
+from phoenix.apparmor.profile_text import Rule, read_profiles
+from phoenix.apparmor.rule_coverage import covers
 
 _BEGIN = (
     "include <tunables/global>",
@@ -18,6 +19,15 @@ _BEGIN = (
     # what the generated profile begins with, as far as rules can clash with it
     "include <abstractions/lxc/container-base>",
 )
+
+
+#: Rules that name nothing, and what they grant.
+_ALL_OF = {
+    ("mount",): "every mount",
+    ("capability",): "every capability",
+    ("/**", "rw"): "every file",
+    ("ptrace",): "every ptrace",
+}
 
 
 @dataclass(frozen=True)
@@ -58,3 +68,37 @@ def flaws(rule: str, abis: Collection[str] | None = None) -> Iterator[str]:
         for finding in lint("\n".join((*_BEGIN, rule, "}", "")), abis=abis):
             if finding.severity == "error" and finding.line == len(_BEGIN) + 1:
                 yield f"{finding.rule}: {finding.message} — {finding.way_out}"
+
+
+def lets_out(rule: str) -> bool:
+    """Whether root in the container gets out of a profile with such a line.
+
+    >>> lets_out("change_profile -> unconfined,")
+    True
+    """
+    return "lets-out" in _lint_rules(rule)
+
+
+def grants_all(rule: str) -> tuple[str, ...]:
+    """Of what a line grants everything, in words; nothing where it names what it grants.
+
+    >>> grants_all("mount, capability,")
+    ('every mount', 'every capability')
+    >>> grants_all("mount fstype=fuse,")
+    ()
+    """
+    profiles = read_profiles(f"profile x {{\n{rule}\n}}\n").profiles
+    # who reads the log and which rule goes first makes no difference to what is granted
+    rules = [Rule(0, (), one.words) for each in profiles for one in each.rules if one.allows]
+    found = [
+        what
+        for words, what in _ALL_OF.items()
+        if any(covers(one, Rule(0, (), words)) for one in rules)
+    ]
+    if "mounts-anywhere" in _lint_rules(rule) and "every mount" not in found:
+        found.append("mounts without a path")
+    return tuple(found)
+
+
+def _lint_rules(rule: str) -> set[str]:
+    return {one.rule for one in lint("\n".join((*_BEGIN, rule, "}", "")))}

@@ -18,7 +18,7 @@ from phoenix.fleet.model import Container
 from phoenix.fleet.parse import parse_fleet
 from phoenix.fleet.warnings import GENERATED, PROFILE_KEY
 from phoenix.pve.raw_keys import parse_raw
-from phoenix.text.json_document import Edit, JsonDocument, Member, Node
+from phoenix.text.json_document import Edit, JsonDocument, Member, Node, without_member
 from phoenix.text.problems import FleetError, Problem, json_path
 
 _BOM = b"\xef\xbb\xbf"
@@ -66,7 +66,8 @@ def adopt(
 
     A changed container also loses `lxc.apparmor.profile` lines that say otherwise, and one with
     Docker gets nesting=1, keyctl=1 (if unprivileged) and, where fuse-overlayfs is wanted, fuse=1;
-    an explicit `=0` stays and is noted.
+    an explicit `=0` stays and is noted. One that names `generated` loses the keys that only a
+    profile with a name has, each noted: harden refuses some of them beside it.
 
     Raises FleetError when the file does not load, when `only` or `spared` names a container that it
     doesn't have, and when `only` names one without Docker in the scope `docker`.
@@ -77,6 +78,7 @@ def adopt(
     edits: list[Edit] = []
     changed: dict[int, Container] = {}
     notes: list[str] = []
+    moot: list[tuple[str, str]] = []
     for key, member in file.root.members["lxc_configs"].node.members.items():
         container = fleet.containers[int(key)]
         if container.ctid in spared or (only is not None and container.ctid not in only):
@@ -88,10 +90,13 @@ def adopt(
             notes.extend(_why_not(key, container, meant, templates))
             continue
         found = list(_container_edits(file.document, member.node, container, meant))
-        if found:
+        without = [*_moot(container, member.node)] if meant == GENERATED else []
+        moot.extend((key, name) for name in without)
+        if found or without:
             changed[container.ctid] = container
             edits.extend(found)
             notes.extend(_what_of_it(key, container, meant, templates))
+            notes.extend(_without_keys(key, container, without))
         if container.docker:
             off = [name for name in _needed(container) if container.features.get(name) == "0"]
             notes.extend(
@@ -99,7 +104,11 @@ def adopt(
                 for name in off
             )
     bom = _BOM if data.startswith(_BOM) else b""
-    after = bom + file.document.edited(edits).encode("utf-8")
+    document = JsonDocument.parse(file.document.edited(edits))
+    for key, name in moot:
+        if its := document.find("lxc_configs", key):
+            document = JsonDocument.parse(document.edited([without_member(its.node, name)]))
+    after = bom + document.text.encode("utf-8")
     # a change that would not load must not leave this function
     now = parse_fleet(after, templates).containers
     for ctid, container in changed.items():
@@ -166,6 +175,27 @@ def _what_of_it(
         yield f"{where}: privileged: {profile} confines it, and root in it is root of the node"
     elif container.unprivileged is False:
         yield f"{where}: {profile} for a privileged container: harden refuses it"
+
+
+def _moot(container: Container, node: Node) -> Iterator[str]:
+    """Which keys mean something beside a profile with a name only, and say something."""
+    said = {
+        "apparmor_stacking": container.stacking,
+        "apparmor_mode": container.mode == "complain",
+        "mode": container.mode == "complain",
+        "apparmor_allows": container.allows,
+        "apparmor_audit": container.audits,
+        "apparmor_own": container.own,
+    }
+    yield from (name for name in node.members if said.get(name))
+
+
+def _without_keys(key: str, container: Container, names: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        yield (
+            f"{json_path('lxc_configs', key, name)}: taken out: only a profile with a name has it, "
+            f"and not {GENERATED}; to keep it leave this container out: --except {container.ctid}"
+        )
 
 
 def _needed(container: Container) -> Iterator[str]:

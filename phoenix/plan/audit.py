@@ -16,8 +16,10 @@ from phoenix.plan.confinement import (
     PROFILE_KEY,
     is_learning,
     named_in,
+    says_open,
     template_text,
     unproven,
+    until_restart,
     wanted,
 )
 from phoenix.plan.facts import NodeFacts
@@ -39,7 +41,9 @@ from phoenix.text.printable import printable
 HARDEN = "pyinfra inventory.py deploys/harden.py"
 
 #: What a confined container may have wrong with it all the same.
-_BESIDE = frozenset({*LEFT_ALONE, Code.DOCKER_DOWN, Code.HOOKSCRIPT, Code.OLD_LXC, Code.OLD_RUNC})
+_BESIDE = frozenset(
+    {*LEFT_ALONE, Code.DOCKER_DOWN, Code.HOOKSCRIPT, Code.RAW_RULE, Code.OLD_LXC, Code.OLD_RUNC}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,9 +253,9 @@ class _Container:
         elif why := self._fell_out(expected.profile if expected else ""):
             text = f"fell out of confinement, as after a rollback or restore: {why}"
             yield self._warning(Code.FELL_OUT, text, self._again)
-        elif confinement.template == "unconfined" and not (label and label.confined):
+        elif confinement.template == "unconfined" and (text := self._on_request()):
             fix = "phoenix adopt names a profile in the fleet file"
-            yield self._warning(Code.UNCONFINED, "unconfined on request", fix)
+            yield self._warning(Code.UNCONFINED, text, fix)
         elif is_learning(label) if label else confinement.learning and not drift:
             text = "learning: complain mode only logs violations, the container is not confined"
             fix = "run harden without mode=complain when finished"
@@ -264,6 +268,13 @@ class _Container:
             yield self._warning(Code.DOCKER_DOWN, *down)
         elif not label and (why := self._unproven()):
             yield self._warning(Code.OTHER_LABEL, why)
+
+    def _on_request(self) -> str:
+        """In words that it is, or will be, unconfined as the fleet file asks; "" if it is not."""
+        if not (self._label and self._label.confined):
+            return "unconfined on request"
+        said = says_open(self.observed.conf)
+        return f"{until_restart(said)}, as the fleet file asks" if said else ""
 
     def _unproven(self) -> str:
         """Why one without a label is not taken for confined, "" if it is.
@@ -288,12 +299,14 @@ class _Container:
         return any(one.code == code for one in self._planned)
 
     def _down(self, container: Container) -> tuple[str, str] | None:
-        """What is wrong with its Docker, and where to look; a plan may have said it already."""
+        """What is wrong with its Docker, and where to look; a plan may have said it already.
+
+        One that the fleet file does not list is nobody's business.
+        """
         docker = self.docker
-        if docker is None or any(one.code in LEFT_ALONE for one in self._planned):
+        if docker is None or not container.docker:
             return None
-        if docker.state == "noshell" and not container.docker:
-            # nothing to ask, and nobody has to
+        if any(one.code in LEFT_ALONE for one in self._planned):
             return None
         if docker.state in ("failed", "flooded"):
             return docker.error or "its guest cannot be asked", "look there"

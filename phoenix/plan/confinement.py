@@ -28,6 +28,8 @@ from phoenix.text.printable import printable
 
 #: The key of a conf that names the profile.
 PROFILE_KEY = "lxc.apparmor.profile"
+#: The key that brings in a file, or a folder of them, which nobody here reads.
+INCLUDE_KEY = "lxc.include"
 
 #: What the conf of a stacked container has beside its profile: LXC makes a namespace for its
 #: generated profile only, and Docker looks for AppArmor's files (measured).
@@ -151,6 +153,11 @@ def says_open(conf: PveConf) -> str:
     return named if is_open else ""
 
 
+def until_restart(said: str) -> str:
+    """What is to be said of one that runs confined, with a conf that says otherwise (`said`)."""
+    return f"confined until it is restarted: its conf says {printable(said)}"
+
+
 def unproven(observed: ObservedContainer, usable: bool) -> str:
     """Why a container that shows no label is not taken for confined, "" if it is.
 
@@ -160,8 +167,12 @@ def unproven(observed: ObservedContainer, usable: bool) -> str:
         return "runs, and its label cannot be read"
     if not usable:
         return "stopped, and would start without AppArmor"
-    said = says_open(observed.conf)
-    return f"stopped, its conf says {printable(said)}" if said else ""
+    if said := says_open(observed.conf):
+        return f"stopped, its conf says {printable(said)}"
+    if included := observed.conf.main.raw(INCLUDE_KEY):
+        files = printable(", ".join(included), None)
+        return f"stopped, its conf includes {files}, which may name another profile"
+    return ""
 
 
 def template_text(conf: PveConf) -> str:

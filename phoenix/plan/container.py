@@ -32,6 +32,9 @@ from phoenix.text.printable import printable
 
 _BASED = re.compile(r"{%-? *extends *[\"']base\.j2[\"']")
 
+#: What each finding begins with that says why a container stays as it is.
+_ALONE = "left alone: "
+
 #: So many of the things that a profile would refuse are told of a container.
 _SHOWN = 5
 
@@ -80,8 +83,8 @@ class ContainerPlanner:
             self._error(Code.CONF_REFUSED, str(error))
             return None
         if colliding := collisions(conf.after, self.observed.ctid):
-            text = f"left alone: {collision_text(colliding)}"
-            self._leave(Code.COLLISION, text, collision_fix(colliding, self.observed.ctid))
+            text, fix = collision_text(colliding), collision_fix(colliding, self.observed.ctid)
+            self._leave(Code.COLLISION, text, fix)
             return None
         self._tell(conf, guest)
         return self._change(conf, self._in_time(guest))
@@ -150,7 +153,8 @@ class ContainerPlanner:
             self._note(Code.DOCKER, text)
         if self.container.docker and not self.observed.running:
             self._note(Code.DOCKER_UNSEEN, "stopped: Docker inside was not checked")
-        if self._waiting:
+        # what else waits beside raw lines is the smaller matter
+        if self._waiting and not self.observed.conf.waiting_raw:
             text = f"{self._waiting} waits in [pve:pending] for the next start"
             self._note(Code.PENDING_KEYS, text)
 
@@ -174,7 +178,7 @@ class ContainerPlanner:
         elif restart and self._waiting and Force.PENDING not in options.force:
             self._leave(
                 Code.PENDING,
-                "left alone: a restart would apply these pending changes",
+                "a restart would apply these pending changes",
                 f"apply or revert them with pct, or --data force={Force.PENDING}",
             )
             return None
@@ -239,7 +243,7 @@ class ContainerPlanner:
             return True
         self._leave(
             Code.ARCHITECTURE,
-            f"left alone: {text}, and a container of ours can prove it on {', '.join(PROBES)} only",
+            f"{text}, and a container of ours can prove it on {', '.join(PROBES)} only",
             f"to go on without that proof: --data force={Force.NO_PROBE}",
         )
         return False
@@ -253,7 +257,7 @@ class ContainerPlanner:
         more = f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
         owners = ",".join(dict.fromkeys(one.owner for one in refused))
         way = f"to go on without: --data accept={owners}, or force={Force.WOULD_BREAK}"
-        return f"left alone: {why}{more}; {way}"
+        return f"{why}{more}; {way}"
 
     def _refused(self, driver: str) -> Iterator[Refusal]:
         confinement, docker = self._confinement, self.docker
@@ -281,28 +285,49 @@ class ContainerPlanner:
 
     def _leave_held(self, code: Code, why: str, fix: str) -> None:
         """Say that no run touches it, and what one would do if it might."""
-        # a template never runs, so it may stay as it is
-        todo = "" if code == Code.TEMPLATE else "; ".join(self._still_to_do())
-        text = f"left alone: {why}"
+        todo = self._still_to_do()
         # what a next start would make of it is not as wanted, however the conf is
         as_wanted = not todo and code != Code.PENDING_LINES
-        self._leave(code, f"{text}; still to do: {todo}" if todo else text, fix, as_wanted)
+        severity = Severity.NOTE if as_wanted else self._weight
+        if code == Code.TEMPLATE:
+            # it never runs, so it may stay as it is
+            todo = ()
+            severity = severity if self._is_named else Severity.NOTE
+        text = f"{why}; still to do: {'; '.join(todo)}" if todo else why
+        self._say(code, severity, f"{_ALONE}{text}", fix)
+        lines = pending_lines(self.observed)
+        if lines and code not in (Code.TEMPLATE, Code.PENDING_LINES):
+            self._leave(Code.PENDING_LINES, *lines)
 
     def _still_to_do(self) -> tuple[str, ...]:
-        """What a run would change, or what would stand against that."""
-        freed = replace(self, findings=[])
-        if change := freed._plan():
+        """What a run would change, or what would stand against that.
+
+        A collision stands for itself, beside it; what waits in [pve:pending] is no reason to hold
+        back what another holds.
+        """
+        force = (*self.options.force, Force.PENDING)
+        freed = replace(self, findings=[], options=self.options.model_copy(update={"force": force}))
+        change = freed._plan()
+        apart = (Code.COLLISION, Code.PENDING_KEYS)
+        self.findings += [one for one in freed.findings if one.code in apart]
+        if change:
             return tuple(map(str, change.reasons))
         # what only needs a word of the operator is there already
-        against = (one for one in freed.findings if one.code != Code.PERMIT_MISSING)
-        return tuple(one.message for one in against if one.needs_attention)
+        against = (one for one in freed.findings if one.code not in (*apart, Code.PERMIT_MISSING))
+        return tuple(one.message.removeprefix(_ALONE) for one in against if one.needs_attention)
 
-    def _leave(self, code: Code, message: str, fix: str = "", as_wanted: bool = False) -> None:
-        severity = Severity.NOTE if as_wanted else Severity.WARNING
+    def _leave(self, code: Code, why: str, fix: str = "") -> None:
+        """Say that it stays as it is, and should not."""
+        self._say(code, self._weight, f"{_ALONE}{why}", fix)
+
+    @property
+    def _weight(self) -> Severity:
         # who names a container wants to hear that nothing was done for it
-        if self.observed.ctid in self.options.only:
-            severity = Severity.ERROR
-        self._say(code, severity, message, fix)
+        return Severity.ERROR if self._is_named else Severity.WARNING
+
+    @property
+    def _is_named(self) -> bool:
+        return self.observed.ctid in self.options.only
 
     def _error(self, code: Code, message: str, fix: str = "") -> None:
         self._say(code, Severity.ERROR, message, fix)

@@ -15,7 +15,7 @@ from phoenix.plan.reasons import Reason, Why
 #: Why a guest is left alone that is no system with a Docker in it.
 _APPLICATION = (
     "an application container (entrypoint), in which nothing is asked, and the fleet file lists "
-    'docker: left alone; without "docker" in its features it is confined, and proven from the '
+    'docker: without "docker" in its features it is confined, and proven from the '
     f"node; or --data force={Force.ENGINE}"
 )
 
@@ -100,10 +100,7 @@ def plan_guest(
             return GuestPlan(fuse=has_fuse, managed=managed, notes=(text,))
         return _plan(wanted, docker, managed, has_fuse, force)
     except DaemonJsonError as error:
-        text = (
-            f"{DAEMON_JSON}: {error}: dockerd will not start with it, left alone: correct it in "
-            "the guest"
-        )
+        text = f"{DAEMON_JSON}: {error}: dockerd will not start with it: correct it in the guest"
         return GuestPlan(fuse=has_fuse, managed=managed, alone=text)
 
 
@@ -144,7 +141,7 @@ def _elsewhere(docker: ObservedDocker) -> str:
     engines = ", ".join(map(str, docker.elsewhere[:3]))
     return (
         f"its containers are run by {engines}, which cannot be asked as Docker, and for which the "
-        'profiles have no rules: left alone; with apparmor_profile generated and without "docker" '
+        'profiles have no rules; with apparmor_profile generated and without "docker" '
         "in its features it is confined, and what runs in it compared; or --data "
         f"force={Force.ENGINE}"
     )
@@ -153,14 +150,14 @@ def _elsewhere(docker: ObservedDocker) -> str:
 def _silent(docker: ObservedDocker) -> str:
     """Why a guest that was not to be asked is left alone."""
     if docker.state == "hung":
-        return "its guest gave no answer in time, left alone: pct console, or restart it first"
+        return "its guest gave no answer in time: pct console, or restart it first"
     if docker.state == "noshell":
         return (
-            'its guest has no shell to ask Docker with, left alone: without "docker" in its '
+            'its guest has no shell to ask Docker with: without "docker" in its '
             "features it is confined, and proven from the node"
         )
     if docker.state == "flooded":
-        return "its guest says more than anybody reads, left alone: see what its docker is"
+        return "its guest says more than anybody reads: see what its docker is"
     if docker.error.startswith(ODD):
-        return f"{docker.error}; left alone: put it right in the guest"
-    return f"its guest cannot be entered ({docker.error}), left alone"
+        return f"{docker.error}: put it right in the guest"
+    return f"its guest cannot be entered ({docker.error})"

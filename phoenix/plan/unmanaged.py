@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from phoenix.apparmor.observed import Label
 from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.warnings import DOCKER_PROFILE, GENERATED
-from phoenix.plan.confinement import named_in, says_open, template_text, unproven
+from phoenix.plan.confinement import named_in, says_open, template_text, unproven, until_restart
+from phoenix.plan.container import pending_lines
 from phoenix.plan.options import Options
 from phoenix.pve.observed import ObservedContainer
 from phoenix.pve.privileged import is_privileged
@@ -46,13 +47,15 @@ def _confinement(observed: ObservedContainer, usable: bool) -> tuple[str, bool]:
     if conf.template:
         return template_text(conf), False
     root = ", but privileged: root in it is root of the node" if is_privileged(conf) else ""
+    if observed.label and not Label.parse(observed.label).confined:
+        return "", True
+    if waits := pending_lines(observed):
+        return "; ".join(waits), True
     if not observed.label:
         why = unproven(observed, usable)
         return why or f"stopped, its conf says {printable(named_in(conf))}{root}", bool(why)
-    if not Label.parse(observed.label).confined:
-        return "", True
     if said := says_open(conf):
-        return f"confined until it is restarted: its conf says {printable(said)}", True
+        return until_restart(said), True
     return f"confined{root}", False
 
 

@@ -13,7 +13,7 @@ from functools import cached_property, cmp_to_key
 from phoenix.apparmor.observed import Label, generated_profile
 from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.model import Container, Fleet
-from phoenix.plan.confinement import PROFILE_KEY, wanted
+from phoenix.plan.confinement import named_in, wanted
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.options import Options
@@ -151,7 +151,7 @@ class _Uses:
     def generated(self) -> bool:
         """Whether that is the one that LXC generates."""
         if self.container is None:
-            return self._profile in ("", "generated")
+            return named_in(self.observed.conf) == "generated"
         return wanted(self.container, self.options).template == "generated"
 
     @property
@@ -163,9 +163,8 @@ class _Uses:
     @property
     def _loads_policy_now(self) -> bool:
         """Whether it may under the profile of its conf."""
-        if "//&" in self._profile:
-            return True
-        return self._profile in ("", "generated") and self._nests_now
+        named = named_in(self.observed.conf)
+        return "//&" in named or (named == "generated" and self._nests_now)
 
     @property
     def _nests_now(self) -> bool:
@@ -174,10 +173,6 @@ class _Uses:
         except ValueError:
             # the plan says so, where it is its business
             return False
-
-    @property
-    def _profile(self) -> str:
-        return ("", *self.observed.conf.main.raw(PROFILE_KEY))[-1]
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from phoenix.apparmor.generated_rules import grants_all, lets_out
 from phoenix.fleet.model import Container
+from phoenix.plan.confinement import INCLUDE_KEY, named_in
 from phoenix.plan.findings import Code, Finding, Severity
+from phoenix.plan.raw_rules import KEY
 from phoenix.pve.conf import PveConf
+from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer
 from phoenix.pve.raw_keys import RawKey
 from phoenix.pve.values import same_raw_value
@@ -22,6 +26,8 @@ MASK = RawKey(
     "lxc.mount.entry", "/dev/null sys/module/apparmor/parameters/enabled none bind,optional 0 0"
 )
 
+_NESTING = "lxc.apparmor.allow_nesting"
+_ASKED = "the fleet file asks for it; take it out of lxc_options there"
 _DEVICES = ("lxc.cgroup2.devices.allow", "lxc.cgroup.devices.allow")
 # the switch itself, or a folder above it; LXC takes a target below the rootfs' own path, too
 _SECURITYFS = re.compile(r"(?:.*/)?sys/kernel/security(?:/apparmor)?/*")
@@ -69,9 +75,14 @@ def shows_apparmor(conf: PveConf, raw: Iterable[RawKey]) -> str:
 
 def asked_for(container: Container | None, raw: RawKey) -> bool:
     """Whether the fleet file itself asks for this line: then it has the say."""
-    return container is not None and any(
+    if container is None:
+        return False
+    if raw.key == _NESTING and container.allow_nesting:
+        return True
+    rules = (RawKey(KEY, rule) for rule in container.apparmor_raw)
+    return any(
         one.key == raw.key and same_raw_value(raw.key, one.value, raw.value)
-        for one in container.raw
+        for one in (*container.raw, *rules)
     )
 
 
@@ -80,27 +91,40 @@ def workaround_findings(
     container: Container | None,
     need: Callable[[Code], str] = lambda _: "",
 ) -> Iterator[Finding]:
-    """What the audit says of the workarounds in a conf, and how they go; none is wrong alone.
+    """What the audit says of the workarounds in a conf, and how they go.
 
-    `container`: its entry in the fleet file, if any; `need`: whether one is needed still, in words.
-    The mask in our words is none: it is there as long as it is needed.
+    None is wrong alone, but a rule by which root in it leaves the profile. `container`: its entry
+    in the fleet file, if any; `need`: whether one is needed still, in words. The mask in our words
+    is none: it is there as long as it is needed. Nor is a rule that the fleet file has, or had.
     """
     conf = observed.conf
     name = printable(conf.hostname or "")
 
-    def note(code: Code, text: str, fix: str = "") -> Finding:
-        return Finding(code, Severity.NOTE, text, observed.ctid, name, fix)
+    def found(code: Code, text: str, fix: str, severity: Severity = Severity.NOTE) -> Finding:
+        return Finding(code, severity, text, observed.ctid, name, fix)
 
+    managed = Managed.parse(observed.managed).raw
     for one in workarounds(conf):
         asked = asked_for(container, one.raw)
-        if asked or one.raw != MASK:
-            fix = "deploys/harden.py --data reconfine=true takes it back"
-            if container is None:
-                fix = f"add the container to the fleet file: {fix}"
-            if asked:
-                fix = "the fleet file asks for it; take it out of lxc_options there"
-            text = f"workaround {one.raw.line.rstrip()} {one.opens}"
-            yield note(one.code, "; ".join(filter(None, (text, need(one.code)))), fix)
+        if not asked and one.raw == MASK:
+            continue
+        if one.code in (Code.RAW_RULE, Code.NESTING) and (asked or one.raw in managed):
+            continue
+        fix = "deploys/harden.py --data reconfine=true takes it back"
+        if container is None:
+            fix = f"add the container to the fleet file: {fix}"
+        if asked:
+            fix = _ASKED
+        text = f"workaround {one.raw.line.rstrip()} {one.opens}"
+        is_out = one.code == Code.RAW_RULE and lets_out(one.raw.value)
+        loud = is_out and named_in(conf) == "generated"
+        severity = Severity.WARNING if loud else Severity.NOTE
+        yield found(one.code, "; ".join(filter(None, (text, need(one.code)))), fix, severity)
+    for value in dict.fromkeys(conf.main.raw(INCLUDE_KEY)):
+        raw = RawKey(INCLUDE_KEY, value)
+        text = f"workaround {raw.line.rstrip()} brings in lines that are not looked at here"
+        by_hand = "move what it needs of that into the conf, and take the line out"
+        yield found(Code.INCLUDE, text, _ASKED if asked_for(container, raw) else by_hand)
 
 
 def _mounts_on(raw: RawKey, place: re.Pattern[str]) -> bool:
@@ -131,6 +155,11 @@ def opens(raw: RawKey, unprivileged: bool) -> tuple[str, Code] | None:
     if raw.key == "lxc.apparmor.allow_incomplete" and words and words != ["0"]:
         text = "starts it also where the kernel enforces only part of its profile"
         return text, Code.INCOMPLETE
+    if raw.key == KEY and (opened := _opened_by(raw.value)):
+        return f"{opened} the profile that Proxmox generates", Code.RAW_RULE
+    if raw.key == _NESTING and words and words != ["0"]:
+        text = "does what nesting=1 in features does for the profile that Proxmox generates"
+        return text, Code.NESTING
     if raw.key in _DEVICES and words and (words[0] == "a" or words[1:2] == ["*:*"]):
         if raw.key == _DEVICES[1]:
             text = "does nothing with cgroup v2, and lets it use every device with v1"
@@ -139,3 +168,11 @@ def opens(raw: RawKey, unprivileged: bool) -> tuple[str, Code] | None:
             return "lets it use whatever device node gets into it", Code.DEVICES
         return "lets it use every device of the node, its disks included", Code.DEVICES
     return None
+
+
+def _opened_by(rule: str) -> str:
+    """What such a line opens, in words that the profile's name ends; "" for nothing."""
+    if lets_out(rule):
+        return "lets root in it leave"
+    granted = grants_all(rule)
+    return f"grants {', '.join(granted)} under" if granted else ""

@@ -148,7 +148,7 @@ class JsonDocument:
             path = path[:-1]
         within = self._object(path[:-1])
         assert within
-        return self._with(_without(within, path[-1]))
+        return self._with(without_member(within, path[-1]))
 
     def edited(self, edits: Iterable[Edit]) -> str:
         """The text with edits that do not overlap."""
@@ -192,7 +192,8 @@ class JsonDocument:
         return Edit(last.node.end, last.node.end, f",{lead}{_pair(key, value, colon)}")
 
 
-def _without(within: Node, key: str) -> Edit:
+def without_member(within: Node, key: str) -> Edit:
+    """Remove a member of an object that has it, with the comma and the blanks that belong to it."""
     pairs = within.pairs
     index = max(n for n, member in enumerate(pairs) if member.key == key)
     if len(pairs) == 1:

@@ -467,6 +467,16 @@ def test_one_that_is_right_and_left_alone_is_only_noted(pyinfra):
     assert "still to do" not in done.stderr
 
 
+def test_who_names_one_that_is_right_and_left_alone_has_nothing_to_do(pyinfra):
+    node = pve(ctids=(910, 952), label="lxc-docker-nested (enforce)", ha={952: "started"})
+    right = node.confs[952].replace("unconfined", "lxc-docker-nested")
+    node.confs[952] = right.replace("nesting=1", "nesting=1,keyctl=1")
+    done = pyinfra("harden", node, fleet=FLEET, only=952)
+    assert (done.code, done.commands) == (0, [])
+    audit = pyinfra("audit", node, fleet=FLEET, only=952, strict="true")
+    assert "ok  confined; left alone: managed by HA (started)" in audit.stderr
+
+
 def test_the_scope_docker_hardens_no_other_container(pyinfra):
     node = pve(ctids=(910, 953))
     assert pyinfra("harden", node, fleet=FLEET).commands == ["910", "953"]
@@ -480,7 +490,8 @@ def test_who_names_a_container_is_refused_where_its_guest_stands_against_it(pyin
     bad = docker(952, "daemon-file 0 0 644", "{", "  // mine", "}")
     done = pyinfra("harden", pve(dockers=bad), fleet=FLEET, only=952)
     assert done.code == 1
-    assert "CT 952 ct952: /etc/docker/daemon.json: line 2, column 3: JSON has no" in done.stderr
+    said = "CT 952 ct952: left alone: /etc/docker/daemon.json: line 2, column 3: JSON has no"
+    assert said in done.stderr
     assert "Starting operation" not in done.stderr
 
 

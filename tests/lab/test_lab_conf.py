@@ -144,7 +144,7 @@ def test_what_a_run_added_goes_when_the_file_no_longer_has_it(odd):
             "mkdir -p /etc/pve/ha && echo 'ct: 956' >/etc/pve/ha/resources.cfg && "
             """echo '{"disarm": {"mode": "freeze", "state": "disarmed"}}' """
             ">/etc/pve/ha/manager_status",
-            "managed by HA (frozen), left alone",
+            "left alone: managed by HA (frozen)",
         ),
         (
             r"printf '\n[pve:pending]\nlxc.environment.runtime: A=1\n' >>/etc/pve/lxc/956.conf",

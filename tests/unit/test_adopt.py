@@ -7,6 +7,7 @@ import pytest
 from fleet_cases import real
 from hypothesis import given
 from hypothesis import strategies as st
+from plan_cases import container, installed, node, plan
 
 from phoenix.fleet.adopt import adopt
 from phoenix.fleet.parse import FleetError, parse_fleet
@@ -35,6 +36,57 @@ def changed_lines(before, after):
 
 
 UNCONFINED = {"name": "x", "features": ["docker"], "apparmor_profile": "unconfined"}
+
+
+# --- keys that only profiles with a name have ---------------------------------------------
+
+
+KEYS = {
+    "mode": "complain",
+    "apparmor_mode": "complain",
+    "apparmor_allows": ["guest-mounts"],
+    "apparmor_audit": ["/etc"],
+    "apparmor_own": True,
+    "apparmor_stacking": True,
+}
+
+
+@pytest.mark.parametrize("names", [[name] for name in KEYS] + [[*KEYS]], ids=" ".join)
+@pytest.mark.parametrize("profile", ["unconfined", "lxc-nobody-wrote-it"])
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("first", [True, False])
+def test_what_generated_does_not_have_goes_with_the_change_and_is_noted(
+    names, profile, indent, first
+):
+    keys = {name: KEYS[name] for name in names}
+    rest = {"apparmor_profile": profile, "boot_order": 3}
+    entry = {**keys, **rest} if first else {**rest, **keys}
+    change = adopt(text_of(entry, indent).encode(), NAME, templates=TEMPLATES)
+    after = change.after.decode()
+    assert entry_of(after) == {"apparmor_profile": "generated", "boot_order": 3}
+    for name in names:
+        (note,) = [one for one in change.notes if f"910.{name}: taken out" in one]
+        assert note.endswith("to keep it leave this container out: --except 910")
+    # what harden is left with
+    pct = node(container())
+    result = plan(pct, installed(), ct910=entry_of(after))
+    assert (result.problems, len(result.containers)) == ((), 1)
+    assert adopted(after) == after
+
+
+def test_what_says_nothing_and_what_a_profile_with_a_name_has_stays():
+    entry = {"apparmor_profile": "unconfined", "mode": "enforce", "apparmor_own": False}
+    assert entry_of(adopted(text_of(entry))) == {**entry, "apparmor_profile": "generated"}
+    docker = {**UNCONFINED, **KEYS}
+    after = entry_of(adopted(text_of(docker)))
+    assert {name: after[name] for name in KEYS} == KEYS
+
+
+def test_who_names_one_that_is_generated_already_has_them_taken_out_too():
+    text = text_of({"mode": "complain"})
+    assert adopted(text) == text
+    change = adopt(text.encode(), NAME, only=(910,), templates=TEMPLATES)
+    assert (entry_of(change.after.decode()), change.changed) == ({}, (910,))
 
 
 # --- real files ---------------------------------------------------------------------------
@@ -324,7 +376,7 @@ def test_what_the_diff_does_not_show_of_one_without_docker_is_a_note():
     (root,) = notes(apparmor_profile="unconfined", unprivileged=False)
     assert "privileged: generated confines it, and root in it is root of the node" in root
     (mode,) = notes(apparmor_profile="unconfined", mode="complain")
-    assert "generated has no complain mode: harden refuses it" in mode
+    assert mode.startswith("lxc_configs.910.mode: taken out: only a profile with a name has it")
     assert notes(apparmor_profile="unconfined") == ()
 
 

@@ -426,6 +426,15 @@ def test_one_that_is_left_alone_and_right_is_ok_and_said_to_be_left_alone(conf, 
     assert (row.ok, row.verdict) == (True, f"confined; {why}")
 
 
+@pytest.mark.parametrize(
+    "how", [{"conf": f"lock: backup\n{RIGHT}"}, {"conf": RIGHT, "ha": "started"}]
+)
+def test_who_names_one_that_is_confined_and_left_alone_passes(how):
+    found = held(**how, label=ENFORCED, only=(910,))
+    assert found.containers[0].ok
+    assert not found.needs_attention
+
+
 def test_one_that_is_confined_and_waits_for_something_else_is_left_alone():
     entry = {**DOCKER, "pct_options": ["nesting=1", "keyctl=1"]}
     found = held(f"lock: backup\n{RIGHT}", ENFORCED, entry=entry)
@@ -447,6 +456,31 @@ def test_a_template_says_what_its_clones_will_have():
 def test_a_plan_that_has_nothing_for_it_does_not_make_an_unconfined_one_right():
     found = finding(container(None, f"{CONF}{UNCONFINED}"), docker=None)
     assert (found.ok, found.verdict) == (False, "stopped, its conf says unconfined")
+
+
+@pytest.mark.parametrize("said", ["unconfined", "unchanged"])
+def test_one_that_is_confined_until_its_restart_is_not_ok_though_the_file_asks_for_that(said):
+    conf = f"{CONF}lxc.apparmor.profile: {said}\n"
+    entry = {"apparmor_profile": "unconfined"}
+    found = finding(container("lxc-a (enforce)", conf), entry, docker=None)
+    assert [one.code for one in found.findings if one.needs_attention] == [Code.UNCONFINED]
+    assert found.verdict.startswith(
+        f"confined until it is restarted: its conf says {said}, as the fleet file asks: phoenix"
+    )
+    kept = finding(
+        container("lxc-a (enforce)", f"{CONF}lxc.apparmor.profile: lxc-a\n"), entry, docker=None
+    )
+    assert kept.ok
+
+
+def test_one_that_includes_a_file_is_not_taken_for_right_before_it_runs():
+    conf = f"{NAMED}lxc.include: /root/more.conf\n"
+    found = finding(container(None, conf), docker=None)
+    assert (found.ok, found.verdict) == (
+        False,
+        "stopped, its conf includes /root/more.conf, which may name another profile",
+    )
+    assert finding(container("lxc-docker-nested (enforce)", conf), docker=None).ok
 
 
 def test_one_that_runs_and_shows_no_label_is_not_taken_for_stopped():
@@ -481,6 +515,16 @@ def test_a_guest_without_a_shell_that_nobody_lists_with_docker_is_confined(state
     found = finding(container(), entry, ObservedDocker(state, error="no such file"))
     assert (found.ok, found.verdict) == (True, "confined")
     assert finding(container(), docker=ObservedDocker("noshell")).ok is False
+
+
+@pytest.mark.parametrize("state", ["dead", "hung", "noshell", "failed", "flooded"])
+def test_a_docker_that_nobody_lists_needs_no_attention_and_one_that_is_listed_does(state):
+    docker = ObservedDocker(state, error="no such file")
+    unlisted = finding(container(), {"apparmor_profile": "lxc-docker-nested"}, docker)
+    assert (unlisted.ok, unlisted.verdict) == (True, "confined")
+    assert unlisted.docker.startswith(state)
+    (down,) = finding(container(), docker=docker).findings
+    assert (down.code, down.severity) == (Code.DOCKER_DOWN, Severity.WARNING)
 
 
 def test_a_program_of_its_own_has_no_docker_to_show():

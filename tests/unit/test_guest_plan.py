@@ -82,7 +82,9 @@ def test_a_driver_that_runs_without_dev_fuse_gets_the_feature():
 
 def test_a_fleet_file_that_switches_fuse_off_contradicts_fuse_overlayfs():
     result = plan(storage_driver="fuse-overlayfs", pct_options=["nesting=1", "fuse=0"])
-    assert result.alone == {910: "fuse-overlayfs needs fuse=1, and pct_options says fuse=0"}
+    assert result.alone == {
+        910: "left alone: fuse-overlayfs needs fuse=1, and pct_options says fuse=0"
+    }
 
 
 def test_every_restart_is_proven_with_the_driver_that_runs():
@@ -93,7 +95,9 @@ def test_every_restart_is_proven_with_the_driver_that_runs():
 def test_a_driver_that_would_hide_what_the_guest_has_leaves_that_container_alone():
     result = plan(USED, container(), storage_driver="fuse-overlayfs")
     assert (result.containers, result.problems) == ((), ())
-    assert result.alone[910].startswith("storage_driver fuse-overlayfs: Docker runs on overlay2")
+    assert result.alone[910].startswith(
+        "left alone: storage_driver fuse-overlayfs: Docker runs on overlay2"
+    )
     assert result.notes[-1] == f"CT 910 portainer: {result.alone[910]}"
 
 
@@ -101,8 +105,8 @@ def test_a_driver_that_would_hide_what_the_guest_has_leaves_that_container_alone
 def test_a_daemon_json_that_is_none_is_a_finding_of_its_container_alone(state):
     docker = replace(USED, state=state, file=DaemonFile('{\n  // mine\n  "debug": true\n}\n'))
     why = (
-        "/etc/docker/daemon.json: line 2, column 3: JSON has no comments: dockerd will not start "
-        "with it, left alone: correct it in the guest"
+        "left alone: /etc/docker/daemon.json: line 2, column 3: JSON has no comments: dockerd will "
+        "not start with it: correct it in the guest"
     )
     result = plan(docker)
     assert (result.problems, result.containers, result.alone) == ((), (), {910: why})
@@ -124,10 +128,10 @@ def test_restart_never_leaves_the_driver_for_a_run_that_may_restart():
 @pytest.mark.parametrize(
     ("docker", "note"),
     [
-        (ObservedDocker("hung"), "its guest gave no answer in time, left alone"),
-        (ObservedDocker("noshell"), "its guest has no shell to ask Docker with, left alone"),
-        (ObservedDocker("failed", error="no"), "its guest cannot be entered (no), left alone"),
-        (ObservedDocker("flooded"), "its guest says more than anybody reads, left alone"),
+        (ObservedDocker("hung"), "its guest gave no answer in time"),
+        (ObservedDocker("noshell"), "its guest has no shell to ask Docker with"),
+        (ObservedDocker("failed", error="no"), "its guest cannot be entered (no)"),
+        (ObservedDocker("flooded"), "its guest says more than anybody reads"),
     ],
 )
 def test_a_guest_that_cannot_be_asked_is_left_alone(docker, note):

@@ -201,6 +201,51 @@ def test_what_is_left_alone_and_right_is_a_note(how, label):
     assert result.alone == {}
 
 
+@pytest.mark.parametrize("how", HELD)
+@pytest.mark.parametrize("label", [ENFORCED, None], ids=["running", "stopped"])
+def test_who_names_one_that_is_left_alone_and_right_has_nothing_to_do(how, label):
+    result = plan(held(how, hardened(), label=label), installed(), options=Options(only=(910,)))
+    (found,) = [one for one in result.findings if one.code.startswith("left.")]
+    assert (found.severity, result.problems, result.empty) == (Severity.NOTE, (), True)
+
+
+@pytest.mark.parametrize(("conf", "refused"), [(CONF, True), (hardened(), False)])
+def test_who_names_a_template_is_refused_where_its_clones_would_not_be_right(conf, refused):
+    observed = container(conf=f"template: 1\n{conf}", label=None)
+    result = plan(node(observed), installed(), options=Options(only=(910,)))
+    assert bool(result.problems) == refused
+
+
+@pytest.mark.parametrize("only", [(), (910,)], ids=["all", "only"])
+@pytest.mark.parametrize("how", HELD)
+def test_why_one_is_left_alone_is_said_once(how, only):
+    collides = CONF.replace("features:", "dev0: /dev/fuse\nfeatures: fuse=1,")
+    for conf in (CONF, f"{CONF}\n[pve:pending]\nmemory: 4096\n", collides):
+        found = plan(held(how, conf), installed(), options=Options(only=only)).findings
+        texts = [str(one) for one in found]
+        assert not [text for text in texts if text.count("left alone") > 1]
+        assert len([text for text in texts if "make the same node" in text]) <= 1
+    # the last one
+    assert {one.code for one in found if one.needs_attention} == {Code.COLLISION}
+
+
+@pytest.mark.parametrize("how", HELD)
+def test_what_waits_beside_one_that_is_left_alone_is_a_note_and_hides_not_what_is_due(how):
+    conf = f"{CONF}\n[pve:pending]\nmemory: 4096\n"
+    result = plan(held(how, conf), installed())
+    assert "still to do: features: keyctl=1; profile: unconfined becomes" in result.alone[910]
+    assert "CT 910 portainer: memory waits in [pve:pending] for the next start" in result.notes
+
+
+@pytest.mark.parametrize("how", HELD)
+def test_raw_lines_in_pending_count_for_one_that_is_left_alone_for_another_reason(how):
+    conf = f"{hardened()}\n[pve:pending]\nlxc.apparmor.profile: unconfined\n"
+    result = plan(held(how, conf, label=None), installed())
+    (found,) = [one for one in result.findings if one.needs_attention]
+    assert found.code == Code.PENDING_LINES
+    assert found.message.startswith("left alone: lxc.apparmor.profile in [pve:pending]")
+
+
 def test_a_restart_that_is_due_of_one_that_is_left_alone_is_told_too():
     result = plan(held("ha", hardened()), installed())
     assert "still to do: restart due: PID 1 runs as unconfined" in result.alone[910]

@@ -245,7 +245,7 @@ def test_a_guest_whose_docker_names_an_impossible_folder_stops_nobody_but_itself
     assert list(result.alone) == [910]
     (note,) = (note for note in result.notes if note.startswith("CT 910 "))
     assert "its Docker says something that cannot be used: DockerRootDir is '" in note
-    assert note.endswith("; left alone: put it right in the guest")
+    assert note.endswith(": put it right in the guest")
     assert note.isprintable()
 
 
@@ -280,7 +280,9 @@ def test_a_profile_names_sixteen_data_roots_and_who_brings_one_more_is_left_alon
     assert result.problems == ()
     # the one whose root it names already keeps its place
     assert list(result.alone) == [925, 926]
-    assert result.alone[925].startswith("Docker's data lies in /srv/925, and lxc-docker-nested ")
+    assert result.alone[925].startswith(
+        "left alone: Docker's data lies in /srv/925, and lxc-docker-nested "
+    )
     assert {change.ctid for change in result.containers} == {*ctids} - {925, 926}
     named = result.profiles[0].after.split(" = ")[1].split("\n")[0].split()
     assert len(named) == 16

@@ -24,6 +24,7 @@ from phoenix.report.terminal import audit_lines
 PAGE = (Path(__file__).parents[2] / "templates/report/audit.html.j2").read_text()
 NAMED = "hostname: web\nunprivileged: 1\nlxc.apparmor.profile: {}\n"
 GENERATED = "hostname: web\nunprivileged: 1\n"
+PENDING_LINE = f"{GENERATED}[pve:pending]\nlxc.apparmor.profile: unconfined\n"
 LABEL = "lxc-970_</var/lib/lxc>//&:lxc-970_<-var-lib-lxc>:unconfined (enforce)"
 FILE = "phoenix_lxc_configs.json"
 ADD = 'add it there: "970": {"apparmor_profile": "generated"}'
@@ -50,9 +51,14 @@ OPEN = {
     "running, unconfined in a namespace": unnamed(GENERATED, ":lxc-a:unconfined (unconfined)"),
     "running, until its next start": unnamed(NAMED.format("unconfined"), LABEL),
     "running, nobody knows how": replace(unnamed(GENERATED, None), running=True),
+    "running, from its next start on": unnamed(PENDING_LINE, LABEL),
     "stopped": unnamed(NAMED.format("unconfined"), None),
+    "stopped, what waits for its start counts": unnamed(PENDING_LINE, None),
     "stopped, the last line counts": unnamed(
         f"{NAMED.format('lxc-a')}lxc.apparmor.profile = unconfined\r\n", None
+    ),
+    "stopped, and what it includes may say so": unnamed(
+        f"{NAMED.format('lxc-a')}lxc.include: /root/more.conf\n", None
     ),
     "stopped, the label of lxc-start": unnamed(NAMED.format("unchanged"), None),
     "stopped, in a namespace": unnamed(NAMED.format(":lxc-a:unconfined"), None),
@@ -90,7 +96,7 @@ def test_an_unconfined_one_is_never_ok_and_its_finding_says_what_to_write(observ
     (row,) = found.containers
     assert not row.ok
     assert found.needs_attention
-    (said,) = found.findings
+    (said,) = [one for one in found.findings if one.needs_attention]
     assert (said.code, said.severity, said.fix) == (Code.NOT_LISTED, Severity.WARNING, ADD)
     assert row.verdict == said.text
     assert row.verdict.startswith(f"not in {FILE}")

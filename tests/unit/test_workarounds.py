@@ -8,7 +8,7 @@ from plan_cases import said
 from phoenix.fleet.parse import parse_fleet
 from phoenix.plan.conf import plan_conf
 from phoenix.plan.confinement import Confinement
-from phoenix.plan.findings import Code
+from phoenix.plan.findings import Code, Severity
 from phoenix.plan.workarounds import MASK, workaround_findings, workarounds
 from phoenix.pve.conf import PveConf
 from phoenix.pve.observed import ObservedContainer
@@ -58,6 +58,17 @@ def test_those_of_the_main_section_are_found_in_its_order():
         "lxc.mount.entry: /proc/sys/ proc/sys none bind 0 0",
         "lxc.seccomp.profile:",
         "lxc.apparmor.allow_incomplete: 1",
+        "lxc.apparmor.allow_nesting = 1",
+        "lxc.apparmor.raw: mount,",
+        "lxc.apparmor.raw: mount options=(rw,bind),",
+        "lxc.apparmor.raw: allow capability, ptrace,",
+        "lxc.apparmor.raw: priority=10 file,",
+        "lxc.apparmor.raw: /** rwmlkix,",
+        "lxc.apparmor.raw: all,",
+        "lxc.apparmor.raw = change_profile -> unconfined,",
+        "lxc.apparmor.raw: change_profile -> lxc-**,",
+        "lxc.apparmor.raw: include <abstractions/lxc/start-container>",
+        "lxc.apparmor.raw: /opt/** ux,",
     ],
 )
 def test_they_are_known_in_other_spellings(line):
@@ -78,6 +89,13 @@ def test_they_are_known_in_other_spellings(line):
         "lxc.mount.entry: /sys/fs/cgroup sys/fs/cgroup none bind 0 0",
         "lxc.seccomp.profile: /usr/share/lxc/config/common.seccomp",
         "lxc.apparmor.allow_incomplete: 0",
+        "lxc.apparmor.allow_nesting: 0",
+        "lxc.apparmor.raw: mount fstype=fuse,",
+        "lxc.apparmor.raw: mount options=(rw,bind) /srv/** -> /mnt/**,",
+        "lxc.apparmor.raw: deny mount,",
+        "lxc.apparmor.raw: capability sys_nice,",
+        "lxc.apparmor.raw: mount",
+        "lxc.apparmor.raw:",
         "#lxc.cap.drop:",
     ],
 )
@@ -130,6 +148,58 @@ def test_one_that_a_run_of_ours_brought_goes_with_the_file_without_being_asked()
     assert DEVICES in first.after.render()
     second = plan(first.after.render(), first.managed.render(), reconfine=False)
     assert workarounds(second.after) == ()
+
+
+OUT = "lxc.apparmor.raw: change_profile -> unconfined,"
+RULES = ["lxc.apparmor.raw: mount,", "lxc.apparmor.allow_nesting: 1", OUT]
+
+
+def findings(conf, managed=None, **entry):
+    fleet = parse_fleet(json.dumps({"lxc_configs": {"954": entry}}).encode())
+    observed = ObservedContainer(
+        954, PveConf(conf), False, None, None, None, "pve1", managed=managed
+    )
+    return [*workaround_findings(observed, fleet.containers[954])]
+
+
+def test_rules_of_others_for_the_generated_profile_are_told_and_go_when_asked_to():
+    conf = "\n".join(["unprivileged: 1", *RULES, ""])
+    assert [(one.code, one.severity) for one in findings(conf)] == [
+        (Code.RAW_RULE, Severity.NOTE),
+        (Code.NESTING, Severity.NOTE),
+        # with it the profile is no confinement
+        (Code.RAW_RULE, Severity.WARNING),
+    ]
+    named = findings(f"{conf}lxc.apparmor.profile: lxc-a\n")
+    assert {one.severity for one in named} == {Severity.NOTE}
+    after = plan(conf, confinement=Confinement("generated")).after
+    assert after.render() == "unprivileged: 1\n"
+
+
+def test_rules_that_the_fleet_file_has_or_had_are_none_of_others_and_stay():
+    entry = {"lxc_options": ["lxc.apparmor.raw=mount,"], "apparmor_raw": ["capability,"]}
+    entry["apparmor_profile"] = "generated"
+    its = plan("unprivileged: 1\n", confinement=Confinement("generated"), **entry)
+    conf = its.after.render()
+    assert found(conf) == ["lxc.apparmor.raw: mount,", "lxc.apparmor.raw: capability,"]
+    assert findings(conf, **entry) == []
+    assert findings(conf, its.managed.render()) == []
+    assert plan(conf, its.managed.render(), Confinement("generated"), **entry).after == its.after
+    nesting = "unprivileged: 1\nlxc.apparmor.allow_nesting: 1\n"
+    managing = {"apparmor_manages_nesting": True, "apparmor_profile": "lxc-a"}
+    assert findings(nesting, **managing) == []
+    assert "allow_nesting: 1" in plan(nesting, **managing).after.render()
+
+
+def test_a_file_that_a_conf_includes_is_told_and_stays():
+    line = "lxc.include: /root/more.conf"
+    (note,) = findings(f"unprivileged: 1\n{line}\n")
+    assert (note.code, note.severity) == (Code.INCLUDE, Severity.NOTE)
+    assert line in note.message
+    assert note.fix.startswith("move what it needs")
+    assert line in plan(f"unprivileged: 1\n{line}\n").after.render()
+    (asked,) = findings(f"{line}\n", lxc_options=["lxc.include=/root/more.conf"])
+    assert asked.fix.startswith("the fleet file asks for it")
 
 
 SECURITYFS = "lxc.mount.entry: /sys/kernel/security sys/kernel/security none bind,optional 0 0"
