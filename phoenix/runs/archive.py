@@ -17,7 +17,7 @@ CONTENT = "/etc/pve without priv/ and private keys or keyrings, and /etc/apparmo
 
 @dataclass(frozen=True)
 class Archive:
-    """Its bytes, a tar.gz; how many files it has; what is not in it, and why, a printable line each."""
+    """Its bytes, a tar.gz; how many files it has; what is not in it and why, in printable lines."""
 
     data: bytes
     files: int
