@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import os
+import stat
 import tarfile
 from collections.abc import Iterator
 
@@ -57,10 +58,11 @@ class _Archive:
     def add(self, path: str) -> None:
         """Add a file, a link, or a folder with all that is in it; `path`: as named on the node."""
         try:
-            entry = self._tar.gettarinfo(at(path), path[1:])
-            # tarfile has no entry of a socket, and the second name of a file as a link to the first
-            if entry is None:
+            # tarfile has no entry of one
+            if stat.S_ISSOCK(os.lstat(at(path)).st_mode):
                 return
+            entry = self._tar.gettarinfo(at(path), path[1:])
+            # it takes the second name of a file for a link to the first
             if entry.isreg() or entry.islnk():
                 self._add_file(path, entry)
             elif entry.issym():
