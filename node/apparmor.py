@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from node.bounded import run
-from node.files import read, text
+from node.files import names_in, read, text
 from node.kernel import is_readable, loaded, stale
 from node.refusal import tunables_refusal
 from node.root import at
@@ -40,7 +40,9 @@ def observe(files: list[str]) -> dict[str, Any]:
         # enabled in the kernel but not there to be asked: as good as absent
         "enabled": there and is_readable(),
         "parser": parser,
-        "abis": [name for name in _entries(f"{FOLDER}/abi") if _is_file(f"{FOLDER}/abi/{name}")],
+        "abis": [
+            name for name in names_in(at(f"{FOLDER}/abi")) if _is_file(f"{FOLDER}/abi/{name}")
+        ],
         "loaded": loaded(),
         "stale": stale(files) if parser else [],
         "files": {name: found for name, found in texts.items() if found is not None},
@@ -57,7 +59,7 @@ def _parser() -> list[int] | None:
 
 
 def _site_files() -> list[str]:
-    there = [f"tunables/home.d/{name}" for name in _entries(f"{FOLDER}/tunables/home.d")]
+    there = [f"tunables/home.d/{name}" for name in names_in(at(f"{FOLDER}/tunables/home.d"))]
     return [name for name in there if not _IGNORED.fullmatch(name)]
 
 
@@ -67,10 +69,3 @@ def _regular(path: str) -> bytes | None:
 
 def _is_file(path: str) -> bool:
     return os.path.isfile(at(path))
-
-
-def _entries(path: str) -> list[str]:
-    try:
-        return sorted(name for name in os.listdir(at(path)) if not name.startswith("."))
-    except OSError:
-        return []

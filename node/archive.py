@@ -1,8 +1,8 @@
 """archive - the node's own configuration as one archive on stdout; nothing is changed.
 
 The first line is `{"sha256": DIGEST, "files": NUMBER, "left_out": [TEXT]}`, then comes the archive,
-a tar.gz, as base64. In it are /etc/pve, without what is secret there (`priv` folders and private
-keys) and what pmxcfs only shows of itself, and /etc/apparmor.d.
+a tar.gz, as base64. In it are /etc/pve, without what is secret there (`priv` folders, private keys,
+Ceph's keyrings) and what pmxcfs only shows of itself, and /etc/apparmor.d.
 
 Exit: 0 done · 1 there is no such folder, or more in them than 64 MiB
 """
@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import os
+import stat
 import tarfile
 from collections.abc import Iterator
 
@@ -57,15 +58,22 @@ class _Archive:
     def add(self, path: str) -> None:
         """Add a file, a link, or a folder with all that is in it; `path`: as named on the node."""
         try:
+            # tarfile has no entry of one
+            if stat.S_ISSOCK(os.lstat(at(path)).st_mode):
+                return
             entry = self._tar.gettarinfo(at(path), path[1:])
-            if entry.isreg():
+            # it takes the second name of a file for a link to the first
+            if entry.isreg() or entry.islnk():
                 self._add_file(path, entry)
             elif entry.issym():
                 self._tar.addfile(entry)
             elif entry.isdir():
                 self._tar.addfile(entry)
                 for inner in _inside(path):
-                    self.add(inner)
+                    if inner.startswith(f"{_PVE}/") and inner.endswith(".keyring"):
+                        self.left_out.append(f"{inner}: a secret")
+                    else:
+                        self.add(inner)
         except OSError as error:
             # what is removed meanwhile is not there
             if os.path.lexists(at(path)):
@@ -87,9 +95,14 @@ class _Archive:
 
 
 def _inside(folder: str) -> Iterator[str]:
-    """What is in a folder and may leave the node; pmxcfs shows its own state in dot files."""
+    """What is in a folder and may leave the node.
+
+    pmxcfs shows its own state in dot files of /etc/pve itself; those further down are configuration
+    (sdn/.running-config, pve-network PVE/Network/SDN.pm).
+    """
     for name in sorted(os.listdir(at(folder))):
         path = f"{folder}/{name}"
         secret = name == "priv" or name.endswith(".key")
-        if not (path.startswith(f"{_PVE}/") and (secret or name.startswith("."))):
+        shown = folder == _PVE and name.startswith(".")
+        if not shown and not (secret and path.startswith(f"{_PVE}/")):
             yield path

@@ -10,7 +10,7 @@ from functools import cache
 from itertools import islice
 from typing import Any
 
-from node.files import read, text
+from node.files import names_in, read, text
 from node.root import STATE, at
 
 _CONF = re.compile(r"([1-9][0-9]{2,8})\.conf")
@@ -44,7 +44,7 @@ def observe() -> dict[str, Any]:
                 "ours": text(read(f"{STATE}/containers/{ctid}")),
                 **_process(ctid),
             }
-    for other in _entries(f"{_PVE}/nodes"):
+    for other in names_in(at(f"{_PVE}/nodes")):
         if other != node:
             for ctid in _ctids(f"{_PVE}/nodes/{other}/lxc"):
                 if str(ctid) not in found["containers"]:
@@ -249,14 +249,7 @@ def _ha_resources() -> dict[str, str]:
 
 
 def _ctids(path: str) -> list[int]:
-    return sorted(int(found[1]) for name in _entries(path) if (found := _CONF.fullmatch(name)))
-
-
-def _entries(path: str) -> list[str]:
-    try:
-        return sorted(name for name in os.listdir(at(path)) if not name.startswith("."))
-    except OSError:
-        return []
+    return sorted(int(found[1]) for name in names_in(at(path)) if (found := _CONF.fullmatch(name)))
 
 
 def _read(path: str) -> bytes | None:

@@ -44,6 +44,14 @@ def open_regular(path: str) -> IO[bytes] | None:
     return os.fdopen(opened, "rb")
 
 
+def names_in(path: str) -> list[str]:
+    """The names in a folder but those that begin with a dot, none where it cannot be read."""
+    try:
+        return sorted(name for name in os.listdir(path) if not name.startswith("."))
+    except OSError:
+        return []
+
+
 def text(data: bytes | None) -> str | None:
     """Bytes as a text that JSON can carry and `raw` turns back, byte for byte."""
     return None if data is None else data.decode("utf-8", "surrogateescape")

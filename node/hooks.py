@@ -39,15 +39,12 @@ def undone(ours: bytes, before: bytes, found: bytes) -> str:
 
 
 def rewrote(found: bytes, *ours: bytes) -> bool:
-    """Whether a conf is one of ours in which a hook of its own has changed raw lines and no others.
+    """Whether a conf is one of ours with a hook, but for its raw lines: that may have changed them.
 
-    Where it has no hook, any change is somebody else's.
+    A hook that only `found` has is somebody's edit, as any change is where ours has none.
     """
     has = PveConf.from_bytes(found)
-    return any(
-        bool(hooks(base) or hooks(found)) and _rest(PveConf.from_bytes(base)) == _rest(has)
-        for base in ours
-    )
+    return any(hooks(base) and _rest(PveConf.from_bytes(base)) == _rest(has) for base in ours)
 
 
 def hooks(conf: bytes) -> str:

@@ -2,22 +2,27 @@
 
 The kernel tells the compiled form of each profile (`raw_data`, where it is built with
 CONFIG_SECURITY_APPARMOR_EXPORT_BINARY, as Debian's and Proxmox's are); compiling the file again
-gives the same bytes. What was found equal once is noted, so that it is compiled but then.
+gives the same bytes. What was found equal once is noted, so that it is compiled but then and where
+a file has changed that profiles include.
 """
 
 from __future__ import annotations
 
+import glob
 import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain, islice
 
 from node.bounded import MIB, run
-from node.files import digest, make_folder, read, replace, text
+from node.files import digest, make_folder, raw, read, replace, text
 from node.root import STATE, at
 from phoenix.apparmor.observed import FOLDER
 
-#: What a load of ours put into the kernel: NAME, the text's SHA-256, the compiled form's.
+#: What a load of ours put into the kernel: NAME, the text's SHA-256, the compiled form's; before
+#: these, where there are any, what the files that profiles include were like (`_includes`).
 NOTE = f"{STATE}/loaded"
 
 _KERNEL = "/sys/kernel/security/apparmor"
@@ -25,6 +30,8 @@ _MODES = ("enforce", "complain", "kill", "unconfined", "user")
 _LINE = re.compile(rf"(.+) \(({'|'.join(_MODES)})\)")
 #: Seconds for one profile, and bytes of its compiled form: a hundred times what ours have.
 _PATIENCE, _MOST = 60, 32 * MIB
+#: Folders of what profiles include; of files in them, how many are looked at (Debian has 200).
+_INCLUDED, _MOST_FILES = ("abi", "abstractions", "tunables"), 10_000
 
 
 def loaded() -> dict[str, str]:
@@ -48,52 +55,80 @@ def is_readable() -> bool:
     return os.access(at(f"{_KERNEL}/profiles"), os.R_OK)
 
 
-def stale(names: list[str], note: str = NOTE) -> list[str]:
+def stale(names: list[str], note: str = NOTE, notes_equal: bool = False) -> list[str]:
     """Those of these profiles that the kernel has with another text than their files.
 
-    One of which that cannot be told is none of them. `note`: the file of what is known.
+    One of which that cannot be told is none of them. `note`: the file of what is known;
+    `notes_equal`: add to it what was compared and is the same.
     """
-    known = _noted(note)
-    found = [(name, _forms(name)) for name in names]
-    return [
-        name
-        for name, forms in found
-        if forms is not None
-        and known.get(name) != forms
-        and _compiled(name) not in (None, forms[1])
-    ]
+    includes = _includes()
+    known, found = _noted(note, includes), _forms(names)
+    compiled = {
+        name: forms[1] if known.get(name) == forms else _compiled(name)
+        for name, forms in found.items()
+    }
+    equal = {name: forms for name, forms in found.items() if compiled[name] == forms[1]}
+    if notes_equal and equal.items() - known.items():
+        _write({**known, **equal}, note, includes)
+    return [name for name in names if name not in equal and compiled.get(name) is not None]
 
 
 def remember(names: list[str], note: str = NOTE) -> None:
-    """Note what the kernel has of these: it has just been loaded from their files, or compared.
+    """Note what the kernel has of these: it has just been loaded from their files.
 
     What cannot be noted is only compiled again.
     """
-    before = _noted(note)
+    includes = _includes()
+    before = _noted(note, includes)
     known = {name: forms for name, forms in before.items() if name not in names}
-    known |= {name: forms for name in names if (forms := _forms(name)) is not None}
-    if known == before:
-        return
+    known |= _forms(names)
+    if known != before:
+        _write(known, note, includes)
+
+
+def _write(known: dict[str, tuple[str, str]], note: str, includes: str) -> None:
+    head = [f"includes {includes}\n"] if includes else []
     lines = [f"{name} {file} {form}\n" for name, (file, form) in sorted(known.items())]
     with suppress(OSError):
         make_folder(os.path.dirname(note))
-        replace(note, "".join(lines).encode(), ".phoenix-new", 0o600, anew=True)
+        replace(note, "".join(head + lines).encode(), ".phoenix-new", 0o600, anew=True)
 
 
-def _noted(note: str) -> dict[str, tuple[str, str]]:
-    lines = (text(read(note)) or "").splitlines()
-    words = [line.split(" ") for line in lines]
+def _noted(note: str, includes: str) -> dict[str, tuple[str, str]]:
+    """What is known of profiles, as long as nothing has changed that they include."""
+    words = [line.split(" ") for line in (text(read(note)) or "").splitlines()]
+    if "".join(two[1] for two in words if len(two) == 2) != includes:
+        return {}
     return {three[0]: (three[1], three[2]) for three in words if len(three) == 3}
 
 
-def _forms(name: str) -> tuple[str, str] | None:
-    """Of a profile the digests of its file and of what the kernel has, None without either."""
-    for found, _, folder in _profiles():
-        if found == name:
-            with suppress(OSError):
-                file, form = read(at(f"{FOLDER}/{name}")), read(f"{folder}/raw_data")
-                return None if file is None or form is None else (digest(file), digest(form))
-    return None
+def _includes() -> str:
+    """What is another where a file has changed that a profile may include, "" without any.
+
+    A file that comes in a package has the date of its making: so the inode's time counts, too.
+    """
+    patterns = (f"{FOLDER}/{name}/{below}" for name in _INCLUDED for below in ("*", "*/*"))
+    paths = chain.from_iterable(glob.iglob(at(pattern)) for pattern in patterns)
+    told = []
+    for path in islice(paths, _MOST_FILES):
+        with suppress(OSError):
+            its = os.stat(path)
+            if stat.S_ISREG(its.st_mode):
+                told.append(f"{path} {its.st_size} {its.st_mtime_ns} {its.st_ctime_ns}")
+    return digest(raw("\n".join(sorted(told)))) if told else ""
+
+
+def _forms(names: list[str]) -> dict[str, tuple[str, str]]:
+    """Of these profiles the digests of their files and of what the kernel has, those with both."""
+    forms = {}
+    for name, _, folder in _profiles():
+        if name not in names:
+            continue
+        with suppress(OSError):
+            file, form = read(at(f"{FOLDER}/{name}")), read(f"{folder}/raw_data")
+            if file is not None and form is not None:
+                forms[name] = (digest(file), digest(form))
+    return forms
 
 
 def _compiled(name: str) -> str | None:

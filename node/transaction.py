@@ -44,6 +44,7 @@ class Transaction:
         self.note_path = f"{STATE}/containers/{ctid}"
         self.left = self.staged.after
         self.is_undone = False
+        self._kept: dict[str, Value] = {}
         files = self.staged.daemon
         self.daemon = DaemonChange(ctid, folder, self.staged, files) if files else None
         self.gate = Gate(self)
@@ -158,7 +159,7 @@ class Transaction:
                 self.note_daemon("restored", after=self.daemon.before)
             return self._restored()
         self.note_daemon("failed")
-        self.note("failed", after=self.staged.before)
+        self.note("failed", after=self.staged.before, **self._kept)
         look = f"pct status {self.ctid}; journalctl -e"
         text = f"the old conf is back, but the container is not healthy: {look}"
         return self.ends(Ending.FAILED, text)
@@ -166,7 +167,7 @@ class Transaction:
     def _restored(self) -> int:
         """The old state is proven; what a hook has made of the conf at this start is no fault."""
         found = self.digest()
-        self.note("restored", after=found)
+        self.note("restored", after=found, **self._kept)
         text = "the old conf is back and the container runs with it"
         if found != self.staged.before:
             self.say(f"{self.conf_name} was changed again at this start, by {self.culprit}")
@@ -193,18 +194,28 @@ class Transaction:
         except (OSError, ValueError) as error:
             self.say(str(error))
             return False
-        return self.swap(old, self._replaceable(old))
+        kept = self._keep_changed(old)
+        if not self.swap(old, kept or self.left):
+            return False
+        if kept:
+            self._kept = {"kept": kept}
+            self.say(f"what was there is kept: {self.folder.path}/files/{kept}")
+        return True
 
-    def _replaceable(self, old: bytes) -> str:
-        """The digest of the conf that the old one may replace.
+    def _keep_changed(self, old: bytes) -> str:
+        """Keep the conf that is there if it is no more ours and the old one may replace it.
 
-        The one that we left, or what a hook has made of that, or of the old one, since.
+        Gives its digest, "" for none. It may where a start has changed ours, and where a hook has
+        undone ours or the old one since; any other change is somebody's edit and stays.
         """
         with suppress(OSError):
             found = read(at(self.conf_name))
-            if found is not None and hooks.rewrote(found, self.staged.conf, old):
+            if found is None or digest(found) == self.staged.after:
+                return ""
+            is_hooks = hooks.rewrote(found, self.staged.conf, old) and self.undone()
+            if is_hooks or digest(found) == self.left:
                 return self.folder.keep(found)
-        return self.left
+        return ""
 
     def _keep_ours(self) -> bool:
         """The note of what our runs brought, beside the runs, for the next one to know."""

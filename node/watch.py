@@ -20,7 +20,7 @@ from contextlib import suppress
 
 from node.containers import init_pid, label, started
 from node.files import digest, make_folder, read, replace, text
-from node.kernel import loaded, remember, stale
+from node.kernel import loaded, stale
 from node.refusal import tunables_refusal
 from node.root import STATE, at
 from node.say import say
@@ -181,9 +181,7 @@ class _Kernel:
 
     def __init__(self, names: list[str]) -> None:
         self._modes = loaded() if names else {}
-        self._stale = stale(names, at(_RIGHT)) if names else []
-        if names:
-            remember([name for name in names if name not in self._stale], at(_RIGHT))
+        self._stale = stale(names, at(_RIGHT), notes_equal=True) if names else []
 
     def look(self, name: str, mode: str, sha: str) -> str | None:
         """What is wrong with a profile: `mode` and the digest of its text as they shall be."""

@@ -64,7 +64,7 @@ class _Fetch(StringCommand):
         for one in archive.left_out[:_SHOWN]:
             _tell(host, f"not in it: {one}")
         if len(archive.left_out) > _SHOWN:
-            _tell(host, f"not in it: {len(archive.left_out) - _SHOWN} more that cannot be read")
+            _tell(host, f"not in it: {len(archive.left_out) - _SHOWN} more")
         return True, CommandOutput([])
 
     def _failed(self, host: Host, why: str) -> tuple[bool, CommandOutput]:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from phoenix.text.printable import printable
 
 #: What is in it, for people.
-CONTENT = "/etc/pve without priv/ and private keys, and /etc/apparmor.d"
+CONTENT = "/etc/pve without priv/ and private keys or keyrings, and /etc/apparmor.d"
 
 
 @dataclass(frozen=True)
 class Archive:
-    """Its bytes, a tar.gz; how many files it has; what could not be read, a printable line each."""
+    """Its bytes, a tar.gz; how many files it has; what is not in it and why, in printable lines."""
 
     data: bytes
     files: int

@@ -61,9 +61,9 @@ _EVENTS: Mapping[str, Mapping[str, str]] = {
         "started": "after",
         "back": "why?",
         "done": "after",
-        "restored": "after",
+        "restored": "after kept?",
         "refused": "",
-        "failed": "after?",
+        "failed": "after? kept?",
     },
     "daemon.json": {
         "intent": "before after driver_before driver",
@@ -81,7 +81,13 @@ _EVENTS: Mapping[str, Mapping[str, str]] = {
 _EVENTS_1: Mapping[str, Mapping[str, str]] = {
     **_EVENTS,
     "begin": {"begin": "undoes"},
-    "conf": {**_EVENTS["conf"], "intent": "before after ours?", "back": ""},
+    "conf": {
+        **_EVENTS["conf"],
+        "intent": "before after ours?",
+        "back": "",
+        "restored": "after",
+        "failed": "after?",
+    },
     "daemon.json": {
         **_EVENTS["daemon.json"],
         "intent": "before after driver_before? driver?",
@@ -99,6 +105,7 @@ _VALUES = {
     "before": _DIGEST,
     "after": _DIGEST,
     "ours": _DIGEST,
+    "kept": _DIGEST,
     "packages": _PACKAGES,
     "removed": _PACKAGES,
     "driver_before": _DRIVER,

@@ -1,5 +1,8 @@
 """node/apparmor.py on a tree of files that looks like a node, with a fake parser."""
 
+import os
+import shutil
+
 import pytest
 
 import node.apparmor
@@ -201,6 +204,102 @@ def test_what_was_found_right_once_is_not_compiled_again(pve, monkeypatch):
     # another text on both sides: the note is of the one before
     pve.has("/etc/apparmor.d/lxc-a", "profile lxc-a { file, }\n")
     assert pve.see(AppArmor, ("lxc-a",)).stale == ("lxc-a",)
+
+
+def note(its):
+    """What the kernel has is noted anew, as after a load."""
+    node.kernel.remember(["lxc-a"], str(its.root / "var/lib/phoenix-harden/loaded"))
+
+
+def is_compiled(its):
+    """Whether it is compiled for a look at it."""
+    before = len(its.calls)
+    assert its.see(AppArmor, ("lxc-a",)).stale == ()
+    return any("-S" in call for call in its.calls[before:])
+
+
+@pytest.fixture
+def noted(pve, monkeypatch):
+    """A node whose kernel has what the file says, which is noted."""
+    monkeypatch.setattr(node.root, "ROOT", str(pve.root))
+    pve.has("/etc/apparmor.d/lxc-a", "profile lxc-a {}\n")
+    pve.has("/etc/apparmor.d/abstractions/base.d/site", "/a r,\n")
+    has(pve, "profile lxc-a {}\n")
+    note(pve)
+    assert not is_compiled(pve)
+    return pve
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "tunables/home",
+        "tunables/home.d/site.local",
+        "tunables/home.d/another",
+        "abi/4.0",
+        "abstractions/base",
+        "abstractions/base.d/site",
+    ],
+)
+def test_what_was_right_is_compiled_again_once_a_file_has_changed_that_it_may_include(noted, path):
+    noted.has(f"/etc/apparmor.d/{path}", "# another\n")
+    assert is_compiled(noted)
+    note(noted)
+    assert not is_compiled(noted)
+
+
+def test_a_changed_include_that_makes_another_profile_is_told(noted):
+    noted.has("/etc/apparmor.d/tunables/home", "@{HOMEDIRS}=/srv/\n")
+    noted.tool("apparmor_parser", PARSER.replace("'compiled '", "'compiled for /srv '"))
+    assert noted.see(AppArmor, ("lxc-a",)).stale == ("lxc-a",)
+
+
+def test_a_file_with_an_old_date_and_one_that_goes_are_changes_too(noted):
+    site = noted.root / "etc/apparmor.d/abstractions/base.d/site"
+    was = site.stat()
+    site.write_text("/b r,\n")
+    os.utime(site, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert is_compiled(noted)
+    note(noted)
+    site.unlink()
+    assert is_compiled(noted)
+
+
+def test_all_includes_gone_are_a_change(noted):
+    for name in ("abstractions", "tunables"):
+        shutil.rmtree(noted.root / f"etc/apparmor.d/{name}")
+    noted.tool("apparmor_parser", PARSER.replace("! grep", "true || grep"))
+    assert is_compiled(noted)
+
+
+def test_what_another_file_is_does_not_matter(noted):
+    noted.has("/etc/apparmor.d/lxc-b", "profile lxc-b {}\n")
+    noted.has("/etc/apparmor.d/abstractions/a/b/c", "deep\n")
+    assert not is_compiled(noted)
+
+
+def test_the_kernels_profiles_are_listed_once_for_all_names(pve, monkeypatch):
+    monkeypatch.setattr(node.root, "ROOT", str(pve.root))
+    listed, profiles = [], node.kernel._profiles
+    monkeypatch.setattr(node.kernel, "_profiles", lambda: listed.append(1) or profiles())
+    assert node.kernel.stale(["lxc-a", "lxc-b", "lxc-c"]) == []
+    assert listed == [1]
+
+
+def test_only_what_was_compared_and_is_equal_is_noted(pve, monkeypatch):
+    monkeypatch.setattr(node.root, "ROOT", str(pve.root))
+    monkeypatch.setattr(node.root, "PATH", f"{pve.fake}:{node.root.PATH}")
+    monkeypatch.setenv("FAKE", str(pve.fake))
+    note = str(pve.root / "note")
+    for name, there in (("lxc-a", "a"), ("lxc-b", "other"), ("lxc-c", "c")):
+        loads(pve, f"{name}.7", name)
+        pve.has(f"/etc/apparmor.d/{name}", name[-1])
+        has(pve, there, f"{name}.7")
+    # one of them does not compile
+    pve.tool("apparmor_parser", PARSER.replace("printf", "case $6 in *-c) exit 1 ;; esac; printf"))
+    assert node.kernel.stale(["lxc-c", "lxc-b", "lxc-a"], note, notes_equal=True) == ["lxc-b"]
+    noted = (pve.root / "note").read_text()
+    assert [line.split()[0] for line in noted.splitlines()] == ["includes", "lxc-a"]
 
 
 @pytest.mark.parametrize("text", ["", "lxc-a\n", "lxc-a x y z\n", "\xff\n"])

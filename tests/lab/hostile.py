@@ -98,7 +98,7 @@ HARMLESS = re.compile(r"fd [0-2] (pipe:\[\d+\]|/dev/null)|(start|rm|rmi) .*")
 
 KEYS = {
     *("time", "ctid", "event", "file", "before", "after", "ours", "driver", "driver_before"),
-    *("packages", "removed", "undoes", "format", "profile"),
+    *("packages", "removed", "undoes", "format", "profile", "kept"),
 }
 EVENTS = {"begin", "intent", "started", "done", "back", "restored", "refused", "failed"}
 VALUE = re.compile(r"[ -!#-\[\]-~]*")

@@ -16,6 +16,10 @@ FLEETS = REPO / "tests/recordings/fleets"
 #: Stopped, unconfined, and not in the fleet file of these tests.
 UNLISTED = 957
 RUNNING = (910, 952, 953, 954, 956)
+#: In neither of the real fleets' files; stopped and unconfined.
+UNNAMED = 958
+#: A template, which is left alone: it says unconfined still, and never runs.
+TEMPLATE = 900
 
 
 def row(done, ctid):
@@ -113,18 +117,53 @@ def test_unlisted_ones_are_shown_ignored_or_refused_as_asked(clean_lab, fleet):
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["fleet-15.json", "fleet-22.json"])
 def test_adopt_and_one_run_leave_no_container_of_a_real_fleet_unconfined(clean_lab, tmp_path, name):
-    entries = json.loads((FLEETS / name).read_text())
-    # the few capabilities that it keeps are for other software than the lab's
-    entries["lxc_configs"]["954"]["lxc_options"] = []
     fleet = tmp_path / name
-    fleet.write_text(json.dumps(entries, indent=4))
+    fleet.write_text((FLEETS / name).read_text())
     call = [sys.executable, "-m", "phoenix.cli.main", "adopt", fleet, "--write"]
     subprocess.run(call, cwd=REPO, check=True)
-    done = pyinfra("harden", "-y", fleet=fleet, allow="raw-hooks,host-paths")
+    words = {"fleet": fleet, "allow": "raw-hooks,host-paths"}
+    written = leave_out_what_cannot_run(fleet, pyinfra("harden", "--dry", **words))
+    done = pyinfra("harden", "-y", **words)
     assert done.returncode == 0, done.stderr
     labels = {ctid: clean_lab.label(ctid) for ctid in RUNNING}
     assert [ctid for ctid, label in labels.items() if not label.endswith(" (enforce)")] == []
-    words = {"fleet": fleet, "allow": "raw-hooks,host-paths"}
-    audit = pyinfra("audit", "-y", strict="true", unmanaged="ignore", **words)
-    assert audit.returncode == 0, audit.stderr
+    assert {*written} <= {*main(clean_lab, 954)}
+    listed = clean_lab.ssh("ls /etc/pve/lxc").stdout
+    ctids = map(int, re.findall(r"^([0-9]+)\.conf$", listed, re.MULTILINE))
+    unconfined = "lxc.apparmor.profile: unconfined"
+    assert {one for one in ctids if unconfined in main(clean_lab, one)} == {TEMPLATE, UNNAMED}
+    audit = pyinfra("audit", "-y", strict="true", report=tmp_path, **words)
+    assert audit.returncode == 1
+    assert f"!!  not in {fleet}; stopped, its conf says unconfined" in row(audit, UNNAMED)
+    (seen,) = json.loads((tmp_path / "audit.json").read_text())["nodes"]
+    assert [one["ctid"] for one in seen["containers"] if not one["ok"]] == [UNNAMED]
+    wrong = [(one["ctid"], one["code"]) for one in seen["findings"] if one["severity"] != "note"]
+    assert wrong == [(UNNAMED, "not-listed")]
     assert "nothing to change" in pyinfra("harden", "--dry", **words).stderr
+
+
+def leave_out_what_cannot_run(fleet, dry):
+    """Take lxc.cap.keep out of 954's lines; gives those that its conf must have then.
+
+    fleet-22.json leaves it sys_admin, mknod and sys_chroot. Without net_admin, setuid, setgid and
+    chown the Debian in the lab's 954 gets no network and runs no service as its own user, and its
+    Docker does not start: the gate would rightly take it back. Of this line it is seen that it is
+    planned. (The GPUs and volumes of these fleets are not in the lab either: the plan leaves them
+    out, and says so.)
+    """
+    assert dry.returncode == 0, dry.stderr
+    entries = json.loads(fleet.read_text())
+    its = entries["lxc_configs"]["954"]
+    lines = its.get("lxc_options", [])
+    its["lxc_options"] = [one for one in lines if not one.startswith("lxc.cap.keep=")]
+    for one in {*lines} - {*its["lxc_options"]}:
+        assert f"+ {one.replace('=', ': ', 1)}\n" in dry.stderr
+    fleet.write_text(json.dumps(entries, indent=4))
+    # with a generated profile Proxmox writes lxc.apparmor.allow_nesting itself
+    own = [one for one in its["lxc_options"] if not one.startswith("lxc.apparmor.")]
+    return [one.replace("=", ": ", 1) for one in own]
+
+
+def main(node, ctid):
+    """The lines of its conf before the first snapshot."""
+    return conf(node, ctid).partition("\n[")[0].splitlines()

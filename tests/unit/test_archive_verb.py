@@ -3,6 +3,8 @@
 import hashlib
 import io
 import json
+import os
+import stat
 import tarfile
 
 import pytest
@@ -69,19 +71,35 @@ def test_keys_and_what_pmxcfs_shows_of_itself_stay_there(node, path):
     assert not any("priv" in name.split("/") for name in members)
 
 
-def test_a_dot_file_of_apparmor_is_in_it(node):
-    node.has("/etc/apparmor.d/.hidden", "x")
-    assert packed(node)[0].files == 4
+@pytest.mark.parametrize("path", ["/etc/apparmor.d/.hidden", "/etc/pve/sdn/.running-config"])
+def test_a_dot_file_that_is_configuration_is_in_it(node, path):
+    node.has(path, "x")
+    assert packed(node)[2][path[1:]] == b"x"
+
+
+def test_a_keyring_stays_there_and_is_said(node):
+    node.has("/etc/pve/ceph/ceph.client.crash.keyring", "SECRET")
+    archive, _, texts = packed(node)
+    assert len(texts) == 3
+    assert archive.left_out == ("/etc/pve/ceph/ceph.client.crash.keyring: a secret",)
+
+
+def test_a_file_with_a_second_name_is_in_it_under_both(node):
+    site = node.root / "etc/apparmor.d/tunables/home.d/site"
+    (site.parent / "twin").hardlink_to(site)
+    archive, _, texts = packed(node)
+    assert archive.files == 4
+    assert texts["etc/apparmor.d/tunables/home.d/twin"] == site.read_bytes()
+    assert texts["etc/apparmor.d/tunables/home.d/site"] == site.read_bytes()
 
 
 def test_what_is_no_file_is_passed_over_and_nothing_makes_it_wait(node):
-    import os
-
     os.mkfifo(node.root / "etc/apparmor.d/pipe")
+    os.mknod(node.root / "etc/apparmor.d/socket", stat.S_IFSOCK | 0o600)
     (node.root / "etc/apparmor.d/link").symlink_to("/etc/shadow")
     archive, members, texts = packed(node)
     assert archive.files == 3
-    assert "etc/apparmor.d/pipe" not in members
+    assert not {"etc/apparmor.d/pipe", "etc/apparmor.d/socket"} & {*members}
     assert members["etc/apparmor.d/link"][0].linkname == "/etc/shadow"
     assert "etc/apparmor.d/link" not in texts
 

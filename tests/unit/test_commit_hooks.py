@@ -123,6 +123,72 @@ def test_an_edit_beside_that_of_the_hook_is_not_overwritten(node):
     assert "cores: 2" in node.conf.read_text()
 
 
+def while_docker_is_proven(node, does):
+    """Somebody does this to the conf, and that proof, the first, fails for reasons of its own."""
+    once = f'[ ! -e "$FAKE/once" ] || {{ echo {"2" * 64}; exit; }}; touch "$FAKE/once"'
+    node.guest_says("docker create", f"{once}; conf={node.conf}; {does}; exit 1")
+    return node.commit()
+
+
+EDITS = [
+    "lxc.mount.entry: /srv srv none bind",
+    "lxc.environment: A=b",
+    "lxc.hook.post-stop: /root/mine",
+    "cores: 2",
+]
+
+
+@pytest.mark.parametrize("line", EDITS)
+@pytest.mark.parametrize("script", [SCRIPT, ""], ids=["hookscript", "no hook"])
+def test_an_edit_that_undoes_nothing_stays_whatever_fails(node, script, line):
+    node.before, node.ours = script + OLD, script + NEW
+    node.conf.write_text(node.before)
+    node.stage(conf=node.ours, before=sha(node.before))
+    done = while_docker_is_proven(node, f"echo '{line}' >>$conf")
+    assert done.returncode == 3, done.stdout
+    assert node.conf.read_text() == f"{node.ours}{line}\n"
+    assert "somebody changed /etc/pve/lxc/910.conf since it was read" in done.stdout
+    assert "/etc/pve/lxc/910.conf is left as it is" in done.stdout.splitlines()[-1]
+
+
+def test_a_hook_that_somebody_adds_does_not_excuse_what_else_they_change(node):
+    node.before, node.ours = OLD, NEW
+    node.conf.write_text(OLD)
+    node.stage(conf=NEW, before=sha(OLD))
+    done = while_docker_is_proven(
+        node, f"echo 'lxc.hook.post-stop: /root/mine' >>$conf; {TO_UNCONFINED} $conf"
+    )
+    assert done.returncode == 3, done.stdout
+    assert node.conf.read_text() == f"{OLD}lxc.hook.post-stop: /root/mine\n"
+
+
+def test_what_a_hook_undid_is_replaced_whatever_failed_and_kept_and_said(node):
+    mount = "lxc.mount.entry: /srv srv none bind"
+    done = while_docker_is_proven(node, f"{TO_UNCONFINED} $conf; echo '{mount}' >>$conf")
+    assert is_the_old_state(node, done)
+    assert node.conf.read_text() == node.before
+    found = f"{node.before}{mount}\n"
+    assert f"what was there is kept: {node.run}/files/{sha(found)}\n" in done.stdout
+    assert (node.run / "files" / sha(found)).read_text() == found
+    assert node.journal[-1]["kept"] == sha(found)
+
+
+def test_what_a_start_has_made_of_ours_is_kept_before_it_goes(node):
+    node.hook('echo lxc.environment: A=b >>"$conf"')
+    done = while_docker_is_proven(node, "true")
+    assert done.returncode == 1, done.stdout
+    found = f"{node.ours}lxc.environment: A=b\n"
+    assert f"what was there is kept: {node.run}/files/{sha(found)}\n" in done.stdout
+    assert (node.run / "files" / sha(found)).read_text() == found
+
+
+def test_our_own_conf_goes_without_a_word(node):
+    done = while_docker_is_proven(node, "true")
+    assert done.returncode == 1, done.stdout
+    assert "is kept" not in done.stdout
+    assert "kept" not in node.journal[-1]
+
+
 def test_without_a_hook_whoever_changes_the_profile_meanwhile_keeps_it(node):
     for name in ("before", "ours"):
         setattr(node, name, getattr(node, name).replace(SCRIPT, ""))
@@ -223,3 +289,5 @@ def test_a_rewritten_conf_differs_in_raw_lines_alone_in_whatever_order():
     assert rewrote(b"hostname: a\n\nhookscript: local:snippets/a\nlxc.cap.drop:\n", one)
     assert not rewrote(one + b"cores: 2\n", one)
     assert not rewrote(b"hostname: a\n", b"hostname: a\nlxc.apparmor.profile: lxc-a\n")
+    # a hook that only the other one has is somebody's edit
+    assert not rewrote(b"hostname: a\nlxc.hook.post-stop: /b\n", b"hostname: a\n")

@@ -83,6 +83,16 @@ def test_why_a_commit_went_back_is_one_word_of_ours():
     assert "does not belong" in refused(INTENT, of_conf("back", why="undone"))
 
 
+@pytest.mark.parametrize("event", ["restored", "failed"])
+def test_a_conf_that_was_replaced_and_kept_is_a_digest(event):
+    about = {"time": TIME, "ctid": 910, "file": CONF, "after": A}
+    assert f'"kept":"{B}"' in entry(event, **about, kept=B)
+    with pytest.raises(JournalError, match='key "kept" has a value that is none of ours'):
+        entry(event, **about, kept="/etc/passwd")
+    # format 1 had none
+    assert "does not belong" in refused(INTENT, of_conf(event, after=A, kept=B))
+
+
 def test_done_tells_the_digest_that_was_found_afterwards():
     run = read(INTENT, of_conf("started", after=C), of_conf("done", after=D))
     assert run.changes[0].after == D

@@ -269,6 +269,28 @@ def test_a_profile_that_is_as_harden_left_it_is_no_line_and_compiled_once(kernel
     assert (kernel.fake / "compiled").read_text() == "x\n"
 
 
+def test_a_changed_include_has_it_compiled_once_more(kernel):
+    kernel.has("/etc/apparmor.d/tunables/home", "@{HOMEDIRS}=/home/\n")
+    kernel.watch(PROFILE)
+    kernel.has("/etc/apparmor.d/tunables/home", "@{HOMEDIRS}=/srv/\n")
+    assert kernel.watch(PROFILE) == ""
+    assert kernel.watch(PROFILE) == ""
+    assert (kernel.fake / "compiled").read_text() == "x\n" * 2
+    # and where that makes it another one
+    kernel.tool("apparmor_parser", PARSER.replace("'compiled '", "'compiled for /srv '"))
+    assert kernel.watch(PROFILE) == ""
+    kernel.has("/etc/apparmor.d/tunables/home.d/site", "@{HOMEDIRS}+=/mnt/\n")
+    assert "lxc-a: the kernel has another text" in kernel.watch(PROFILE)
+
+
+def test_what_could_not_be_compared_once_is_compared_the_next_time(kernel):
+    kernel.has(f"{LOADED}/raw_data", "compiled other\n")
+    kernel.tool("apparmor_parser", "exit 1")
+    assert kernel.watch(PROFILE) == ""
+    kernel.tool("apparmor_parser", PARSER)
+    assert "lxc-a: the kernel has another text" in kernel.watch(PROFILE)
+
+
 @pytest.mark.parametrize(
     ("path", "text", "why"),
     [
