@@ -45,6 +45,23 @@ def test_a_hook_of_lxc_is_read_and_ours_is_not(node):
     assert node.see(HookScripts) == {"/opt/pre.sh": HookScript("/opt/pre.sh", SCRIPT)}
 
 
+def test_a_script_behind_an_interpreter_is_read_and_what_runs_elsewhere_is_not(node):
+    names(
+        node,
+        "lxc.hook.pre-start: /bin/bash /root/a.sh",
+        "lxc.hook.mount: /bin/sh -c 'exec /root/b.sh'",
+        "lxc.hook.post-stop: sh -c 'echo x >/tmp/y'",
+        "lxc.hook.start: /root/inside.sh",
+        "lxc.hook.version: 1",
+        "",
+        "[before]",
+        "lxc.hook.pre-start: /root/old.sh",
+    )
+    for name in ("a", "b", "inside", "old"):
+        node.has(f"/root/{name}.sh", SCRIPT)
+    assert sorted(node.see(HookScripts)) == ["/root/a.sh", "/root/b.sh"]
+
+
 @pytest.mark.parametrize(
     ("name", "path", "why"),
     [
