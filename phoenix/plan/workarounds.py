@@ -79,10 +79,12 @@ def workaround_findings(
     observed: ObservedContainer,
     container: Container | None,
     need: Callable[[Code], str] = lambda _: "",
+    first: Callable[[Code], str] = lambda _: "",
 ) -> Iterator[Finding]:
     """What the audit says of the workarounds in a conf, and how they go; none is wrong alone.
 
-    `container`: its entry in the fleet file, if any; `need`: whether one is needed still, in words.
+    `container`: its entry in the fleet file, if any; `need`: whether one is needed still, in words;
+    `first`: what is to be done before it can go.
     The mask in our words is none: it is there as long as it is needed.
     """
     conf = observed.conf
@@ -100,7 +102,8 @@ def workaround_findings(
             if asked:
                 fix = "the fleet file asks for it; take it out of lxc_options there"
             text = f"workaround {one.raw.line.rstrip()} {one.opens}"
-            yield note(one.code, "; ".join(filter(None, (text, need(one.code)))), fix)
+            text = "; ".join(filter(None, (text, need(one.code))))
+            yield note(one.code, text, first(one.code) or fix)
 
 
 def _mounts_on(raw: RawKey, place: re.Pattern[str]) -> bool:
