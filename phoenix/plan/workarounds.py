@@ -134,7 +134,7 @@ def opens(raw: RawKey, unprivileged: bool) -> tuple[str, Code] | None:
     if raw.key == "lxc.apparmor.allow_incomplete" and words and words != ["0"]:
         text = "starts it also where the kernel enforces only part of its profile"
         return text, Code.INCOMPLETE
-    if raw.key in _DEVICES and words and (words[0] == "a" or words[1:2] == ["*:*"]):
+    if raw.key in _DEVICES and _every_device(words):
         if raw.key == _DEVICES[1]:
             text = "does nothing with cgroup v2, and lets it use every device with v1"
             return text, Code.DEVICES
@@ -142,3 +142,9 @@ def opens(raw: RawKey, unprivileged: bool) -> tuple[str, Code] | None:
             return "lets it use whatever device node gets into it", Code.DEVICES
         return "lets it use every device of the node, its disks included", Code.DEVICES
     return None
+
+
+def _every_device(words: list[str]) -> bool:
+    """Whether it is every device to read or write; LXC's common.conf lets make any, by `c *:* m`."""
+    named = words[:1] == ["a"] or words[1:2] == ["*:*"]
+    return named and (len(words) < 3 or not {"r", "w"}.isdisjoint(words[2]))

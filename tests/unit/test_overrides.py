@@ -82,6 +82,26 @@ def test_a_line_on_apparmor_in_lxcs_own_configuration_is_a_warning(file, line, w
     assert fix == f"take that line out of {path}, and restart the containers"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "lxc.apparmor.allow_nesting = 0",
+        "lxc.apparmor.allow_incomplete = 0",
+        "lxc.apparmor.raw = deny mount,",
+        "lxc.cgroup2.devices.allow = c *:* m",
+    ],
+)
+def test_a_line_that_opens_nothing_is_none(line):
+    assert found(lxc={f"{CONFIG}/common.conf.d/99-x.conf": (line,)}) == []
+
+
+@pytest.mark.parametrize(
+    "line", ["lxc.apparmor.allow_nesting = 1", "lxc.apparmor.raw = deny a, b,"]
+)
+def test_a_line_that_opens_something_is_one(line):
+    assert len(found(lxc={f"{CONFIG}/common.conf.d/99-x.conf": (line,)})) == 1
+
+
 def test_what_opens_more_is_told_where_it_is_not_the_packages_own():
     opened = ("lxc.mount.auto = cgroup:mixed proc:rw sys:rw", "lxc.cgroup2.devices.allow = a")
     stock = ("lxc.mount.auto = cgroup:mixed proc:mixed sys:mixed", "lxc.cap.drop = sys_time")

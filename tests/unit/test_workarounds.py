@@ -54,6 +54,7 @@ def test_those_of_the_main_section_are_found_in_its_order():
         "/var/lib/lxc/910/rootfs/sys/module/apparmor/parameters/enabled none bind 0 0",
         "lxc.cgroup2.devices.allow: a *:* rwm",
         "lxc.cgroup2.devices.allow: c *:* rwm",
+        "lxc.cgroup2.devices.allow: b *:* r",
         "lxc.cgroup.devices.allow: a",
         "lxc.cap.drop=",
         "lxc.mount.auto: proc:rw sys:rw",
@@ -77,6 +78,9 @@ def test_they_are_known_in_other_spellings(line):
         "lxc.mount.entry: broken",
         "lxc.cap.drop: sys_rawio",
         "lxc.cgroup2.devices.allow: c 10:200 rwm",
+        # as LXC's own common.conf has them
+        "lxc.cgroup2.devices.allow: c *:* m",
+        "lxc.cgroup2.devices.allow: b *:* m",
         "lxc.cgroup2.devices.deny: a",
         "lxc.mount.auto: proc:mixed sys:ro cgroup:rw:force",
         "lxc.mount.auto: sys:rwx",
