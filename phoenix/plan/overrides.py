@@ -15,6 +15,8 @@ from phoenix.text.printable import printable
 _RUNNING = "/proc/cmdline"
 _BASE = "/etc/apparmor.d/abstractions/lxc/container-base"
 _UNUSED = "neither Proxmox's generated profiles nor ours read it, and none needs the change"
+# beside what lxcfs and pve-container bring
+_ADDED = re.compile(r"conf\.d/(?!00-lxcfs\.conf$|01-pve\.conf$)")
 _LINE = re.compile(r"(lxc\.[a-z0-9_.]+)\s*=\s*(.*?)\s*")
 # between words of the kernel's line, and before the first one in GRUB's file
 _BETWEEN = re.compile(r"(?:GRUB_CMDLINE_\w+=|[\s\"'])+")
@@ -53,7 +55,7 @@ def override_findings(seen: ObservedOverrides) -> Iterator[Finding]:
     changed = seen.changed or ()
     for path, lines in seen.lxc.items():
         for line in lines:
-            yield from _lxc(path, line, path in changed or "conf.d/" in path)
+            yield from _lxc(path, line, path in changed or bool(_ADDED.search(path)))
     # of the package's own one only its maker can judge
     theirs = seen.changed is None or _BASE in seen.changed
     loose = _loosened(seen.base) if theirs else ""
@@ -116,8 +118,9 @@ def _lxc(path: str, line: str, others: bool) -> Iterator[Finding]:
     if what := _OPENS.get(raw.key):
         text = f"{path} has {line}, {what}; Docker does not need it"
         yield _finding(Code.OVERRIDE_LXC, text, fix, Severity.WARNING)
-    elif others and "userns" not in path and (opened := opens(raw, unprivileged=True)):
-        text = f"{path} has {line} for every container: it {opened[0]}; Docker does not need it"
+    elif others and not path.endswith("userns.conf") and (opened := opens(raw, unprivileged=True)):
+        whose = "every unprivileged container" if "/userns." in path else "every container"
+        text = f"{path} has {line} for {whose}: it {opened[0]}; Docker does not need it"
         yield _finding(Code.OVERRIDE_LXC, text, fix, Severity.NOTE)
 
 

@@ -139,11 +139,13 @@ def test_of_lxcs_files_the_lines_that_bear_on_confinement_are_told(dpkg):
     dpkg.has(f"{CONFIG}/common.conf", "lxc.tty.max = 4\n  lxc.apparmor.raw = mount,\n")
     dpkg.has(f"{CONFIG}/debian.common.conf", "#lxc.apparmor.profile = unconfined\n")
     dpkg.has(f"{CONFIG}/common.conf.d/99-mine.conf", "lxc.mount.auto = proc:rw sys:rw\n")
+    dpkg.has(f"{CONFIG}/userns.conf.d/99-mine.conf", "lxc.apparmor.profile = unconfined\n")
     # nobody includes it
     dpkg.has(f"{CONFIG}/nesting.conf", "lxc.apparmor.profile = a\n")
     assert dpkg.see(Overrides).lxc == {
         f"{CONFIG}/common.conf": ("lxc.apparmor.raw = mount,",),
         f"{CONFIG}/common.conf.d/99-mine.conf": ("lxc.mount.auto = proc:rw sys:rw",),
+        f"{CONFIG}/userns.conf.d/99-mine.conf": ("lxc.apparmor.profile = unconfined",),
     }
 
 

@@ -123,6 +123,20 @@ def test_the_stock_lines_of_lxc_are_none():
     assert found(lxc={f"{CONFIG}/userns.conf": stock}, base=WHOLE, changed=()) == []
 
 
+def test_what_is_added_for_unprivileged_containers_is_told_and_proxmoxs_own_is_not():
+    # as pve-container has it: what is denied is listed instead
+    stock = ("lxc.cgroup2.devices.deny =", "lxc.cgroup2.devices.allow = a")
+    own = f"{CONFIG}/userns.conf.d/01-pve.conf"
+    assert found(lxc={own: stock}, changed=()) == []
+    assert found(lxc={own: stock}, changed=None) == []
+    mine = f"{CONFIG}/userns.conf.d/99-mine.conf"
+    ((code, severity, message, _),) = found(lxc={own: stock, mine: ("lxc.mount.auto = proc:rw",)})
+    assert (code, severity) == ("override.lxc", "note")
+    assert message.startswith(f"{mine} has lxc.mount.auto = proc:rw for every unprivileged cont")
+    ((_, severity, message, _),) = found(lxc={mine: ("lxc.apparmor.profile = unconfined",)})
+    assert (severity, message.split()[0]) == ("warning", mine)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
