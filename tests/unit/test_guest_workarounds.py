@@ -191,6 +191,13 @@ NEW, OLD, DEBIAN, UNKNOWN = (
             "Docker with a newer runc needs it under Proxmox's generated profile until lxc-pve is "
             "6.0.5-2; this node has 6.0.5-1",
         ),
+        (
+            Code.HOLD,
+            GENERATED,
+            ObservedVersions(packages={"lxc": "1:6.0.5-1"}),
+            "Docker with a newer runc needs it under Proxmox's generated profile until lxc is "
+            "1:6.0.6; this node has 1:6.0.5-1",
+        ),
         (Code.HOLD, GENERATED, UNKNOWN, ""),
         (Code.HOLD, GENERATED, ObservedVersions(), ""),
         (Code.DEVICES, GENERATED, OLD, "Docker does not need it"),
