@@ -145,6 +145,6 @@ def opens(raw: RawKey, unprivileged: bool) -> tuple[str, Code] | None:
 
 
 def _every_device(words: list[str]) -> bool:
-    """Whether it is every device, to read or write: LXC's common.conf has `c *:* m`, to make any."""
+    """Whether it is every device to read or write; LXC's common.conf has `c *:* m`, to make any."""
     named = words[:1] == ["a"] or words[1:2] == ["*:*"]
     return named and (len(words) < 3 or not {"r", "w"}.isdisjoint(words[2]))
