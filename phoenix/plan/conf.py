@@ -100,10 +100,19 @@ def restart_reasons(wanted: Label | None, observed: ObservedContainer) -> tuple[
         reasons.append(Reason(Why.RESTART_DUE, text))
     for name, value in Features.parse(observed.conf.main["features"]).items():
         live = observed.live.feature(name) if observed.live else None
+        if name == "fuse" and value == "0" and _has_fuse_besides(observed):
+            # its /dev/fuse is not the feature's
+            continue
         if live in ("0", "1") and live != value:
             text = f"restart due: {name}={live} in the running container"
             reasons.append(Reason(Why.RESTART_DUE, text))
     return tuple(reasons)
+
+
+def _has_fuse_besides(observed: ObservedContainer) -> bool:
+    """Whether another line than the feature's brings /dev/fuse, where that is off."""
+    conf = observed.conf
+    return bool(device_at(conf, FUSE) or maker_of(conf, observed.ctid, FUSE))
 
 
 def _seen_by_docker(
