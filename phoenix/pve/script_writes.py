@@ -12,8 +12,8 @@ _QUOTED = r"'[^'\n]*'|\"(?:\\.|[^\"\\\n])*\""
 _COMMENT = re.compile(rf"({_QUOTED}|\\.)|(?:^|(?<=\s))#.*$", re.MULTILINE)
 # what only tells or asks
 _TELLS = re.compile(
-    rf"\b(?:logger|e?grep\s+(?:-\w+\s+)*-\w*q\w*)(?!\S)(?:{_QUOTED}|[^;&|\n'\"])*"
-    r"|(?<!\S)\[\[?\s.{1,400}?\s\]\]?(?=[\s;&|)]|$)",
+    rf"\b(?:logger|test|e?grep\s+(?:-\w+\s+)*-\w*q\w*)(?!\S)(?:{_QUOTED}|[^;&|\n'\"])*"
+    r"|(?<!\S)\[\[?\s.{1,200}?\s\]\]?(?=[\s;&|)]|$)",
     re.MULTILINE,
 )
 
@@ -26,7 +26,9 @@ _RELATIVE = re.compile(r"^[\"']?(?!/)\S*(?:\.conf|\bconfig)\b")
 _CHANGES_FOLDER = re.compile(r"\b(?:cd|pushd|chdir)\b")
 
 # `A=b`, `my $a = b`, `for f in /etc/pve/lxc/*.conf`; the value is looked at, not taken
-_SET = re.compile(r"(?<![\w$.-])[$@]?([A-Za-z_]\w*)\s*(?:=(?![=~])|\bin\b)(?=([^;\n]*))")
+_SET = re.compile(r"(?<![\w$.-])[$@]?([A-Za-z_]\w*)\s*(?:=(?![=~])|\bin\b)(?=([^;\n]{0,300}))")
+#: A variable that is made of a variable, so many times.
+_DEEP = 6
 # what the caller brings
 _GIVEN = re.compile(r"[\"']?\$\{?\d\}?[\"']?|shift(?:\(\))?|@_|sys\.argv\[\d\]")
 _VARIABLE = re.compile(r"[\"']?\$\{?(\w+)\}?[\"']?")
@@ -39,11 +41,12 @@ _EDITS = re.compile(rf"\b(?:sed|perl|ruby|awk|gawk){_ARGUMENTS}")
 _IN_PLACE = re.compile(r"(?:^|[\s\"',])(?:-[a-zA-Z]*i\S*|--in-place\S*)")
 _FILLS = re.compile(rf"\b(?:tee|sponge|truncate|patch|ed|ex){_ARGUMENTS}")
 _PUTS = re.compile(rf"\b(?:cp|mv|install|ln|rsync){_ARGUMENTS}")
-_SETS = re.compile(r"\bpct[\"',\s]+set\b|\bpvesh\b.*\bset\b.*/lxc/|\bwrite_config\(")
+_SETS = re.compile(r"\bpct[\"',\s]+set\b|\bpvesh[\"',\s]+set\b[\"',\s]+\S*/lxc/|\bwrite_config\(")
 # of Perl and Python, with the file in the same line
 _OPENS = re.compile(
-    r"\bopen\b[^;]*?[\"'](?:\+?>>?|\+<|[wax]b?\+?b?t?[\"']|r\+)|\bwrite_(?:text|bytes|file)\b"
-    r"|\bfile_set_contents\b|\brename\b|\bos\.replace\b|\bshutil\.(?:copy|move)|\binplace\b"
+    r"\b(?:open\b|IO::File\b)[^;]*?[\"'](?:\+?>>?|\+<|[wax]b?\+?b?t?[\"']|r\+)|\binplace\b"
+    r"|\bO_(?:WRONLY|RDWR)\b|\bwrite_(?:text|bytes|file)\b|\bfile_set_contents\b"
+    r"|\brename\b|\bos\.replace\b|\bshutil\.(?:copy|move)"
 )
 
 
@@ -71,10 +74,11 @@ class _Script:
         self.set = {name for name, value in values if not _GIVEN.fullmatch(value.strip())}
         self.confs: set[str] = set()
         self.moves = any(_CHANGES_FOLDER.search(line) and _CONF.search(line) for line in self.lines)
-        before = -1
-        while len(self.confs) > before:
-            before = len(self.confs)
-            self.confs |= {name for name, value in values if self.names(value)}
+        for _ in range(_DEEP):
+            found = {name for name, value in values if self.names(value)}
+            if found == self.confs:
+                break
+            self.confs = found
 
     @property
     def lines(self) -> list[str]:
@@ -91,7 +95,7 @@ class _Script:
         """Whether a text has a conf's path, or a variable that has one."""
         if _CONF.search(text):
             return True
-        words = re.findall(r"(?<![\w./-])[$@{]*([A-Za-z_]\w*)", text)
+        words = re.findall(r"(?<![\w./-])[$@{]{0,4}([A-Za-z_]\w*)", text)
         return not self.confs.isdisjoint(words)
 
     def is_conf(self, word: str) -> bool:

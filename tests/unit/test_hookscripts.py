@@ -86,6 +86,11 @@ WRITERS = {
     "perl, Proxmox": "my $c = PVE::LXC::Config->load_config($id);\n"
     "push @{$c->{lxc}}, ['lxc.apparmor.profile', 'unconfined'];\n"
     "PVE::LXC::Config->write_config($id, $c);",
+    "perl, object": 'my $f = IO::File->new("/etc/pve/lxc/$id.conf", "w");\n'
+    'print $f "lxc.apparmor.profile: unconfined";',
+    "in place of it": "cp /root/unconfined.conf /etc/pve/lxc/$1.conf",
+    "a group": "{ echo 'lxc.apparmor.profile: unconfined'; } >> \"/etc/pve/lxc/${1}.conf\"",
+    "added": "ed -s /etc/pve/lxc/$1.conf </root/unconfined",
     "python, open": "conf = f'/etc/pve/lxc/{sys.argv[1]}.conf'\nwith open(conf, 'a') as f:\n"
     "    f.write('lxc.apparmor.profile: unconfined\\n')",
     "python, path": "p = Path('/etc/pve/lxc') / f'{vmid}.conf'\n"
@@ -112,6 +117,8 @@ TELLERS = {
     "keeps a copy": "cp /etc/pve/lxc/$1.conf /root/backup/ # while it is unconfined",
     "behind it": "ip link set a up # lxc.apparmor.profile: unconfined",
     "logs and writes": "logger 'not unconfined'\necho lxc.cap.drop: >>/etc/pve/lxc/$1.conf",
+    "says what was": "sed -n s/^lxc.apparmor.profile:.//p /etc/pve/lxc/$1.conf >/run/profile.$1",
+    "tests in words": "test $p = unconfined || pct set $1 --onboot 1",
     "tests and writes": "[ $p = unconfined ] || pct set $1 --onboot 1",
     "another's hook": ASKS,
     "another's file": "sed -i s/unconfined/enforced/ /etc/app/policy.conf",
