@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from phoenix.apparmor.observed import HOOK
 from phoenix.pve.conf import PveConf, Section
+from phoenix.pve.hooks import hook_lines
 from phoenix.pve.keys import modern_key
 from phoenix.text.printable import printable
 
@@ -52,11 +53,7 @@ def hooks(conf: bytes) -> str:
     main = PveConf.from_bytes(conf).main
     script = main["hookscript"]
     found = [f"hookscript {script}"] if script else []
-    found += [
-        f"{key} {value}"
-        for key, value in main.raw_items()
-        if key.startswith("lxc.hook.") and value != HOOK
-    ]
+    found += [f"{key} {value}" for key, value in hook_lines(main, HOOK)]
     return printable(", ".join(found), limit=300)
 
 

@@ -12,15 +12,13 @@ from node.bounded import TIME, run
 from node.files import read, text
 from node.root import at
 from phoenix.apparmor.observed import HOOK
+from phoenix.pve.conf import PveConf
+from phoenix.pve.hooks import hook_lines, program
 
 #: How much of a script is read, in bytes; how many of them, and for how many seconds each: its
 #: storage may be a share that does not answer.
 _LIMIT, _MOST, _PATIENCE = 64 * 1024, 50, 10
 
-# pve-container Config.pm: a volume id; LXC: a program with its arguments
-_NAMED = re.compile(
-    rb"^(?:hookscript:\s*(\S+)|lxc\.hook\.[a-z-]+(?::|\s*=)\s*(/\S+))", re.MULTILINE
-)
 # pve-storage Plugin.pm parse_volname
 _VOLUME = re.compile(r"([a-zA-Z][a-zA-Z0-9._-]*[a-zA-Z0-9]):snippets/([^/]+)")
 
@@ -31,7 +29,7 @@ def observe() -> dict[str, dict[str, Any]]:
     `{"local:snippets/a.sh": {"path": "/var/lib/vz/snippets/a.sh", "text": "#!/bin/sh...", "why":
     ""}}`; `text`: null where it cannot be read, and `why` says why; also where it is not whole.
     """
-    names = sorted(set(_names()) - {HOOK})
+    names = sorted(set(_names()))
     found = {name: _script(name) for name in names[:_MOST]}
     left = f"more than {_MOST} scripts are named on this node: not read"
     return {**found, **{name: _answer("", why=left) for name in names[_MOST:]}}
@@ -39,14 +37,16 @@ def observe() -> dict[str, dict[str, Any]]:
 
 def _names() -> Iterator[str]:
     for ctid in containers.ctids():
-        conf = b""
         try:
             conf = read(at(f"/etc/pve/lxc/{ctid}.conf")) or b""
         except OSError:
             # the section of the containers says so
             continue
-        for script, program in _NAMED.findall(conf):
-            yield text(script or program) or ""
+        main = PveConf.from_bytes(conf).main
+        if script := main["hookscript"]:
+            yield script
+        found = (program(value) for _, value in hook_lines(main, HOOK))
+        yield from (one for one in found if one.startswith("/"))
 
 
 def _script(name: str) -> dict[str, Any]:

@@ -17,8 +17,9 @@ _BASE = "/etc/apparmor.d/abstractions/lxc/container-base"
 #: Who brings those files: Proxmox's packages, and Debian's.
 _PACKAGES = ("lxc-pve", "pve-container", "lxc", "liblxc-common", "lxcfs")
 
-# what every container includes (LXC.pm update_lxc_config), by kind of guest
-_INCLUDED = ("*common.conf", "*userns.conf", "common.conf.d/*.conf")
+# what every container includes (LXC.pm update_lxc_config), by kind of guest; userns.conf: those
+# that are unprivileged
+_INCLUDED = ("*common.conf", "*userns.conf", "common.conf.d/*.conf", "userns.conf.d/*.conf")
 _LINE = re.compile(r"^\s*lxc\.(?:apparmor|aa_|mount\.|include|cap\.|cgroup).*", re.MULTILINE)
 _GRUB = re.compile(r"^\s*(?:export\s+)?GRUB_CMDLINE_LINUX.*", re.MULTILINE)
 _CHANGED = re.compile(r"^(?:missing|[^ ]{9}) +(?:. )?(/\S.*)$", re.MULTILINE)

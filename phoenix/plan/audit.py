@@ -12,6 +12,7 @@ from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.model import Container, Fleet
 from phoenix.plan.actions import NodePlan
 from phoenix.plan.collisions import collision_findings
+from phoenix.plan.conf import seen_by_docker
 from phoenix.plan.confinement import (
     PROFILE_KEY,
     is_learning,
@@ -27,7 +28,7 @@ from phoenix.plan.findings import HELD, LEFT_ALONE, Code, Finding, Severity
 from phoenix.plan.guest_workarounds import guest_workarounds
 from phoenix.plan.hookscripts import hookscript_findings
 from phoenix.plan.mounted_ids import mounted_ids
-from phoenix.plan.needs import still_needed
+from phoenix.plan.needs import before_it_goes, still_needed
 from phoenix.plan.options import Options
 from phoenix.plan.overrides import override_findings
 from phoenix.plan.unmanaged import judge_unmanaged
@@ -139,8 +140,14 @@ def _beside(
     """What is told of a container beside its confinement."""
     ctid = observed.ctid
     confinement = wanted(container, options) if container else None
-    need = partial(still_needed, confinement=confinement, versions=facts.versions)
-    yield from workaround_findings(observed, container, need)
+    seen = ""
+    if container and confinement:
+        seen = seen_by_docker(container, confinement, observed)
+    need, first = (
+        partial(words, confinement=confinement, versions=facts.versions, seen=seen)
+        for words in (still_needed, before_it_goes)
+    )
+    yield from workaround_findings(observed, container, need, first)
     # those of the fleet file's containers are the plan's
     if not any(one.code == Code.HOOKSCRIPT and one.ctid == ctid for one in plan.findings):
         needed = need(Code.HOOKSCRIPT)

@@ -61,7 +61,7 @@ def plan_conf(
     managed = _with_managed_lines(Managed.parse(observed.managed), observed.conf)
     edit = _Edit(observed.ctid, observed.conf, managed)
     edit.features(container)
-    seen = edit.seen_by_docker(container, confinement)
+    seen = _seen_by_docker(container, confinement, edit.conf, managed)
     raw = (
         *container.raw,
         *_nesting(container, confinement),
@@ -79,6 +79,14 @@ def plan_conf(
     return ConfPlan(edit.conf, tuple(edit.reasons), tuple(edit.notes), edit.managed)
 
 
+def seen_by_docker(
+    container: Container, confinement: Confinement, observed: ObservedContainer
+) -> str:
+    """What shows AppArmor to a container's Docker that could load no profile, "" for nothing."""
+    managed = _with_managed_lines(Managed.parse(observed.managed), observed.conf)
+    return _seen_by_docker(container, confinement, observed.conf, managed)
+
+
 def restart_reasons(wanted: Label | None, observed: ObservedContainer) -> tuple[Reason, ...]:
     """In what the running container is not what its conf says; `wanted`: PID 1's label.
 
@@ -92,10 +100,29 @@ def restart_reasons(wanted: Label | None, observed: ObservedContainer) -> tuple[
         reasons.append(Reason(Why.RESTART_DUE, text))
     for name, value in Features.parse(observed.conf.main["features"]).items():
         live = observed.live.feature(name) if observed.live else None
+        if name == "fuse" and value == "0" and _has_fuse_besides(observed):
+            # its /dev/fuse is not the feature's
+            continue
         if live in ("0", "1") and live != value:
             text = f"restart due: {name}={live} in the running container"
             reasons.append(Reason(Why.RESTART_DUE, text))
     return tuple(reasons)
+
+
+def _has_fuse_besides(observed: ObservedContainer) -> bool:
+    """Whether another line than the feature's brings /dev/fuse, where that is off."""
+    conf = observed.conf
+    return bool(device_at(conf, FUSE) or maker_of(conf, observed.ctid, FUSE))
+
+
+def _seen_by_docker(
+    container: Container, confinement: Confinement, conf: PveConf, managed: Managed
+) -> str:
+    if not container.docker or not confinement.named or confinement.stacked:
+        return ""
+    theirs = (RawKey(key, value) for key, value in conf.main.raw_items())
+    stay = [raw for raw in theirs if raw not in managed.raw]
+    return shows_apparmor(conf, (*stay, *container.raw))
 
 
 def _nesting(container: Container, confinement: Confinement) -> Iterator[RawKey]:
@@ -245,14 +272,6 @@ class _Edit:
         still = [device for device in self.managed.devices if device in there]
         added = [value for _, value in plan.new]
         self.managed = replace(self.managed, devices=tuple(dict.fromkeys((*still, *added))))
-
-    def seen_by_docker(self, container: Container, confinement: Confinement) -> str:
-        """What shows AppArmor to a Docker that could load no profile, "" for nothing."""
-        if not container.docker or not confinement.named or confinement.stacked:
-            return ""
-        theirs = (RawKey(key, value) for key, value in self.conf.main.raw_items())
-        stay = [raw for raw in theirs if raw not in self.managed.raw]
-        return shows_apparmor(self.conf, (*stay, *container.raw))
 
     def mask(self, seen: str, asked: tuple[RawKey, ...]) -> tuple[RawKey, ...]:
         """The line that hides it, where none does yet; `asked`: those of the fleet file."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from phoenix.apparmor.observed import HOOK
 from phoenix.fleet.model import Container
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.workarounds import asked_for
+from phoenix.pve.hooks import hook_lines, program
 from phoenix.pve.hookscripts import HookScript
 from phoenix.pve.observed import ObservedContainer
 from phoenix.pve.raw_keys import RawKey
@@ -33,41 +35,45 @@ def hookscript_findings(
     warning: the container may be confined today and not at its next start.
     """
     name = printable(observed.conf.hostname or "")
-    for what, script, fix in _scripts(observed, container):
-        found = scripts.get(script, _UNREAD)
+    for what, found, fix in _scripts(observed, container, scripts):
         text = f"{what} runs on the node at each start{_does(found, need)}"
         severity = Severity.WARNING if found.undoes else Severity.NOTE
         yield Finding(Code.HOOKSCRIPT, severity, printable(text, None), observed.ctid, name, fix)
 
 
 def _scripts(
-    observed: ObservedContainer, container: Container | None
-) -> Iterator[tuple[str, str, str]]:
-    """How to name each, its key among those of the node, and how to be rid of it."""
+    observed: ObservedContainer, container: Container | None, scripts: Mapping[str, HookScript]
+) -> Iterator[tuple[str, HookScript, str]]:
+    """How to name each, what the node has of it, and how to be rid of it."""
     ctid, main = observed.ctid, observed.conf.main
     if script := main["hookscript"]:
         fix = f"pct set {ctid} --delete hookscript takes it out, with whatever else it does"
-        yield f"hookscript {script}", script, fix
-    for key, value in main.raw_items():
-        words = value.split()
-        if key.startswith("lxc.hook.") and words and words[0] != HOOK:
-            fix = f"take the line out of /etc/pve/lxc/{ctid}.conf"
-            if asked_for(container, RawKey(key, value)):
-                fix = "the fleet file asks for it; take it out of lxc_options there"
-            yield f"{key}: {value}", words[0], fix
+        yield f"hookscript {script}", scripts.get(script, _UNREAD), fix
+    for key, value in hook_lines(main, HOOK):
+        fix = f"take the line out of /etc/pve/lxc/{ctid}.conf"
+        if asked_for(container, RawKey(key, value)):
+            fix = "the fleet file asks for it; take it out of lxc_options there"
+        # of a command that runs no script the words are all there is
+        found = scripts.get(path, _UNREAD) if (path := program(value)) else HookScript("", "")
+        yield f"{key}: {value}", replace(found, command=value), fix
 
 
 def _does(script: HookScript, need: str) -> str:
     """What it does, in a predicate that follows "runs on the node at each start"."""
     part = f" (of it the first part: it is {script.why})" if script.text and script.why else ""
+    if script.undoes:
+        end = f"; {need}" if need else ""
+        return f" and undoes confinement by its text ({', '.join(script.undoes)}): {_COUNTS}{end}"
+    if script.is_lxcs:
+        return "; it is one of LXC's own"
     if script.unknown:
         return (
             f", and nobody can tell what it does ({script.unknown}): if it writes "
             f"lxc.apparmor.profile: unconfined, that counts from the next start on"
         )
-    if script.undoes:
-        end = f"; {need}" if need else ""
-        return f" and undoes confinement by its text ({', '.join(script.undoes)}): {_COUNTS}{end}"
     if script.writes:
-        return f" and may write confs by its text ({', '.join(script.writes)}){part}: {_COUNTS}"
+        words = ", ".join((*script.writes, *script.names))
+        return f" and may write confs by its text ({words}){part}: {_COUNTS}"
+    if script.names:
+        return f"; its text names {', '.join(script.names)}, but no conf{part}"
     return f"; its text names no conf{part}"

@@ -13,11 +13,16 @@ _FOR_RUNC = frozenset(
 )
 
 
-def still_needed(code: Code, confinement: Confinement | None, versions: ObservedVersions) -> str:
+def still_needed(
+    code: Code, confinement: Confinement | None, versions: ObservedVersions, seen: str = ""
+) -> str:
     """Whether Docker needs such a workaround, in words; "" where that is not known.
 
-    `confinement`: what the fleet file wants for the container, None where it does not know it.
+    `confinement`: what the fleet file wants for the container, None where it does not know it;
+    `seen`: what shows AppArmor to its Docker there, "" for nothing.
     """
+    if code == Code.MASK and seen:
+        return f"needed as long as its Docker sees AppArmor's files ({seen})"
     if confinement and confinement.named:
         return f"not needed under {confinement.profile}"
     if code not in _FOR_RUNC:
@@ -32,3 +37,19 @@ def still_needed(code: Code, confinement: Confinement | None, versions: Observed
         "Docker with a newer runc needs it under Proxmox's generated profile until "
         f"{lxc.package} is {lxc.floor}; {here}"
     )
+
+
+def before_it_goes(
+    code: Code, confinement: Confinement | None, versions: ObservedVersions, seen: str = ""
+) -> str:
+    """What to do before such a workaround can go, in words; "" where it can, see above."""
+    if code == Code.MASK and seen:
+        return (
+            'set "apparmor_stacking": true for it in the fleet file, which gives its Docker a '
+            "namespace of its own: then it can go"
+        )
+    lxc = versions.lxc
+    named = confinement is not None and confinement.named
+    if code not in _FOR_RUNC or named or lxc is None or lxc.is_fixed:
+        return ""
+    return f"upgrade {lxc.package} on the node to {lxc.floor} or newer: then it can go"

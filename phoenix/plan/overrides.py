@@ -15,6 +15,8 @@ from phoenix.text.printable import printable
 _RUNNING = "/proc/cmdline"
 _BASE = "/etc/apparmor.d/abstractions/lxc/container-base"
 _UNUSED = "neither Proxmox's generated profiles nor ours read it, and none needs the change"
+# beside what lxcfs and pve-container bring
+_ADDED = re.compile(r"conf\.d/(?!00-lxcfs\.conf$|01-pve\.conf$)")
 _LINE = re.compile(r"(lxc\.[a-z0-9_.]+)\s*=\s*(.*?)\s*")
 # between words of the kernel's line, and before the first one in GRUB's file
 _BETWEEN = re.compile(r"(?:GRUB_CMDLINE_\w+=|[\s\"'])+")
@@ -28,6 +30,10 @@ _OPENS = {
     "lxc.apparmor.allow_nesting": "with which every generated profile allows nested mounts",
     "lxc.apparmor.profile": "which a container has for which Proxmox writes no profile of its own",
 }
+# of those keys, what opens nothing
+_TIGHTENS = re.compile(
+    r"lxc\.apparmor\.(?:allow_(?:incomplete|nesting): 0|raw: (?:audit )?deny\s[^,]*,)"
+)
 
 #: Rules that whoever loosens container-base takes out, and rules with which it does nothing.
 _MUST = {
@@ -49,7 +55,7 @@ def override_findings(seen: ObservedOverrides) -> Iterator[Finding]:
     changed = seen.changed or ()
     for path, lines in seen.lxc.items():
         for line in lines:
-            yield from _lxc(path, line, path in changed or "conf.d/" in path)
+            yield from _lxc(path, line, path in changed or bool(_ADDED.search(path)))
     # of the package's own one only its maker can judge
     theirs = seen.changed is None or _BASE in seen.changed
     loose = _loosened(seen.base) if theirs else ""
@@ -106,12 +112,15 @@ def _lxc(path: str, line: str, others: bool) -> Iterator[Finding]:
     if found is None:
         return
     raw = RawKey(modern_key(found[1]), found[2])
+    if _TIGHTENS.fullmatch(raw.line):
+        return
     fix = f"take that line out of {path}, and restart the containers"
     if what := _OPENS.get(raw.key):
         text = f"{path} has {line}, {what}; Docker does not need it"
         yield _finding(Code.OVERRIDE_LXC, text, fix, Severity.WARNING)
-    elif others and "userns" not in path and (opened := opens(raw, unprivileged=True)):
-        text = f"{path} has {line} for every container: it {opened[0]}; Docker does not need it"
+    elif others and not path.endswith("userns.conf") and (opened := opens(raw, unprivileged=True)):
+        whose = "every unprivileged container" if "/userns." in path else "every container"
+        text = f"{path} has {line} for {whose}: it {opened[0]}; Docker does not need it"
         yield _finding(Code.OVERRIDE_LXC, text, fix, Severity.NOTE)
 
 

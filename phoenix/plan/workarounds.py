@@ -90,12 +90,14 @@ def workaround_findings(
     observed: ObservedContainer,
     container: Container | None,
     need: Callable[[Code], str] = lambda _: "",
+    first: Callable[[Code], str] = lambda _: "",
 ) -> Iterator[Finding]:
     """What the audit says of the workarounds in a conf, and how they go.
 
     None is wrong alone, but a rule by which root in it leaves the profile. `container`: its entry
-    in the fleet file, if any; `need`: whether one is needed still, in words. The mask in our words
-    is none: it is there as long as it is needed. Nor is a rule that the fleet file has, or had.
+    in the fleet file, if any; `need`: whether one is needed still, in words; `first`: what is to be
+    done before it can go. The mask in our words is none: it is there as long as it is needed. Nor
+    is a rule that the fleet file has, or had.
     """
     conf = observed.conf
     name = printable(conf.hostname or "")
@@ -116,10 +118,11 @@ def workaround_findings(
         if asked:
             fix = _ASKED
         text = f"workaround {one.raw.line.rstrip()} {one.opens}"
+        text = "; ".join(filter(None, (text, need(one.code))))
         is_out = one.code == Code.RAW_RULE and lets_out(one.raw.value)
         loud = is_out and named_in(conf) == "generated"
         severity = Severity.WARNING if loud else Severity.NOTE
-        yield found(one.code, "; ".join(filter(None, (text, need(one.code)))), fix, severity)
+        yield found(one.code, text, first(one.code) or fix, severity)
     for value in dict.fromkeys(conf.main.raw(INCLUDE_KEY)):
         raw = RawKey(INCLUDE_KEY, value)
         text = f"workaround {raw.line.rstrip()} brings in lines that are not looked at here"
@@ -160,7 +163,7 @@ def opens(raw: RawKey, unprivileged: bool) -> tuple[str, Code] | None:
     if raw.key == _NESTING and words and words != ["0"]:
         text = "does what nesting=1 in features does for the profile that Proxmox generates"
         return text, Code.NESTING
-    if raw.key in _DEVICES and words and (words[0] == "a" or words[1:2] == ["*:*"]):
+    if raw.key in _DEVICES and _every_device(words):
         if raw.key == _DEVICES[1]:
             text = "does nothing with cgroup v2, and lets it use every device with v1"
             return text, Code.DEVICES
@@ -176,3 +179,9 @@ def _opened_by(rule: str) -> str:
         return "lets root in it leave"
     granted = grants_all(rule)
     return f"grants {', '.join(granted)} under" if granted else ""
+
+
+def _every_device(words: list[str]) -> bool:
+    """Whether it is every device to read or write; LXC's common.conf has `c *:* m`, to make any."""
+    named = words[:1] == ["a"] or words[1:2] == ["*:*"]
+    return named and (len(words) < 3 or not {"r", "w"}.isdisjoint(words[2]))

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from phoenix.pve.script_writes import acts, code_of, writes_confs
 from phoenix.text.printable import printable
 
-# what takes containers out of confinement, and what writes their confs at all
-_UNDOES = re.compile(
-    r"lxc\.(?:apparmor|aa_)[a-z_.]*|\bunconfined\b|\bapparmor_parser\s+-[a-zA-Z]*R\b"
-    r"|\baa-(?:teardown|disable|complain)\b"
+# what a conf says of confinement; `changeprofile` is what a hook asks for itself (LXC's nvidia)
+_NAMES = re.compile(r"lxc\.(?:apparmor|aa_)[a-z_.]*|(?<!changeprofile )\bunconfined\b")
+# what takes running ones out of it
+_UNLOADS = re.compile(
+    r"\bapparmor_parser\s+-[a-zA-Z]*R\b|\baa-(?:teardown|disable|complain)\b|/apparmor/\.remove\b"
 )
 _WRITES = re.compile(
     r"/etc/pve(?:/nodes/[^\s/]+|/local)?/lxc|/etc/pve\b|\bpct\s+set\b|/nodes/[^\s]+/lxc/[^\s]+/config"
-    r"|/var/lib/lxc\b|\blxc\.(?:mount|cap|cgroup2?|include|seccomp|hook)\b"
+    r"|/var/lib/lxc\b|\bLXC_CONFIG_FILE\b|\blxc\.(?:mount|cap|cgroup2?|include|seccomp|hook)\b"
 )
-# of sh, Perl and Python
-_COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
+#: LXC's own hooks.
+_LXCS = "/usr/share/lxc/hooks/"
 #: So many of its words are told.
 _SHOWN = 4
 
@@ -28,12 +31,14 @@ _SHOWN = 4
 class HookScript:
     """A script as a node has it: `text` is None where it cannot be read; `why`, or why not whole.
 
-    `path`: on the node, "" where that is not known.
+    `path`: on the node, "" where that is not known; `command`: by which it is run, if by more than
+    its name, which is judged with it.
     """
 
     path: str
     text: str | None
     why: str = ""
+    command: str = ""
 
     @property
     def unknown(self) -> str:
@@ -43,21 +48,32 @@ class HookScript:
         return "a program, no text" if "\0" in self.text else ""
 
     @property
+    def is_lxcs(self) -> bool:
+        """Whether it is one of those that LXC brings."""
+        return self.path.startswith(_LXCS) and ".." not in self.path
+
+    @property
     def undoes(self) -> tuple[str, ...]:
-        """Its words that take containers out of confinement, each once."""
-        return self._words(_UNDOES)
+        """Its words that take containers out of confinement, each once.
+
+        Words alone do nothing: it must write confs, too.
+        """
+        named = self.names if writes_confs(self._code) else ()
+        return _shown((*named, *_UNLOADS.findall(acts(self._code))))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its words for the confinement that a conf says, other than to log or to ask for them."""
+        return _shown(_NAMES.findall(acts(self._code)))
 
     @property
     def writes(self) -> tuple[str, ...]:
         """Its words by which it names confs, to write them perhaps, each once."""
-        return self._words(_WRITES)
+        return _shown(_WRITES.findall(self._code))
 
-    def _words(self, wanted: re.Pattern[str]) -> tuple[str, ...]:
-        if self.unknown:
-            return ()
-        code = _COMMENT.sub("", self.text or "")
-        found = dict.fromkeys(" ".join(word.split()) for word in wanted.findall(code))
-        return tuple(printable(word, 60) for word in [*found][:_SHOWN])
+    @cached_property
+    def _code(self) -> str:
+        return code_of("\n".join((self.command, "" if self.unknown else self.text or "")))
 
 
 def hookscripts_from_json(data: Mapping[str, Any]) -> Mapping[str, HookScript]:
@@ -70,3 +86,8 @@ def hookscripts_from_json(data: Mapping[str, Any]) -> Mapping[str, HookScript]:
 
 def _text(said: object) -> str | None:
     return None if said is None else str(said)
+
+
+def _shown(words: Iterable[str]) -> tuple[str, ...]:
+    found = dict.fromkeys(" ".join(word.split()) for word in words)
+    return tuple(printable(word, 60) for word in [*found][:_SHOWN])

@@ -20,11 +20,13 @@ _PACKAGES = {
     "Debian": re.compile(r"linux-image-[0-9].*(?<!-dbg)"),
 }
 
-#: Since when LXC's generated profile lets runc reopen what it sets (changelogs): of Proxmox VE, and
-#: Debian's, whose versions have an epoch.
-_LXC = {"lxc-pve": "6.0.5-2", "lxc": "1:6.0.4-4+deb13u4"}
-#: Of Debian's series before nothing is known.
-_LXC_FROM = {"lxc": "1:6"}
+#: Since when LXC's generated profile lets runc reopen what it sets (changelogs), newest range
+#: first, each with its first version: of Proxmox VE, and Debian's, whose versions have an epoch.
+#: Debian 13 has mended its 6.0.4, upstream its 6.0.6; of series before 6 nothing is known.
+_LXC = {
+    "lxc-pve": (("", "6.0.5-2"),),
+    "lxc": (("1:6.0.5~", "1:6.0.6"), ("1:6", "1:6.0.4-4+deb13u4")),
+}
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,11 @@ class ObservedVersions:
     @property
     def lxc(self) -> Lxc | None:
         """The node's LXC, None where nothing is known of it."""
-        for package, floor in _LXC.items():
+        for package, ranges in _LXC.items():
             version = self.packages.get(package, "")
-            if version and not is_older(version, _LXC_FROM.get(package, "")):
-                return Lxc(package, version, floor)
+            for first, floor in ranges:
+                if version and not is_older(version, first):
+                    return Lxc(package, version, floor)
         return None
 
     @property

@@ -27,10 +27,10 @@
 #   bind NAME SOURCE TARGET     a Docker container that runs and restarts by itself has this path of
 #                               the guest, symbolic links resolved; none with blanks
 #   secopt NAME OPTION          a Docker container, running or not, has this unconfined
-#   compose PATH                so has this file, from which there is a container
 #   fstab TYPE TARGET           what /etc/fstab mounts, and is mounted; not what systemd leaves to
 #                               itself or to the node
 #   mount VERSION               of util-linux' mount(8)
+#   compose PATH                this file, from which there is a container, says apparmor=unconfined
 #   daemon-file-odd REASON      there is a daemon.json that nobody should read: `no-regular-file`
 #                               or `too-large` (more than 1 MiB)
 #   daemon-file UID GID MODE    then all the rest is daemon.json, byte for byte
@@ -165,6 +165,7 @@ format='{{$name := .Name}}{{$policy := .HostConfig.RestartPolicy.Name}}
 {{- range .HostConfig.SecurityOpt}}secopt {{$name}} {{.}}
 {{end}}{{with index .Config.Labels "com.docker.compose.project.config_files"}}compose {{.}}
 {{end}}'
+said=
 case $info in
 # each further command of Docker takes a small machine seconds
 *'"Containers":0,'*) ;;
@@ -178,13 +179,6 @@ case $info in
             echo "bind $name ${real:-$source} $target"
     done
     printf '%s\n' "$said" | sed -n '/^secopt .*[=:]unconfined$/p' | sort -u | head -n 200
-    if has timeout; then brief='timeout 1'; else brief=; fi
-    # shellcheck disable=SC2086 # two words or none
-    printf '%s\n' "$said" | sed -n 's/^compose //p' | tr , '\n' | sort -u | head -n 20 |
-        while read -r path; do
-            [ -f "$path" ] && $brief head -c $mib "$path" 2>/dev/null |
-                grep -Eq "^[^#]*apparmor *[:=] *[\"']?unconfined" && echo "compose $path"
-        done
     ;;
 esac
 start 65536 "${PHOENIX_ROOT:-}/etc/fstab" | head -n 500 | while read -r source target type _; do
@@ -219,6 +213,16 @@ if [ "${2:-}" = :probe ]; then
     *) if probe; then echo 'overlay yes'; else echo 'overlay no'; fi ;;
     esac
 fi
+
+# the files may be on a share that does not answer: asked only by what can be left behind, last but
+# for daemon.json, which has to be the end
+if has timeout; then brief='timeout -s KILL 1'; else brief=; fi
+# shellcheck disable=SC2016,SC2086 # two words or none; of the inner shell
+printf '%s\n' "$said" | sed -n 's/^compose //p' | tr , '\n' | sort -u | head -n 20 |
+    while read -r path; do
+        $brief sh -c '{ [ -f "$1" ] && head -c "$2" "$1"; } | grep -Eq "$3"' - "$path" $mib \
+            "^[^#]*apparmor *[:=] *[\"']?unconfined" </dev/null >/dev/null && echo "compose $path"
+    done 2>/dev/null
 
 [ -e "$file" ] || exit 0
 if [ ! -f "$file" ]; then

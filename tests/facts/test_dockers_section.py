@@ -215,6 +215,33 @@ def test_a_compose_file_that_nobody_should_read_is_not_waited_for(guest):
     assert told(guest, "compose") == []
 
 
+def test_nothing_of_a_compose_file_is_touched_but_under_a_deadline_and_after_all_else(guest):
+    # a share that does not answer holds whoever asks it, be it for its kind
+    guest.tool(
+        "timeout",
+        """
+        case "$*" in *.yaml*)
+            echo x >>"$FAKE/limited"
+            case "$*" in -s\\ KILL*) exit 137 ;; esac
+        esac
+        while [ "$1" != docker ] && [ "$1" != sh ]; do shift; done
+        exec "$@"
+        """,
+    )
+    file = guest.has("/opt/a.yaml", "      - apparmor=unconfined\n")
+    says(guest, f"compose {file},/dead/share/b.yaml\nsecopt /a apparmor=unconfined\n")
+    assert told(guest, "secopt", "compose") == ["secopt /a apparmor=unconfined"]
+    assert (guest.fake / "limited").read_text() == "x\nx\n"
+
+
+def test_what_a_compose_file_says_stands_behind_all_else_and_before_daemon_json(guest):
+    guest.has("/etc/docker/daemon.json", "{}\n")
+    file = guest.has("/opt/a.yaml", "      - apparmor=unconfined\n")
+    says(guest, f"compose {file}\n")
+    keys = [line.split()[0] for line in lines(guest)]
+    assert keys[keys.index("compose") + 1] == "daemon-file"
+
+
 def elf(guest, path, name="runc"):
     """A program of this name in the guest, and its digest."""
     file = guest.has(path, "")

@@ -45,6 +45,23 @@ def test_a_hook_of_lxc_is_read_and_ours_is_not(node):
     assert node.see(HookScripts) == {"/opt/pre.sh": HookScript("/opt/pre.sh", SCRIPT)}
 
 
+def test_a_script_behind_an_interpreter_is_read_and_what_runs_elsewhere_is_not(node):
+    names(
+        node,
+        "lxc.hook.pre-start: /bin/bash /root/a.sh",
+        "lxc.hook.mount: /bin/sh -c 'exec /root/b.sh'",
+        "lxc.hook.post-stop: sh -c 'echo x >/tmp/y'",
+        "lxc.hook.start: /root/inside.sh",
+        "lxc.hook.version: 1",
+        "",
+        "[before]",
+        "lxc.hook.pre-start: /root/old.sh",
+    )
+    for name in ("a", "b", "inside", "old"):
+        node.has(f"/root/{name}.sh", SCRIPT)
+    assert sorted(node.see(HookScripts)) == ["/root/a.sh", "/root/b.sh"]
+
+
 @pytest.mark.parametrize(
     ("name", "path", "why"),
     [
@@ -122,11 +139,13 @@ def test_of_lxcs_files_the_lines_that_bear_on_confinement_are_told(dpkg):
     dpkg.has(f"{CONFIG}/common.conf", "lxc.tty.max = 4\n  lxc.apparmor.raw = mount,\n")
     dpkg.has(f"{CONFIG}/debian.common.conf", "#lxc.apparmor.profile = unconfined\n")
     dpkg.has(f"{CONFIG}/common.conf.d/99-mine.conf", "lxc.mount.auto = proc:rw sys:rw\n")
+    dpkg.has(f"{CONFIG}/userns.conf.d/99-mine.conf", "lxc.apparmor.profile = unconfined\n")
     # nobody includes it
     dpkg.has(f"{CONFIG}/nesting.conf", "lxc.apparmor.profile = a\n")
     assert dpkg.see(Overrides).lxc == {
         f"{CONFIG}/common.conf": ("lxc.apparmor.raw = mount,",),
         f"{CONFIG}/common.conf.d/99-mine.conf": ("lxc.mount.auto = proc:rw sys:rw",),
+        f"{CONFIG}/userns.conf.d/99-mine.conf": ("lxc.apparmor.profile = unconfined",),
     }
 
 

@@ -280,6 +280,7 @@ def test_hooks_of_lxc_are_hooks_and_ours_is_none():
     ours = b"lxc.hook.pre-start: /usr/local/lib/phoenix-harden/namespace\n"
     assert hooks(ours) == ""
     assert hooks(ours + b"lxc.hook.start-host: /x\n") == ""
+    assert hooks(ours.replace(b"\n", b" x\n") + b"lxc.hook.version: 1\nlxc.hook.start: /x\n") == ""
     theirs = ours + b"hookscript: local:snippets/a\x1b.sh\nlxc.hook.pre-start: /opt/a b\n"
     assert hooks(theirs) == "hookscript local:snippets/a\\x1b.sh, lxc.hook.pre-start /opt/a b"
 

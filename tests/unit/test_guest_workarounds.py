@@ -8,7 +8,7 @@ from phoenix.docker.observed import ObservedDocker, dockers_from_json
 from phoenix.plan.confinement import Confinement
 from phoenix.plan.findings import Code, Severity
 from phoenix.plan.guest_workarounds import guest_workarounds
-from phoenix.plan.needs import still_needed
+from phoenix.plan.needs import before_it_goes, still_needed
 from phoenix.pve.conf import PveConf
 from phoenix.pve.observed import ObservedContainer
 from phoenix.pve.versions import ObservedVersions
@@ -191,6 +191,13 @@ NEW, OLD, DEBIAN, UNKNOWN = (
             "Docker with a newer runc needs it under Proxmox's generated profile until lxc-pve is "
             "6.0.5-2; this node has 6.0.5-1",
         ),
+        (
+            Code.HOLD,
+            GENERATED,
+            ObservedVersions(packages={"lxc": "1:6.0.5-1"}),
+            "Docker with a newer runc needs it under Proxmox's generated profile until lxc is "
+            "1:6.0.6; this node has 1:6.0.5-1",
+        ),
         (Code.HOLD, GENERATED, UNKNOWN, ""),
         (Code.HOLD, GENERATED, ObservedVersions(), ""),
         (Code.DEVICES, GENERATED, OLD, "Docker does not need it"),
@@ -202,6 +209,34 @@ def test_whether_a_workaround_is_needed_follows_from_profile_and_versions(
     assert still_needed(code, confinement, versions).startswith(words)
     if not words:
         assert still_needed(code, confinement, versions) == ""
+
+
+def test_a_mask_is_needed_as_long_as_docker_sees_apparmor_and_stacking_is_the_way_out():
+    plain, seen = Confinement("lxc-a"), "ostype: ubuntu"
+    words = still_needed(Code.MASK, plain, NEW, seen)
+    assert words == "needed as long as its Docker sees AppArmor's files (ostype: ubuntu)"
+    assert '"apparmor_stacking": true' in before_it_goes(Code.MASK, plain, NEW, seen)
+    assert still_needed(Code.HOLD, plain, NEW, seen) == "not needed under lxc-a"
+    assert before_it_goes(Code.HOLD, plain, NEW, seen) == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "confinement", "versions"),
+    [
+        (Code.MASK, OURS, OLD),
+        (Code.MASK, GENERATED, NEW),
+        (Code.MASK, GENERATED, UNKNOWN),
+        (Code.DEVICES, GENERATED, OLD),
+    ],
+)
+def test_nothing_has_to_come_before_one_goes_that_nobody_needs(code, confinement, versions):
+    assert before_it_goes(code, confinement, versions) == ""
+
+
+@pytest.mark.parametrize("confinement", [GENERATED, None])
+def test_what_an_old_lxc_needs_goes_after_its_upgrade(confinement):
+    words = before_it_goes(Code.MASK, confinement, OLD)
+    assert words == "upgrade lxc-pve on the node to 6.0.5-2 or newer: then it can go"
 
 
 def test_it_stands_behind_what_the_workaround_does():

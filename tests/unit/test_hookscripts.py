@@ -48,17 +48,94 @@ def test_one_that_takes_the_profile_out_is_a_warning_with_its_words_and_the_way_
     "line",
     [
         "sed -i 's/^lxc.apparmor.*//' $CONF",
-        "print $fh qq{lxc.apparmor.profile: unconfined\\n};",
-        "lxc.aa_profile = unconfined",
+        "echo lxc.aa_profile = unconfined >>/var/lib/lxc/$1/config",
         "apparmor_parser -R /etc/apparmor.d/lxc-a",
         "apparmor_parser  -vR x",
         "aa-teardown",
         "aa-disable lxc-a",
+        "echo -n lxc-910 >/sys/kernel/security/apparmor/.remove",
     ],
 )
 def test_whatever_undoes_confinement_is_known(line):
     (one,) = found(f"#!/bin/sh\n{line}\n")
     assert one.severity == Severity.WARNING
+
+
+WRITERS = {
+    "variable": "conf=/etc/pve/lxc/${1}.conf\nsed -i s/lxc-a/unconfined/ $conf\n",
+    "all nodes": 'for f in /etc/pve/nodes/*/lxc/*.conf; do sed -i "s/lxc-a/unconfined/" "$f"; done',
+    "node's name": "echo lxc.apparmor.profile: unconfined >>/etc/pve/nodes/$(uname -n)/lxc/$1.conf",
+    "folder": "D=/etc/pve/lxc\nF=$D/$1.conf\nprintf 'lxc.apparmor.profile: a\\n' >> \"$F\"",
+    "of LXC": "sed -i -e 's/^lxc.apparmor.*//' /var/lib/lxc/$1/config",
+    "its variable": "echo 'lxc.apparmor.profile = unconfined' >>\"$LXC_CONFIG_FILE\"",
+    "in a folder": "cd /etc/pve/lxc && echo 'lxc.apparmor.profile: unconfined' >>$1.conf",
+    "tee": "echo lxc.apparmor.profile: unconfined | tee -a /etc/pve/lxc/$1.conf >/dev/null",
+    "put in place": "grep -v lxc.apparmor $C >/tmp/c && mv /tmp/c /etc/pve/lxc/$1.conf",
+    "copied": 'sed s/lxc-a/unconfined/ $C >/tmp/c\ncp -f /tmp/c "$C" 2>/dev/null || exit 1',
+    "here": "cat >>/etc/pve/lxc/$1.conf <<EOF\nlxc.apparmor.profile: unconfined\nEOF",
+    "function": 'u() { local f="$1"; sed -i s/lxc-a/unconfined/ "$f"; }\nu /etc/pve/lxc/$2.conf',
+    "two lines": "sed -i \\\n  -e s/lxc-a/unconfined/ \\\n  /etc/pve/lxc/$1.conf",
+    "a hash": "sed -i 's/^ # lxc.apparmor.*/lxc.apparmor.profile: unconfined/' /etc/pve/lxc/1.conf",
+    "beside a test": "C=/etc/pve/lxc/$1.conf\ngrep -q unconfined $C || echo lxc.apparmor.profile: "
+    "unconfined >>$C",
+    "pct": "pct set $1 --features nesting=1\nP='lxc.apparmor.profile: unconfined'",
+    "perl, open": "my $conf = \"/etc/pve/lxc/$id.conf\";\nopen(my $fh, '>>', $conf) or die;\n"
+    "print $fh qq{lxc.apparmor.profile: unconfined\\n};",
+    "perl, old": 'open(F, ">>/etc/pve/lxc/$ARGV[0].conf");\nprint F "lxc.apparmor.profile: a";',
+    "perl, in place": "perl -pi -e 's/lxc-a/unconfined/' /etc/pve/lxc/$1.conf",
+    "perl, Proxmox": "my $c = PVE::LXC::Config->load_config($id);\n"
+    "push @{$c->{lxc}}, ['lxc.apparmor.profile', 'unconfined'];\n"
+    "PVE::LXC::Config->write_config($id, $c);",
+    "perl, object": 'my $f = IO::File->new("/etc/pve/lxc/$id.conf", "w");\n'
+    'print $f "lxc.apparmor.profile: unconfined";',
+    "in place of it": "cp /root/unconfined.conf /etc/pve/lxc/$1.conf",
+    "a group": "{ echo 'lxc.apparmor.profile: unconfined'; } >> \"/etc/pve/lxc/${1}.conf\"",
+    "added": "ed -s /etc/pve/lxc/$1.conf </root/unconfined",
+    "python, open": "conf = f'/etc/pve/lxc/{sys.argv[1]}.conf'\nwith open(conf, 'a') as f:\n"
+    "    f.write('lxc.apparmor.profile: unconfined\\n')",
+    "python, path": "p = Path('/etc/pve/lxc') / f'{vmid}.conf'\n"
+    "p.write_text(p.read_text().replace('lxc-a', 'unconfined'))",
+    "python, sed": "subprocess.run(['sed', '-i', 's/lxc-a/unconfined/', '/etc/pve/lxc/1.conf'])",
+    "python, shell": "os.system(f\"sed -i 's/lxc-a/unconfined/' /etc/pve/lxc/{vmid}.conf\")",
+}
+
+
+@pytest.mark.parametrize("text", WRITERS.values(), ids=WRITERS)
+def test_one_that_writes_a_conf_undoes_confinement(text):
+    (one,) = found(text)
+    assert one.severity == Severity.WARNING, one.message
+
+
+#: As LXC's own hooks/nvidia asks for itself.
+ASKS = 'echo "changeprofile unconfined" > /proc/self/attr/current'
+TELLERS = {
+    "logs": "logger 'vm is unconfined'",
+    "logs to a file": 'echo "$1 is unconfined" >>/var/log/hooks.log',
+    "greps": "grep -q lxc.apparmor.profile /etc/pve/lxc/$1.conf || logger 'no profile'",
+    "tests": '[ "$(cat /proc/$pid/attr/current)" = unconfined ] && logger "CT $1 has no profile"',
+    "keeps a list": "L=/var/log/x\ngrep -l unconfined /etc/pve/lxc/*.conf >>$L 2>&1",
+    "keeps a copy": "cp /etc/pve/lxc/$1.conf /root/backup/ # while it is unconfined",
+    "behind it": "ip link set a up # lxc.apparmor.profile: unconfined",
+    "logs and writes": "logger 'not unconfined'\necho lxc.cap.drop: >>/etc/pve/lxc/$1.conf",
+    "says what was": "sed -n s/^lxc.apparmor.profile:.//p /etc/pve/lxc/$1.conf >/run/profile.$1",
+    "tests in words": "test $p = unconfined || pct set $1 --onboot 1",
+    "tests and writes": "[ $p = unconfined ] || pct set $1 --onboot 1",
+    "another's hook": ASKS,
+    "another's file": "sed -i s/unconfined/enforced/ /etc/app/policy.conf",
+    "python reads": "if 'unconfined' in open('/etc/pve/lxc/910.conf').read():\n    print('!')",
+    "perl reads": "open(my $f, '<', '/etc/pve/lxc/910.conf'); print 'x' if <$f> =~ /unconfined/;",
+}
+
+
+@pytest.mark.parametrize("text", TELLERS.values(), ids=TELLERS)
+def test_one_that_only_says_the_word_is_a_note(text):
+    (one,) = found(f"#!/bin/sh\n{text}\n")
+    assert one.severity == Severity.NOTE, one.message
+
+
+def test_the_word_is_told_where_no_conf_is_named():
+    (one,) = found("#!/bin/sh\necho unconfined\n")
+    assert one.message.endswith("; its text names unconfined, but no conf")
 
 
 @pytest.mark.parametrize(
@@ -119,6 +196,75 @@ def test_a_hook_of_lxc_is_told_by_its_line():
     asked = {"lxc_options": ["lxc.hook.pre-start=/opt/a.sh x"]}
     (one,) = found(None, conf="lxc.hook.pre-start: /opt/a.sh x\n", **asked)
     assert one.fix.startswith("the fleet file asks for it")
+
+
+def hook(line, **texts):
+    """What is told of a raw line; `texts`: of the scripts below /root, by their names."""
+    scripts = {
+        f"/root/{name}.sh": HookScript(f"/root/{name}.sh", text) for name, text in texts.items()
+    }
+    return [*hookscript_findings(container(conf=f"hostname: a\n{line}\n"), None, scripts)]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "/bin/sh -c 'sed -i s/lxc-a/unconfined/ /etc/pve/lxc/910.conf'",
+        'sh -c "echo lxc.apparmor.profile: unconfined >>/etc/pve/lxc/910.conf"',
+        "/usr/bin/sed -i s/lxc-a/unconfined/ /etc/pve/lxc/910.conf",
+        "/usr/bin/perl -pi -e s/lxc-a/unconfined/ /etc/pve/lxc/910.conf",
+    ],
+)
+def test_a_command_in_a_hook_of_lxc_is_judged_itself(command):
+    (one,) = hook(f"lxc.hook.pre-start: {command}")
+    assert one.severity == Severity.WARNING
+    assert "undoes confinement by its text" in one.message
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "/bin/bash /root/a.sh",
+        "/bin/sh -e /root/a.sh 910",
+        "sh -c '/root/a.sh x'",
+        "bash -c 'true; exec /root/a.sh'",
+        "/usr/bin/env FOO=1 bash /root/a.sh",
+        "timeout 10 /root/a.sh",
+        "python3 -u /root/a.sh",
+        '"/bin/sh /root/a.sh"',
+        "FOO=1 /root/a.sh",
+    ],
+)
+def test_the_script_behind_an_interpreter_is_the_one_that_is_judged(command):
+    (one,) = hook(f"lxc.hook.pre-start: {command}", a=UNDOES)
+    assert one.severity == Severity.WARNING
+    (one,) = hook(f"lxc.hook.pre-start: {command}")
+    assert "nobody can tell what it does (not read)" in one.message
+
+
+def test_a_command_that_writes_no_conf_is_told_as_such():
+    (one,) = hook("lxc.hook.post-stop: /bin/sh -c 'echo stopped >>/var/log/x'")
+    assert one.message.endswith("; its text names no conf")
+
+
+@pytest.mark.parametrize("command", ["a.sh", "python3 a.py", "/bin/sh -c"])
+def test_of_a_command_whose_script_is_anywhere_nobody_can_tell(command):
+    (one,) = hook(f"lxc.hook.pre-start: {command}")
+    assert one.severity == Severity.NOTE
+
+
+def test_what_runs_nothing_on_the_node_is_none():
+    assert hook("lxc.hook.version: 1") == []
+    assert hook("lxc.hook.start: /root/a.sh", a=UNDOES) == []
+
+
+@pytest.mark.parametrize("text", [f"#!/bin/sh\n{ASKS}\n", None])
+def test_lxcs_own_hooks_are_told_as_such(text):
+    path = "/usr/share/lxc/hooks/nvidia"
+    observed = container(conf=f"hostname: a\nlxc.hook.mount: {path}\n")
+    (one,) = hookscript_findings(observed, None, {path: HookScript(path, text)})
+    assert one.severity == Severity.NOTE
+    assert one.message.endswith("; it is one of LXC's own")
 
 
 def facts(*confs):

@@ -82,6 +82,26 @@ def test_a_line_on_apparmor_in_lxcs_own_configuration_is_a_warning(file, line, w
     assert fix == f"take that line out of {path}, and restart the containers"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "lxc.apparmor.allow_nesting = 0",
+        "lxc.apparmor.allow_incomplete = 0",
+        "lxc.apparmor.raw = deny mount,",
+        "lxc.cgroup2.devices.allow = c *:* m",
+    ],
+)
+def test_a_line_that_opens_nothing_is_none(line):
+    assert found(lxc={f"{CONFIG}/common.conf.d/99-x.conf": (line,)}) == []
+
+
+@pytest.mark.parametrize(
+    "line", ["lxc.apparmor.allow_nesting = 1", "lxc.apparmor.raw = deny a, b,"]
+)
+def test_a_line_that_opens_something_is_one(line):
+    assert len(found(lxc={f"{CONFIG}/common.conf.d/99-x.conf": (line,)})) == 1
+
+
 def test_what_opens_more_is_told_where_it_is_not_the_packages_own():
     opened = ("lxc.mount.auto = cgroup:mixed proc:rw sys:rw", "lxc.cgroup2.devices.allow = a")
     stock = ("lxc.mount.auto = cgroup:mixed proc:mixed sys:mixed", "lxc.cap.drop = sys_time")
@@ -101,6 +121,20 @@ def test_the_stock_lines_of_lxc_are_none():
         "lxc.include = /usr/share/lxc/config/x.d/",
     )
     assert found(lxc={f"{CONFIG}/userns.conf": stock}, base=WHOLE, changed=()) == []
+
+
+def test_what_is_added_for_unprivileged_containers_is_told_and_proxmoxs_own_is_not():
+    # as pve-container has it: what is denied is listed instead
+    stock = ("lxc.cgroup2.devices.deny =", "lxc.cgroup2.devices.allow = a")
+    own = f"{CONFIG}/userns.conf.d/01-pve.conf"
+    assert found(lxc={own: stock}, changed=()) == []
+    assert found(lxc={own: stock}, changed=None) == []
+    mine = f"{CONFIG}/userns.conf.d/99-mine.conf"
+    ((code, severity, message, _),) = found(lxc={own: stock, mine: ("lxc.mount.auto = proc:rw",)})
+    assert (code, severity) == ("override.lxc", "note")
+    assert message.startswith(f"{mine} has lxc.mount.auto = proc:rw for every unprivileged cont")
+    ((_, severity, message, _),) = found(lxc={mine: ("lxc.apparmor.profile = unconfined",)})
+    assert (severity, message.split()[0]) == ("warning", mine)
 
 
 @pytest.mark.parametrize(

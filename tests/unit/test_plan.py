@@ -92,6 +92,38 @@ def test_a_feature_that_the_running_container_lacks_is_a_restart():
     assert said(change) == ("restart due: fuse=0 in the running container",)
 
 
+ENTRY = "lxc.mount.entry: /dev/fuse dev/fuse none bind,create=file 0 0"
+
+
+@pytest.mark.parametrize(
+    ("line", "due"),
+    [
+        ("dev0: /dev/fuse", False),
+        ("dev3: path=/dev/fuse,mode=0666", False),
+        (ENTRY, False),
+        ("dev0: /dev/net/tun", True),
+    ],
+)
+def test_a_dev_fuse_that_another_line_brings_is_no_restart_though_the_feature_is_off(line, due):
+    conf = hardened().replace("keyctl=1", "keyctl=1,fuse=0", 1)
+    conf = conf.replace("unprivileged: 1\n", f"unprivileged: 1\n{line}\n", 1)
+    live = Live(dev_fuse=True, keyctl=True, config=(("lxc.arch", "amd64"),))
+    pct = node(container(conf=conf, label=ENFORCED, live=live))
+    changes = plan(pct, installed()).containers
+    assert [said(change) for change in changes] == [
+        ("restart due: fuse=1 in the running container",)
+    ] * due
+
+
+def test_the_fleet_file_may_want_fuse_of_one_that_has_it_by_a_device():
+    conf = hardened().replace("keyctl=1", "keyctl=1,fuse=0", 1)
+    conf = conf.replace("unprivileged: 1\n", "unprivileged: 1\ndev0: /dev/fuse\n", 1)
+    live = Live(dev_fuse=True, keyctl=True, config=(("lxc.arch", "amd64"),))
+    pct = node(container(conf=conf, label=ENFORCED, live=live))
+    entry = {**DOCKER, "pct_options": [*DOCKER["pct_options"], "fuse=1"]}
+    assert plan(pct, installed(), ct910=entry).containers == ()
+
+
 def test_restart_never_stages_the_conf_and_says_that_a_restart_is_due():
     result = plan(options=Options(restart="never"))
     (change,) = result.containers

@@ -6,13 +6,18 @@ import pytest
 from plan_cases import said
 
 from phoenix.fleet.parse import parse_fleet
+from phoenix.plan.actions import NodePlan
+from phoenix.plan.audit import audit_node
 from phoenix.plan.conf import plan_conf
 from phoenix.plan.confinement import Confinement
+from phoenix.plan.facts import NodeFacts
 from phoenix.plan.findings import Code, Severity
+from phoenix.plan.options import Options
 from phoenix.plan.workarounds import MASK, workaround_findings, workarounds
 from phoenix.pve.conf import PveConf
-from phoenix.pve.observed import ObservedContainer
+from phoenix.pve.observed import ObservedContainer, ObservedPct
 from phoenix.pve.storage import ObservedStorage
+from phoenix.pve.versions import ObservedVersions
 
 OTHERS_MASK = "lxc.mount.entry: /dev/null sys/module/apparmor/parameters/enabled none bind 0 0"
 PLAIN = Confinement("lxc-a")
@@ -49,6 +54,7 @@ def test_those_of_the_main_section_are_found_in_its_order():
         "/var/lib/lxc/910/rootfs/sys/module/apparmor/parameters/enabled none bind 0 0",
         "lxc.cgroup2.devices.allow: a *:* rwm",
         "lxc.cgroup2.devices.allow: c *:* rwm",
+        "lxc.cgroup2.devices.allow: b *:* r",
         "lxc.cgroup.devices.allow: a",
         "lxc.cap.drop=",
         "lxc.mount.auto: proc:rw sys:rw",
@@ -83,6 +89,9 @@ def test_they_are_known_in_other_spellings(line):
         "lxc.mount.entry: broken",
         "lxc.cap.drop: sys_rawio",
         "lxc.cgroup2.devices.allow: c 10:200 rwm",
+        # as LXC's own common.conf has them
+        "lxc.cgroup2.devices.allow: c *:* m",
+        "lxc.cgroup2.devices.allow: b *:* m",
         "lxc.cgroup2.devices.deny: a",
         "lxc.mount.auto: proc:mixed sys:ro cgroup:rw:force",
         "lxc.mount.auto: sys:rwx",
@@ -310,3 +319,50 @@ def test_a_writable_proc_and_sys_are_told_by_what_they_open():
 def test_of_one_that_the_fleet_file_asks_for_the_audit_says_so():
     (line,) = lines(f"{DEVICES}\n", lxc_options=["lxc.cgroup2.devices.allow=a"])
     assert line.endswith(": the fleet file asks for it; take it out of lxc_options there")
+
+
+# --- the audit and reconfine of one mind ----------------------------------------------------------
+
+UBUNTU = f"ostype: ubuntu\nunprivileged: 1\n{OTHERS_MASK}\n"
+
+
+def audited(conf, lxc="6.0.5-3", profile="lxc-a", **entry):
+    """What the audit finds of the mask, of a container with Docker in the fleet file."""
+    configs = {"954": {"features": ["docker"], "apparmor_profile": profile, **entry}}
+    observed = ObservedContainer(954, PveConf(conf), False, None, None, None, "pve1")
+    audit = audit_node(
+        fleet=parse_fleet(json.dumps({"lxc_configs": configs}).encode()),
+        options=Options(),
+        facts=NodeFacts(
+            containers=ObservedPct("pve1", {954: observed}),
+            versions=ObservedVersions(packages={"lxc-pve": lxc}),
+        ),
+        plan=NodePlan("pve1"),
+    )
+    (found,) = (one for one in audit.findings if one.code == Code.MASK)
+    return found
+
+
+def test_of_a_mask_that_reconfine_leaves_the_audit_says_that_it_is_needed():
+    found = audited(UBUNTU)
+    assert OTHERS_MASK in plan(UBUNTU, features=["docker"]).after.render()
+    assert found.message.endswith(
+        "needed as long as its Docker sees AppArmor's files (ostype: ubuntu)"
+    )
+    assert '"apparmor_stacking": true' in found.fix
+    assert "reconfine" not in found.fix
+
+
+def test_of_a_mask_that_reconfine_takes_the_audit_says_that_it_is_not_needed():
+    stacked = Confinement("lxc-a", stacked=True)
+    after = plan(UBUNTU, confinement=stacked, features=["docker"]).after
+    assert OTHERS_MASK not in after.render()
+    for found in (audited(UBUNTU, apparmor_stacking=True), audited(f"{OTHERS_MASK}\n")):
+        assert "; not needed under lxc-a" in found.message
+        assert found.fix == "deploys/harden.py --data reconfine=true takes it back"
+
+
+def test_of_a_mask_that_an_old_lxc_needs_the_upgrade_is_told_and_not_reconfine():
+    found = audited(UBUNTU, lxc="6.0.5-1", profile="generated")
+    assert "needs it under Proxmox's generated profile until" in found.message
+    assert found.fix == "upgrade lxc-pve on the node to 6.0.5-2 or newer: then it can go"
