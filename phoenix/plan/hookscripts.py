@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from phoenix.apparmor.observed import HOOK
 from phoenix.fleet.model import Container
@@ -17,6 +16,7 @@ from phoenix.text.printable import printable
 
 #: Of one that the node was not asked about.
 _UNREAD = HookScript("", None)
+_NOTHING = HookScript("", "")
 
 #: pve-container `vm_start` runs it after it has written LXC's configuration.
 _COUNTS = "what it writes into the conf counts from the next start on"
@@ -35,35 +35,40 @@ def hookscript_findings(
     warning: the container may be confined today and not at its next start.
     """
     name = printable(observed.conf.hostname or "")
-    for what, found, fix in _scripts(observed, container, scripts):
-        text = f"{what} runs on the node at each start{_does(found, need)}"
-        severity = Severity.WARNING if found.undoes else Severity.NOTE
+    for what, command, found, fix in _scripts(observed, container, scripts):
+        undoes = (*command.undoes, *found.undoes)
+        does = _undoes(undoes, need) if undoes else _does(command, found)
+        text = f"{what} runs on the node at each start{does}"
+        severity = Severity.WARNING if undoes else Severity.NOTE
         yield Finding(Code.HOOKSCRIPT, severity, printable(text, None), observed.ctid, name, fix)
 
 
 def _scripts(
     observed: ObservedContainer, container: Container | None, scripts: Mapping[str, HookScript]
-) -> Iterator[tuple[str, HookScript, str]]:
-    """How to name each, what the node has of it, and how to be rid of it."""
+) -> Iterator[tuple[str, HookScript, HookScript, str]]:
+    """How to name each, its command, what the node has of its script, and how to be rid of it."""
     ctid, main = observed.ctid, observed.conf.main
     if script := main["hookscript"]:
         fix = f"pct set {ctid} --delete hookscript takes it out, with whatever else it does"
-        yield f"hookscript {script}", scripts.get(script, _UNREAD), fix
+        yield f"hookscript {script}", _NOTHING, scripts.get(script, _UNREAD), fix
     for key, value in hook_lines(main, HOOK):
         fix = f"take the line out of /etc/pve/lxc/{ctid}.conf"
         if asked_for(container, RawKey(key, value)):
             fix = "the fleet file asks for it; take it out of lxc_options there"
         # of a command that runs no script the words are all there is
-        found = scripts.get(path, _UNREAD) if (path := program(value)) else HookScript("", "")
-        yield f"{key}: {value}", replace(found, command=value), fix
+        found = scripts.get(path, _UNREAD) if (path := program(value)) else _NOTHING
+        yield f"{key}: {value}", HookScript("", value), found, fix
 
 
-def _does(script: HookScript, need: str) -> str:
-    """What it does, in a predicate that follows "runs on the node at each start"."""
+def _undoes(words: tuple[str, ...], need: str) -> str:
+    end = f"; {need}" if need else ""
+    told = ", ".join(dict.fromkeys(words))
+    return f" and undoes confinement by its text ({told}): {_COUNTS}{end}"
+
+
+def _does(command: HookScript, script: HookScript) -> str:
+    """What else one does, in a predicate that follows "runs on the node at each start"."""
     part = f" (of it the first part: it is {script.why})" if script.text and script.why else ""
-    if script.undoes:
-        end = f"; {need}" if need else ""
-        return f" and undoes confinement by its text ({', '.join(script.undoes)}): {_COUNTS}{end}"
     if script.is_lxcs:
         return "; it is one of LXC's own"
     if script.unknown:
@@ -71,9 +76,10 @@ def _does(script: HookScript, need: str) -> str:
             f", and nobody can tell what it does ({script.unknown}): if it writes "
             f"lxc.apparmor.profile: unconfined, that counts from the next start on"
         )
-    if script.writes:
-        words = ", ".join((*script.writes, *script.names))
+    names = (*command.names, *script.names)
+    if writes := (*command.writes, *script.writes):
+        words = ", ".join(dict.fromkeys((*writes, *names)))
         return f" and may write confs by its text ({words}){part}: {_COUNTS}"
-    if script.names:
-        return f"; its text names {', '.join(script.names)}, but no conf{part}"
+    if names:
+        return f"; its text names {', '.join(dict.fromkeys(names))}, but no conf{part}"
     return f"; its text names no conf{part}"

@@ -31,14 +31,12 @@ _SHOWN = 4
 class HookScript:
     """A script as a node has it: `text` is None where it cannot be read; `why`, or why not whole.
 
-    `path`: on the node, "" where that is not known; `command`: by which it is run, if by more than
-    its name, which is judged with it.
+    `path`: on the node, "" where that is not known.
     """
 
     path: str
     text: str | None
     why: str = ""
-    command: str = ""
 
     @property
     def unknown(self) -> str:
@@ -73,7 +71,7 @@ class HookScript:
 
     @cached_property
     def _code(self) -> str:
-        return code_of("\n".join((self.command, "" if self.unknown else self.text or "")))
+        return "" if self.unknown else code_of(self.text or "")
 
 
 def hookscripts_from_json(data: Mapping[str, Any]) -> Mapping[str, HookScript]:
