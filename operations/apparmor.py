@@ -169,7 +169,8 @@ def profile(
     if observed is None:
         observed = host.get_fact(AppArmor, files=(profile,))
     before = observed.files.get(profile)
-    if before == text and observed.loaded.get(profile) == mode:
+    is_right = before == text and profile not in observed.stale
+    if is_right and observed.loaded.get(profile) == mode:
         host.noop(f"profile {profile} is installed and loaded ({mode})")
         return
     show_diff(f"/etc/apparmor.d/{profile}", before, text)

@@ -42,6 +42,7 @@ Of apparmor.profile and apparmor.own_file, on the profile lxc-a and on a file of
 installed: |            the profile's file
 script: |               the script that is there
 loaded: enforce         the mode in which the kernel has it
+stale: true             with another text than the file's
 kwargs:
   text: ...
 installs: true          it is installed; or noop, or refused, as above
@@ -169,7 +170,14 @@ def translate_install(case):
     """A case of apparmor.profile or apparmor.own_file as pyinfra-testing reads it."""
     loaded = {"lxc-a": case["loaded"]} if "loaded" in case else {}
     files = {"lxc-a": case["installed"]} if "installed" in case else {}
-    observed = ObservedAppArmor(True, (4, 1, 0), (), loaded, files, "", case.get("script"))
+    observed = ObservedAppArmor(
+        enabled=True,
+        parser=(4, 1, 0),
+        loaded=loaded,
+        files=files,
+        hook=case.get("script"),
+        stale=("lxc-a",) if case.get("stale") else (),
+    )
     kwargs = {"run": RUN, **case.get("kwargs", {})}
     commands = ["never reached"] if "refused" in case else []
     if "installs" in case and "profile" in kwargs:
