@@ -391,8 +391,10 @@ def test_an_interrupt_is_a_line(tmp_path):
     fifo = tmp_path / "fleet.json"
     os.mkfifo(fifo)
     # the fifo opens for writing once the command has opened it for reading
-    with process("check", fifo, stdout=subprocess.DEVNULL) as command, fifo.open("wb"):
-        command.send_signal(signal.SIGINT)
+    with process("check", fifo, stdout=subprocess.DEVNULL) as command:
+        # closed after it: a read that begins once the signal has come does not hear of that
+        with fifo.open("wb"):
+            command.send_signal(signal.SIGINT)
         assert command.stderr.read() == b"interrupted\n"
     assert command.returncode == 130
 
