@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pyinfra.api import StringCommand
 from typing_extensions import override
 
-from facts.observe import Observed
-from facts.program import asking
+from facts.observe import ObservedWhole
 from phoenix.pve.etc_pve import ObservedEtcPve, etc_pve_from_json
 
 
-class EtcPve(Observed[ObservedEtcPve]):
+class EtcPve(ObservedWhole[ObservedEtcPve]):
     """What the node's pmxcfs says of itself; nothing is written to try it.
 
     ```
@@ -24,11 +22,6 @@ class EtcPve(Observed[ObservedEtcPve]):
 
     section = "etc_pve"
     read = staticmethod(etc_pve_from_json)
-
-    @override
-    def command(self) -> StringCommand:
-        """Ask for all of it at once."""
-        return asking({self.section: {}})
 
     @staticmethod
     @override

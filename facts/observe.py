@@ -64,6 +64,15 @@ class Observed(FactBase[T]):
             raise FactProcessError(_odd(self.section, error)) from None
 
 
+class ObservedWhole(Observed[T]):
+    """One that is asked without arguments."""
+
+    @override
+    def command(self) -> StringCommand:
+        """Ask for all of it at once."""
+        return asking({self.section: {}})
+
+
 def read_answer(output: list[str]) -> dict[str, Any]:
     """The answer of `node.observe`: one line, whatever a login shell prints before it.
 

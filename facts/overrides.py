@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pyinfra.api import StringCommand
 from typing_extensions import override
 
-from facts.observe import Observed
-from facts.program import asking
+from facts.observe import ObservedWhole
 from phoenix.pve.hookscripts import HookScript, hookscripts_from_json
 from phoenix.pve.overrides import ObservedOverrides, overrides_from_json
 
 
-class HookScripts(Observed[Mapping[str, HookScript]]):
+class HookScripts(ObservedWhole[Mapping[str, HookScript]]):
     """The scripts that confs have run on the node, by the names that they have there.
 
     ```
@@ -27,18 +25,13 @@ class HookScripts(Observed[Mapping[str, HookScript]]):
     section = "hookscripts"
     read = staticmethod(hookscripts_from_json)
 
-    @override
-    def command(self) -> StringCommand:
-        """Ask once, for all of them."""
-        return asking({self.section: {}})
-
     @staticmethod
     @override
     def default() -> Mapping[str, HookScript]:
         return {}
 
 
-class Overrides(Observed[ObservedOverrides]):
+class Overrides(ObservedWhole[ObservedOverrides]):
     """The kernel's lines and LXC's files.
 
     ```
@@ -52,11 +45,6 @@ class Overrides(Observed[ObservedOverrides]):
 
     section = "overrides"
     read = staticmethod(overrides_from_json)
-
-    @override
-    def command(self) -> StringCommand:
-        """Ask once, for all of it."""
-        return asking({self.section: {}})
 
     @staticmethod
     @override

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pyinfra.api import StringCommand
 from typing_extensions import override
 
-from facts.observe import Observed
-from facts.program import asking
+from facts.observe import ObservedWhole
 from phoenix.pve.observed import ObservedPct, containers_from_json
 
 
-class Containers(Observed[ObservedPct]):
+class Containers(ObservedWhole[ObservedPct]):
     """All containers of the node in one command: conf, state, init, label, HA, running features.
 
     The command reads files only: `pct config` takes a second for each container. Texts arrive byte
@@ -47,11 +45,6 @@ class Containers(Observed[ObservedPct]):
 
     section = "containers"
     read = staticmethod(containers_from_json)
-
-    @override
-    def command(self) -> StringCommand:
-        """Ask once, for all of them."""
-        return asking({self.section: {}})
 
     @staticmethod
     @override

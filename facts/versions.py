@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pyinfra.api import StringCommand
 from typing_extensions import override
 
-from facts.observe import Observed
-from facts.program import asking
+from facts.observe import ObservedWhole
 from phoenix.pve.versions import ObservedVersions, versions_from_json
 
 
-class Versions(Observed[ObservedVersions]):
+class Versions(ObservedWhole[ObservedVersions]):
     """The kernel that runs, and the installed packages of kernels and of LXC.
 
     ```
@@ -25,11 +23,6 @@ class Versions(Observed[ObservedVersions]):
 
     section = "versions"
     read = staticmethod(versions_from_json)
-
-    @override
-    def command(self) -> StringCommand:
-        """Ask for all of it at once."""
-        return asking({self.section: {}})
 
     @staticmethod
     @override

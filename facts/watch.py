@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pyinfra.api import StringCommand
 from typing_extensions import override
 
-from facts.observe import Observed
-from facts.program import asking
+from facts.observe import ObservedWhole
 from phoenix.runs.watch import ObservedWatch, watch_from_json
 
 
-class Watch(Observed[ObservedWatch]):
+class Watch(ObservedWhole[ObservedWatch]):
     """The files of the watch that are there, and whether its timer is enabled and runs.
 
     ```
@@ -24,11 +22,6 @@ class Watch(Observed[ObservedWatch]):
 
     section = "watch"
     read = staticmethod(watch_from_json)
-
-    @override
-    def command(self) -> StringCommand:
-        """Ask for all of it at once."""
-        return asking({self.section: {}})
 
     @staticmethod
     @override

@@ -47,8 +47,8 @@ _WATCH = (
     *("__init__", "bounded", "containers", "files", "kernel", "refusal", "root", "say", "watch"),
 )
 _WATCH_SHARED = (
-    *("__init__", "apparmor/__init__", "text/__init__"),
-    *("apparmor/observed", "text/printable"),
+    *("__init__", "apparmor/__init__", "pve/__init__", "text/__init__"),
+    *("apparmor/observed", "pve/conf", "pve/keys", "pve/values", "text/printable"),
 )
 
 _WATCH_SCRIPT = """\

@@ -25,6 +25,7 @@ from node.refusal import tunables_refusal
 from node.root import STATE, at
 from node.say import say
 from phoenix.apparmor.observed import FOLDER, Label
+from phoenix.pve.conf import PveConf, Section
 from phoenix.text.printable import printable
 
 #: What was wrong at the last look, and what was found right since the node was booted.
@@ -45,9 +46,6 @@ _PROFILE = re.compile(
 )
 _FILE = re.compile(r"file (?P<path>/\S+) (?P<sha>[0-9a-f]{64})")
 _TUNABLES = "tunables"
-
-#: A line of a conf (pve-container LXC/Config.pm parse_pct_config): `lxc.` keys may have `=`, too.
-_LINE = re.compile(r"(lxc\.[\w.-]+)\s*[:=]\s*(.*?)\s*|([a-z][a-z_]*[0-9]*):\s*(.*?)\s*")
 
 _ANEW = "harden writes it anew"
 
@@ -144,8 +142,8 @@ def _is_starting(pid: int) -> bool:
 
 def _conf(ctid: int, key: str, value: str) -> str | None:
     """What its conf lacks, None where it is there; one that is gone is no affair of ours."""
-    conf = text(_bytes(f"/etc/pve/lxc/{ctid}.conf"))
-    if conf is None or _has(_main(conf), key, value):
+    conf = _bytes(f"/etc/pve/lxc/{ctid}.conf")
+    if conf is None or _has(PveConf.from_bytes(conf).main, key, value):
         return None
     line = printable(f"{key}: {value}", limit=300)
     if (key, value) == ("lxc.apparmor.profile", "generated"):
@@ -154,26 +152,14 @@ def _conf(ctid: int, key: str, value: str) -> str | None:
     return f"{why}: harden --data only={ctid} puts it right"
 
 
-def _main(conf: str) -> dict[str, list[str]]:
-    """The values of each key before the first snapshot."""
-    found: dict[str, list[str]] = {}
-    for line in conf.splitlines():
-        if line.startswith("["):
-            break
-        if match := _LINE.fullmatch(line):
-            found.setdefault(match[1] or match[3], []).append(match[2] if match[1] else match[4])
-    return found
-
-
-def _has(main: dict[str, list[str]], key: str, value: str) -> bool:
-    values = main.get(key, [])
+def _has(main: Section, key: str, value: str) -> bool:
     if key == "lxc.apparmor.profile":
-        return (values[-1:] or ["generated"]) == [value]
+        return (*main.raw(key)[-1:], "generated")[0] == value
     if key == "features":
-        return value in ",".join(values[-1:]).split(",")
+        return value in (main[key] or "").split(",")
     if key == "dev":
-        return any(value in its for one, its in main.items() if re.fullmatch("dev[0-9]+", one))
-    return value in values
+        return any(main[one] == value for one in main if re.fullmatch("dev[0-9]+", one))
+    return value in main.raw(key)
 
 
 class _Kernel:

@@ -211,7 +211,7 @@ def test_what_a_conf_lacks_is_one_warning_with_its_code_and_container(node, want
     ("conf", "wrong"),
     [
         ("arch: amd64\n", False),
-        ("arch: amd64\n[a]\nlxc.apparmor.profile: unconfined\n", False),
+        ("arch: amd64\n[before]\nlxc.apparmor.profile: unconfined\n", False),
         ("lxc.apparmor.profile: unconfined\n", True),
     ],
 )
