@@ -132,6 +132,9 @@ def loaded(done):
     return [line.split()[3] for line in done.stderr.splitlines() if "Loaded fact" in line]
 
 
+# --- what it asks, and what it refuses ------------------------------------------------------------
+
+
 def test_one_command_asks_a_node_for_everything(pyinfra):
     done = pyinfra("harden", pve(), fleet=FLEET, flags=("--dry",))
     assert loaded(done) == ["facts.observe.Observe"]
@@ -168,6 +171,9 @@ def test_bad_input_is_refused_in_one_line_before_anything_changes(pyinfra, fleet
     assert done.code == 1
     assert len([line for line in done.stderr.splitlines() if message in line]) == 1, done.stderr
     assert "Starting operation" not in done.stderr
+
+
+# --- profiles and their forms ---------------------------------------------------------------------
 
 
 def test_a_template_of_the_operators_own_extends_ours(pyinfra, tmp_path):
@@ -260,6 +266,9 @@ def test_the_only_node_not_answering_is_one_line_as_well(pyinfra):
     assert "could not collect facts from @fake/pve1 (see above)" in done.stderr
 
 
+# --- meanwhile, and snapshots ---------------------------------------------------------------------
+
+
 def test_a_conf_that_somebody_changed_meanwhile_is_planned_anew_once(pyinfra):
     node = pve(ctids=(910,), changed=True)
     done = pyinfra("harden", node, fleet=FLEET)
@@ -302,6 +311,8 @@ def test_a_container_that_came_to_its_snapshot_and_not_to_its_commit_has_not_beg
     assert (done.code, sorted(done.commands)) == (1, ["910", "952"])
     assert "952   ct952  not begun" in done.stderr
 
+
+# --- what is asked for before it begins -----------------------------------------------------------
 
 BACKUPS = {
     "now": "2026-11-22T02:00:00Z",
@@ -399,6 +410,9 @@ def test_a_rule_that_the_node_does_not_compile_stops_the_run_before_anything_cha
     assert done.commands == []
 
 
+# --- in the guests --------------------------------------------------------------------------------
+
+
 def test_missing_packages_come_before_anything_is_staged(pyinfra):
     node = pve(ctids=(910,), dockers=docker(910, "manager apt", Images=0))
     done = pyinfra("harden", node, fleet=FLEET)
@@ -443,6 +457,9 @@ def test_what_a_guest_says_stands_against_itself_alone(pyinfra):
         "952   ct952  left alone: /etc/docker/daemon.json: line 2, column 3: JSON has no comments",
     ):
         assert line in table
+
+
+# --- left alone, and selected ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("stopped", [(), (952,)], ids=["running", "stopped"])
@@ -495,6 +512,9 @@ def test_who_names_a_container_is_refused_where_its_guest_stands_against_it(pyin
     assert "Starting operation" not in done.stderr
 
 
+# --- interrupted runs -----------------------------------------------------------------------------
+
+
 def test_what_an_earlier_run_was_cut_short_in_has_its_line_among_the_results(pyinfra):
     earlier = "r20261122T013000Z-beef"
     intent = {"ctid": 952, "event": "intent", "file": "/etc/pve/lxc/952.conf", "before": A}
@@ -518,6 +538,9 @@ def test_what_stands_against_a_container_once_it_is_settled_fails_the_run(pyinfr
     assert (done.code, done.commands) == (1, ["952"])
     assert "952   ct952  refused: pve1: CT 952 ct952: left alone: locked (backup)" in done.stderr
     assert "910   ct910  not begun" in done.stderr
+
+
+# --- plan=FILE ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("flags", [("--dry",), ("-y",)])

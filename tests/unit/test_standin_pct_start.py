@@ -42,6 +42,9 @@ def seccomp(node: Node) -> str:
     return rules.read_text().removeprefix("2\ndenylist\n") if rules.exists() else ""
 
 
+# --- what a conf becomes for LXC ------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("features", "lines"),
     [
@@ -160,6 +163,9 @@ def test_network_mount_points_and_devices_reach_lxc(node: Node) -> None:
         assert line in config
 
 
+# --- devices --------------------------------------------------------------------------------------
+
+
 def test_a_device_comes_by_a_node_of_its_own_and_not_by_a_mount_entry(node: Node) -> None:
     config = started(
         node, container("dev0: /dev/null\ndev1: path=/dev/zero,uid=1000,gid=44,mode=0600\n")
@@ -251,6 +257,8 @@ def test_the_autodev_hook_of_a_container_without_devices_does_nothing(
     assert not (node.root / "mounted").exists()
 
 
+# --- HA -------------------------------------------------------------------------------------------
+
 RESOURCES = """\
 # by hand
 state started
@@ -302,6 +310,9 @@ def test_other_commands_do_not_read_the_list_of_ha_resources(node: Node, command
     assert (done.returncode, done.stderr) == (0, "")
 
 
+# --- limits, and what was recorded ----------------------------------------------------------------
+
+
 def test_memory_limits_follow_the_conf(node: Node) -> None:
     config = started(node, container().replace("memory: 256", "memory: 32768\nswap: 512"))
     assert [line.split(" = ")[1] for line in config if "memory" in line] == [
@@ -335,6 +346,9 @@ def test_the_generated_lines_are_the_recorded_ones(node: Node, name: str) -> Non
     config = started(node, container("features: nesting=1,keyctl=1\n"))
     found = [line.replace("910", "CT") for line in config if re.search("apparmor|seccomp", line)]
     assert found == [re.sub("910|920", "CT", line) for line in expected]
+
+
+# --- start, stop, exec ----------------------------------------------------------------------------
 
 
 def test_a_template_is_never_started(node: Node) -> None:
@@ -419,6 +433,9 @@ def test_exec_passes_bytes_through_both_ways(node: Node) -> None:
     assert first == second
 
 
+# --- set ------------------------------------------------------------------------------------------
+
+
 def test_set_replaces_the_file_by_rename_and_leaves_nothing_beside_it(node: Node) -> None:
     node.has("910", container())
     before = node.conf("910").stat().st_ino
@@ -437,6 +454,9 @@ def hookscript(node: Node, does: str) -> None:
     script.parent.mkdir(parents=True)
     script.write_text(f"#!/bin/sh\n{does}\n")
     script.chmod(0o755)
+
+
+# --- hookscripts ----------------------------------------------------------------------------------
 
 
 def test_a_hookscript_runs_in_its_phases(node: Node) -> None:
@@ -476,6 +496,9 @@ def test_a_hookscript_that_is_not_there_stops_the_start(node: Node) -> None:
     done = node.run("pct start 910")
     assert done.returncode == 255
     assert "script 'local:snippets/hook.sh' does not exist" in done.stderr
+
+
+# --- what is odd ----------------------------------------------------------------------------------
 
 
 def test_the_digest_is_the_sha1_of_the_file(node: Node) -> None:
@@ -572,6 +595,9 @@ def test_an_error_with_the_arguments_comes_before_the_container_is_looked_at(nod
     }.items():
         done = node.run(command)
         assert (done.returncode, done.stderr) == (2, problem)
+
+
+# --- application containers -----------------------------------------------------------------------
 
 
 def test_an_entrypoint_is_the_first_command_and_brings_its_own_shared_memory(node: Node) -> None:
