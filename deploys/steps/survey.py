@@ -24,7 +24,6 @@ from phoenix.plan.actions import NodePlan
 from phoenix.plan.etc_pve import check_etc_pve
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.fallbacks import check_backups, check_snapshots
-from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.node import (
     absent_note,
     check_selection,
@@ -33,6 +32,7 @@ from phoenix.plan.node import (
     selected,
     set_apart,
     unreadable_runs,
+    without_containers,
 )
 from phoenix.plan.options import Options, Recipe
 from phoenix.plan.profiles import HOOK_TEMPLATE
@@ -151,18 +151,12 @@ def _plan(run: Survey, facts: NodeFacts, confs: bool) -> NodePlan:
     plan = set_apart(replace(planned, findings=findings), facts.runs.interrupted, chosen)
     plan = replace(plan, findings=(*plan.findings, *check_etc_pve(plan, facts.etc_pve)))
     if not confs:
-        stops = tuple(one for one in plan.findings if _stops_the_node(one))
-        plan = replace(plan, containers=(), interrupted=(), findings=stops)
+        plan = without_containers(plan)
     texts = {path: (NODE / name).read_text() for path, name in WATCH.items()}
     texts[SCRIPT] = watch_script()
     wanted = wanted_text(run.fleet, run.options, facts, plan, confs)
     watch = plan_watch(run.options.watch, wanted, pct, facts.watch, texts)
     return replace(plan, watch=watch)
-
-
-def _stops_the_node(finding: Finding) -> bool:
-    """Whether it also stands against what touches no container, and no conf of any."""
-    return finding.severity == Severity.ERROR and finding.code != Code.PVE_READ_ONLY
 
 
 def _check_fallbacks(run: Survey) -> dict[Host, dict[int, str]]:

@@ -99,6 +99,16 @@ def set_apart(
     return replace(plan, containers=containers, interrupted=mine, findings=findings)
 
 
+def without_containers(plan: NodePlan) -> NodePlan:
+    """What of a plan touches no container, and no conf of any, and what stands against that."""
+    stops = tuple(
+        one
+        for one in plan.findings
+        if one.severity == Severity.ERROR and one.code != Code.PVE_READ_ONLY
+    )
+    return replace(plan, containers=(), interrupted=(), findings=stops)
+
+
 def unreadable_runs(problems: Iterable[str]) -> Iterator[Finding]:
     """What stands against every change: what such a run did, and where it was cut, is not known."""
     return (Finding(Code.RUN_UNREADABLE, Severity.ERROR, problem) for problem in problems)
