@@ -1,6 +1,7 @@
 """The watch and its installer, against a fake root and fake tools."""
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -13,7 +14,17 @@ from script_node import ScriptNode, sha
 from synced import Fsynced
 
 from node.pack import watch_script
+from phoenix.apparmor.observed import ABI_OURS, MARKER, TUNABLES_SITE, ObservedAppArmor
+from phoenix.fleet.parse import parse_fleet
+from phoenix.plan.actions import NodePlan
+from phoenix.plan.confinement import STACKED
+from phoenix.plan.facts import NodeFacts
 from phoenix.plan.findings import Code
+from phoenix.plan.options import Options
+from phoenix.plan.watch import wanted_text
+from phoenix.pve.conf import PveConf
+from phoenix.pve.managed import Managed
+from phoenix.pve.observed import ObservedContainer, ObservedPct
 from phoenix.runs.watch import SCRIPT, SERVICE, TIMER, WANTED
 
 RUN = "r20261122T013000Z-beef"
@@ -227,6 +238,24 @@ def test_what_a_stacked_container_has_is_understood(node):
     assert node.watch(f"910 conf lxc.hook.pre-start: {hook}\n") == ""
     said = node.watch(f"910 conf lxc.hook.post-stop: {hook}\n")
     assert f"the conf of CT 910 has no lxc.hook.post-stop: {hook}" in said
+
+
+def test_it_understands_every_line_that_a_plan_writes(node):
+    entry = {"apparmor_profile": "lxc-a", "apparmor_stacking": True}
+    fleet = json.dumps({"lxc_configs": {"910": entry}, "tunables": {"dirs": ["/srv/"]}})
+    managed = Managed({"fuse": "1"}, STACKED, ("/dev/nvidia0",)).render()
+    conf = "".join(f"{raw.line}\n" for raw in STACKED)
+    conf = PveConf(f"features: fuse=1\ndev0: /dev/nvidia0\n{conf}")
+    observed = ObservedContainer(910, conf, False, None, None, None, "pve1", managed=managed)
+    texts = {"lxc-a-ns": MARKER, ABI_OURS: "abi", TUNABLES_SITE: "@{dirs} = /srv/"}
+    facts = NodeFacts(
+        containers=ObservedPct("pve1", {910: observed}),
+        apparmor=ObservedAppArmor(files=texts, hook="hook"),
+    )
+    text = wanted_text(parse_fleet(fleet.encode()), Options(), facts, NodePlan("pve1"))
+    # the label, six of the conf, the profile, three files, and that tunables compile
+    assert len(text.splitlines()) == 12
+    assert "is not understood" not in node.watch(text)
 
 
 def test_a_container_that_is_gone_is_no_line(node):
