@@ -68,6 +68,7 @@ def begin(its: Transaction) -> None:
     _look_whether_it_runs(its)
     if its.staged.restart or its.daemon:
         its.owners.note()
+        its.health.note()
     ours = _keep_note(its)
     _keep_conf(its)
     if its.daemon:

@@ -59,6 +59,8 @@ class Gate:
             "what its owner runs works as before", its.owners.work_again
         ):
             return False
+        if self._is_restarted() and not self.is_healthy():
+            return False
         # once more: a hook may have gone on in the background
         asked = staged.label and staged.restart
         return not asked or self.check("its next start will be the same", self._stands)
@@ -77,7 +79,14 @@ class Gate:
             return False
         if self._asks_owner():
             its.owners.tell_old()
+        if self._is_restarted():
+            its.health.tell_old()
         return True
+
+    def is_healthy(self) -> bool:
+        """Whether its owner's own check passes, where there is one and it passed before."""
+        health = self._its.health
+        return not health.is_asked or self.check("the owner's health check passes", health.passes)
 
     def starts(self, text: str) -> bool:
         """Have it run with the conf that is there: restarted, or started where it is down."""
@@ -157,13 +166,15 @@ class Gate:
             its.say(f"{its.conf_name} {words}: {its.culprit} has changed it")
         return not words
 
+    def _is_restarted(self) -> bool:
+        """Whether this restarts it, or Docker in it."""
+        return self._its.staged.restart or self._its.daemon is not None
+
     def _asks_owner(self) -> bool:
-        its = self._its
-        return (its.staged.restart or its.daemon is not None) and its.owners.noted is not None
+        return self._is_restarted() and self._its.owners.noted is not None
 
     def _asks_docker(self) -> bool:
-        its = self._its
-        return its.staged.docker and (its.staged.restart or its.daemon is not None)
+        return self._its.staged.docker and self._is_restarted()
 
     def _docker_works(self, driver: str) -> bool:
         if not self._asks_docker():

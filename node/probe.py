@@ -7,14 +7,11 @@ and ports, and what listens in its network is given a few bytes and half a minut
 from __future__ import annotations
 
 import io
-import os
 import re
-import sys
 import tarfile
 from pkgutil import get_data
 
-from node import bounded, containers, guest
-from node.root import at
+from node import guest, network
 from node.say import say
 from phoenix.text.printable import printable
 
@@ -116,21 +113,7 @@ def _answers(ctid: int, container: str) -> bool:
 
 
 def _connects(ctid: int, port: int) -> bool:
-    pid = containers.init_pid(ctid)
-    space = None if pid is None else os.open(at(f"/proc/{pid}/ns/net"), os.O_RDONLY)
-    if space is None:
-        say("has no first process any more", ctid)
-        return False
-    try:
-        # its number may have become another's before we held its network
-        if containers.init_pid(ctid) != pid:
-            say("its first process is another one now", ctid)
-            return False
-        network = f"--net=/proc/{os.getpid()}/fd/{space}"
-        client = [sys.executable, "-I", "-c", _CLIENT, f"{port:d}"]
-        ended = bounded.run(["nsenter", network, "--", *client], seconds=40, limit=4096)
-    finally:
-        os.close(space)
+    ended = network.run_in(ctid, _CLIENT, f"{port:d}", seconds=40)
     if ended.ok and ended.out.strip() == ANSWER.strip():
         return True
     said = printable(ended.out.decode("utf-8", "replace")) or guest.last_line(ended)

@@ -23,6 +23,7 @@ from node.root import ROOT, STATE
 from node.say import Stop
 from node.staged import NAMES
 from node.state import RunFolder, prepare
+from phoenix.pve.health import HealthCheck
 
 #: Free space that a run asks for, in bytes: before-images are small, a full disk stops everything.
 ROOM = 64 * 1024 * 1024
@@ -54,6 +55,8 @@ def _checked(asked: Any) -> tuple[dict[int, Mapping[str, str]], list[int]]:
     for ctid, files in asked["containers"].items():
         if unknown := set(files) - set(NAMES):
             raise ValueError(f"CT {ctid}: no such file: {', '.join(sorted(unknown))}")
+        if "health" in files:
+            HealthCheck.parse(files["health"])
         containers[_ctid(ctid)] = files
     return containers, [_ctid(str(ctid)) for ctid in asked.get("replace", ())]
 

@@ -13,11 +13,13 @@
     accept       if there: names, one a line, of the owner's containers and units that need not
                  work afterwards
     settle       if there: so many seconds after the proof nothing may have gone down
+    health       if there: its owner's own check, as `phoenix.pve.health` writes it
     driver, driver-before   if there: the storage driver that Docker must say afterwards, and the
                  one that it says with the old daemon.json
 
 Beside them commit leaves `changed` where it found something else than what this was planned on,
-and `works`, what worked in the guest before (templates/guest/works.sh).
+`works`, what worked in the guest before (templates/guest/works.sh), and `unhealthy` where its
+owner's check failed before.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from node.say import Stop
 from node.state import RunFolder
 from phoenix.apparmor.observed import Label
 from phoenix.docker.names import PROBE_DEFAULT
+from phoenix.pve.health import HealthCheck
 
 #: Names that a request may give; `before` is the last to be written.
 NAMES = (
@@ -44,6 +47,7 @@ NAMES = (
     "driver-before",
     "accept",
     "settle",
+    "health",
     "daemon.json",
     "daemon-before",
     "before",
@@ -72,9 +76,9 @@ class Staged:
         """Read it. Raises Stop where nothing whole is staged."""
         self._path = folder.staged(ctid, "")
         before, conf = self._text("before"), self._read("conf")
+        not_whole = f"CT {ctid}: refused: nothing whole is staged in {os.path.dirname(self._path)}"
         if conf is None or not _SHA.fullmatch(before):
-            path = os.path.dirname(self._path)
-            raise Stop(2, f"CT {ctid}: refused: nothing whole is staged in {path}")
+            raise Stop(2, not_whole)
         self.before, self.conf, self.after = before, conf, digest(conf)
         label = self._text("label")
         self.label = Label.parse(label) if label else None
@@ -88,6 +92,12 @@ class Staged:
         settle = self._text("settle")
         self.settle = int(settle) if re.fullmatch(r"[0-9]{1,3}", settle) else 0
         self.works = self._text("works")
+        health = self._text("health")
+        try:
+            self.health = HealthCheck.parse(health) if health else None
+        except ValueError as error:
+            raise Stop(2, f"{not_whole}: {error}") from None
+        self.unhealthy = self._read("unhealthy") is not None
         daemon = self._text("daemon-before")
         self.daemon = DaemonFiles(daemon, self._read("daemon.json")) if daemon else None
 
@@ -110,6 +120,16 @@ class Staged:
         """What an earlier commit noted is no longer so."""
         self.works = ""
         self._remove("works")
+
+    def mark_unhealthy(self) -> None:
+        """Its owner's check fails before anything is changed, also for whoever takes this up."""
+        self.unhealthy = True
+        write(f"{self._path}unhealthy", b"")
+
+    def unmark_unhealthy(self) -> None:
+        """What an earlier commit noted is no longer so."""
+        self.unhealthy = False
+        self._remove("unhealthy")
 
     def mark_changed(self) -> None:
         """Leave word for the operator's side, which may plan anew."""

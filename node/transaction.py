@@ -15,6 +15,7 @@ from node import conf, denied, hooks
 from node.daemon_change import DaemonChange
 from node.files import digest, make_folder, read, replace, sync_folder
 from node.gate import Gate
+from node.health import Health
 from node.journal import Journal, Value
 from node.owners import Owners
 from node.root import STATE, at
@@ -49,6 +50,7 @@ class Transaction:
         self.daemon = DaemonChange(ctid, folder, self.staged, files) if files else None
         self.gate = Gate(self)
         self.owners = Owners(self)
+        self.health = Health(self)
 
     @property
     def run(self) -> str:

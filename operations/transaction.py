@@ -156,6 +156,8 @@ def _staged(change: ContainerChange) -> Mapping[str, str]:
         files["accept"] = "\n".join(change.accept)
     if change.settle:
         files["settle"] = str(change.settle)
+    if change.health:
+        files["health"] = change.health.render()
     if change.guest:
         if change.guest.after is not None:
             files["daemon.json"] = change.guest.after

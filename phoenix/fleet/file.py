@@ -19,10 +19,12 @@ from pydantic import (
     PlainValidator,
     Tag,
     WithJsonSchema,
+    model_validator,
 )
 
 from phoenix.apparmor.allows import Allow
 from phoenix.fleet import values
+from phoenix.pve import health
 from phoenix.pve.raw_keys import RawKey
 from phoenix.pve.values import HIGHEST_CTID, LOWEST_CTID
 
@@ -66,6 +68,28 @@ AuditedPath: TypeAlias = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^{values.AUDITED_PATH.pattern}/?$"}),
 ]
 HostPath: TypeAlias = Annotated[str, AfterValidator(values.path), _ABSOLUTE]
+Command: TypeAlias = Annotated[
+    tuple[str, ...],
+    PlainValidator(values.command),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"\S", "maxLength": health.MOST_TEXT},
+                {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "minItems": 1,
+                    "maxItems": health.MOST_WORDS,
+                },
+            ]
+        }
+    ),
+]
+Url: TypeAlias = Annotated[
+    str,
+    AfterValidator(values.url),
+    WithJsonSchema({"type": "string", "pattern": "^https?://"}),
+]
 Ctid: TypeAlias = Annotated[
     int,
     PlainValidator(values.ctid),
@@ -148,6 +172,47 @@ class MountPoint(_Part):
     owner_gid: int | None = Field(
         None, ge=0, le=4294967294, description="Group id that owns it, as the container counts."
     )
+
+
+class HealthCheckEntry(_Part):
+    """What its owner asks of the container: a command that runs in it, or a URL of its own."""
+
+    command: Command | None = Field(
+        None,
+        description="Runs in the container as its root, and ends with 0 where all is well: a text "
+        "for its sh, or a list of words.",
+        examples=["curl -fsS http://localhost:6333", ["pg_isready", "-q"]],
+    )
+    url: Url | None = Field(
+        None,
+        description="Fetched from the node in the container's network, instead of a command: its "
+        "host is localhost or an address, and an answer from 200 to 399 is well.",
+        examples=["http://localhost:6333/healthz"],
+    )
+    retries: int | None = Field(
+        None, ge=0, le=health.MOST_RETRIES, description="How often it is tried again; 5."
+    )
+    interval: int | None = Field(
+        None, ge=0, le=health.MOST_INTERVAL, description="Seconds between two tries; 5."
+    )
+    timeout: int | None = Field(
+        None, ge=1, le=health.MOST_TIMEOUT, description="Seconds that one try may take; 30."
+    )
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> HealthCheckEntry:
+        try:
+            self.meaning.check()
+        except ValueError as error:
+            raise values.wrong(str(error)) from None
+        return self
+
+    @property
+    def meaning(self) -> health.HealthCheck:
+        """The same as everything else uses it."""
+        given = {"retries": self.retries, "interval": self.interval, "timeout": self.timeout}
+        numbers = {name: number for name, number in given.items() if number is not None}
+        return health.HealthCheck(self.command or (), self.url or "", **numbers)
 
 
 class ContainerEntry(_Part):
@@ -260,6 +325,11 @@ class ContainerEntry(_Part):
         None,
         description="Docker's storage driver. Absent: fuse-overlayfs where no other driver "
         "holds data yet, else keep.",
+    )
+    health_check: HealthCheckEntry | None = Field(
+        None,
+        description="What shows that it works: asked by harden before a change and after it, which "
+        "is taken back where it passed before and does not afterwards.",
     )
     boot_order: int | None = Field(None, ge=0, description="Lower ones are restarted first.")
     dependencies: list[Ctid] | None = Field(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from phoenix.pve.health import HealthCheck
 from phoenix.pve.raw_keys import RawKey
 
 
@@ -84,6 +85,8 @@ class Container:
     unprivileged: bool | None = None
     #: Of its Docker.
     storage_driver: Literal["fuse-overlayfs", "overlay2", "keep", "auto"] | None = None
+    #: What its owner asks of it to see that it works.
+    health: HealthCheck | None = None
     #: Lower ones are restarted first.
     boot_order: int | None = None
     #: Containers that come before it.

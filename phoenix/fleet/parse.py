@@ -163,6 +163,8 @@ def _ignored_in(key: str, entry: ContainerEntry) -> Iterator[str]:
         for index, part in enumerate(getattr(entry, field) or ()):
             for name in part.model_extra or {}:
                 yield json_path("lxc_configs", key, field, index, name)
+    for name in (entry.health_check and entry.health_check.model_extra) or {}:
+        yield json_path("lxc_configs", key, "health_check", name)
 
 
 def _container(
@@ -204,6 +206,7 @@ def _container(
         nvidia="nvidia" in installed,
         unprivileged=entry.unprivileged,
         storage_driver=entry.storage_driver,
+        health=entry.health_check.meaning if entry.health_check else None,
         boot_order=entry.boot_order,
         dependencies=tuple(dict.fromkeys(entry.dependencies or ())),
     )

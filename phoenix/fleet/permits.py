@@ -11,10 +11,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from phoenix.fleet.model import Container, Mount
+from phoenix.pve.health import NAME
 from phoenix.pve.host_paths import NO_DATASETS, entry_danger, path_danger
 from phoenix.pve.raw_classes import needs_permission
 from phoenix.pve.raw_keys import RawKey
 from phoenix.pve.storage import ObservedStorage
+from phoenix.text.printable import printable
 
 #: What `allow=` permits of a fleet file: raw keys that act on the node as root, and mounts of
 #: paths and devices of the node that are more than data.
@@ -61,6 +63,19 @@ def mount_permit(mount: Mount, datasets: Mapping[str, str]) -> Permit | None:
     return None
 
 
+def health_permit(container: Container, privileged: bool) -> Permit | None:
+    """The permit that the command of a health check needs, or None.
+
+    It runs in the guest, where the file's author may run what they like as far as the node is
+    concerned; but root in a privileged one is root of the node, and before a run nothing may
+    confine it.
+    """
+    if privileged and container.health and container.health.argv:
+        line = printable(container.health.shown)
+        return Permit(RAW_HOOKS, NAME, line, "runs in a privileged container, as root of the node")
+    return None
+
+
 def permits(container: Container, storage: ObservedStorage, privileged: bool) -> Iterator[Permit]:
     """All permits that a container's entry needs, in the order of its conf's lines."""
     for raw in container.raw:
@@ -69,3 +84,5 @@ def permits(container: Container, storage: ObservedStorage, privileged: bool) ->
     for mount in container.mounts:
         if permit := mount_permit(mount, storage.datasets):
             yield permit
+    if permit := health_permit(container, privileged):
+        yield permit

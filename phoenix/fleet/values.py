@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from phoenix.apparmor.observed import PROFILE_NAME
 from phoenix.pve.features import CANONICAL as FEATURES
+from phoenix.pve.health import check_command, parse_url
 from phoenix.pve.raw_keys import RawKey, parse_raw
 from phoenix.pve.values import HIGHEST_CTID, LOWEST_CTID, check_value
 
@@ -196,6 +197,27 @@ def gpus(value: object) -> tuple[int, ...]:
     if max(numbers) > MAX_GPU or len(set(numbers)) < len(numbers):
         raise wrong(f"each GPU once, numbers from 0 to {MAX_GPU}")
     return numbers
+
+
+def command(value: object) -> tuple[str, ...]:
+    """Read the command of a `health_check`: a text for the guest's sh, or a list of words."""
+    words = ["sh", "-c", value] if isinstance(value, str) else value
+    if not isinstance(words, list) or (isinstance(value, str) and not value.strip()):
+        raise wrong('a command is expected, as in "curl -fs http://localhost" or ["true"]')
+    try:
+        check_command(tuple(words))
+    except ValueError as error:
+        raise wrong(str(error)) from None
+    return tuple(words)
+
+
+def url(text: str) -> str:
+    """Check the URL of a `health_check`."""
+    try:
+        parse_url(text)
+    except ValueError as error:
+        raise wrong(str(error)) from None
+    return text
 
 
 def ctid(value: object) -> int:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from difflib import get_close_matches
+from functools import partial
+
+from pydantic import BaseModel
 
 from phoenix.apparmor.generated_rules import flaws
 from phoenix.fleet.file import ContainerEntry
 from phoenix.fleet.model import Container
-from phoenix.fleet.permits import HOST_PATHS, raw_permit
+from phoenix.fleet.permits import HOST_PATHS, health_permit, raw_permit
 from phoenix.pve.host_paths import path_danger
 from phoenix.pve.privileged import NOT_HELD, WAY_OUT
 from phoenix.pve.raw_keys import dangers
@@ -71,9 +74,17 @@ def container_warnings(
     for index, other in enumerate(entry.dependencies or ()):
         if other not in others:
             yield f"{at('dependencies', index)}: {other} is not in this file"
-    for name in entry.model_extra or {}:
+    if permit := health_permit(container, privileged=container.unprivileged is False):
+        yield f"{at(permit.key)}: {permit.why}: needs --data allow={permit.word}"
+    yield from _misspelt(at, entry)
+    if entry.health_check:
+        yield from _misspelt(partial(at, "health_check"), entry.health_check)
+
+
+def _misspelt(at: Callable[..., str], part: BaseModel) -> Iterator[str]:
+    for name in part.model_extra or {}:
         # one letter in common first: files may have very many keys
-        alike = [known for known in ContainerEntry.model_fields if known[:1] == name[:1]]
+        alike = [known for known in type(part).model_fields if known[:1] == name[:1]]
         if len(name) < 40 and (close := get_close_matches(name, alike, n=1, cutoff=0.85)):
             yield f"{at(name)}: is ignored; is {close[0]} meant?"
 

@@ -15,6 +15,7 @@ from phoenix.plan.reasons import Reason
 from phoenix.plan.site_tunables import SiteTunablesChange
 from phoenix.plan.tunables import TunablesChange
 from phoenix.pve.conf import PveConf
+from phoenix.pve.health import HealthCheck
 from phoenix.pve.managed import Managed
 from phoenix.runs.files import Interrupted
 
@@ -48,6 +49,8 @@ class ContainerChange:
     accept: tuple[str, ...] = ()
     #: Seconds after the proof in which nothing may go down; 0: the gate's own.
     settle: int = 0
+    #: What its owner asks of it to see that it works.
+    health: HealthCheck | None = None
     #: What its Docker runs on: a container of our own proves it where we have a program for that.
     architecture: str = PROBE_DEFAULT
 

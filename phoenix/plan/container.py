@@ -24,6 +24,7 @@ from phoenix.plan.refusals import TEMPLATES, Refusal, is_under_its_rules, refusa
 from phoenix.pve.application import is_application, program
 from phoenix.pve.dev_nodes import collisions
 from phoenix.pve.features import Features
+from phoenix.pve.health import NAME as HEALTH
 from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer
 from phoenix.pve.privileged import NOT_HELD, WAY_OUT, is_privileged
@@ -199,6 +200,8 @@ class ContainerPlanner:
                 f"one program ({printable(program(observed.init))}), not a system: proven from the "
                 "node, by its label, that it stays up, and its open ports",
             )
+        if restart or guest.change:
+            self._tell_health()
         if (
             confinement.named
             and is_privileged(conf.after)
@@ -228,8 +231,21 @@ class ContainerPlanner:
             driver_before=guest.driver_now,
             accept=options.accept,
             settle=options.settle,
+            health=self.container.health,
             architecture=self._architecture,
         )
+
+    def _tell_health(self) -> None:
+        """What the gate asks of it, or why not."""
+        health = self.container.health
+        if health is None:
+            return
+        text, fix = f"its {HEALTH} is asked before and after: {printable(health.shown)}", ""
+        if HEALTH in self.options.accept:
+            text = f"its {HEALTH} is not asked (accept={HEALTH})"
+        elif health.argv and is_application(self.observed.init):
+            text, fix = f"its {HEALTH} is not asked: nothing is run in one program", "give it a url"
+        self._note(Code.HEALTH_CHECK, text, fix)
 
     def _may_be_proven(self) -> bool:
         """Whether there is a program to prove its Docker with, or the operator goes without."""

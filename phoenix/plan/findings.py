@@ -110,6 +110,7 @@ class Code(StrEnum):
     PACKAGES_STAY = "packages.stay"
     CONF = "conf"
     DOCKER = "docker"
+    HEALTH_CHECK = "health-check"
 
 
 #: What a run of harden puts right.

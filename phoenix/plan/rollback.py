@@ -28,6 +28,7 @@ from phoenix.plan.options import Force, Options
 from phoenix.plan.reasons import Reason, Why
 from phoenix.plan.revert import revert
 from phoenix.pve.conf import PveConf
+from phoenix.pve.health import HealthCheck
 from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer, ObservedPct
 from phoenix.runs.files import RUNS, RunFileError, RunFiles
@@ -138,9 +139,21 @@ def _container(
         driver_before=daemon.driver if guest else "",
         accept=options.accept,
         settle=options.settle,
+        health=_health(staged.get("health")),
         # runs of earlier versions note none
         architecture=staged.get("docker") or of_conf(now.main["arch"]),
     )
+
+
+def _health(staged: str | None) -> HealthCheck | None:
+    """Its owner's check as the run had it: what passes now passes after the rollback, too."""
+    if staged is None:
+        return None
+    try:
+        return HealthCheck.parse(staged)
+    except ValueError:
+        # of another version
+        return None
 
 
 def _check_staged(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -83,6 +84,7 @@ def _container(change: ContainerChange) -> dict[str, Any]:
         proves_docker=change.docker,
         architecture=change.architecture,
         accept=[*change.accept],
+        health_check=asdict(change.health) if change.health else None,
         diff=_diff(change.before.text, change.after.text),
         packages=[*guest.packages] if guest else [],
         guest={DAEMON_JSON: daemon} if daemon else {},
