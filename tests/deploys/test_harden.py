@@ -567,6 +567,16 @@ def test_the_plan_is_written_for_review_with_its_diffs_and_what_was_found(pyinfr
     assert {one["severity"] for one in pve1["findings"]} == {"note"}
 
 
+def test_what_the_gate_will_ask_stands_in_the_plan_and_is_not_asked_by_a_dry_run(pyinfra, tmp_path):
+    file, node = tmp_path / "plan.json", pve(ctids=(910,), dockers=docker(910))
+    fleet = {"910": {**DOCKER, "health_check": {"command": "echo '$(reboot)'", "retries": 2}}}
+    done = pyinfra("harden", node, fleet=fleet, flags=("--dry",), plan=file)
+    assert done.code == 0, done.stderr
+    (container,) = json.loads(file.read_text())["nodes"][0]["actions"][-1:]
+    assert container["health_check"]["argv"] == ["sh", "-c", "echo '$(reboot)'"]
+    assert "CT 910 ct910: its health_check is asked before and after: echo" in done.stderr
+
+
 @pytest.mark.parametrize("recipe", ["harden", "host_prep"])
 def test_a_plan_that_is_refused_is_written_too(pyinfra, tmp_path, recipe):
     entry = {**DOCKER, "apparmor_profile": "lxc-nobody-wrote-it"}

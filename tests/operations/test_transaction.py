@@ -13,6 +13,7 @@ from operations import transaction
 from phoenix.apparmor.observed import Label
 from phoenix.plan.actions import ContainerChange
 from phoenix.pve.conf import PveConf
+from phoenix.pve.health import HealthCheck
 
 RUN = "r20261122T013000Z-beef"
 LATER = "r20261122T023000Z-beef"
@@ -66,6 +67,15 @@ def test_what_proves_docker_is_staged_with_it(commands):
     (command,) = commands(transaction.stage, run=RUN, changes=(guest, change(ctid=952)))
     containers = asked(command)["containers"]
     assert [containers[ctid]["docker"] for ctid in ("910", "952")] == ["arm64", "amd64"]
+
+
+def test_the_owners_check_is_staged_as_the_node_reads_it(commands):
+    check = HealthCheck(("sh", "-c", "echo '$(reboot)'; exit 1"), retries=2)
+    (command,) = commands(transaction.stage, run=RUN, changes=(change(health=check),))
+    files = asked(command)["containers"]["910"]
+    assert HealthCheck.parse(files["health"]) == check
+    # it travels on stdin, and in no shell's words
+    assert "reboot" not in command.get_raw_value()
 
 
 def test_what_is_not_asked_for_has_no_file(commands):

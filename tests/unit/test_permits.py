@@ -133,3 +133,23 @@ def test_a_mount_of_all_disks_of_containers_needs_the_operators_word_on_that_nod
         permits = [text for text in plan(datasets=disks, ct910=one).problems if "allow=" in text]
         assert len(permits) == 1
         assert permits[0].endswith("--data allow=host-paths")
+
+
+CHECK = {"health_check": {"command": "curl -fs http://localhost"}}
+
+
+def test_a_command_of_a_guest_that_is_root_of_nothing_needs_no_word():
+    assert not plan(ct910=CHECK).problems
+    assert entry(**CHECK).warnings == ()
+
+
+def test_a_command_of_a_privileged_guest_does():
+    (problem,) = plan(conf="hostname: web\n", ct910=CHECK).problems
+    assert "health_check: curl -fs http://localhost runs in a privileged container" in problem
+    assert "--data allow=raw-hooks" in problem
+    allowed = Options(allow=("raw-hooks",))
+    assert not plan(allowed, conf="hostname: web\n", ct910=CHECK).problems
+    url = {"health_check": {"url": "http://localhost"}}
+    assert not plan(conf="hostname: web\n", ct910=url).problems
+    (warning,) = entry(unprivileged=False, **CHECK).warnings
+    assert warning.endswith("as root of the node: needs --data allow=raw-hooks")

@@ -11,6 +11,7 @@ from phoenix.docker.observed import DaemonFile, ObservedDocker
 from phoenix.plan.options import Options
 from phoenix.plan.rollback import Node, plan_rollback
 from phoenix.pve.conf import PveConf
+from phoenix.pve.health import HealthCheck
 from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer, ObservedPct
 from phoenix.runs.files import RunFiles
@@ -441,3 +442,11 @@ def test_a_conf_that_somebody_changed_since_stays_if_nothing_tells_what_the_run_
         assert f"what run {R1} staged for it is gone" in done.problems[0]
     (change,) = plan(runs=runs, staged={}).containers
     assert change.after.render() == OLD
+
+
+@pytest.mark.parametrize("staged", ["{", '{"argv": []}'])
+def test_the_check_that_the_run_had_is_asked_in_its_rollback_if_it_can_be_read(staged):
+    check = HealthCheck(("sh", "-c", "true"))
+    for health, asked in ((check.render(), check), (staged, None)):
+        (change,) = plan(staged={**STAGED, "health": health}).containers
+        assert change.health == asked

@@ -37,6 +37,13 @@ def test_each_text_becomes_a_file_byte_for_byte(node):
     assert (node.run / "952/before").read_text() == "5" * 64
 
 
+def test_a_check_of_another_form_is_refused_and_nothing_is_laid(node):
+    done = stage(node, ct910={**CONF, "health": '{"argv": ["true"]}'})
+    assert done.returncode == 2
+    assert "refused: stage: health: its members are others" in done.stdout
+    assert not node.run.exists()
+
+
 def test_the_program_itself_lies_beside_them_and_runs(node):
     stage(node)
     with (
