@@ -67,6 +67,8 @@ sys.exit(main([]))
 
 _IMPORT = re.compile(r"^ *from ((?:node|phoenix)[.\w]*) import (.+)$", re.MULTILINE)
 
+_SCRIPT = re.compile(r'\bscript\("([a-z-]+)"\)')
+
 _MAIN = "import sys\nfrom node.main import main\nsys.exit(main(sys.argv[1:]))\n"
 
 
@@ -108,19 +110,25 @@ def _sent(observes: bool) -> bytes:
         needed = _needed("main", "observe", *(module for module, _ in SECTIONS.values()))
         every = {f"node/{path.name}" for path in (_TOP / "node").glob("*.py")}
         every |= {f"phoenix/{name}.py" for name in SHARED if not name.endswith("__init__")}
+        every |= {name for name, _ in _data()}
         files = ((name, data) for name, data in files if name not in every - needed)
     return zlib.compress(_zip(files, zipfile.ZIP_STORED), 9)
 
 
 def _needed(*modules: str) -> set[str]:
-    """The files of these modules of `node` and of all that they import, those of `phoenix` too."""
+    """The files of these modules of `node` and of all that they import, those of `phoenix` too.
+
+    And the scripts that they have run in guests.
+    """
     found: set[str] = set()
     left = ["node/__init__.py", *(f"node/{name}.py" for name in modules)]
     while left:
         name = left.pop()
         if name not in found and (_TOP / name).exists():
             found.add(name)
-            for module, names in _IMPORT.findall((_TOP / name).read_text()):
+            source = (_TOP / name).read_text()
+            found |= {f"node/data/{script}.sh" for script in _SCRIPT.findall(source)}
+            for module, names in _IMPORT.findall(source):
                 path = module.replace(".", "/")
                 left += [f"{path}.py", *(f"{path}/{one}.py" for one in names.split(", "))]
     return found
@@ -142,6 +150,10 @@ def _files() -> Iterator[tuple[str, bytes]]:
             yield f"node/{path.name}", path.read_bytes()
     for name in SHARED:
         yield f"phoenix/{name}.py", (_TOP / "phoenix" / f"{name}.py").read_bytes()
+    yield from _data()
+
+
+def _data() -> Iterator[tuple[str, bytes]]:
     for path in sorted((_TOP / "templates/guest").iterdir()):
         yield f"node/data/{path.name}", path.read_bytes()
     for name in PROBES:
