@@ -26,9 +26,10 @@ class Storage(Observed[ObservedStorage]):
     read = staticmethod(storage_from_json)
 
     @override
-    def command(self, paths: tuple[str, ...]) -> StringCommand:
-        """Ask once, for all paths."""
-        return asking({self.section: {"paths": [*paths]}})
+    def command(self, paths: tuple[str, ...], nvidia: bool = False) -> StringCommand:
+        """Ask once, for all paths; `nvidia`: and for what GPUs have beside them."""
+        asked = {"paths": [*paths], **({"nvidia": True} if nvidia else {})}
+        return asking({self.section: asked})
 
     @staticmethod
     @override

@@ -45,28 +45,34 @@ class Health:
     """The check of the container of one transaction; without one nothing is asked."""
 
     def __init__(self, transaction: Transaction) -> None:
+        """Read what is staged. Raises Stop where that is no check."""
         self._its = transaction
         self._ctid = transaction.ctid
+        text = transaction.staged.health
+        try:
+            self._check = HealthCheck.parse(text) if text else None
+        except ValueError as error:
+            raise transaction.refused(f"what is staged is not whole: {error}") from None
 
     @property
     def is_asked(self) -> bool:
         """Whether it has to pass: there is one, it did not fail before, nobody goes without."""
         staged = self._its.staged
-        if staged.health is None or staged.unhealthy or NAME in staged.accept:
+        if self._check is None or staged.unhealthy or NAME in staged.accept:
             return False
-        return not self._enters_a_program(staged.health)
+        return not self._enters_a_program(self._check)
 
     def note(self) -> None:
         """Try it once before anything is changed: what fails now need not pass afterwards."""
         staged = self._its.staged
         staged.unmark_unhealthy()
-        if staged.health is None:
+        if self._check is None:
             return
         if NAME in staged.accept:
             self._its.say(f"its {NAME} is not asked (accept={NAME})")
-        elif self._enters_a_program(staged.health):
+        elif self._enters_a_program(self._check):
             self._its.say(f"one program: nothing is run in it, so its {NAME} is not asked")
-        elif why := self._try(staged.health):
+        elif why := self._try(self._check):
             staged.mark_unhealthy()
             self._its.say(f"not working before, so not checked: its {NAME} ({why})")
 
@@ -85,7 +91,7 @@ class Health:
 
     def _wait(self) -> str:
         """Why its last try failed, "" once one passes."""
-        check = self._its.staged.health
+        check = self._check
         assert check
         why = self._try(check)
         for _ in range(check.retries):

@@ -47,7 +47,8 @@ def main(_: list[str]) -> int:
 def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
     """The asked-for sections. Raises Stop for one that there is not.
 
-    - `containers`: {} · `apparmor`: {"files": [NAME]} · `storage`: {"paths": [PATH]}
+    - `containers`: {} · `apparmor`: {"files": [NAME]}
+    - `storage`: {"paths": [PATH], "nvidia": bool}, the latter false if left out
     - `dockers`: {"ctids": [CTID], "probe": [CTID]}: those of them that run are asked
     - `rules`: {"rules": [[CTID, RULE]]} · `runs`: {"unfinished": bool}
     - `kept`: {"run": ID, "paths": [PATH]} · `staged`: {"run": ID, "ctid": CTID}

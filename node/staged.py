@@ -34,7 +34,6 @@ from node.say import Stop
 from node.state import RunFolder
 from phoenix.apparmor.observed import Label
 from phoenix.docker.names import PROBE_DEFAULT
-from phoenix.pve.health import HealthCheck
 
 #: Names that a request may give; `before` is the last to be written.
 NAMES = (
@@ -76,9 +75,9 @@ class Staged:
         """Read it. Raises Stop where nothing whole is staged."""
         self._path = folder.staged(ctid, "")
         before, conf = self._text("before"), self._read("conf")
-        not_whole = f"CT {ctid}: refused: nothing whole is staged in {os.path.dirname(self._path)}"
         if conf is None or not _SHA.fullmatch(before):
-            raise Stop(2, not_whole)
+            path = os.path.dirname(self._path)
+            raise Stop(2, f"CT {ctid}: refused: nothing whole is staged in {path}")
         self.before, self.conf, self.after = before, conf, digest(conf)
         label = self._text("label")
         self.label = Label.parse(label) if label else None
@@ -92,11 +91,7 @@ class Staged:
         settle = self._text("settle")
         self.settle = int(settle) if re.fullmatch(r"[0-9]{1,3}", settle) else 0
         self.works = self._text("works")
-        health = self._text("health")
-        try:
-            self.health = HealthCheck.parse(health) if health else None
-        except ValueError as error:
-            raise Stop(2, f"{not_whole}: {error}") from None
+        self.health = self._text("health")
         self.unhealthy = self._read("unhealthy") is not None
         daemon = self._text("daemon-before")
         self.daemon = DaemonFiles(daemon, self._read("daemon.json")) if daemon else None

@@ -5,18 +5,65 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
-from node.files import read, text
+from node.files import names_in, read, text
 from node.root import at
 
+# of the DRM: outputs of a card stand beside it, as card0-HDMI-A-1
+_DRI = re.compile(r"(card|renderD)[0-9]{1,3}")
+_MINOR = re.compile(r"^Device Minor:[ \t]*([0-9]{1,3})[ \t]*$", re.MULTILINE)
+_VENDOR = "0x10de"
 
-def observe(paths: list[str]) -> dict[str, Any]:
-    """Those of `paths` that exist, and where the ZFS datasets are mounted."""
-    return {
+
+def observe(paths: list[str], nvidia: bool = False) -> dict[str, Any]:
+    """Those of `paths` that exist, and where the ZFS datasets are mounted.
+
+    `nvidia`: also which device nodes the GPUs have beside those of `paths`.
+    """
+    found = {
         "paths": [path for path in paths if os.path.exists(at(path))],
         "datasets": dict(_datasets()),
     }
+    return {**found, "nvidia": _nvidia()} if nvidia else found
+
+
+def _nvidia() -> dict[str, Any]:
+    """The nodes of the driver's capabilities, and those of the DRM by the GPU's number.
+
+    A GPU is known by its place on the bus: the driver has it with the number (its README, "Using
+    the /proc File System Interface"), the kernel's sysfs with the node.
+    """
+    minors = {bus.lower(): _minor(bus) for bus in _in_order("/proc/driver/nvidia/gpus")}
+    dri: dict[str, list[str]] = {}
+    unclear: list[str] = []
+    for name in filter(_DRI.fullmatch, _in_order("/dev/dri")):
+        device = f"/sys/class/drm/{name}/device"
+        if _said(f"{device}/vendor").strip() != _VENDOR:
+            continue
+        minor = minors.get(os.path.basename(os.path.realpath(at(device))).lower())
+        whose = dri.setdefault(minor, []) if minor else unclear
+        whose.append(f"/dev/dri/{name}")
+    caps = [f"/dev/nvidia-caps/{name}" for name in _in_order("/dev/nvidia-caps")]
+    return {"caps": caps, "dri": dri, "unclear": unclear}
+
+
+def _minor(bus: str) -> str:
+    """N of a GPU's `/dev/nvidiaN`, "" where the driver does not say."""
+    found = _MINOR.search(_said(f"/proc/driver/nvidia/gpus/{bus}/information"))
+    return f"{int(found[1])}" if found else ""
+
+
+def _said(path: str) -> str:
+    with suppress(OSError):
+        return text(read(at(path))) or ""
+    return ""
+
+
+def _in_order(path: str) -> list[str]:
+    """The names in a folder, 2 before 10."""
+    return sorted(names_in(at(path)), key=lambda name: (len(name), name))
 
 
 def _datasets() -> Iterator[tuple[str, str]]:

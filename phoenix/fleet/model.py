@@ -103,7 +103,8 @@ class Container:
     def devices(self) -> tuple[str, ...]:
         """The host's device nodes that its GPUs need, those of the driver itself included.
 
-        Which of them exist is the node's to say. Source: NVIDIA's list of device nodes
+        Which of them exist is the node's to say, and what it has beside them
+        (`phoenix.pve.nvidia`). Source: NVIDIA's list of device nodes
         (nvidia-container-cli's compute and utility capabilities).
         """
         if not self.gpus:

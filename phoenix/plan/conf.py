@@ -255,9 +255,7 @@ class _Edit:
                 )
 
     def devices(self, container: Container, storage: ObservedStorage) -> None:
-        there = [device for device in container.devices if device in storage.paths]
-        if missing := [device for device in container.devices if device not in there]:
-            self.notes.append(f"gpu_assignment: not on this node: {', '.join(missing)}")
+        there = [*self._gpu_devices(container, storage)]
         for device in [*there]:
             if maker := maker_of(self.conf, self.ctid, str(read_device(device)["path"])):
                 self.notes.append(f"{device} is left to {maker}, which makes it: no devN for it")
@@ -272,6 +270,25 @@ class _Edit:
         still = [device for device in self.managed.devices if device in there]
         added = [value for _, value in plan.new]
         self.managed = replace(self.managed, devices=tuple(dict.fromkeys((*still, *added))))
+
+    def _gpu_devices(self, container: Container, storage: ObservedStorage) -> Iterator[str]:
+        """What this node has of the device nodes that its GPUs need."""
+        missing = [device for device in container.devices if device not in storage.paths]
+        gpus = [gpu for gpu in container.gpus if f"/dev/nvidia{gpu}" not in missing]
+        if missing:
+            told = f"gpu_assignment: not on this node: {', '.join(missing)}"
+            none = ": no GPU for this container, see whether nvidia-smi finds one on the node"
+            self.notes.append(told if gpus else f"{told}{none}")
+        yield from (device for device in container.devices if device not in missing)
+        nvidia = storage.nvidia
+        yield from nvidia.of(gpus)
+        lacking = [str(gpu) for gpu in gpus if gpu not in nvidia.dri]
+        if lacking and nvidia.unclear:
+            self.notes.append(
+                f"gpu_assignment: nothing tells which of {', '.join(nvidia.unclear)} is of GPU "
+                f"{', '.join(lacking)}: left out; write it into the conf where it is needed "
+                f"(pct set {self.ctid} --dev0 PATH)"
+            )
 
     def mask(self, seen: str, asked: tuple[RawKey, ...]) -> tuple[RawKey, ...]:
         """The line that hides it, where none does yet; `asked`: those of the fleet file."""

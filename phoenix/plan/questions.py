@@ -63,7 +63,7 @@ def _common(chosen: Sequence[Container], options: Options) -> Request:
                 {confinement.profile for confinement in confinements if confinement.named}
             )
         },
-        "storage": {"paths": sorted(mounts | devices)},
+        "storage": {"paths": sorted(mounts | devices), **({"nvidia": True} if devices else {})},
         "runs": {"unfinished": True},
         "watch": {},
         "hookscripts": {},

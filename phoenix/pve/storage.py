@@ -6,13 +6,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from phoenix.pve.nvidia import ObservedNvidia, nvidia_from_json
+
 
 @dataclass(frozen=True)
 class ObservedStorage:
-    """`paths`: those of the asked-for paths that exist; `datasets`: ZFS dataset to mountpoint."""
+    """`paths`: those of the asked-for paths that exist; `datasets`: ZFS dataset to mountpoint.
+
+    `nvidia`: what else its GPUs have there, if that was asked.
+    """
 
     paths: tuple[str, ...] = ()
     datasets: Mapping[str, str] = field(default_factory=dict)
+    nvidia: ObservedNvidia = field(default_factory=ObservedNvidia)
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
@@ -21,4 +27,5 @@ class ObservedStorage:
 
 def storage_from_json(data: Mapping[str, Any]) -> ObservedStorage:
     """Read the section `storage` of the node's answer (`node.storage`)."""
-    return ObservedStorage(tuple(data["paths"]), data["datasets"])
+    nvidia = nvidia_from_json(data.get("nvidia"))
+    return ObservedStorage(tuple(data["paths"]), data["datasets"], nvidia)

@@ -1,6 +1,7 @@
 """node/storage.py on a tree of files."""
 
 from facts.storage import Storage
+from phoenix.pve.nvidia import ObservedNvidia
 from phoenix.pve.storage import ObservedStorage
 
 
@@ -34,3 +35,53 @@ def test_a_bind_of_a_dataset_or_of_a_folder_in_it_is_not_where_it_is(node):
 
 def test_a_node_without_any_of_them_has_none(node):
     assert node.see(Storage, ("/tank",)) == ObservedStorage()
+
+
+def gpu(node, bus, minor, *dri, vendor="0x10de"):
+    """A GPU as the driver and the kernel show it; `minor`: None where the driver does not."""
+    if minor is not None:
+        said = f"Model: \t\t NVIDIA X\nBus Location: \t {bus}\nDevice Minor: \t {minor}\n"
+        node.has(f"/proc/driver/nvidia/gpus/{bus}/information", said)
+    node.has(f"/sys/devices/pci0000:00/{bus}/vendor", f"{vendor}\n")
+    for name in dri:
+        node.has(f"/dev/dri/{name}", "")
+        folder = node.root / f"sys/class/drm/{name}"
+        folder.mkdir(parents=True)
+        (folder / "device").symlink_to(f"../../../devices/pci0000:00/{bus}")
+
+
+def nvidia(node):
+    return node.see(Storage, (), True).nvidia
+
+
+def test_each_gpu_has_its_own_nodes_of_the_drm_and_all_have_the_capabilities(node):
+    # the driver's numbers are not those of the DRM
+    gpu(node, "0000:41:00.0", 0, "card2", "renderD129")
+    gpu(node, "0000:01:00.0", 1, "card1", "renderD128")
+    gpu(node, "0000:00:02.0", None, "card0", "renderD130", vendor="0x8086")
+    for name in ("nvidia-cap10", "nvidia-cap2"):
+        node.has(f"/dev/nvidia-caps/{name}", "")
+    node.has("/sys/class/drm/card1-HDMI-A-1/status", "connected\n")
+    node.has("/dev/dri/by-path/pci-0000:01:00.0-card", "")
+    assert nvidia(node) == ObservedNvidia(
+        ("/dev/nvidia-caps/nvidia-cap2", "/dev/nvidia-caps/nvidia-cap10"),
+        {
+            0: ("/dev/dri/card2", "/dev/dri/renderD129"),
+            1: ("/dev/dri/card1", "/dev/dri/renderD128"),
+        },
+    )
+
+
+def test_what_the_driver_does_not_tell_is_nobodys(node):
+    gpu(node, "0000:01:00.0", None, "card0", "renderD128")
+    node.has("/proc/driver/nvidia/gpus/0000:01:00.0/information", "Model: \t\t X\n")
+    assert nvidia(node) == ObservedNvidia(unclear=("/dev/dri/card0", "/dev/dri/renderD128"))
+
+
+def test_a_gpu_that_only_the_driver_has_is_none_of_the_drm(node):
+    gpu(node, "0000:01:00.0", 0)
+    assert nvidia(node) == ObservedNvidia()
+
+
+def test_a_node_without_a_gpu_has_nothing_of_it(node):
+    assert nvidia(node) == ObservedNvidia()

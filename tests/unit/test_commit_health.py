@@ -178,7 +178,7 @@ def test_a_staged_check_of_another_form_changes_nothing(node):
     node.stage(health="{}")
     done = node.commit()
     assert (done.returncode, node.conf.read_text()) == (2, OLD)
-    assert "nothing whole is staged" in done.stdout
+    assert "refused: what is staged is not whole: health: its members are others" in done.stdout
     assert "Traceback" not in done.stderr
 
 

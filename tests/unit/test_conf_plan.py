@@ -11,6 +11,7 @@ from phoenix.plan.conf import plan_conf
 from phoenix.plan.confinement import Confinement
 from phoenix.pve.conf import PveConf
 from phoenix.pve.managed import Managed
+from phoenix.pve.nvidia import ObservedNvidia
 from phoenix.pve.observed import ObservedContainer
 from phoenix.pve.raw_keys import RawKey
 from phoenix.pve.storage import ObservedStorage
@@ -130,6 +131,59 @@ def test_gpus_become_devices_on_the_next_free_number_as_far_as_they_are_there():
         "gpu_assignment: not on this node: /dev/nvidia-uvm, /dev/nvidia-uvm-tools",
     )
     assert again(first, storage=storage).after.main["dev1"] is None
+
+
+CAPS = ("/dev/nvidia-caps/nvidia-cap1", "/dev/nvidia-caps/nvidia-cap2")
+DRI = {0: ("/dev/dri/card1", "/dev/dri/renderD128"), 1: ("/dev/dri/card0", "/dev/dri/renderD129")}
+DRIVER = ("/dev/nvidia1", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools")
+
+
+def devices(result):
+    main = result.after.main
+    return [main[f"dev{number}"] for number in range(20) if main[f"dev{number}"]]
+
+
+def test_a_gpu_brings_the_capabilities_and_its_own_nodes_of_the_drm():
+    storage = ObservedStorage(("/dev/nvidia0", *DRIVER), nvidia=ObservedNvidia(CAPS, DRI))
+    first = plan(storage=storage, gpu_assignment="1")
+    assert devices(first) == [*DRIVER, *CAPS, *DRI[1]]
+    assert first.notes == ()
+    assert devices(plan(storage=storage, gpu_assignment="1,0"))[-4:] == [*DRI[1], *DRI[0]]
+    assert devices(plan(storage=storage, gpu_assignment="none")) == []
+    assert again(first, storage=storage, gpu_assignment="1").after == first.after
+    assert devices(again(first, storage=ObservedStorage(), gpu_assignment="none")) == []
+
+
+def test_a_gpu_that_is_not_there_brings_nothing_of_the_others():
+    storage = ObservedStorage(("/dev/nvidia0", *DRIVER[1:]), nvidia=ObservedNvidia((), DRI))
+    result = plan(storage=storage, gpu_assignment="1")
+    assert devices(result) == [*DRIVER[1:]]
+    assert result.notes[0].startswith("gpu_assignment: not on this node: /dev/nvidia1: no GPU for")
+
+
+def test_nodes_of_the_drm_of_which_nothing_tells_whose_they_are_are_left_out():
+    unclear = ObservedNvidia(unclear=("/dev/dri/card0", "/dev/dri/renderD128"))
+    result = plan(storage=ObservedStorage(DRIVER, nvidia=unclear), gpu_assignment="1")
+    assert devices(result) == [*DRIVER]
+    assert "which of /dev/dri/card0, /dev/dri/renderD128 is of GPU 1: left out" in result.notes[0]
+
+
+def test_nodes_that_a_folder_of_the_node_brings_get_no_device():
+    entry = "lxc.mount.entry: /dev/dri dev/dri none bind,optional,create=dir 0 0\n"
+    storage = ObservedStorage(DRIVER, nvidia=ObservedNvidia(CAPS, DRI))
+    result = plan(f"{CONF}{entry}", storage=storage, gpu_assignment="1")
+    assert devices(result) == [*DRIVER, *CAPS]
+    assert "is left to lxc.mount.entry" in result.notes[0]
+
+
+def test_on_a_node_without_a_gpu_that_is_said():
+    result = plan(gpu_assignment="0")
+    assert devices(result) == []
+    assert result.notes == (
+        "gpu_assignment: not on this node: /dev/nvidia0, /dev/nvidiactl, /dev/nvidia-uvm, "
+        "/dev/nvidia-uvm-tools: no GPU for this container, see whether nvidia-smi finds one on the "
+        "node",
+    )
 
 
 def test_a_privileged_docker_container_is_a_note_with_the_risk():
