@@ -9,6 +9,8 @@ from phoenix.apparmor.observed import HOOK
 from phoenix.fleet.parse import parse_fleet
 from phoenix.plan.conf import plan_conf
 from phoenix.plan.confinement import Confinement
+from phoenix.plan.options import Options
+from phoenix.plan.questions import asked_by_harden
 from phoenix.pve.conf import PveConf
 from phoenix.pve.managed import Managed
 from phoenix.pve.nvidia import ObservedNvidia
@@ -152,6 +154,15 @@ def test_a_gpu_brings_the_capabilities_and_its_own_nodes_of_the_drm():
     assert devices(plan(storage=storage, gpu_assignment="none")) == []
     assert again(first, storage=storage, gpu_assignment="1").after == first.after
     assert devices(again(first, storage=ObservedStorage(), gpu_assignment="none")) == []
+
+
+def test_what_gpus_have_beside_is_asked_where_a_container_has_one():
+    def asked(gpus):
+        entry = {"lxc_configs": {"910": {"gpu_assignment": gpus}}}
+        return asked_by_harden(parse_fleet(json.dumps(entry).encode()), Options())["storage"]
+
+    assert asked("none") == {"paths": []}
+    assert asked("1") == {"paths": sorted(DRIVER), "nvidia": True}
 
 
 def test_a_gpu_that_is_not_there_brings_nothing_of_the_others():

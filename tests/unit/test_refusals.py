@@ -38,6 +38,7 @@ def refused(*binds, driver="overlay2", sources=(), accepted=(), mounted=(), **do
         ("/dev", "/host/dev"),
         ("/dev/disk", "/dev/disk"),
         ("/dev/dri/renderD128", "/gpu"),
+        ("/dev/nvidia-caps/nvidia-cap1", "/dev/nvidia-caps/nvidia-cap1"),
         ("/var/run/docker.sock", "/var/run/docker.sock"),
         ("/var/lib/docker", "/var/lib/docker"),
         ("/mnt/data/", "/data"),
