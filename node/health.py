@@ -11,7 +11,7 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from node import guest, network, outside
+from node import guest, network, outside, works
 from node.bounded import MIB
 from phoenix.pve.health import NAME, HealthCheck, parse_url
 
@@ -39,6 +39,10 @@ for address in ("127.0.0.1", "::1") if host == "localhost" else (host,):
         failure = failure or (str(error) or type(error).__name__)[:200]
 sys.exit(failure)
 """
+
+
+#: Seconds for the end of a boot.
+_BOOT = 120
 
 
 class Health:
@@ -93,6 +97,9 @@ class Health:
         """Why its last try failed, "" once one passes."""
         check = self._check
         assert check
+        if self._its.owners.noted is None:
+            # then nobody has waited for it
+            works.ask(self._ctid, _BOOT, engines=False)
         why = self._try(check)
         for _ in range(check.retries):
             if not why:

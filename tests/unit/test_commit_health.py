@@ -119,6 +119,15 @@ def test_one_that_fails_with_the_old_conf_as_well_is_said_and_is_no_failure_of_t
     assert done.stdout.endswith("restored: the old conf is back and the container runs with it\n")
 
 
+def test_where_nobody_has_waited_for_the_end_of_its_boot_it_is_waited_for_here(node):
+    (node.fake / "works-before").write_text("nothing\n")
+    done = node.commit()
+    assert PASSED in done.stdout, done.stdout
+    waited = node.calls.index(" works 120 :no-containers")
+    assert node.calls.index(f"guest sh -c {ODD}") < waited
+    assert f"guest sh -c {ODD}" in node.calls[waited:]
+
+
 def test_where_nothing_restarts_it_is_not_asked(node):
     (node.run / "910/restart").unlink()
     assert node.commit().returncode == 0
