@@ -84,6 +84,31 @@ def test_harden_of_a_stopped_container_leaves_the_feature_to_the_device(clean_la
     assert hello(clean_lab, 960) == "it works"
 
 
+#: Nodes as NVIDIA's driver makes them, though of another device: the lab has no GPU.
+GPU = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/nvidia-caps/nvidia-cap1")
+
+
+def test_what_a_gpu_has_on_the_node_comes_into_the_container_and_its_docker(clean_lab, tmp_path):
+    clean_lab.ssh("mkdir -p /dev/nvidia-caps")
+    for one in GPU:
+        clean_lab.ssh(f"mknod -m 666 {one} c 1 3")
+    file = tmp_path / "fleet.json"
+    entry = {**FUSE, "gpu_assignment": "0"}
+    file.write_text(json.dumps({"lxc_configs": {"960": entry}}))
+    done = pyinfra("harden", "-y", fleet=file, only=960)
+    assert done.returncode == 0, done.stderr
+    assert "not on this node: /dev/nvidia-uvm, /dev/nvidia-uvm-tools\n" in done.stderr
+    now = conf(clean_lab, 960)
+    assert all(f"dev{number}: {one}\n" in now for number, one in enumerate(GPU))
+    clean_lab.ssh("pct start 960")
+    assert clean_lab.label(960) == ENFORCED
+    for one in GPU:
+        clean_lab.ssh(f"lxc-attach -n 960 -- sh -c 'exec 3<>{one}'")
+    clean_lab.ssh("lxc-attach -n 960 -- sh -c 'until docker info >/dev/null 2>&1; do :; done'")
+    run = "lxc-attach -n 960 -- docker run --rm --pull never"
+    clean_lab.ssh(f"{run} --device {GPU[2]} hello:lab ls {GPU[2]} </dev/null")
+
+
 def test_a_conf_that_collides_is_left_alone_and_nothing_changes(clean_lab, fleet):
     add(clean_lab, 960, "dev0: /dev/fuse", "features: nesting=1,fuse=1")
     before = state(clean_lab)
