@@ -29,6 +29,8 @@ class Mount:
     #: The pool and the name of a dataset, None for `mount_points`.
     pool: str | None = None
     name: str | None = None
+    #: The most that a dataset may hold, in bytes; only one that is made is held to it.
+    quota: int | None = None
 
     @property
     def dataset(self) -> str | None:
@@ -46,6 +48,48 @@ class Mount:
 
 
 @dataclass(frozen=True)
+class Network:
+    """The card net0; the names are those of Proxmox's property string (`pct(1)`, `--net0`)."""
+
+    name: str
+    bridge: str
+    ip: str | None = None
+    gw: str | None = None
+    ip6: str | None = None
+    gw6: str | None = None
+    tag: int | None = None
+    mtu: int | None = None
+    firewall: bool | None = None
+
+
+@dataclass(frozen=True)
+class Making:
+    """What only the making of a container needs; None where the file does not say.
+
+    `template`: a path on the node, or a storage's; `clone_from`: the container that it is a clone
+    of; `snapshot`: the one that is taken of it, where clones of it begin. `memory`, `swap`: MiB;
+    `size`: GiB of its disk on `storage`; `boot_delay`: seconds.
+    """
+
+    template: str | None = None
+    clone_from: int | None = None
+    snapshot: str | None = None
+    hostname: str | None = None
+    memory: int | None = None
+    swap: int | None = None
+    cores: int | None = None
+    storage: str | None = None
+    size: float | None = None
+    network: Network | None = None
+    mac: str | None = None
+    nameservers: tuple[str, ...] = ()
+    searchdomain: str | None = None
+    start_at_boot: bool | None = None
+    boot_delay: int | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Container:
     """How one container shall be; None means that the file does not say, so the node decides."""
 
@@ -55,6 +99,8 @@ class Container:
     name: str | None = None
     #: A profile's name, `generated` (Proxmox's own) or `unconfined`.
     profile: str = "generated"
+    #: The file says so; where it does not, what one that we made runs under stays.
+    says_profile: bool = True
     #: `lxc.apparmor.allow_nesting` beside a named profile.
     allow_nesting: bool | None = None
     #: The profile's stacked form, with a policy namespace of the container's own.
@@ -92,6 +138,8 @@ class Container:
     boot_order: int | None = None
     #: Containers that come before it.
     dependencies: tuple[int, ...] = ()
+    #: For the day on which it is made.
+    making: Making = field(default_factory=Making)
     #: Sentences for people, each with its JSON path.
     warnings: tuple[str, ...] = ()
 
@@ -99,6 +147,18 @@ class Container:
     def named(self) -> bool:
         """Whether a profile of its own name confines it (not `generated`, not `unconfined`)."""
         return self.profile not in ("generated", "unconfined")
+
+    @property
+    def implied(self) -> str:
+        """The profile that follows from what is installed in it, for one that names none."""
+        if not self.docker:
+            return "generated"
+        return "lxc-nesting-gpu-docker-storage" if self.nvidia else "lxc-docker-nested"
+
+    @property
+    def is_described(self) -> bool:
+        """Whether the file says from what it is made."""
+        return bool(self.making.template or self.making.clone_from)
 
     @property
     def devices(self) -> tuple[str, ...]:
