@@ -14,6 +14,7 @@ from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.model import Container, Fleet
 from phoenix.fleet.order import in_order
 from phoenix.plan.actions import ContainerChange, NodePlan
+from phoenix.plan.as_made import as_made
 from phoenix.plan.confinement import wanted
 from phoenix.plan.container import ContainerPlanner, left_alone
 from phoenix.plan.facts import NodeFacts
@@ -118,6 +119,7 @@ def rules_to_compile(
     fleet: Fleet, options: Options, node: ObservedPct
 ) -> tuple[tuple[int, str], ...]:
     """The rules for generated profiles that no conf has yet, each with its container."""
+    fleet = as_made(fleet, node)
     return tuple(
         (container.ctid, rule)
         for container in selected(fleet, options, node)
@@ -135,6 +137,7 @@ def plan_node(
     `templates`: file name to text, those of the profiles and of `HOOK_TEMPLATE`.
     """
     pct, apparmor = facts.containers, facts.apparmor
+    fleet = as_made(fleet, pct)
     if apparmor.problem:
         unusable = Finding(Code.APPARMOR_UNUSABLE, Severity.ERROR, apparmor.problem)
         return NodePlan(pct.node, findings=(unusable,))

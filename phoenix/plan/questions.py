@@ -7,6 +7,7 @@ these containers answers with nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from phoenix.fleet.model import Container, Fleet
@@ -53,7 +54,7 @@ def asked_of_guests(containers: Sequence[Container]) -> Request:
 
 
 def _common(chosen: Sequence[Container], options: Options) -> Request:
-    confinements = (wanted(container, options) for container in chosen)
+    confinements = {wanted(one, options) for container in chosen for one in _meant(container)}
     mounts = {mount.source for container in chosen for mount in container.mounts}
     devices = {device for container in chosen for device in container.devices}
     return {
@@ -70,6 +71,13 @@ def _common(chosen: Sequence[Container], options: Options) -> Request:
         "versions": {},
         "etc_pve": {},
     }
+
+
+def _meant(container: Container) -> tuple[Container, ...]:
+    """A container as the file may mean it: what its conf says is not known yet (`as_made`)."""
+    if container.says_profile:
+        return (container,)
+    return container, replace(container, profile=container.implied)
 
 
 def _chosen(fleet: Fleet, options: Options) -> list[Container]:
