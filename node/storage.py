@@ -7,16 +7,29 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from node.backups import storages
 from node.files import read, text
 from node.root import at
 
 
 def observe(paths: list[str]) -> dict[str, Any]:
-    """Those of `paths` that exist, and where the ZFS datasets are mounted."""
+    """Those of `paths` that exist, and where the ZFS datasets are mounted.
+
+    Those below a storage of Proxmox by the storage's name as well: `STORAGE/NAME`.
+    """
+    datasets = dict(_datasets())
     return {
         "paths": [path for path in paths if os.path.exists(at(path))],
-        "datasets": dict(_datasets()),
+        "datasets": {**dict(_by_storage(datasets)), **datasets},
     }
+
+
+def _by_storage(datasets: dict[str, str]) -> Iterator[tuple[str, str]]:
+    for storage, one in storages().items():
+        pool = one.get("pool") if one["type"] == "zfspool" else None
+        for name, place in datasets.items() if pool else ():
+            if name.startswith(f"{pool}/"):
+                yield f"{storage}{name[len(pool or '') :]}", place
 
 
 def _datasets() -> Iterator[tuple[str, str]]:
