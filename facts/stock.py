@@ -7,23 +7,23 @@ from typing_extensions import override
 
 from facts.observe import Observed
 from facts.program import asking
-from phoenix.pve.places import ObservedPlaces, places_from_json
+from phoenix.pve.stock import ObservedStock, stock_from_json
 
 
-class Places(Observed[ObservedPlaces]):
+class Stock(Observed[ObservedStock]):
     """Which ids virtual machines have, the storages, which of `templates` are there, the ZFS pools.
 
     ```
-    {"places": {"guests": {"100": "pve2"}, "storages": {"tank": {"type": "zfspool",
+    {"stock": {"guests": {"100": "pve2"}, "storages": {"tank": {"type": "zfspool",
      "content": "rootdir", "usable": true, "pool": "tank/ct"}}, "templates": [], "pools": ["tank"]}}
     ```
 
-    becomes `ObservedPlaces(guests={100: "pve2"}, storages={"tank": Storage("zfspool", ("rootdir",),
+    becomes `ObservedStock(guests={100: "pve2"}, storages={"tank": Storage("zfspool", ("rootdir",),
     True, "tank/ct")}, templates=(), pools=("tank",))`.
     """
 
-    section = "places"
-    read = staticmethod(places_from_json)
+    section = "stock"
+    read = staticmethod(stock_from_json)
 
     @override
     def command(self, templates: tuple[str, ...]) -> StringCommand:
@@ -32,5 +32,5 @@ class Places(Observed[ObservedPlaces]):
 
     @staticmethod
     @override
-    def default() -> ObservedPlaces:
-        return ObservedPlaces()
+    def default() -> ObservedStock:
+        return ObservedStock()

@@ -7,6 +7,7 @@ nothing to do for it afterwards.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -27,6 +28,9 @@ from phoenix.plan.options import Force, Options
 from phoenix.pve.id_maps import owner_on_node
 from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer, ObservedPct
+
+#: A dataset that is made has no blank in its name, although ZFS would take one.
+_NEW_DATASET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*(/[A-Za-z0-9_.:-]+)*", re.ASCII)
 
 #: What a plan says of one that is stopped, and means nothing of one that is not there yet.
 _OF_STOPPED = frozenset({Code.DOCKER_UNSEEN})
@@ -477,7 +481,7 @@ class _Predictor:
 
     def _storage(self, draft: Draft) -> bool:
         """Plan the datasets and folders that it mounts; whether all of them can be had."""
-        storage, places = self.facts.storage, self.facts.places
+        storage, stock = self.facts.storage, self.facts.stock
         datasets, folders = [], []
         fine = True
         for mount in draft.container.mounts:
@@ -491,7 +495,11 @@ class _Predictor:
                 fine = False
             elif mount.dataset is None:
                 folders.append(Folder(source, owner))
-            elif (name := self._dataset(mount.dataset)).partition("/")[0] in places.pools:
+            elif (name := self._dataset(mount.dataset)).partition("/")[0] in stock.pools:
+                if not _NEW_DATASET.fullmatch(name):
+                    text = f"{mount.origin}: {name} is no name for a dataset that is made"
+                    self._error(draft.ctid, text, "letters, digits and _ . : - between slashes")
+                    fine = False
                 datasets.append(Dataset(name, mount.quota, owner))
             else:
                 self._error(
@@ -507,8 +515,8 @@ class _Predictor:
     def _dataset(self, name: str) -> str:
         """The dataset that is meant: the pool may be a storage of Proxmox's."""
         pool, _, rest = name.partition("/")
-        storage = self.facts.places.storages.get(pool)
-        if pool in self.facts.places.pools or storage is None or not storage.pool:
+        storage = self.facts.stock.storages.get(pool)
+        if pool in self.facts.stock.pools or storage is None or not storage.pool:
             return name
         return f"{storage.pool}/{rest}"
 

@@ -72,7 +72,7 @@ class Checks:
         """What stands against one that is to be made."""
         for text, fix in self._problems(container):
             yield self._finding(Code.NOT_MADE, Severity.ERROR, container.ctid, text, fix)
-        if node := self.facts.places.guests.get(container.ctid):
+        if node := self.facts.stock.guests.get(container.ctid):
             text = f"a virtual machine on {node} has this id"
             fix = "give the container another one"
             yield self._finding(Code.TAKEN, Severity.ERROR, container.ctid, text, fix)
@@ -97,8 +97,8 @@ class Checks:
         yield from self._addresses(container)
 
     def _template(self, template: str) -> Iterator[tuple[str, str]]:
-        places = self.facts.places
-        if not places.storages:
+        stock = self.facts.stock
+        if not stock.storages:
             return
         if TEMPLATE.fullmatch(template):
             storage = template.partition(":")[0]
@@ -106,12 +106,12 @@ class Checks:
             yield from problems
             if problems:
                 return
-        if template not in places.templates:
+        if template not in stock.templates:
             way = "pveam download gets one, pveam list shows those that are there"
             yield f"template: {template} is not on this node", way
 
     def _storage(self, key: str, name: str, content: str) -> Iterator[tuple[str, str]]:
-        storages = self.facts.places.storages
+        storages = self.facts.stock.storages
         if not storages:
             return
         which = "pvesm status lists them"
@@ -125,7 +125,7 @@ class Checks:
             yield f"{key}: storage {name} is not for {kind}", f"pvesm set {name} --content {held}"
 
     def _origin(self, origin: int) -> Iterator[tuple[str, str]]:
-        pct, places = self.facts.containers, self.facts.places
+        pct, stock = self.facts.containers, self.facts.stock
         what = f"CT {origin}, which it is cloned from,"
         if origin in self.new:
             return
@@ -134,7 +134,7 @@ class Checks:
         elif origin in pct.elsewhere:
             node = pct.elsewhere[origin]
             yield f"{what} is on {node}", f"make the clone there: pyinfra's --limit {node}"
-        elif origin in places.guests:
+        elif origin in stock.guests:
             yield f"{what} is a virtual machine", "name a container"
         elif origin in self.fleet.containers:
             yield f"{what} is not there", f"make it as well: {self._also(origin)}"

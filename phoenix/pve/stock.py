@@ -26,8 +26,8 @@ class Storage:
 
 
 @dataclass(frozen=True)
-class ObservedPlaces:
-    """What `pct create` finds (`node.places`).
+class ObservedStock:
+    """What `pct create` finds (`node.stock`).
 
     `guests`: virtual machines of the cluster with their nodes; `storages`: by name; `templates`:
     those of the asked-for that are there; `pools`: ZFS pools. Without any storage nobody asked.
@@ -43,8 +43,8 @@ class ObservedPlaces:
         return asdict(self)
 
 
-def places_from_json(data: Mapping[str, Any]) -> ObservedPlaces:
-    """Read the section `places` of the node's answer (`node.places`)."""
+def stock_from_json(data: Mapping[str, Any]) -> ObservedStock:
+    """Read the section `stock` of the node's answer (`node.stock`)."""
     storages = {
         name: Storage(
             one["type"],
@@ -55,4 +55,4 @@ def places_from_json(data: Mapping[str, Any]) -> ObservedPlaces:
         for name, one in data["storages"].items()
     }
     guests = {int(number): node for number, node in data["guests"].items()}
-    return ObservedPlaces(guests, storages, tuple(data["templates"]), tuple(data["pools"]))
+    return ObservedStock(guests, storages, tuple(data["templates"]), tuple(data["pools"]))

@@ -1,8 +1,8 @@
-"""node/places.py on a tree of files."""
+"""node/stock.py on a tree of files."""
 
-from facts.places import Places
+from facts.stock import Stock
 from facts.storage import Storage as StorageFact
-from phoenix.pve.places import Storage
+from phoenix.pve.stock import Storage
 
 CFG = """\
 dir: local
@@ -41,12 +41,12 @@ def test_machines_of_the_whole_cluster_are_told_with_their_nodes(node):
     for place in ("pve1/qemu-server/100", "pve2/qemu-server/970", "pve2/lxc/971"):
         node.has(f"/etc/pve/nodes/{place}.conf", "")
     node.has("/etc/pve/nodes/pve1/qemu-server/99.conf", "")
-    assert node.see(Places, ()).guests == {100: "pve1", 970: "pve2"}
+    assert node.see(Stock, ()).guests == {100: "pve1", 970: "pve2"}
 
 
 def test_storages_are_told_with_what_they_hold_and_whether_this_node_may_use_them(node):
     prepared(node)
-    assert node.see(Places, ()).storages == {
+    assert node.see(Stock, ()).storages == {
         "away": Storage("zfspool", usable=False, pool="tank/away"),
         "disks": Storage("zfspool", ("rootdir", "images"), pool="tank/ct"),
         "local": Storage("dir", ("vztmpl", "iso")),
@@ -56,7 +56,7 @@ def test_storages_are_told_with_what_they_hold_and_whether_this_node_may_use_the
 
 
 def test_without_a_storage_cfg_local_holds_everything_as_proxmox_has_it(node):
-    local = node.see(Places, ()).storages["local"]
+    local = node.see(Stock, ()).storages["local"]
     assert local.holds("rootdir")
     assert local.holds("vztmpl")
 
@@ -69,13 +69,13 @@ def test_only_templates_that_are_there_are_told(node):
     there = (f"local:vztmpl/{TEMPLATE}", f"/srv/{TEMPLATE}")
     gone = ("local:vztmpl/x.tar", "nowhere:vztmpl/x.tar", "/srv/x.tar", "/srv/folder.tar")
     # a share that is not mounted has none
-    assert node.see(Places, (*there, *gone, f"nas:vztmpl/{TEMPLATE}")).templates == there
+    assert node.see(Stock, (*there, *gone, f"nas:vztmpl/{TEMPLATE}")).templates == there
 
 
 def test_zfs_pools_are_told_without_asking_zfs(node):
     node.has("/proc/spl/kstat/zfs/arcstats", "")
     node.has("/proc/spl/kstat/zfs/tank/io", "")
-    assert node.see(Places, ()).pools == ("tank",)
+    assert node.see(Stock, ()).pools == ("tank",)
 
 
 def test_datasets_of_a_storage_have_its_name_as_well(node):

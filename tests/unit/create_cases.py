@@ -9,13 +9,13 @@ from phoenix.plan.node import plan_node
 from phoenix.plan.options import Options
 from phoenix.plan.profiles import HOOK_TEMPLATE
 from phoenix.pve.observed import ObservedPct
-from phoenix.pve.places import ObservedPlaces, Storage
+from phoenix.pve.stock import ObservedStock, Storage
 from phoenix.pve.storage import ObservedStorage
 
 TEMPLATE = "local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst"
 NEW = {"template": TEMPLATE, "storage_pool": "local-zfs"}
 DOCKER = {**NEW, "features": ["docker"]}
-PLACES = ObservedPlaces(
+STOCK = ObservedStock(
     storages={
         "local": Storage("dir", ("vztmpl", "iso")),
         "local-zfs": Storage("zfspool", ("rootdir", "images"), pool="rpool/data"),
@@ -30,13 +30,13 @@ TEMPLATES = {
 }
 
 
-def facts(*containers, storage=None, places=PLACES, host=None):
+def facts(*containers, storage=None, stock=STOCK, host=None):
     pct = node(*containers) if containers else ObservedPct("pve1")
     return NodeFacts(
         containers=pct,
         apparmor=host or apparmor(),
         storage=storage or ObservedStorage(),
-        places=places,
+        stock=stock,
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from create_cases import (
     DOCKER,
     NEW,
-    PLACES,
+    STOCK,
     TEMPLATE,
     create,
     facts,
@@ -316,4 +316,4 @@ def test_profile_stacking_and_mode_of_the_command_line_count():
 
 
 def test_of_a_storage_whose_content_nobody_asked_nothing_is_refused():
-    assert made(seen=facts(places=PLACES.__class__()), ct970=NEW)
+    assert made(seen=facts(stock=STOCK.__class__()), ct970=NEW)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from create_cases import DOCKER, NEW, PLACES, TEMPLATE, create, facts, made, refused
+from create_cases import DOCKER, NEW, STOCK, TEMPLATE, create, facts, made, refused
 from plan_cases import CONF, container, node
 
 from phoenix.fleet.parse import parse_fleet
@@ -12,7 +12,7 @@ from phoenix.plan.facts import NodeFacts
 from phoenix.plan.findings import Code, Severity
 from phoenix.plan.options import Force, Options
 from phoenix.pve.observed import ObservedPct
-from phoenix.pve.places import Storage
+from phoenix.pve.stock import Storage
 
 NETWORK = {"bridge": "vmbr0", "ip": "10.0.0.97/24"}
 VOLUME = {"name": "data", "pool": "nosuchpool", "mount_point": "/data"}
@@ -33,6 +33,10 @@ VOLUME = {"name": "data", "pool": "nosuchpool", "mount_point": "/data"}
         ({**NEW, "apparmor_profile": "unconfined"}, "makes no container like that", "generated"),
         ({**DOCKER, "apparmor_profile": "unconfined"}, "makes no container", "lxc-docker-nested"),
         ({**NEW, "volumes": [VOLUME]}, "no ZFS pool nosuchpool", "zpool list"),
+        (
+            {**NEW, "volumes": [{**VOLUME, "pool": "tank", "name": "my data"}]},
+            "tank/my data is no name", "letters",
+        ),
         ({**NEW, "id_maps": ["u 0 200000 65536", "g 0 200000 65536"]}, "200000", "begin at 100000"),
         ({**NEW, "id_maps": ["u 1 100001 5", "g 1 100001 5"]}, "id_maps: ", "begin at 100000"),
         (
@@ -65,27 +69,27 @@ def test_what_cannot_be_made_is_refused_with_what_to_do(entry, says, way):
     ],
 )
 def test_what_harden_would_refuse_is_refused_for_what_is_not_there_yet(entry, code):
-    places = replace(PLACES, templates=(entry["template"],))
-    assert refused(seen=facts(places=places), ct970=entry).code == code
+    stock = replace(STOCK, templates=(entry["template"],))
+    assert refused(seen=facts(stock=stock), ct970=entry).code == code
 
 
 def test_without_a_proof_of_its_docker_it_is_made_by_a_word():
     template = TEMPLATE.replace("amd64", "riscv64")
-    seen = facts(places=replace(PLACES, templates=(template,)))
+    seen = facts(stock=replace(STOCK, templates=(template,)))
     options = Options(force=(Force.NO_PROBE,))
     its = made(seen=seen, options=options, ct970={**DOCKER, "template": template})
     assert its.change.architecture == "riscv64"
 
 
 def test_a_storage_that_this_node_may_not_use_is_refused():
-    storages = {**PLACES.storages, "local-zfs": Storage("zfspool", usable=False)}
-    found = refused(seen=facts(places=replace(PLACES, storages=storages)), ct970=NEW)
+    storages = {**STOCK.storages, "local-zfs": Storage("zfspool", usable=False)}
+    found = refused(seen=facts(stock=replace(STOCK, storages=storages)), ct970=NEW)
     assert found.message == "storage_pool: storage local-zfs is disabled or not for this node"
 
 
 def test_the_id_of_a_virtual_machine_is_taken():
-    places = replace(PLACES, guests={970: "pve2"})
-    found = refused(seen=facts(places=places), ct970=NEW)
+    stock = replace(STOCK, guests={970: "pve2"})
+    found = refused(seen=facts(stock=stock), ct970=NEW)
     assert found.code == Code.TAKEN
     assert found.message == "a virtual machine on pve2 has this id"
 
@@ -109,16 +113,16 @@ def test_an_entry_without_a_source_is_refused_for_who_names_it():
 
 
 @pytest.mark.parametrize(
-    ("places", "elsewhere", "says"),
+    ("stock", "elsewhere", "says"),
     [
         ({902: "pve2"}, {}, "is a virtual machine"),
         ({}, {902: "pve2"}, "is on pve2"),
         ({}, {}, "is not there, and not in the fleet file"),
     ],
 )
-def test_a_source_that_is_no_container_of_this_node_is_refused(places, elsewhere, says):
+def test_a_source_that_is_no_container_of_this_node_is_refused(stock, elsewhere, says):
     seen = replace(
-        facts(places=replace(PLACES, guests=places)),
+        facts(stock=replace(STOCK, guests=stock)),
         containers=ObservedPct("pve1", elsewhere=elsewhere),
     )
     assert refused(seen=seen, ct970={"clone_from_ctid": 902}).message.endswith(says)
@@ -217,4 +221,4 @@ def test_what_is_anywhere_in_the_cluster_is_made_nowhere():
 
 
 def test_facts_without_that_section_are_of_a_node_that_nobody_asked():
-    assert NodeFacts().places.storages == {}
+    assert NodeFacts().stock.storages == {}
