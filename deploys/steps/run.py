@@ -138,6 +138,7 @@ class Run(ABC):
         removals = [one.ctid for one in plan.removals if one.ctid in confs]
         cut = [(one.ctid, confs[one.ctid].conf) for one in plan.interrupted if one.ctid in confs]
         names = {ctid: conf.hostname or "" for ctid, conf in cut}
+        names |= {new.ctid: new.name for new in plan.creations}
         names |= {change.ctid: change.name for change in plan.containers}
         names |= {ctid: confs[ctid].conf.hostname or "" for ctid in (*removals, *plan.alone)}
         results = [(ctid, name, self._result(host, ctid)) for ctid, name in names.items()]

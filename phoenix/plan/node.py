@@ -31,11 +31,31 @@ from phoenix.plan.versions import guest_findings, kernel_findings
 from phoenix.pve.observed import ObservedPct
 from phoenix.runs.files import Interrupted
 
+_MAKE = ": deploys/create.py makes it"
+
 
 def check_selection(fleet: Fleet, options: Options, nodes: Sequence[ObservedPct]) -> list[str]:
     """The problems of `only=` over all nodes: a CTID that the file or every node lacks."""
     present = {ctid for node in nodes for ctid in node.containers}
     elsewhere = {ctid: name for node in nodes for ctid, name in node.elsewhere.items()}
+    problems = check_named(fleet, options)
+    for ctid in options.only:
+        if ctid in present or ctid not in fleet.containers:
+            continue
+        if not options.takes(fleet.containers[ctid]):
+            continue
+        if ctid in elsewhere:
+            problems.append(f"only={ctid}: it is on {elsewhere[ctid]}: add that to PHOENIX_NODES")
+        else:
+            problems.append(
+                f"only={ctid}: no node of this inventory has a container {ctid}"
+                f"{_MAKE if fleet.containers[ctid].is_described else ''}"
+            )
+    return problems
+
+
+def check_named(fleet: Fleet, options: Options) -> list[str]:
+    """The problems of `only=` that no node has a say in."""
     problems = []
     for ctid in options.only:
         if ctid not in fleet.containers:
@@ -43,10 +63,6 @@ def check_selection(fleet: Fleet, options: Options, nodes: Sequence[ObservedPct]
         elif not options.takes(fleet.containers[ctid]):
             text = "has no Docker as far as the file says, and scope=docker: leave that out"
             problems.append(f"only={ctid}: {text}")
-        elif ctid not in present and ctid in elsewhere:
-            problems.append(f"only={ctid}: it is on {elsewhere[ctid]}: add that to PHOENIX_NODES")
-        elif ctid not in present:
-            problems.append(f"only={ctid}: no node of this inventory has a container {ctid}")
     return problems
 
 

@@ -24,6 +24,13 @@ def asked_by_harden(fleet: Fleet, options: Options, guests: bool = True) -> Requ
     return {**_common(chosen, options), **(asked_of_guests(chosen) if guests else {})}
 
 
+def asked_by_create(fleet: Fleet, options: Options) -> Request:
+    """What new containers are planned from, with those that they are cloned from."""
+    chosen = _chosen(fleet, options)
+    templates = {one.making.template for one in chosen if one.making.template}
+    return {**_common(chosen, options), "stock": {"templates": sorted(templates)}}
+
+
 def asked_by_audit(fleet: Fleet, options: Options) -> Request:
     """The same, of every container that runs its Docker, its denials and what fell over, and what
     of the node itself takes confinement away.
