@@ -31,39 +31,37 @@ from phoenix.plan.versions import guest_findings, kernel_findings
 from phoenix.pve.observed import ObservedPct
 from phoenix.runs.files import Interrupted
 
-_MAKE = ": deploys/create.py makes it"
-
 
 def check_selection(fleet: Fleet, options: Options, nodes: Sequence[ObservedPct]) -> list[str]:
     """The problems of `only=` over all nodes: a CTID that the file or every node lacks."""
     present = {ctid for node in nodes for ctid in node.containers}
     elsewhere = {ctid: name for node in nodes for ctid, name in node.elsewhere.items()}
-    problems = check_named(fleet, options)
+    problems = []
     for ctid in options.only:
-        if ctid in present or ctid not in fleet.containers:
-            continue
-        if not options.takes(fleet.containers[ctid]):
-            continue
-        if ctid in elsewhere:
+        container = fleet.containers.get(ctid)
+        if problem := _named_wrongly(fleet, options, ctid):
+            problems.append(problem)
+        elif ctid not in present and ctid in elsewhere:
             problems.append(f"only={ctid}: it is on {elsewhere[ctid]}: add that to PHOENIX_NODES")
-        else:
-            problems.append(
-                f"only={ctid}: no node of this inventory has a container {ctid}"
-                f"{_MAKE if fleet.containers[ctid].is_described else ''}"
-            )
+        elif ctid not in present:
+            way = ": deploys/create.py makes it" if container and container.is_described else ""
+            problems.append(f"only={ctid}: no node of this inventory has a container {ctid}{way}")
     return problems
 
 
 def check_named(fleet: Fleet, options: Options) -> list[str]:
-    """The problems of `only=` that no node has a say in."""
-    problems = []
-    for ctid in options.only:
-        if ctid not in fleet.containers:
-            problems.append(f"only={ctid}: {options.fleet} has no lxc_configs.{ctid}: add it there")
-        elif not options.takes(fleet.containers[ctid]):
-            text = "has no Docker as far as the file says, and scope=docker: leave that out"
-            problems.append(f"only={ctid}: {text}")
-    return problems
+    """The problems of `only=` in which no node has a say."""
+    return [text for ctid in options.only if (text := _named_wrongly(fleet, options, ctid))]
+
+
+def _named_wrongly(fleet: Fleet, options: Options, ctid: int) -> str:
+    """Why a CTID of `only=` means nothing, "" if it means a container of the file."""
+    if ctid not in fleet.containers:
+        return f"only={ctid}: {options.fleet} has no lxc_configs.{ctid}: add it there"
+    if not options.takes(fleet.containers[ctid]):
+        text = "has no Docker as far as the file says, and scope=docker: leave that out"
+        return f"only={ctid}: {text}"
+    return ""
 
 
 def absent_note(fleet: Fleet, options: Options, nodes: Iterable[ObservedPct]) -> str | None:

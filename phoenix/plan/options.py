@@ -211,13 +211,12 @@ class Options(BaseModel):
         return self.scope == "all" or container.docker
 
 
-Recipe = Literal["create", "harden", "host_prep", "audit", "rollback"]
+Recipe = Literal["harden", "host_prep", "audit", "create", "rollback"]
 
 _FLEET = ("fleet", "profiles", "only", "scope", "profile", "stacking", "mode")
 _GATE = ("restart", "accept", "settle", "force")
 #: The keys that each recipe takes.
 KEYS: Mapping[Recipe, tuple[str, ...]] = {
-    "create": (*_FLEET, *("allow", "reconfine", "backup", "plan", "settle", "force")),
     "harden": (
         *_FLEET,
         *("allow", "reconfine", "require_backup", "backup", "snapshot", "watch", "plan"),
@@ -228,6 +227,7 @@ KEYS: Mapping[Recipe, tuple[str, ...]] = {
         *_FLEET,
         *("allow", "accept", "force", "strict", "unmanaged", "report", "since"),
     ),
+    "create": (*_FLEET, *("allow", "reconfine", "backup", "plan", "settle", "force")),
     "rollback": ("run", "list", "only", "backup", "plan", *_GATE),
 }
 
@@ -235,10 +235,10 @@ KEYS: Mapping[Recipe, tuple[str, ...]] = {
 _PLANNED = tuple(one for one in Force if one is not Force.CONFLICTS)
 #: The words of `force=` that mean something to each recipe.
 FORCES: Mapping[Recipe, tuple[Force, ...]] = {
-    "create": (Force.FOREIGN_PROFILE, Force.PRIVILEGED, Force.NO_PROBE),
     "harden": _PLANNED,
     "host_prep": _PLANNED,
     "audit": _PLANNED,
+    "create": (Force.FOREIGN_PROFILE, Force.PRIVILEGED, Force.NO_PROBE),
     "rollback": (Force.CONFLICTS, Force.PENDING),
 }
 

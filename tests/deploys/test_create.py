@@ -1,6 +1,7 @@
 """deploys/create.py from end to end, on nodes with scripted answers."""
 
 import json
+import re
 
 import pytest
 from fake_node import CONF, FakeNode, installed, journal
@@ -156,7 +157,39 @@ def test_the_plan_is_written_as_json_also_under_dry(pyinfra, tmp_path):
     assert "+lxc.apparmor.profile: lxc-docker-nested" in its["diff"]
 
 
-def begun(ctid, **entry):
+# --- interrupted runs -----------------------------------------------------------------------------
+
+
+def begun(ctid):
     """The journal of a run that was cut short in making a container."""
-    intent = {"event": "intent", "ctid": ctid, "conf": {"before": "none", "after": "a" * 64}}
-    return {RUN: journal({**intent, **entry})}
+    intent = {"event": "intent", "ctid": ctid, "file": f"/etc/pve/lxc/{ctid}.conf"}
+    begin = {"event": "begin", "format": 2}
+    return {RUN: journal(begin, {**intent, "before": "none", "after": "a" * 64, "ours": "none"})}
+
+
+def settles(done):
+    return lines(done, f"--unit=phoenix-harden-settle-{RUN}-970")
+
+
+@pytest.mark.parametrize("confs", [(), (970,)])
+def test_what_was_cut_short_is_taken_away_and_made_before_the_others(pyinfra, confs):
+    node = pve(confs=confs, runs=begun(970))
+    done = pyinfra("create", node, fleet=FLEET)
+    assert f"CT 970: run {RUN} was interrupted" in done.stderr
+    assert settles(done)
+    taken = f"Starting operation: CT 970: take away what run {RUN} has begun, then make it"
+    assert done.stderr.index(taken) < done.stderr.index("Starting operation: CT 971 CT971: make")
+    # the fake node shows the same conf after the recovery: there it is, and nothing is made
+    made = [name for name in done.commands if name == "970"]
+    assert len(made) == (2 if not confs else 1)
+    assert re.search(r"^970 .* (done|left as it was found)$", done.stderr, re.MULTILINE)
+    assert done.code == 0, done.stderr
+
+
+def test_what_is_cut_short_of_another_recipes_run_is_left_to_that(pyinfra):
+    intent = {"ctid": 910, "event": "intent", "file": "/etc/pve/lxc/910.conf", "before": "b" * 64}
+    runs = {RUN: journal({**intent, "after": "a" * 64, "ours": "none"})}
+    done = pyinfra("create", pve(confs=(910,), runs=runs), fleet={**FLEET, "910": {}})
+    assert done.code == 0, done.stderr
+    assert f"CT 910: run {RUN} was interrupted there" in done.stderr
+    assert done.commands == ["970", "971"]
