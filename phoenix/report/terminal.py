@@ -66,7 +66,7 @@ def _creation_lines(plan: NodePlan) -> Iterator[str]:
     yield from _table(rows)
     for one in plan.creations:
         for dataset in one.datasets:
-            words = ["zfs", "create", *_quota(dataset.quota), dataset.name]
+            words = ["zfs", "create", "-p", *_quota(dataset.quota), dataset.name]
             yield printable(f"CT {one.ctid}: {shlex.join(words)}{_owner(dataset.owner)}", None)
         for folder in one.folders:
             words = ["mkdir", folder.path]
