@@ -17,7 +17,6 @@ from phoenix.docker.names import PROBES
 from phoenix.fleet.model import Container, Fleet
 from phoenix.fleet.order import circles, in_order
 from phoenix.plan.actions import ContainerChange, NodePlan
-from phoenix.plan.confinement import wanted
 from phoenix.plan.create_checks import Checks
 from phoenix.plan.creation import Creation, Dataset, Folder
 from phoenix.plan.facts import NodeFacts
@@ -26,7 +25,6 @@ from phoenix.plan.new_conf import Draft, Source, clone_of, disk_size, from_sourc
 from phoenix.plan.node import plan_node
 from phoenix.plan.options import Force, Options
 from phoenix.pve.id_maps import owner_on_node
-from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer, ObservedPct
 
 #: A dataset that is made has no blank in its name, although ZFS would take one.
@@ -143,9 +141,9 @@ def creation_plan(prediction: Prediction, templates: Mapping[str, str]) -> NodeP
     stopped = {one.ctid for one in findings if one.severity == Severity.ERROR}
     creations = []
     for draft in prediction.drafts:
-        if draft.ctid in stopped:
+        change = changes.get(draft.ctid)
+        if change is None or draft.ctid in stopped:
             continue
-        change = changes.get(draft.ctid) or _as_it_is(draft, prediction)
         if unproven := _not_proven(change, prediction.options):
             findings.append(unproven)
             continue
@@ -181,25 +179,6 @@ def _home(
     return nodes[0].node if len(nodes) == 1 else None
 
 
-def _as_it_is(draft: Draft, prediction: Prediction) -> ContainerChange:
-    """One whose conf is right as Proxmox makes it."""
-    options = prediction.options
-    label = wanted(prediction.fleet.containers[draft.ctid], options).label(draft.ctid)
-    observed = prediction.facts.containers.containers[draft.ctid]
-    return ContainerChange(
-        ctid=draft.ctid,
-        name=observed.conf.hostname or "",
-        before=draft.conf,
-        after=draft.conf,
-        label=label,
-        restart=False,
-        docker=draft.container.docker,
-        reasons=(),
-        managed=replace(Managed.parse(observed.managed), profile=label.profile if label else ""),
-        settle=options.settle,
-    )
-
-
 def _not_proven(change: ContainerChange, options: Options) -> Finding | None:
     """That a container of ours cannot prove its Docker on its architecture, or None."""
     if not change.docker or change.architecture in PROBES or Force.NO_PROBE in options.force:
@@ -227,13 +206,7 @@ def _creation(draft: Draft, change: ContainerChange, prediction: Prediction) -> 
     sources = {one.making.clone_from for one in prediction.fleet.containers.values()}
     is_source = bool(making.snapshot) or draft.ctid in sources
     return Creation(
-        change=replace(
-            change,
-            before=before,
-            driver=_driver(draft),
-            # nobody has anything in it yet
-            accept=(),
-        ),
+        change=replace(change, before=before, driver=_driver(draft), reasons=()),
         pct=draft.pct(planned),
         datasets=prediction.datasets.get(draft.ctid, ()),
         folders=prediction.folders.get(draft.ctid, ()),
@@ -244,21 +217,20 @@ def _creation(draft: Draft, change: ContainerChange, prediction: Prediction) -> 
 
 
 def _install(container: Container) -> Install | None:
-    """How Docker comes into it; where there is one already, nothing is done."""
-    if not container.docker:
+    """How Docker comes into it, None where it brings its own; where one is, nothing is done."""
+    if not container.docker or container.install_source == "keep":
         return None
-    # what is kept is what it has, and this one has none yet
-    driver = "auto" if container.storage_driver == "keep" else container.storage_driver
-    return Install(
-        container.install_source, driver or "fuse-overlayfs", container.install_repository
-    )
+    driver = container.storage_driver
+    if driver is None or driver == "keep":
+        driver = "fuse-overlayfs"
+    return Install(container.install_source, driver, container.install_repository)
 
 
 def _driver(draft: Draft) -> str:
     """What its Docker shall say of its storage driver, "" where that is not known before."""
     install = _install(draft.container)
     brings_its_own = draft.source is not None and draft.source.docker
-    if install is None or brings_its_own or install.source == "keep":
+    if install is None or brings_its_own:
         return ""
     return "" if install.driver == "auto" else install.driver
 
@@ -381,16 +353,14 @@ class _Predictor:
             only = self.options.model_copy(update={"only": (container.ctid,)})
             plan = planned_as_there(replace(prediction, options=only), self.templates)
             changes = {one.ctid: one for one in plan.containers}
-            self.finished[container.ctid] = changes.get(container.ctid) or _as_it_is(
-                draft, prediction
-            )
+            if change := changes.get(container.ctid):
+                self.finished[container.ctid] = change
 
     def _source(self, origin: int, container: Container) -> Source | None:
         entry = self.fleet.containers.get(origin)
         snapshot = (entry.making.snapshot if entry else None) or ""
         docker = bool(entry and entry.docker)
-        if origin in self.drafts:
-            change = self.finished[origin]
+        if change := self.finished.get(origin):
             return Source(
                 origin,
                 clone_of(change.after),
@@ -401,7 +371,7 @@ class _Predictor:
             )
         observed = self.facts.containers.containers.get(origin)
         if observed is None:
-            # what is wrong with it is told of itself
+            # what stands against that one is told of itself
             return None
         return self._existing(observed, container, snapshot, docker)
 

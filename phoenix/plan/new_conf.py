@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from phoenix.fleet.model import Container, Making
 from phoenix.fleet.new_values import hostname_of
+from phoenix.plan.confinement import PROFILE_KEY
 from phoenix.pve import property_string
 from phoenix.pve.conf import PveConf, Section
 from phoenix.pve.id_maps import KEY
@@ -85,12 +86,22 @@ class Draft:
         return max(mine, source.size)
 
     def observed(self, node: str) -> ObservedContainer:
-        """As if it were there: stopped, with what runs of ours brought into its source."""
+        """As if it were there: stopped, with what runs of ours brought into its source.
+
+        Before its first start nothing confines it: so there is always something to plan.
+        """
         managed = self.source.managed if self.source else None
         if managed is not None:
             managed = replace(Managed.parse(managed), profile="").render()
         return ObservedContainer(
-            self.ctid, self.conf, False, None, None, None, node, managed=managed or None
+            self.ctid,
+            self.conf.set_raw(PROFILE_KEY, "unconfined"),
+            False,
+            None,
+            None,
+            None,
+            node,
+            managed=managed or None,
         )
 
     def pct(self, planned: PveConf) -> tuple[tuple[str, ...], ...]:

@@ -227,7 +227,7 @@ KEYS: Mapping[Recipe, tuple[str, ...]] = {
         *_FLEET,
         *("allow", "accept", "force", "strict", "unmanaged", "report", "since"),
     ),
-    "create": (*_FLEET, *("allow", "reconfine", "backup", "plan", "settle", "force")),
+    "create": (*_FLEET, *("allow", "reconfine", "backup", "plan", "accept", "settle", "force")),
     "rollback": ("run", "list", "only", "backup", "plan", *_GATE),
 }
 

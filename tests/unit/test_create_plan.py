@@ -117,7 +117,7 @@ def test_the_profile_follows_from_the_features_where_the_file_names_none(entry, 
         ("fuse-overlayfs", "fuse-overlayfs", "fuse-overlayfs", "fuse=1"),
         ("overlay2", "overlay2", "overlay2", None),
         ("auto", "auto", "", "fuse=1"),
-        ("keep", "auto", "", "fuse=1"),
+        ("keep", "fuse-overlayfs", "fuse-overlayfs", "fuse=1"),
     ],
 )
 def test_the_storage_driver_is_the_one_that_harden_would_want(asked, driver, expected, fuse):
@@ -128,6 +128,9 @@ def test_the_storage_driver_is_the_one_that_harden_would_want(asked, driver, exp
 
 def test_where_docker_comes_from_is_the_files_to_say():
     assert made(ct970={**DOCKER, "docker_source": "docker-ce"}).install.source == "docker-ce"
+    its = made(ct970={**DOCKER, "docker_source": "keep"})
+    assert its.install is None
+    assert its.change.docker
     assert made(ct970=NEW).install is None
 
 
@@ -303,8 +306,8 @@ def test_the_staged_file_is_plain_json():
         ct970={**DOCKER, "zfs_volumes": [{"name": "a", "pool": "tank", "mount_point": "/a"}]}
     )
     assert json.loads(json.dumps(its.to_json()))["raw"] == [
-        ["lxc.mount.entry", "/tank/a a none bind,create=dir 0 0"],
         ["lxc.apparmor.profile", "lxc-docker-nested"],
+        ["lxc.mount.entry", "/tank/a a none bind,create=dir 0 0"],
     ]
 
 
