@@ -32,14 +32,10 @@ class Making(Survey):
 
     def foresee(self, facts: NodeFacts) -> Prediction:
         """A node as it is going to be."""
-        return predict(
-            self.fleet,
-            self.options,
-            facts,
-            self.templates,
-            self.shares[facts.containers.node],
-            self.shares,
-        )
+        there = {one.containers.node: one.containers.containers for one in self.facts.values()}
+        inventory = {node: {*confs, *self.shares[node]} for node, confs in there.items()}
+        here = self.shares[facts.containers.node]
+        return predict(self.fleet, self.options, facts, self.templates, here, inventory)
 
     def plan_node(self, facts: NodeFacts, prediction: Prediction) -> NodePlan:
         """The plan of a node; what an earlier run was interrupted in making comes first."""

@@ -17,7 +17,7 @@ from phoenix.docker.names import PROBES
 from phoenix.fleet.model import Container, Fleet
 from phoenix.fleet.order import circles, in_order
 from phoenix.plan.actions import ContainerChange, NodePlan
-from phoenix.plan.create_checks import Checks
+from phoenix.plan.create_checks import NO_OTHERS, Checks
 from phoenix.plan.creation import Creation, Dataset, Folder
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.findings import Code, Finding, Severity
@@ -72,9 +72,10 @@ def share_out(
     shares: dict[str, list[int]] = {node.node: [] for node in nodes}
     problems = []
     for ctid, container in new.items():
-        if len(nodes) > 1 and not container.is_described and ctid not in options.only:
-            continue
-        if home := _home(container, new, nodes):
+        if not container.is_described:
+            # any node can say that
+            shares[nodes[0].node].append(ctid)
+        elif home := _home(container, new, nodes):
             shares[home].append(ctid)
         else:
             problems.append(
@@ -91,12 +92,12 @@ def plan_create(
     facts: NodeFacts,
     templates: Mapping[str, str],
     here: Collection[int] | None = None,
-    inventory: Collection[str] = (),
+    inventory: Mapping[str, Collection[int]] = NO_OTHERS,
 ) -> NodePlan:
     """What is made on a node, in its order, with the profiles that it needs. Pure, raises nothing.
 
     `templates`: as for `plan_node`; `here`: what this node is to make (`share_out`), None for all
-    that is missing; `inventory`: the names of all nodes of the run.
+    that is missing; `inventory`: all nodes of the run, each with what it has then.
     """
     prediction = predict(fleet, options, facts, templates, here, inventory)
     return creation_plan(prediction, templates)
@@ -108,7 +109,7 @@ def predict(
     facts: NodeFacts,
     templates: Mapping[str, str],
     here: Collection[int] | None = None,
-    inventory: Collection[str] = (),
+    inventory: Mapping[str, Collection[int]] = NO_OTHERS,
 ) -> Prediction:
     """The node as it is going to be, for `creation_plan` and for what else asks about it."""
     new = [

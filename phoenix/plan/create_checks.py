@@ -6,9 +6,10 @@ Sources: pve-container API2/LXC.pm, create_vm and clone_vm; pve-storage Storage.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 from phoenix.fleet.model import Container, Fleet
 from phoenix.fleet.new_values import TEMPLATE
@@ -21,18 +22,23 @@ from phoenix.pve.conf import PveConf
 from phoenix.text.printable import printable
 
 _HARDEN = "deploys/harden.py"
+#: Of a run on one node.
+NO_OTHERS: Mapping[str, Collection[int]] = MappingProxyType({})
 _MOUNT_POINT = re.compile(r"mp[0-9]+")
 
 
 @dataclass(frozen=True)
 class Checks:
-    """A node as it is; `new`: the CTIDs that it is to make; `inventory`: the nodes of the run."""
+    """A node as it is; `new`: the CTIDs that it is to make.
+
+    `inventory`: all nodes of the run, each with the CTIDs that it has once that is done.
+    """
 
     fleet: Fleet
     options: Options
     facts: NodeFacts
     new: Collection[int]
-    inventory: Collection[str] = ()
+    inventory: Mapping[str, Collection[int]]
 
     def selection(self) -> Iterator[Finding]:
         """What of the selected containers is there already."""
@@ -142,9 +148,10 @@ class Checks:
             yield f"{what} is not there, and not in the fleet file", "name another one"
 
     def _dependencies(self, container: Container) -> Iterator[tuple[str, str]]:
-        there = {*self.facts.containers.containers, *self.facts.containers.elsewhere}
+        there = {*self.facts.containers.containers, *self.facts.containers.elsewhere, *self.new}
+        there |= {ctid for its in self.inventory.values() for ctid in its}
         for other in container.dependencies:
-            if other not in there and other not in self.new and other in self.fleet.containers:
+            if other not in there and other in self.fleet.containers:
                 text = f"dependencies: CT {other}, which has to run before it, is not there"
                 yield text, f"make it as well: {self._also(other)}"
 

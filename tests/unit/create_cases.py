@@ -3,6 +3,7 @@
 from plan_cases import SOURCE, apparmor, fleet, node
 
 from phoenix.plan.create import plan_create
+from phoenix.plan.create_checks import NO_OTHERS
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.findings import Severity
 from phoenix.plan.node import plan_node
@@ -40,7 +41,7 @@ def facts(*containers, storage=None, stock=STOCK, host=None):
     )
 
 
-def create(*containers, options=None, seen=None, here=None, inventory=(), **entries):
+def create(*containers, options=None, seen=None, here=None, inventory=NO_OTHERS, **entries):
     return plan_create(
         fleet=fleet(**entries),
         options=options or Options(),

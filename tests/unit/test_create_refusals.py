@@ -101,7 +101,7 @@ def test_one_that_is_on_a_node_out_of_reach_is_refused_for_who_names_it():
     assert (found.code, found.message) == (
         Code.TAKEN, "is on pve2, which is not in this inventory",
     )  # fmt: skip
-    asked = {"options": Options(only=(970,)), "inventory": ("pve1", "pve2")}
+    asked = {"options": Options(only=(970,)), "inventory": {"pve1": (), "pve2": (970,)}}
     assert create(seen=seen, ct970=NEW, **asked).problems == ()
     assert create(seen=seen, ct970=NEW).empty
 
@@ -135,6 +135,13 @@ def test_a_source_or_a_dependency_that_is_not_selected_is_named_with_the_way():
     found = refused(options=only, ct953=NEW, ct970={**NEW, "dependencies": [953]})
     assert found.message.startswith("dependencies: CT 953, which has to run before it, is not")
     assert found.fix == "make it as well: --data only=953,970"
+
+
+def test_a_dependency_that_another_node_has_or_makes_is_there():
+    entries = {"ct953": NEW, "ct970": {**NEW, "dependencies": [953]}}
+    its = create(here=(970,), inventory={"pve1": (970,), "pve2": (953,)}, **entries)
+    assert its.problems == ()
+    assert [one.ctid for one in its.creations] == [970]
 
 
 def test_a_circle_of_clones_and_dependencies_is_refused():
@@ -211,7 +218,8 @@ def test_a_clone_is_made_where_its_source_is():
 
 def test_of_several_nodes_the_operator_says_which():
     shares, problems = shared(PVE1, PVE2, ct970=NEW, ct902={}, ct971={})
-    assert shares == {"pve1": (), "pve2": ()}
+    # one that cannot be made is anybody's to tell of
+    assert shares == {"pve1": (971,), "pve2": ()}
     assert problems == ["CT 970: 2 nodes could make it: say which with pyinfra's --limit NODE"]
 
 
