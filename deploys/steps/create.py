@@ -12,11 +12,12 @@ from pyinfra.context import ctx_host, ctx_state
 from deploys.steps.run import ask, lock, observe, show
 from deploys.steps.survey import Survey, read_input, tell_warnings, watch_change, with_rules
 from phoenix.plan.actions import NodePlan
-from phoenix.plan.create import Prediction, creation_plan, predict, share_out
+from phoenix.plan.create import creation_plan, share_out
 from phoenix.plan.creation import Creation
 from phoenix.plan.etc_pve import check_etc_pve
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.node import check_named, rules_to_compile, set_apart, unreadable_runs
+from phoenix.plan.predict import Prediction, predict
 from phoenix.plan.questions import Request, asked_by_create
 from phoenix.plan.watch import wanted_text
 from phoenix.report.terminal import plan_lines

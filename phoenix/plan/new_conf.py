@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 from phoenix.fleet.model import Container, Making
 from phoenix.fleet.new_values import hostname_of
+from phoenix.plan.clones import Source
 from phoenix.plan.confinement import PROFILE_KEY
 from phoenix.pve import property_string
-from phoenix.pve.conf import PveConf, Section
+from phoenix.pve.conf import PveConf
 from phoenix.pve.id_maps import KEY
 from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer
@@ -23,34 +24,8 @@ from phoenix.pve.observed import ObservedContainer
 DEFAULT_SIZE = 8
 
 _DEVICE = re.compile(r"dev[0-9]+")
-_DISK_SIZE = re.compile(r"(?:^|,)size=([0-9]+(?:\.[0-9]+)?)([KMGT]?)(?:,|$)", re.ASCII)
-#: GiB of each unit (pve-common JSONSchema.pm, parse_size).
-_UNITS = {"": 2**-30, "K": 2**-20, "M": 2**-10, "G": 1, "T": 1024}
 #: As Proxmox's own templates are called: NAME_VERSION_ARCH.tar.zst.
 _ARCH = re.compile(r"_(amd64|arm64|armhf|i386|riscv32|riscv64)\.(?:tar|tgz)")
-#: What a clone does not take over.
-_NOT_CLONED = re.compile(
-    r"rootfs|lock|template|parent|snaptime|snapstate|delete|unused[0-9]+", re.ASCII
-)
-
-
-@dataclass(frozen=True)
-class Source:
-    """What a clone is made from.
-
-    `conf`: that of a clone of it, before anything is set; `snapshot`: where the clone begins, ""
-    for how it is now; `full`: a copy, no linked clone; `size`: GiB of its disk, None where that is
-    not known; `managed`: what runs of ours brought into it; `docker`: it has one, as far as is
-    known.
-    """
-
-    ctid: int
-    conf: PveConf
-    snapshot: str = ""
-    full: bool = True
-    size: float | None = None
-    managed: str | None = None
-    docker: bool = False
 
 
 @dataclass(frozen=True)
@@ -186,23 +161,6 @@ def from_source(container: Container, source: Source) -> Draft:
     return Draft(container, conf, source, tuple(notes))
 
 
-def clone_of(conf: PveConf, snapshot: str = "") -> PveConf:
-    """The conf of a clone before anything is set; `snapshot`: the one that it begins with."""
-    sections = (one for one in conf.snapshots if one.name == snapshot)
-    section = next(sections, conf.main) if snapshot else conf.main
-    return PveConf.parse("".join(_cloned(section)))
-
-
-def disk_size(conf: PveConf, snapshot: str = "") -> float | None:
-    """GiB of the disk that a conf names, None where it does not say."""
-    sections = (one for one in conf.snapshots if one.name == snapshot)
-    section = next(sections, conf.main) if snapshot else conf.main
-    found = _DISK_SIZE.search(section["rootfs"] or "")
-    size = float(found[1]) * _UNITS[found[2]] if found else 0
-    # of a subvolume without a quota Proxmox says 0T
-    return size or None
-
-
 def addresses(conf: PveConf) -> Iterator[tuple[str, str]]:
     """The addresses of a container's cards: `mac` or `ip`, and what it is."""
     for _, value in _cards(conf):
@@ -237,19 +195,6 @@ def _cards(conf: PveConf) -> Iterator[tuple[str, str]]:
             except ValueError:
                 continue
             yield key, value
-
-
-def _cloned(section: Section) -> Iterator[str]:
-    for line in section.lines:
-        text = f"{line.text.removesuffix(line.ending)}\n"
-        if line.kind in ("comment", "raw"):
-            yield text
-        elif line.kind == "key" and not _NOT_CLONED.fullmatch(line.key):
-            if re.fullmatch(r"net[0-9]+", line.key):
-                # each clone has addresses of cards of its own
-                text = re.sub(r"(?<=[ ,])hwaddr=[^,\n]*,?", "", text)
-                text = f"{text.rstrip(',' + chr(10))}\n"
-            yield text
 
 
 def _ours(conf: PveConf) -> tuple[str, ...]:

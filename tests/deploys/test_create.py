@@ -128,6 +128,14 @@ def test_of_several_nodes_the_operator_says_which(pyinfra):
     assert "CT 970: 2 nodes could make it: say which with pyinfra's --limit NODE" in done.stderr
 
 
+def test_the_node_that_is_named_makes_it_and_no_other_is_asked(pyinfra):
+    nodes, limit = [pve(), pve("pve2")], ("-y", "--limit", "@fake/pve2")
+    done = pyinfra("create", *nodes, fleet={"970": DOCKER}, flags=limit)
+    assert (done.code, done.commands) == (0, ["970"]), done.stderr
+    assert lines(done, "pve2: 1 container to make")
+    assert not lines(done, "pve1")
+
+
 def test_a_clone_is_made_on_the_node_of_its_source(pyinfra):
     fleet = {"902": {}, "970": {"clone_from_ctid": 902}}
     nodes = [pve(), pve("pve2", confs=(902,), stopped=(902,))]
