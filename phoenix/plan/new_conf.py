@@ -23,6 +23,9 @@ from phoenix.pve.observed import ObservedContainer
 #: GiB of a disk of which the file does not say how large it is: as Proxmox's own dialog proposes.
 DEFAULT_SIZE = 8
 
+#: What a clone has of its source and shall not: a protected one could not be taken away again.
+_NOT_KEPT = ("protection",)
+
 _DEVICE = re.compile(r"dev[0-9]+")
 #: As Proxmox's own templates are called: NAME_VERSION_ARCH.tar.zst.
 _ARCH = re.compile(r"_(amd64|arm64|armhf|i386|riscv32|riscv64)\.(?:tar|tgz)")
@@ -114,7 +117,9 @@ class Draft:
         del options["hostname"]
         there, then = source.conf.main, planned.main
         options |= {key: then[key] or "" for key in _ours(planned) if then[key] != there[key]}
-        gone = [key for key in _ours(source.conf) if key not in then]
+        gone = [
+            key for key in (*_ours(source.conf), *_NOT_KEPT) if key in there and key not in then
+        ]
         words = [*_words(options), *(("--delete", ",".join(gone)) if gone else ())]
         if words:
             yield ("set", str(self.ctid), *words)
@@ -141,6 +146,8 @@ def from_template(container: Container) -> Draft:
 def from_source(container: Container, source: Source) -> Draft:
     """A clone."""
     conf = source.conf
+    for key in _NOT_KEPT:
+        conf = conf.drop_key(key)
     for key, value in _options(container).items():
         conf = conf.set_key(key, value)
     notes = [*_name_notes(container)]

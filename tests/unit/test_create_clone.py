@@ -168,6 +168,12 @@ def test_features_that_are_otherwise_are_set_and_what_ours_brought_goes():
     assert its.pct[1][-2:] == ("--features", "nesting=1,keyctl=1")
 
 
+def test_the_protection_of_its_source_is_not_its_own():
+    its = clone(source(SOURCE.replace("rootfs", "protection: 1\nrootfs", 1)))
+    assert its.pct[1][-2:] == ("--delete", "protection")
+    assert "protection" not in its.change.after.main
+
+
 def test_a_clone_is_as_privileged_as_its_source():
     privileged = source(SOURCE.replace("unprivileged: 1\n", ""))
     assert "--unprivileged" not in clone(privileged).pct[1]
