@@ -126,7 +126,8 @@ class Draft:
 
     def _resize(self, source: Source) -> Iterator[tuple[str, ...]]:
         size = self.container.making.size
-        if size and (source.size is None or size > source.size):
+        # pct refuses a size that it has already, and one that is smaller
+        if size and source.size and size > source.size:
             yield ("resize", str(self.ctid), "rootfs", f"{size:.12g}G")
 
 
@@ -152,7 +153,12 @@ def from_source(container: Container, source: Source) -> Draft:
         conf = conf.set_key(key, value)
     notes = [*_name_notes(container)]
     size = container.making.size
-    if size and source.size and size < source.size:
+    if size and source.size is None:
+        notes.append(
+            f"storage_size_gb: the conf of CT {source.ctid} does not say how large its disk is: "
+            "that of its clone is as large (pct resize makes it larger)"
+        )
+    elif size and source.size and size < source.size:
         notes.append(
             f"storage_size_gb: its disk is as large as that of CT {source.ctid}, "
             f"{source.size:.12g} GiB: a disk never shrinks"

@@ -148,6 +148,13 @@ def test_a_disk_never_shrinks():
     assert "32 GiB: a disk never shrinks" in plan.notes[-1]
 
 
+def test_a_disk_whose_size_is_not_known_stays_as_it_is():
+    conf = SOURCE.replace("size=32G", "size=0T", 1)
+    plan = create(source(conf), ct902={}, ct970={**CLONE, **NETWORK, "storage_size_gb": 8})
+    assert [words[0] for words in plan.creations[0].pct] == ["clone", "set"]
+    assert "does not say how large its disk is" in plan.notes[-1]
+
+
 def test_an_address_that_it_would_share_with_its_source_is_told():
     plan = create(source(), ct902={}, ct970=CLONE)
     assert "net0 keeps the address 10.0.0.202/24 of CT 902" in plan.notes[-1]
