@@ -60,7 +60,7 @@ class Draft:
         if source is None:
             return mine or DEFAULT_SIZE
         if mine is None or source.size is None:
-            return mine or source.size
+            return source.size
         return max(mine, source.size)
 
     def observed(self, node: str) -> ObservedContainer:
