@@ -19,6 +19,8 @@ _LIMIT = 16 * MIB
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 _YES = re.compile(r"1|yes|on|true", re.IGNORECASE)
+#: What the storage of this name holds that is always there (pve-storage Storage.pm, parse_config).
+_LOCAL = "backup,images,iso,rootdir,snippets,vztmpl"
 _SHARES = ("nfs", "cifs", "cephfs", "glusterfs")
 # pve-storage Plugin.pm archive_info, of containers: vzdump writes `.dat` until it is complete
 _ARCHIVE = re.compile(
@@ -46,13 +48,13 @@ def observe(listed: bool) -> dict[str, Any]:
     backups: list[list[Any]] = []
     problems: list[str] = []
     found = {"now": _utc(time.time()), "storages": types}
-    node = _node()
+    node = node_name()
     for name, storage in sorted(storages().items()):
-        if _is_on(storage.get("disable", "")) or node not in _words(storage.get("nodes", node)):
+        if is_on(storage.get("disable", "")) or node not in words(storage.get("nodes", node)):
             continue
         types[name] = storage["type"]
         content = storage.get("content", "backup" if storage["type"] == "pbs" else "")
-        if listed and "backup" in _words(content):
+        if listed and "backup" in words(content):
             backups += _listed(name, storage, node, problems)
     return {**found, "backups": backups, "problems": problems}
 
@@ -96,7 +98,7 @@ def storages() -> dict[str, dict[str, str]]:
             one[pair[1]] = pair[2] or "1"
     local = found.get("local", {})
     if local.get("type") != "dir" or local.get("path", "/var/lib/vz") != "/var/lib/vz":
-        local = found["local"] = {"type": "dir", "content": "backup"}
+        local = found["local"] = {"type": "dir", "content": _LOCAL}
     local["path"] = "/var/lib/vz"
     local.pop("nodes", None)
     return found
@@ -125,7 +127,7 @@ def folder(name: str, storage: Mapping[str, str], content: str, usual: str) -> s
 
 def _check_mounted(path: str, storage: Mapping[str, str]) -> None:
     mount = storage.get("is_mountpoint", "no")
-    if storage["type"] not in ("dir", "btrfs") or _is_on(mount):
+    if storage["type"] not in ("dir", "btrfs") or is_on(mount):
         mount = path
     if mount.startswith("/"):
         mounts = (text(read(at("/proc/mounts"))) or "").split("\n")
@@ -211,16 +213,19 @@ def _utc(seconds: float) -> str:
     return time.strftime(_TIME, time.gmtime(seconds))
 
 
-def _node() -> str:
+def node_name() -> str:
+    """The name of this node, "" where it has none."""
     try:
         return os.path.basename(os.readlink(at("/etc/pve/local")))
     except OSError:
         return ""
 
 
-def _words(value: str) -> list[str]:
+def words(value: str) -> list[str]:
+    """The parts of a list in `storage.cfg`."""
     return re.split(r"[\s,;]+", value)
 
 
-def _is_on(value: str) -> bool:
+def is_on(value: str) -> bool:
+    """Whether a setting there says yes."""
     return _YES.fullmatch(value) is not None

@@ -34,6 +34,7 @@ SECTIONS = {
     "overrides": ("overrides", "observe"),
     "versions": ("versions", "observe"),
     "etc_pve": ("etc_pve", "observe"),
+    "stock": ("stock", "observe"),
 }
 
 
@@ -55,6 +56,7 @@ def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
     - `denials`: {"since": [SECONDS] or null: from each running container's start, "only": [CTID]}
     - `watch`: {} · `backups`: {"listed": bool} · `fallen`: {"only": [CTID]}
     - `hookscripts`: {} · `overrides`: {} · `versions`: {} · `etc_pve`: {}
+    - `stock`: {"templates": [PATH or STORAGE:vztmpl/NAME]}
     """
     return {name: _section(name, arguments) for name, arguments in asked.items()}
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+from node.backups import storages
 from node.files import names_in, read, text
 from node.root import at
 
@@ -20,11 +21,13 @@ _VENDOR = "0x10de"
 def observe(paths: list[str], nvidia: bool = False) -> dict[str, Any]:
     """Those of `paths` that exist, and where the ZFS datasets are mounted.
 
-    `nvidia`: also which device nodes the GPUs have beside those of `paths`.
+    Those below a storage of Proxmox by the storage's name as well: `STORAGE/NAME`. `nvidia`: also
+    which device nodes the GPUs have beside those of `paths`.
     """
+    datasets = dict(_datasets())
     found = {
         "paths": [path for path in paths if os.path.exists(at(path))],
-        "datasets": dict(_datasets()),
+        "datasets": {**dict(_by_storage(datasets)), **datasets},
     }
     return {**found, "nvidia": _nvidia()} if nvidia else found
 
@@ -64,6 +67,14 @@ def _said(path: str) -> str:
 def _in_order(path: str) -> list[str]:
     """The names in a folder, 2 before 10."""
     return sorted(names_in(at(path)), key=lambda name: (len(name), name))
+
+
+def _by_storage(datasets: dict[str, str]) -> Iterator[tuple[str, str]]:
+    for storage, one in storages().items():
+        pool = one.get("pool") if one["type"] == "zfspool" else None
+        for name, place in datasets.items() if pool else ():
+            if name.startswith(f"{pool}/"):
+                yield f"{storage}{name[len(pool or '') :]}", place
 
 
 def _datasets() -> Iterator[tuple[str, str]]:

@@ -31,8 +31,7 @@ def prepare(run: Survey) -> None:
 
     Nothing where all is right; and not before it has been tried whether their confs can be written.
     """
-    writes_confs = run.plan.containers or run.plan.interrupted
-    if writes_confs and (run.plan.prepares or run.plan.packages):
+    if run.plan.writes_confs and (run.plan.prepares or run.plan.packages):
         run.step(try_etc_pve, name="Try whether /etc/pve takes changes")
     if run.plan.tunables:
         run.step(apparmor.tunables, name="AppArmor tunables", observed=run.node_apparmor)

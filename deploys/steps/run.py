@@ -137,7 +137,9 @@ class Run(ABC):
         plan, confs = self.plans[host], self.facts[host].containers.containers
         removals = [one.ctid for one in plan.removals if one.ctid in confs]
         cut = [(one.ctid, confs[one.ctid].conf) for one in plan.interrupted if one.ctid in confs]
-        names = {ctid: conf.hostname or "" for ctid, conf in cut}
+        names = {one.ctid: "" for one in plan.interrupted}
+        names |= {ctid: conf.hostname or "" for ctid, conf in cut}
+        names |= {new.ctid: new.name for new in plan.creations}
         names |= {change.ctid: change.name for change in plan.containers}
         names |= {ctid: confs[ctid].conf.hostname or "" for ctid in (*removals, *plan.alone)}
         results = [(ctid, name, self._result(host, ctid)) for ctid, name in names.items()]

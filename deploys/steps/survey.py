@@ -20,7 +20,7 @@ from phoenix.apparmor.generated_rules import ObservedRules
 from phoenix.apparmor.observed import ObservedAppArmor
 from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.parse import Fleet, FleetError, parse_fleet
-from phoenix.plan.actions import NodePlan
+from phoenix.plan.actions import NodePlan, WatchChange
 from phoenix.plan.etc_pve import check_etc_pve
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.fallbacks import check_backups, check_snapshots
@@ -112,13 +112,16 @@ def survey(containers: bool = True) -> Survey:
 
 def look(state: State, recipe: Recipe, request: Callable[[Fleet, Options], Request]) -> Survey:
     """Ask all nodes and plan what they differ in. Raises DeployError."""
-    options = read_options(state, recipe)
-    templates = _read_templates(options.profiles)
-    fleet = _read_fleet(Path(options.fleet), profile_names(templates))
+    options, fleet, templates = read_input(state, recipe)
     asked = request(fleet, options)
     facts = ask(state, lambda host: observe(host, asked))
     _check(fleet, options, [one.containers for one in facts.values()])
-    facts = ask(state, lambda host: _with_rules(host, fleet, options, facts[host]))
+    facts = ask(
+        state,
+        lambda host: with_rules(
+            host, facts[host], rules_to_compile(fleet, options, facts[host].containers)
+        ),
+    )
     run = Survey(
         state=state, options=options, facts=facts, plans={}, fleet=fleet, templates=templates
     )
@@ -127,12 +130,24 @@ def look(state: State, recipe: Recipe, request: Callable[[Fleet, Options], Reque
     return run
 
 
+def read_input(state: State, recipe: Recipe) -> tuple[Options, Fleet, dict[str, str]]:
+    """What the operator gave: options, fleet file, templates. Raises DeployError."""
+    options = read_options(state, recipe)
+    templates = _read_templates(options.profiles)
+    return options, _read_fleet(Path(options.fleet), profile_names(templates)), templates
+
+
 def _check(fleet: Fleet, options: Options, nodes: list[ObservedPct]) -> None:
     """Say what of the fleet file concerns no node, and that it has warnings. Raises DeployError."""
     if problems := check_selection(fleet, options, nodes):
         raise DeployError("\n".join(problems))
     if note := absent_note(fleet, options, nodes):
         show([note])
+    tell_warnings(fleet, options)
+
+
+def tell_warnings(fleet: Fleet, options: Options) -> None:
+    """Say that the fleet file has warnings."""
     warnings = [*fleet.warnings, *(w for one in fleet.containers.values() for w in one.warnings)]
     if warnings:
         show([f"{len(warnings)} warnings about it: phoenix check {options.fleet} shows them"])
@@ -152,11 +167,15 @@ def _plan(run: Survey, facts: NodeFacts, confs: bool) -> NodePlan:
     plan = replace(plan, findings=(*plan.findings, *check_etc_pve(plan, facts.etc_pve)))
     if not confs:
         plan = without_containers(plan)
+    wanted = wanted_text(run.fleet, run.options, facts, plan, confs)
+    return replace(plan, watch=watch_change(run.options, wanted, facts))
+
+
+def watch_change(options: Options, wanted: str, facts: NodeFacts) -> WatchChange | None:
+    """What becomes of a node's watch, with our files as they are now."""
     texts = {path: (NODE / name).read_text() for path, name in WATCH.items()}
     texts[SCRIPT] = watch_script()
-    wanted = wanted_text(run.fleet, run.options, facts, plan, confs)
-    watch = plan_watch(run.options.watch, wanted, pct, facts.watch, texts)
-    return replace(plan, watch=watch)
+    return plan_watch(options.watch, wanted, facts.containers, facts.watch, texts)
 
 
 def _check_fallbacks(run: Survey) -> dict[Host, dict[int, str]]:
@@ -187,9 +206,8 @@ def _check_fallbacks(run: Survey) -> dict[Host, dict[int, str]]:
     return ages
 
 
-def _with_rules(host: Host, fleet: Fleet, options: Options, facts: NodeFacts) -> NodeFacts:
+def with_rules(host: Host, facts: NodeFacts, rules: tuple[tuple[int, str], ...]) -> NodeFacts:
     """What the node's parser says of rules that no conf has yet; no command where there is none."""
-    rules = rules_to_compile(fleet, options, facts.containers)
     if not rules or facts.apparmor.problem:
         return facts
     if facts.apparmor.tunables_error:

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from phoenix.apparmor.allows import Allow
-from phoenix.fleet import values
+from phoenix.fleet import new_values, values
 from phoenix.pve import health
 from phoenix.pve.raw_keys import RawKey
 from phoenix.pve.values import HIGHEST_CTID, LOWEST_CTID
@@ -59,6 +59,11 @@ Dataset: TypeAlias = Annotated[
     str,
     AfterValidator(values.dataset),
     WithJsonSchema({"type": "string", "pattern": "^[^-/]", "examples": ["tank/data"]}),
+]
+Interface: TypeAlias = Annotated[
+    str,
+    AfterValidator(new_values.interface),
+    WithJsonSchema({"type": "string", "pattern": f"^{new_values.INTERFACE.pattern}$"}),
 ]
 _ABSOLUTE = WithJsonSchema({"type": "string", "pattern": "^/"})
 GuestPath: TypeAlias = Annotated[str, AfterValidator(values.guest_path), _ABSOLUTE]
@@ -102,6 +107,9 @@ Ctid: TypeAlias = Annotated[
         }
     ),
 ]
+_SEVERAL: dict[str, Any] = {
+    "anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]
+}
 _SETTING: dict[str, Any] = {
     "anyOf": [
         {"type": "boolean"},
@@ -158,7 +166,12 @@ class Volume(_Part):
     name: Dataset = Field(description="The dataset's name below the pool.")
     pool: Dataset = Field(description="The ZFS pool, or a dataset in it.")
     mount_point: GuestPath = Field(description="Where the container sees it; absolute.")
-    size_gb: float | None = Field(None, description="Size in GB; not used here.")
+    size_gb: float | None = Field(
+        None,
+        gt=0,
+        le=1048576,
+        description="The most that it may hold, in GiB: the quota of a dataset that is made.",
+    )
 
 
 class MountPoint(_Part):
@@ -213,6 +226,55 @@ class HealthCheckEntry(_Part):
         given = {"retries": self.retries, "interval": self.interval, "timeout": self.timeout}
         numbers = {name: number for name, number in given.items() if number is not None}
         return health.HealthCheck(self.command or (), self.url or "", **numbers)
+
+
+class NetworkConfig(_Part):
+    """The network card net0 of a container that is to be made."""
+
+    name: Interface = Field("eth0", description="What the card is called in the container.")
+    bridge: Interface = Field(description="The bridge of the node that it is plugged into.")
+    ip: (
+        Annotated[
+            str,
+            AfterValidator(new_values.address),
+            WithJsonSchema({"type": "string", "examples": ["dhcp", "10.0.0.97/24"]}),
+        ]
+        | None
+    ) = Field(None, description="dhcp, manual, or its IPv4 address with the network's length.")
+    gw: Annotated[str, AfterValidator(new_values.gateway)] | None = Field(
+        None, description="Its way out."
+    )
+    ip6: Annotated[str, AfterValidator(new_values.address6)] | None = Field(
+        None, description="auto, dhcp, manual, or its IPv6 address with the network's length."
+    )
+    gw6: Annotated[str, AfterValidator(new_values.gateway6)] | None = Field(
+        None, description="Its way out by IPv6."
+    )
+    tag: int | None = Field(None, ge=1, le=4094, description="The VLAN that it is in.")
+    mtu: int | None = Field(None, ge=64, le=65535, description="The longest packet.")
+    firewall: bool | None = Field(None, description="Whether Proxmox's firewall stands before it.")
+
+
+class DockerRepo(_Part):
+    """A package repository of Docker's, and the key that signs it."""
+
+    url: Annotated[
+        str,
+        AfterValidator(values.web_address),
+        WithJsonSchema({"type": "string", "pattern": "^https?://[^\\s]+$"}),
+    ] = Field(
+        description="Its address, without the release: https://download.docker.com/linux/debian.",
+    )
+    key: Annotated[
+        str,
+        AfterValidator(values.openpgp_key),
+        WithJsonSchema({"type": "string", "pattern": "^\\s*-----BEGIN PGP PUBLIC KEY BLOCK-----"}),
+    ] = Field(description="The OpenPGP key that signs it, ASCII-armoured, line breaks as \\n.")
+    fingerprint: Annotated[
+        str,
+        AfterValidator(values.fingerprint),
+        WithJsonSchema({"type": "string", "pattern": r"^\s*([0-9A-Fa-f]\s*){40}$"}),
+    ] = Field(description="That of the key: 40 hex digits, blanks between them are fine.")
 
 
 class ContainerEntry(_Part):
@@ -319,7 +381,9 @@ class ContainerEntry(_Part):
         ),
     ] = Field((), description='GPUs whose nodes it gets: "none", "0" or "0,1".')
     unprivileged: bool | None = Field(
-        None, description="Whether root inside is nobody outside. Absent: as on the node."
+        None,
+        description="Whether root inside is nobody outside. Absent: as on the node, and of one "
+        "that is to be made: true.",
     )
     storage_driver: Literal["fuse-overlayfs", "overlay2", "keep", "auto"] | None = Field(
         None,
@@ -331,12 +395,106 @@ class ContainerEntry(_Part):
         description="What shows that it works: asked by harden before a change and after it, which "
         "is taken back where it passed before and does not afterwards.",
     )
-    boot_order: int | None = Field(None, ge=0, description="Lower ones are restarted first.")
+    docker_source: Literal["distro", "docker-ce", "keep"] | None = Field(
+        None,
+        description="Where Docker comes from, for a container that has none: distro (its "
+        "distribution's own packages, also meant by leaving it out), docker-ce (Docker's "
+        "repository), keep (nowhere: nothing is installed).",
+    )
+    docker_repo: DockerRepo | None = Field(
+        None,
+        description="For docker-ce: the repository, where the container does not have it already.",
+    )
+    boot_order: int | None = Field(
+        None, ge=0, description="Lower ones are made, restarted and started with the node first."
+    )
     dependencies: list[Ctid] | None = Field(
         None, description="Ids of containers that have to run before this one."
     )
     clone_from_ctid: Ctid | None = Field(
-        None, description="Id of the container that it was cloned from; for warnings only."
+        None, description="Id of the container that it is, or was, cloned from."
+    )
+    template: Annotated[str, AfterValidator(new_values.template)] | None = Field(
+        None,
+        description="For create: the template that it is made from, a path on the node or a "
+        "storage's.",
+        examples=["local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst"],
+    )
+    template_snapshot_name: (
+        Annotated[
+            str,
+            AfterValidator(new_values.snapshot),
+            WithJsonSchema({"type": "string", "pattern": f"^{new_values.SNAPSHOT.pattern}$"}),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="For create: the snapshot that is taken of it once it is made, and from which "
+        "others are cloned.",
+    )
+    hostname: (
+        Annotated[
+            str,
+            AfterValidator(new_values.hostname),
+            WithJsonSchema({"type": "string", "pattern": f"^{new_values.HOSTNAME.pattern}$"}),
+        ]
+        | None
+    ) = Field(None, description="For create: its host's name, by default what name says.")
+    memory_mb: int | None = Field(
+        None, ge=16, le=2**30, description="For create: its memory in MiB."
+    )
+    swap_mb: int | None = Field(None, ge=0, le=2**30, description="For create: its swap in MiB.")
+    cores: int | None = Field(None, ge=1, le=8192, description="For create: its cores.")
+    storage_pool: (
+        Annotated[
+            str,
+            AfterValidator(new_values.storage),
+            WithJsonSchema({"type": "string", "pattern": f"^{new_values.STORAGE.pattern}$"}),
+        ]
+        | None
+    ) = Field(None, description="For create: the storage of Proxmox that its disk is on.")
+    storage_size_gb: float | None = Field(
+        None, gt=0, le=1048576, description="For create: the size of its disk in GiB."
+    )
+    network_config: NetworkConfig | None = Field(None, description="For create: its network card.")
+    mac_address: (
+        Annotated[
+            str,
+            AfterValidator(new_values.mac),
+            WithJsonSchema({"type": "string", "pattern": f"^{new_values.MAC.pattern}$"}),
+        ]
+        | None
+    ) = Field(None, description="For create: the address of its network card.")
+    nameservers: (
+        Annotated[tuple[str, ...], PlainValidator(new_values.nameservers), WithJsonSchema(_SEVERAL)]
+        | None
+    ) = Field(None, description="For create: addresses of its name servers.")
+    searchdomain: Annotated[str, AfterValidator(new_values.searchdomain)] | None = Field(
+        None, description="For create: the domain that short names are looked for in."
+    )
+    start_at_boot: bool | None = Field(
+        None, description="For create: whether it starts with the node."
+    )
+    boot_delay: int | None = Field(
+        None, ge=0, le=86400, description="For create: seconds before the next one starts."
+    )
+    tags: (
+        Annotated[tuple[str, ...], PlainValidator(new_values.tags), WithJsonSchema(_SEVERAL)] | None
+    ) = Field(None, description="For create: its tags.")
+    id_maps: (
+        list[
+            Annotated[
+                RawKey,
+                PlainValidator(new_values.id_map),
+                WithJsonSchema({"type": "string", "examples": ["u 0 100000 65536"]}),
+            ]
+        ]
+        | None
+    ) = Field(
+        None,
+        description="Maps of its ids to the node's, lxc.idmap lines: u or g, the first inside, "
+        "the first on the node, how many.",
+        examples=[["u 0 100000 65536", "g 0 100000 65536"]],
     )
 
 

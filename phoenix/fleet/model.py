@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from phoenix.docker.install import Repository, Source
 from phoenix.pve.health import HealthCheck
 from phoenix.pve.raw_keys import RawKey
 
@@ -29,6 +30,8 @@ class Mount:
     #: The pool and the name of a dataset, None for `mount_points`.
     pool: str | None = None
     name: str | None = None
+    #: The most that a dataset may hold, in bytes; only one that is made is held to it.
+    quota: int | None = None
 
     @property
     def dataset(self) -> str | None:
@@ -46,6 +49,48 @@ class Mount:
 
 
 @dataclass(frozen=True)
+class Network:
+    """The card net0; the names are those of Proxmox's property string (`pct(1)`, `--net0`)."""
+
+    name: str
+    bridge: str
+    ip: str | None = None
+    gw: str | None = None
+    ip6: str | None = None
+    gw6: str | None = None
+    tag: int | None = None
+    mtu: int | None = None
+    firewall: bool | None = None
+
+
+@dataclass(frozen=True)
+class Making:
+    """What only the making of a container needs; None where the file does not say.
+
+    `template`: a path on the node, or a storage's; `clone_from`: the container that it is a clone
+    of; `snapshot`: the one that is taken of it, where clones of it begin. `memory`, `swap`: MiB;
+    `size`: GiB of its disk on `storage`; `boot_delay`: seconds.
+    """
+
+    template: str | None = None
+    clone_from: int | None = None
+    snapshot: str | None = None
+    hostname: str | None = None
+    memory: int | None = None
+    swap: int | None = None
+    cores: int | None = None
+    storage: str | None = None
+    size: float | None = None
+    network: Network | None = None
+    mac: str | None = None
+    nameservers: tuple[str, ...] = ()
+    searchdomain: str | None = None
+    start_at_boot: bool | None = None
+    boot_delay: int | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Container:
     """How one container shall be; None means that the file does not say, so the node decides."""
 
@@ -55,6 +100,8 @@ class Container:
     name: str | None = None
     #: A profile's name, `generated` (Proxmox's own) or `unconfined`.
     profile: str = "generated"
+    #: The file says so; where it does not, what one that we made runs under stays.
+    says_profile: bool = True
     #: `lxc.apparmor.allow_nesting` beside a named profile.
     allow_nesting: bool | None = None
     #: The profile's stacked form, with a policy namespace of the container's own.
@@ -87,10 +134,15 @@ class Container:
     storage_driver: Literal["fuse-overlayfs", "overlay2", "keep", "auto"] | None = None
     #: What its owner asks of it to see that it works.
     health: HealthCheck | None = None
+    #: Where its Docker comes from if it has none, and the repository where it lacks that too.
+    install_source: Source = "distro"
+    install_repository: Repository | None = None
     #: Lower ones are restarted first.
     boot_order: int | None = None
     #: Containers that come before it.
     dependencies: tuple[int, ...] = ()
+    #: For the day on which it is made.
+    making: Making = field(default_factory=Making)
     #: Sentences for people, each with its JSON path.
     warnings: tuple[str, ...] = ()
 
@@ -98,6 +150,18 @@ class Container:
     def named(self) -> bool:
         """Whether a profile of its own name confines it (not `generated`, not `unconfined`)."""
         return self.profile not in ("generated", "unconfined")
+
+    @property
+    def implied(self) -> str:
+        """The profile that follows from what is installed in it, for one that names none."""
+        if not self.docker:
+            return "generated"
+        return "lxc-nesting-gpu-docker-storage" if self.nvidia else "lxc-docker-nested"
+
+    @property
+    def is_described(self) -> bool:
+        """Whether the file says from what it is made."""
+        return bool(self.making.template or self.making.clone_from)
 
     @property
     def devices(self) -> tuple[str, ...]:

@@ -13,8 +13,10 @@ from types import MappingProxyType
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from phoenix.docker.install import Repository
 from phoenix.fleet.document import read_document
 from phoenix.fleet.file import KEY, LIST, OBJECT, ContainerEntry, FleetFile, Tunables
+from phoenix.fleet.making import making
 from phoenix.fleet.model import Container, Fleet, Mount
 from phoenix.fleet.order import circles
 from phoenix.fleet.values import SWITCHES, ctid, feature, profile
@@ -23,6 +25,8 @@ from phoenix.pve.features import CANONICAL as FEATURES
 from phoenix.pve.raw_keys import RawKey
 from phoenix.text.json_document import Json
 from phoenix.text.problems import FleetError, Problem, json_path, shown
+
+_GIB = 1024**3
 
 __all__ = ["Container", "Fleet", "FleetError", "Mount", "Problem", "RawKey", "parse_fleet"]
 
@@ -165,6 +169,10 @@ def _ignored_in(key: str, entry: ContainerEntry) -> Iterator[str]:
                 yield json_path("lxc_configs", key, field, index, name)
     for name in (entry.health_check and entry.health_check.model_extra) or {}:
         yield json_path("lxc_configs", key, "health_check", name)
+    for name in (entry.network_config.model_extra if entry.network_config else None) or {}:
+        yield json_path("lxc_configs", key, "network_config", name)
+    for name in (entry.docker_repo.model_extra if entry.docker_repo else None) or {}:
+        yield json_path("lxc_configs", key, "docker_repo", name)
 
 
 def _container(
@@ -191,6 +199,7 @@ def _container(
         ctid=number,
         name=entry.name,
         profile=named,
+        says_profile=_says_profile(entry),
         allow_nesting=entry.apparmor_manages_nesting,
         stacking=bool(entry.apparmor_stacking),
         mode=entry.apparmor_mode or entry.mode or "enforce",
@@ -207,9 +216,23 @@ def _container(
         unprivileged=entry.unprivileged,
         storage_driver=entry.storage_driver,
         health=entry.health_check.meaning if entry.health_check else None,
+        install_source=entry.docker_source or "distro",
+        install_repository=_repository(key, entry, problems),
         boot_order=entry.boot_order,
         dependencies=tuple(dict.fromkeys(entry.dependencies or ())),
+        making=making(number, key, entry, problems),
     )
+
+
+def _repository(key: str, entry: ContainerEntry, problems: list[Problem]) -> Repository | None:
+    repo = entry.docker_repo
+    if repo is None:
+        return None
+    if entry.docker_source != "docker-ce":
+        path = json_path("lxc_configs", key, "docker_repo")
+        hint = 'only "docker_source": "docker-ce" takes one: add that, or take this out'
+        problems.append(Problem(path, shown(repo.url), hint))
+    return Repository(repo.url, repo.key, repo.fingerprint)
 
 
 def _circles(entries: Mapping[int, tuple[str, ContainerEntry]]) -> Iterator[Problem]:
@@ -238,12 +261,20 @@ def _profile(key: str, entry: ContainerEntry, problems: list[Problem]) -> str:
     return "generated"
 
 
+def _says_profile(entry: ContainerEntry) -> bool:
+    """Whether the file says under which profile; null says so, too."""
+    given = "apparmor_profile" in entry.model_fields_set
+    return given or any(raw.key == PROFILE_KEY for raw in entry.lxc_options or ())
+
+
 def _raw(entry: ContainerEntry) -> tuple[RawKey, ...]:
     """Keep the raw keys that no other key of the file has the say on."""
     dropped = {PROFILE_KEY}
     if entry.apparmor_manages_nesting is not None:
         dropped.add(NESTING_KEY)
-    return tuple(raw for raw in entry.lxc_options or () if raw.key not in dropped)
+    written = [raw for raw in entry.lxc_options or () if raw.key not in dropped]
+    maps = dict.fromkeys(raw for raw in entry.id_maps or () if raw not in written)
+    return (*written, *maps)
 
 
 def _features(key: str, entry: ContainerEntry, problems: list[Problem]) -> dict[str, str]:
@@ -301,6 +332,7 @@ def _written_mounts(key: str, entry: ContainerEntry) -> Iterator[tuple[str, Moun
                     origin="volumes" if origin == "volumes" else "zfs_volumes",
                     pool=volume.pool,
                     name=volume.name,
+                    quota=None if volume.size_gb is None else int(volume.size_gb * _GIB),
                 ),
             )
     for index, point in enumerate(entry.mount_points or ()):

@@ -49,7 +49,8 @@ def raw_permit(
     `privileged`: root in it is root of the node; `datasets`: as for `path_danger`.
     """
     if why := needs_permission(raw.key, raw.value, privileged):
-        return Permit(RAW_HOOKS, "lxc_options", raw.line.rstrip(), why)
+        key = "lxc_options or id_maps" if raw.key == "lxc.idmap" else "lxc_options"
+        return Permit(RAW_HOOKS, key, raw.line.rstrip(), why)
     if raw.key == "lxc.mount.entry" and (why := entry_danger(raw.value, datasets)):
         return Permit(HOST_PATHS, "lxc_options", raw.line, why)
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 
@@ -46,6 +47,9 @@ def container_warnings(
     def at(*parts: str | int) -> str:
         return json_path("lxc_configs", key, *parts)
 
+    if not container.says_profile and container.is_described:
+        # what it runs under once it has been made
+        container = replace(container, profile=container.implied)
     named_in = "lxc_options" if entry.apparmor_profile is None else "apparmor_profile"
     yield from _profile_warnings(at(named_in), container, templates)
     for index, raw in enumerate(entry.lxc_options or ()):
@@ -64,6 +68,12 @@ def container_warnings(
             yield f"{where}: {raw.key} {danger}"
         if permit := raw_permit(raw, privileged=container.unprivileged is False):
             yield f"{where}: {raw.key} {permit.why}: needs --data allow={permit.word}"
+    for index, raw in enumerate(entry.id_maps or ()):
+        if permit := raw_permit(raw, privileged=container.unprivileged is False):
+            where = at("id_maps", index)
+            yield f"{where}: {raw.key} {permit.why}: needs --data allow={permit.word}"
+    if entry.mac_address and not entry.network_config:
+        yield f"{at('mac_address')}: has no effect without network_config"
     if container.apparmor_raw and container.profile != "generated":
         yield f"{at('apparmor_raw')}: has no effect: only Proxmox's generated profile reads it"
     for index, rule in enumerate(container.apparmor_raw):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from phoenix.apparmor.observed import Label
 from phoenix.docker.names import PROBE_DEFAULT
@@ -18,6 +18,9 @@ from phoenix.pve.conf import PveConf
 from phoenix.pve.health import HealthCheck
 from phoenix.pve.managed import Managed
 from phoenix.runs.files import Interrupted
+
+if TYPE_CHECKING:
+    from phoenix.plan.creation import Creation
 
 _WATCH = {"on": "installed", "off": "removed", "keep": "updated"}
 
@@ -104,15 +107,8 @@ class Removal:
 
 
 Action: TypeAlias = (
-    TunablesChange
-    | SiteTunablesChange
-    | OwnFileChange
-    | ProfileChange
-    | Interrupted
-    | ContainerChange
-    | Removal
-    | FileRevert
-    | WatchChange
+    "TunablesChange | SiteTunablesChange | OwnFileChange | ProfileChange | Interrupted | "
+    "Creation | ContainerChange | Removal | FileRevert | WatchChange"
 )
 
 
@@ -120,8 +116,8 @@ Action: TypeAlias = (
 class NodePlan:
     """Everything that a run does on one node, in its order, and what was found on the way.
 
-    `files` and `removals` belong to a rollback; what is `interrupted` cannot be planned before it
-    has been recovered.
+    `files` and `removals` belong to a rollback, `creations` to create; what is `interrupted` cannot
+    be planned before it has been recovered.
     """
 
     node: str
@@ -135,6 +131,7 @@ class NodePlan:
     watch: WatchChange | None = None
     own_files: tuple[OwnFileChange, ...] = ()
     site_tunables: SiteTunablesChange | None = None
+    creations: tuple[Creation, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -187,6 +184,7 @@ class NodePlan:
             *self.own_files,
             *self.profiles,
             *self.interrupted,
+            *self.creations,
             *self.containers,
             *self.removals,
             *self.files,
@@ -197,6 +195,11 @@ class NodePlan:
     def empty(self) -> bool:
         """Nothing to do."""
         return not self.actions
+
+    @property
+    def writes_confs(self) -> bool:
+        """Whether the conf of a container is written."""
+        return bool(self.containers or self.creations or self.interrupted)
 
     @property
     def prepares(self) -> bool:

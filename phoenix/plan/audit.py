@@ -11,6 +11,7 @@ from phoenix.docker.fallen import Fallen
 from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.model import Container, Fleet
 from phoenix.plan.actions import NodePlan
+from phoenix.plan.as_made import as_made
 from phoenix.plan.collisions import collision_findings
 from phoenix.plan.conf import seen_by_docker
 from phoenix.plan.confinement import (
@@ -109,6 +110,7 @@ class NodeAudit:
 def audit_node(*, fleet: Fleet, options: Options, facts: NodeFacts, plan: NodePlan) -> NodeAudit:
     """Judge a node by its plan and by how it is now, each container that the options ask for."""
     pct, dockers = facts.containers, facts.dockers
+    fleet = as_made(fleet, pct)
     findings = [*plan.findings, *plan.drift, *override_findings(facts.overrides)]
     states = {}
     for ctid, observed in sorted(pct.containers.items()):

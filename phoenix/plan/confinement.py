@@ -110,7 +110,7 @@ class Confinement:
         """
         others = [name for name in templates if len(name) > len(self.template)]
         for other in others if self.named else ():
-            if any(form.profile == self.profile for form in _forms(other)):
+            if any(form.profile == self.profile for form in forms(other)):
                 return (
                     f"its form would be called {self.profile}, and {other} is a template of its "
                     "own: rename that one"
@@ -193,7 +193,8 @@ def _namespace(ctid: int) -> str:
     return f":lxc-{ctid}_<-var-lib-lxc>:unconfined"
 
 
-def _forms(template: str) -> Iterator[Confinement]:
+def forms(template: str, own: int | None = None) -> Iterator[Confinement]:
+    """The forms of a template; `own`: those of a container's own."""
     for stacked in (False, True):
         for mode in _MODES:
-            yield Confinement(template, stacked, mode)
+            yield Confinement(template, stacked, mode, own)

@@ -16,6 +16,7 @@ from phoenix.pve.etc_pve import ObservedEtcPve, etc_pve_from_json
 from phoenix.pve.hookscripts import HookScript, hookscripts_from_json
 from phoenix.pve.observed import ObservedPct, containers_from_json
 from phoenix.pve.overrides import ObservedOverrides, overrides_from_json
+from phoenix.pve.stock import ObservedStock, stock_from_json
 from phoenix.pve.storage import ObservedStorage, storage_from_json
 from phoenix.pve.versions import ObservedVersions, versions_from_json
 from phoenix.runs.files import ObservedRuns, RunFiles, kept_from_json, runs_from_json
@@ -41,6 +42,7 @@ class NodeFacts:
     overrides: ObservedOverrides = field(default_factory=ObservedOverrides)
     versions: ObservedVersions = field(default_factory=ObservedVersions)
     etc_pve: ObservedEtcPve = field(default_factory=ObservedEtcPve)
+    stock: ObservedStock = field(default_factory=ObservedStock)
 
 
 _SECTIONS: Mapping[str, Callable[[Any], object]] = {
@@ -59,6 +61,7 @@ _SECTIONS: Mapping[str, Callable[[Any], object]] = {
     "overrides": overrides_from_json,
     "versions": versions_from_json,
     "etc_pve": etc_pve_from_json,
+    "stock": stock_from_json,
 }
 
 

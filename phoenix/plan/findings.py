@@ -58,6 +58,13 @@ class Code(StrEnum):
     CONFLICT = "conflict"
     BACKUP_MISSING = "backup.missing"
     SNAPSHOT_IMPOSSIBLE = "snapshot.impossible"
+    # --- of a container: that is to be made
+    NOT_MADE = "create.refused"
+    TAKEN = "create.taken"
+    EXISTS = "create.exists"
+    NO_SOURCE = "create.no-source"
+    NO_GPU = "create.no-gpu"
+    MADE = "create.note"
     # --- of a container: left alone
     TEMPLATE = "left.template"
     LOCKED = "left.locked"

@@ -14,6 +14,7 @@ from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.model import Container, Fleet
 from phoenix.fleet.order import in_order
 from phoenix.plan.actions import ContainerChange, NodePlan
+from phoenix.plan.as_made import as_made
 from phoenix.plan.confinement import wanted
 from phoenix.plan.container import ContainerPlanner, left_alone
 from phoenix.plan.facts import NodeFacts
@@ -37,16 +38,30 @@ def check_selection(fleet: Fleet, options: Options, nodes: Sequence[ObservedPct]
     elsewhere = {ctid: name for node in nodes for ctid, name in node.elsewhere.items()}
     problems = []
     for ctid in options.only:
-        if ctid not in fleet.containers:
-            problems.append(f"only={ctid}: {options.fleet} has no lxc_configs.{ctid}: add it there")
-        elif not options.takes(fleet.containers[ctid]):
-            text = "has no Docker as far as the file says, and scope=docker: leave that out"
-            problems.append(f"only={ctid}: {text}")
+        container = fleet.containers.get(ctid)
+        if problem := _named_wrongly(fleet, options, ctid):
+            problems.append(problem)
         elif ctid not in present and ctid in elsewhere:
             problems.append(f"only={ctid}: it is on {elsewhere[ctid]}: add that to PHOENIX_NODES")
         elif ctid not in present:
-            problems.append(f"only={ctid}: no node of this inventory has a container {ctid}")
+            way = ": deploys/create.py makes it" if container and container.is_described else ""
+            problems.append(f"only={ctid}: no node of this inventory has a container {ctid}{way}")
     return problems
+
+
+def check_named(fleet: Fleet, options: Options) -> list[str]:
+    """The problems of `only=` in which no node has a say."""
+    return [text for ctid in options.only if (text := _named_wrongly(fleet, options, ctid))]
+
+
+def _named_wrongly(fleet: Fleet, options: Options, ctid: int) -> str:
+    """Why a CTID of `only=` means nothing, "" if it means a container of the file."""
+    if ctid not in fleet.containers:
+        return f"only={ctid}: {options.fleet} has no lxc_configs.{ctid}: add it there"
+    if not options.takes(fleet.containers[ctid]):
+        text = "has no Docker as far as the file says, and scope=docker: leave that out"
+        return f"only={ctid}: {text}"
+    return ""
 
 
 def absent_note(fleet: Fleet, options: Options, nodes: Iterable[ObservedPct]) -> str | None:
@@ -118,6 +133,7 @@ def rules_to_compile(
     fleet: Fleet, options: Options, node: ObservedPct
 ) -> tuple[tuple[int, str], ...]:
     """The rules for generated profiles that no conf has yet, each with its container."""
+    fleet = as_made(fleet, node)
     return tuple(
         (container.ctid, rule)
         for container in selected(fleet, options, node)
@@ -135,6 +151,7 @@ def plan_node(
     `templates`: file name to text, those of the profiles and of `HOOK_TEMPLATE`.
     """
     pct, apparmor = facts.containers, facts.apparmor
+    fleet = as_made(fleet, pct)
     if apparmor.problem:
         unusable = Finding(Code.APPARMOR_UNUSABLE, Severity.ERROR, apparmor.problem)
         return NodePlan(pct.node, findings=(unusable,))

@@ -211,7 +211,7 @@ class Options(BaseModel):
         return self.scope == "all" or container.docker
 
 
-Recipe = Literal["harden", "host_prep", "audit", "rollback"]
+Recipe = Literal["harden", "host_prep", "audit", "create", "rollback"]
 
 _FLEET = ("fleet", "profiles", "only", "scope", "profile", "stacking", "mode")
 _GATE = ("restart", "accept", "settle", "force")
@@ -227,6 +227,7 @@ KEYS: Mapping[Recipe, tuple[str, ...]] = {
         *_FLEET,
         *("allow", "accept", "force", "strict", "unmanaged", "report", "since"),
     ),
+    "create": (*_FLEET, *("allow", "reconfine", "backup", "plan", "accept", "settle", "force")),
     "rollback": ("run", "list", "only", "backup", "plan", *_GATE),
 }
 
@@ -237,6 +238,7 @@ FORCES: Mapping[Recipe, tuple[Force, ...]] = {
     "harden": _PLANNED,
     "host_prep": _PLANNED,
     "audit": _PLANNED,
+    "create": (Force.FOREIGN_PROFILE, Force.PRIVILEGED, Force.NO_PROBE),
     "rollback": (Force.CONFLICTS, Force.PENDING),
 }
 

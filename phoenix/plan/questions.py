@@ -7,6 +7,7 @@ these containers answers with nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from phoenix.fleet.model import Container, Fleet
@@ -21,6 +22,13 @@ def asked_by_harden(fleet: Fleet, options: Options, guests: bool = True) -> Requ
     """All that a plan is made from; `guests`: the selected containers' Docker, too."""
     chosen = _chosen(fleet, options)
     return {**_common(chosen, options), **(asked_of_guests(chosen) if guests else {})}
+
+
+def asked_by_create(fleet: Fleet, options: Options) -> Request:
+    """What new containers are planned from, with those that they are cloned from."""
+    chosen = _chosen(fleet, options)
+    templates = {one.making.template for one in chosen if one.making.template}
+    return {**_common(chosen, options), "stock": {"templates": sorted(templates)}}
 
 
 def asked_by_audit(fleet: Fleet, options: Options) -> Request:
@@ -53,7 +61,7 @@ def asked_of_guests(containers: Sequence[Container]) -> Request:
 
 
 def _common(chosen: Sequence[Container], options: Options) -> Request:
-    confinements = (wanted(container, options) for container in chosen)
+    confinements = {wanted(one, options) for container in chosen for one in _meant(container)}
     mounts = {mount.source for container in chosen for mount in container.mounts}
     devices = {device for container in chosen for device in container.devices}
     return {
@@ -70,6 +78,13 @@ def _common(chosen: Sequence[Container], options: Options) -> Request:
         "versions": {},
         "etc_pve": {},
     }
+
+
+def _meant(container: Container) -> tuple[Container, ...]:
+    """A container as the file may mean it: what its conf says is not known yet (`as_made`)."""
+    if container.says_profile:
+        return (container,)
+    return container, replace(container, profile=container.implied)
 
 
 def _chosen(fleet: Fleet, options: Options) -> list[Container]:

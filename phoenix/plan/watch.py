@@ -22,6 +22,7 @@ from phoenix.apparmor.observed import ABI, FOLDER, HOOK, MARKER, TUNABLES_SITE
 from phoenix.docker.daemon_json import digest
 from phoenix.fleet.model import Container, Fleet
 from phoenix.plan.actions import FileChange, NodePlan, WatchChange
+from phoenix.plan.as_made import as_made
 from phoenix.plan.confinement import PROFILE_KEY, Confinement, wanted
 from phoenix.plan.container import left_alone
 from phoenix.plan.facts import NodeFacts
@@ -40,6 +41,7 @@ def wanted_text(
     `mode=` for those that the run selects. What this run does not look at stays as it was noted.
     Who is left unconfined has no line.
     """
+    fleet = as_made(fleet, facts.containers)
     return "".join(f"{line}\n" for line in _Wanted(fleet, options, facts, plan, confs).lines())
 
 

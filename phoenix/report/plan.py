@@ -18,6 +18,7 @@ from phoenix.plan.actions import (
     Removal,
     WatchChange,
 )
+from phoenix.plan.creation import Creation
 from phoenix.plan.profiles import OwnFileChange, ProfileChange
 from phoenix.plan.reasons import Reason
 from phoenix.plan.site_tunables import SiteTunablesChange
@@ -60,6 +61,8 @@ def _action(one: Action) -> dict[str, Any]:
             return _step("profile", **words, diff=_diff(one.before, one.after))
         case Interrupted():
             return _step("recover", ctid=one.ctid, run=one.run)
+        case Creation():
+            return _creation(one)
         case ContainerChange():
             return _container(one)
         case Removal():
@@ -88,6 +91,25 @@ def _container(change: ContainerChange) -> dict[str, Any]:
         diff=_diff(change.before.text, change.after.text),
         packages=[*guest.packages] if guest else [],
         guest={DAEMON_JSON: daemon} if daemon else {},
+    )
+
+
+def _creation(one: Creation) -> dict[str, Any]:
+    change, install = one.change, one.install
+    return _step(
+        "create",
+        ctid=one.ctid,
+        name=one.name,
+        pct=[["pct", *words] for words in one.pct],
+        label=str(change.label) if change.label else None,
+        proves_docker=change.docker,
+        architecture=change.architecture,
+        diff=_diff(None, change.after.text),
+        datasets=[{"name": d.name, "quota": d.quota, "owner": d.owner} for d in one.datasets],
+        folders=[{"path": folder.path, "owner": folder.owner} for folder in one.folders],
+        start=one.start,
+        snapshot=one.snapshot,
+        install={"source": install.source, "driver": install.driver} if install else None,
     )
 
 

@@ -6,6 +6,7 @@ Labels, names and what Docker says of itself come from guests and their confs: e
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from phoenix.plan.actions import NodePlan
@@ -31,6 +32,8 @@ def plan_lines(plan: NodePlan, backups: Mapping[int, str] | None = None) -> Iter
         yield _line(plan, str(interrupted))
     for found in plan.drift:
         yield _line(plan, found.text)
+    if plan.creations:
+        yield from _creation_lines(plan)
     if plan.containers:
         yield _line(plan, f"{_count(plan.containers)}, one after another:")
         rows = [["#", "CTID", "NAME", "RESTART", *(["BACKUP"] if backups else []), "WHY"]]
@@ -47,6 +50,37 @@ def plan_lines(plan: NodePlan, backups: Mapping[int, str] | None = None) -> Iter
         if file.before == file.after:
             how = "is unchanged; a leftover temporary file beside it will be removed"
         yield _line(plan, f"{file.path} {how}")
+
+
+def _creation_lines(plan: NodePlan) -> Iterator[str]:
+    """What is made: a table, and what is done for each, every command as a shell would read it."""
+    yield _line(plan, f"{_count(plan.creations)} to make, one after another:")
+    rows = [["#", "CTID", "NAME", "LABEL", "DOCKER", "THEN"]]
+    for place, one in enumerate(plan.creations, 1):
+        install = one.install
+        docker = f"{install.source}, {install.driver}" if install else "-"
+        then = "runs" if one.start else "stopped"
+        then += f", snapshot {one.snapshot}" if one.snapshot else ""
+        label = str(one.change.label or "-")
+        rows.append([str(place), str(one.ctid), one.name, label, docker, then])
+    yield from _table(rows)
+    for one in plan.creations:
+        for dataset in one.datasets:
+            words = ["zfs", "create", "-p", *_quota(dataset.quota), dataset.name]
+            yield printable(f"CT {one.ctid}: {shlex.join(words)}{_owner(dataset.owner)}", None)
+        for folder in one.folders:
+            words = ["mkdir", folder.path]
+            yield printable(f"CT {one.ctid}: {shlex.join(words)}{_owner(folder.owner)}", None)
+        for command in one.pct:
+            yield printable(f"CT {one.ctid}: {shlex.join(['pct', *command])}", None)
+
+
+def _quota(quota: int | None) -> list[str]:
+    return [] if quota is None else ["-o", f"quota={quota}"]
+
+
+def _owner(owner: tuple[int, int] | None) -> str:
+    return "" if owner is None else f" (for {owner[0]}:{owner[1]})"
 
 
 def audit_lines(audits: Sequence[NodeAudit]) -> Iterator[str]:

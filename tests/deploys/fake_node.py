@@ -29,6 +29,7 @@ APPARMOR = {
 }
 
 NO_OVERRIDES = {"kernel": {}, "lxc": {}, "base": None, "changed": []}
+NO_STOCK = {"guests": {}, "storages": {}, "templates": [], "pools": []}
 
 
 def installed():
@@ -81,6 +82,8 @@ class FakeNode:
     overrides: Mapping[str, object] = field(default_factory=dict)
     versions: Mapping[str, object] = field(default_factory=dict)
     etc_pve: Mapping[str, object] = field(default_factory=dict)
+    stock: Mapping[str, object] = field(default_factory=dict)
+    storage: Mapping[str, object] = field(default_factory=dict)
     changed: bool = False
     responses: dict[str, object] = field(default_factory=dict)
 
@@ -111,7 +114,7 @@ class FakeNode:
         return self._answer(
             containers=self._containers(),
             apparmor={**APPARMOR, **self.apparmor},
-            storage={"paths": [], "datasets": {}},
+            storage={"paths": [], "datasets": {}, **self.storage},
             dockers=self.dockers,
             rules={"refused": self.rules, "unchecked": ""},
             runs={"runs": self.runs, "active": [], "problems": []},
@@ -128,6 +131,7 @@ class FakeNode:
             overrides={**NO_OVERRIDES, **self.overrides},
             versions={"release": "", "build": "", "packages": {}, **self.versions},
             etc_pve=self.etc_pve,
+            stock={**NO_STOCK, **self.stock},
         )
 
     def _answer(self, **sections: object) -> list[str]:

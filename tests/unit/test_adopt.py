@@ -460,7 +460,7 @@ ENTRIES = st.fixed_dictionaries(
         "pct_options": st.none() | OPTIONS | st.just({"nesting": 1}),
         "lxc_options": st.none() | st.lists(st.sampled_from([SAYS, OTHER]), max_size=4),
         "unprivileged": st.none() | st.booleans(),
-        "cores": st.just({"a": [1, "x"]}),
+        "ports": st.just({"a": [1, "x"]}),
     },
 ).flatmap(lambda entry: st.permutations(list(entry.items())).map(dict))
 
@@ -486,7 +486,7 @@ def test_in_any_layout_only_the_intended_values_change(containers, data):
         )
         assert needed <= {name for name, value in found.features.items() if value == "1"}
         assert [w for w in found.warnings if "contradicts" in w] == []
-        for other in ("features", "unprivileged", "cores"):
+        for other in ("features", "unprivileged", "ports"):
             assert new[key].get(other) == entry.get(other)
     # the diff is one that patch(1) would take: context and removed lines are the old text
     assert adopt(change.after, NAME, only=[int(key) for key in containers]).changed == ()

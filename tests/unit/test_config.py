@@ -352,13 +352,13 @@ def test_keys_that_mean_nothing_here_are_kept_apart_by_path():
     data = {
         "$schema": "/usr/local/x.json",
         "repo url": "x",
-        "lxc_configs": {"910": {"cores": 2, "volumes": [
+        "lxc_configs": {"910": {"ports": 2, "volumes": [
             {"name": "a", "pool": "b", "mount_point": "/c", "note": ""}]}},
     }  # fmt: skip
     assert parse_fleet(json.dumps(data).encode()).ignored == (
         "$schema",
         '["repo url"]',
-        "lxc_configs.910.cores",
+        "lxc_configs.910.ports",
         "lxc_configs.910.volumes[0].note",
     )
 

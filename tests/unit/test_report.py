@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from phoenix.apparmor.observed import Label
+from phoenix.docker.install import Install
 from phoenix.plan.actions import ContainerChange, NodePlan
 from phoenix.plan.audit import AuditedContainer, NodeAudit
+from phoenix.plan.creation import Creation, Dataset, Folder
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.reasons import Reason, Why
 from phoenix.pve.conf import PveConf
@@ -35,6 +38,28 @@ def test_a_plan_is_a_table_of_what_restarts_and_why_in_its_order():
         "2  52    db         no       c",
     ]
     assert list(plan_lines(NodePlan("pve1"))) == ["pve1: nothing to change"]
+
+
+def test_what_is_made_is_a_table_and_each_command_as_a_shell_would_read_it():
+    made = Creation(
+        replace(change(970, "web"), label=Label("lxc-docker-nested", "enforce")),
+        (("create", "970", "local:vztmpl/x.tar.zst", "--nameserver", "10.0.0.1 10.0.0.2"),),
+        datasets=(Dataset("tank/data", 1024, (100000, 100000)), Dataset("tank/more")),
+        folders=(Folder("/srv/my films", (100033, 100033)),),
+        install=Install(driver="overlay2"),
+    )
+    source = Creation(change(971, "base"), (("clone", "900", "971"),), start=False, snapshot="s")
+    assert list(plan_lines(NodePlan("pve1", creations=(made, source)))) == [
+        "pve1: 2 containers to make, one after another:",
+        "#  CTID  NAME  LABEL                        DOCKER            THEN",
+        "1  970   web   lxc-docker-nested (enforce)  distro, overlay2  runs",
+        "2  971   base  -                            -                 stopped, snapshot s",
+        "CT 970: zfs create -p -o quota=1024 tank/data (for 100000:100000)",
+        "CT 970: zfs create -p tank/more",
+        "CT 970: mkdir '/srv/my films' (for 100033:100033)",
+        "CT 970: pct create 970 local:vztmpl/x.tar.zst --nameserver '10.0.0.1 10.0.0.2'",
+        "CT 971: pct clone 900 971",
+    ]
 
 
 def test_the_results_are_one_line_for_each_container():

@@ -1,0 +1,46 @@
+"""Which ids of the node the users of a container have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from phoenix.pve.conf import PveConf
+
+#: What Proxmox maps an unprivileged container to (pve-container LXC.pm, parse_id_maps).
+FIRST, COUNT = 100_000, 65_536
+
+KEY = "lxc.idmap"
+
+
+def owner_on_node(conf: PveConf, uid: int, gid: int) -> tuple[int, int] | None:
+    """A user and a group of a container as the node counts them; None: the node has none for them.
+
+    Lines of its own take the place of Proxmox's map.
+
+    >>> owner_on_node(PveConf.parse("unprivileged: 1\\n"), 33, 33)
+    (100033, 100033)
+    >>> owner_on_node(PveConf.parse("arch: amd64\\n"), 33, 33)
+    (33, 33)
+    """
+    user, group = _on_node(conf, "u", uid), _on_node(conf, "g", gid)
+    return None if user is None or group is None else (user, group)
+
+
+def _on_node(conf: PveConf, kind: str, number: int) -> int | None:
+    entries = [*_entries(conf)]
+    if not entries:
+        if not conf.unprivileged:
+            return number
+        return FIRST + number if number < COUNT else None
+    for its, inside, outside, count in entries:
+        # b: both (lxc, src/lxc/confile_utils.c parse_idmaps)
+        if its in (kind, "b") and inside <= number < inside + count:
+            return outside + number - inside
+    return None
+
+
+def _entries(conf: PveConf) -> Iterator[tuple[str, int, int, int]]:
+    for value in conf.main.raw(KEY):
+        words = value.strip("'\" \t").split()
+        if len(words) == 4 and all(word.isdecimal() for word in words[1:]):
+            yield words[0], int(words[1]), int(words[2]), int(words[3])
