@@ -150,6 +150,28 @@ class MountPoint(_Part):
     )
 
 
+class DockerRepo(_Part):
+    """A package repository of Docker's, and the key that signs it."""
+
+    url: Annotated[
+        str,
+        AfterValidator(values.web_address),
+        WithJsonSchema({"type": "string", "pattern": "^https?://[^\\s]+$"}),
+    ] = Field(
+        description="Its address, without the release: https://download.docker.com/linux/debian.",
+    )
+    key: Annotated[
+        str,
+        AfterValidator(values.openpgp_key),
+        WithJsonSchema({"type": "string", "pattern": "^\\s*-----BEGIN PGP PUBLIC KEY BLOCK-----"}),
+    ] = Field(description="The OpenPGP key that signs it, ASCII-armoured, line breaks as \\n.")
+    fingerprint: Annotated[
+        str,
+        AfterValidator(values.fingerprint),
+        WithJsonSchema({"type": "string", "pattern": r"^\s*([0-9A-Fa-f]\s*){40}$"}),
+    ] = Field(description="That of the key: 40 hex digits, blanks between them are fine.")
+
+
 class ContainerEntry(_Part):
     """One container; keys that are not listed here are kept and ignored."""
 
@@ -260,6 +282,16 @@ class ContainerEntry(_Part):
         None,
         description="Docker's storage driver. Absent: fuse-overlayfs where no other driver "
         "holds data yet, else keep.",
+    )
+    docker_source: Literal["distro", "docker-ce", "keep"] | None = Field(
+        None,
+        description="Where Docker comes from, for a container that has none: distro (its "
+        "distribution's own packages, also meant by leaving it out), docker-ce (Docker's "
+        "repository), keep (nowhere: nothing is installed).",
+    )
+    docker_repo: DockerRepo | None = Field(
+        None,
+        description="For docker-ce: the repository, where the container does not have it already.",
     )
     boot_order: int | None = Field(None, ge=0, description="Lower ones are restarted first.")
     dependencies: list[Ctid] | None = Field(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from phoenix.docker.install import Repository, Source
 from phoenix.pve.raw_keys import RawKey
 
 
@@ -84,6 +85,9 @@ class Container:
     unprivileged: bool | None = None
     #: Of its Docker.
     storage_driver: Literal["fuse-overlayfs", "overlay2", "keep", "auto"] | None = None
+    #: Where its Docker comes from if it has none, and the repository where it lacks that too.
+    install_source: Source = "distro"
+    install_repository: Repository | None = None
     #: Lower ones are restarted first.
     boot_order: int | None = None
     #: Containers that come before it.

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from phoenix.docker.install import Repository
 from phoenix.fleet.document import read_document
 from phoenix.fleet.file import KEY, LIST, OBJECT, ContainerEntry, FleetFile, Tunables
 from phoenix.fleet.model import Container, Fleet, Mount
@@ -163,6 +164,8 @@ def _ignored_in(key: str, entry: ContainerEntry) -> Iterator[str]:
         for index, part in enumerate(getattr(entry, field) or ()):
             for name in part.model_extra or {}:
                 yield json_path("lxc_configs", key, field, index, name)
+    for name in (entry.docker_repo.model_extra if entry.docker_repo else None) or {}:
+        yield json_path("lxc_configs", key, "docker_repo", name)
 
 
 def _container(
@@ -204,9 +207,22 @@ def _container(
         nvidia="nvidia" in installed,
         unprivileged=entry.unprivileged,
         storage_driver=entry.storage_driver,
+        install_source=entry.docker_source or "distro",
+        install_repository=_repository(key, entry, problems),
         boot_order=entry.boot_order,
         dependencies=tuple(dict.fromkeys(entry.dependencies or ())),
     )
+
+
+def _repository(key: str, entry: ContainerEntry, problems: list[Problem]) -> Repository | None:
+    repo = entry.docker_repo
+    if repo is None:
+        return None
+    if entry.docker_source != "docker-ce":
+        path = json_path("lxc_configs", key, "docker_repo")
+        hint = 'only "docker_source": "docker-ce" takes one: add that, or take this out'
+        problems.append(Problem(path, shown(repo.url), hint))
+    return Repository(repo.url, repo.key, repo.fingerprint)
 
 
 def _circles(entries: Mapping[int, tuple[str, ContainerEntry]]) -> Iterator[Problem]:

@@ -110,6 +110,47 @@ def raw_key(value: object) -> RawKey:
         raise wrong(str(error)) from None
 
 
+_ADDRESS = re.compile(
+    r"https?://(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+    r"(?:/[A-Za-z0-9._~+%/-]*)?",
+    re.ASCII,
+)
+_ARMOUR = re.compile(
+    r"\s*-----BEGIN PGP PUBLIC KEY BLOCK-----\n[\n -~]{1,65536}"
+    r"\n-----END PGP PUBLIC KEY BLOCK-----\s*",
+    re.ASCII,
+)
+_FINGERPRINT = re.compile(r"[0-9A-F]{40}")
+
+
+def web_address(text: str) -> str:
+    """Check the address of a package repository; it is without a slash at its end then."""
+    if "@" in text:
+        raise wrong("an address without user and password is expected")
+    if len(text) > 1000 or not _ADDRESS.fullmatch(text):
+        raise wrong("an address is expected, as in https://download.docker.com/linux/debian")
+    return text.rstrip("/")
+
+
+def openpgp_key(text: str) -> str:
+    """Check that a text looks like one ASCII-armoured key (RFC 9580, 6.2); it ends with a line end.
+
+    Whether it is one, and whose, `gpg` says.
+    """
+    plain = text.replace("\r\n", "\n")
+    if not _ARMOUR.fullmatch(plain) or plain.count("-----BEGIN") != 1:
+        raise wrong("one key is expected: -----BEGIN PGP PUBLIC KEY BLOCK----- … -----END …")
+    return f"{plain.strip()}\n"
+
+
+def fingerprint(text: str) -> str:
+    """Read the fingerprint of an OpenPGP key: 40 capital hex digits, the blanks taken out."""
+    plain = re.sub(r"\s", "", one_line(text)).upper()
+    if not _FINGERPRINT.fullmatch(plain):
+        raise wrong("40 hex digits are expected, as gpg --show-keys --fingerprint prints them")
+    return plain
+
+
 VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 """Name of an AppArmor variable (apparmor.d(5), Variables)."""
 VARIABLE_VALUE = re.compile(
