@@ -4,6 +4,8 @@ The file belongs to the user. Two keys are managed, `storage-driver` and
 `features.containerd-snapshotter`; every other byte stays: order, indentation, line ends, what
 stands behind the last brace.
 
+Packed into the node's program: Python 3.9, the standard library only.
+
 >>> DaemonJson.parse('{"debug": true}').put("storage-driver", "overlay2").text
 '{"debug": true, "storage-driver": "overlay2"}'
 """
