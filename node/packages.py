@@ -15,8 +15,8 @@ says its packages are is used only where it is a package's name. Runs in a trans
 losing the operator does not interrupt dpkg.
 
 Exit of install: 0 all are installed, as the guest's own database says · 1 they are not · 2 refused
-Exit of remove: 0 removed, or kept with the reason · 1 nothing was tried, or daemon.json stayed ·
-2 refused
+Exit of remove: 0 removed, or kept with the reason · 1 nothing was tried, or daemon.json stayed
+  · 2 refused, as a Docker is that holds something
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import Any
 from node import guest
 from node.bounded import MIB, Ended
 from node.daemon_json import GuestError, GuestFile
-from node.files import raw
+from node.files import NONE, raw
 from node.journal import Journal
 from node.main import request
 from node.say import Stop, say
@@ -49,7 +49,7 @@ _ONE, _ALL = 900, 1500
 #: than what an installation brings.
 _MOST_LINES, _MOST_JOURNALED = 20_000, 60_000
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_DIGEST = re.compile(rf"[0-9a-f]{{64}}|{NONE}")
 
 
 def main(words: list[str]) -> int:
@@ -159,10 +159,11 @@ class Work:
         """Remove a Docker that a run installed, its daemon.json last."""
         there = [name for name in self._installed() if name in names]
         if why := _held(self.ctid, "docker"):
-            self._end(Ending.KEPT, f"Docker: {why}")
-            return 0
+            self._end(Ending.REFUSED, f"Docker stays: {why}")
+            return 2
         if there and not self._purge(there):
-            return 0
+            self._end(Ending.REFUSED, "Docker stays, see above")
+            return 2
         file = GuestFile(self.ctid)
         try:
             if file.digest() != after:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyinfra import host
 
 from deploys.steps.run import Run
-from operations import transaction
+from operations import docker, transaction
 from operations.snapshot import snapshot
+from phoenix.plan.actions import Removal
 
 
 def recover(run: Run, then: str, back_is_fine: bool = False) -> None:
@@ -46,4 +49,17 @@ def commit(run: Run, what: str, snapshots: bool = False) -> None:
             name=f"CT {change.ctid} {change.name}",
             ctid=change.ctid,
             again=run.replan,
+        )
+
+
+def remove_packages(run: Run, removals: Sequence[Removal]) -> None:
+    """Take packages that a run brought out of the guests again."""
+    for removal in host.loop(removals):
+        run.step(
+            docker.no_packages,
+            name=f"CT {removal.ctid}: remove {'Docker' if removal.daemon else 'packages'}",
+            ctid=removal.ctid,
+            packages=removal.packages,
+            manager=removal.manager,
+            daemon=removal.daemon,
         )

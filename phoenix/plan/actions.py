@@ -10,6 +10,7 @@ from phoenix.apparmor.observed import Label
 from phoenix.docker.names import PROBE_DEFAULT
 from phoenix.plan.findings import HELD, LEFT_ALONE, Code, Finding, Severity, texts
 from phoenix.plan.guest import GuestChange
+from phoenix.plan.install import InstallChange
 from phoenix.plan.profiles import OwnFileChange, ProfileChange
 from phoenix.plan.reasons import Reason
 from phoenix.plan.site_tunables import SiteTunablesChange
@@ -93,11 +94,15 @@ class FileRevert:
 
 @dataclass(frozen=True)
 class Removal:
-    """Packages to take out of a guest again, by `manager` (apt or apk)."""
+    """Packages to take out of a guest again, by `manager` (apt, apk or dnf).
+
+    `daemon`: they are a Docker that a run installed, and its daemon.json goes back with them.
+    """
 
     ctid: int
     packages: tuple[str, ...]
     manager: str
+    daemon: GuestChange | None = None
 
 
 Action: TypeAlias = (
@@ -107,6 +112,7 @@ Action: TypeAlias = (
     | ProfileChange
     | Interrupted
     | ContainerChange
+    | InstallChange
     | Removal
     | FileRevert
     | WatchChange
@@ -132,6 +138,7 @@ class NodePlan:
     watch: WatchChange | None = None
     own_files: tuple[OwnFileChange, ...] = ()
     site_tunables: SiteTunablesChange | None = None
+    installs: tuple[InstallChange, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -184,8 +191,10 @@ class NodePlan:
             *self.own_files,
             *self.profiles,
             *self.interrupted,
+            *(one for one in self.removals if one.daemon),
             *self.containers,
-            *self.removals,
+            *self.installs,
+            *(one for one in self.removals if not one.daemon),
             *self.files,
             *(one for one in (self.watch,) if one),
         )

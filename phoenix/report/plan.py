@@ -17,6 +17,7 @@ from phoenix.plan.actions import (
     Removal,
     WatchChange,
 )
+from phoenix.plan.install import InstallChange
 from phoenix.plan.profiles import OwnFileChange, ProfileChange
 from phoenix.plan.reasons import Reason
 from phoenix.plan.site_tunables import SiteTunablesChange
@@ -61,8 +62,12 @@ def _action(one: Action) -> dict[str, Any]:
             return _step("recover", ctid=one.ctid, run=one.run)
         case ContainerChange():
             return _container(one)
+        case InstallChange():
+            return _install(one)
         case Removal():
-            return _step("remove-packages", ctid=one.ctid, packages=[*one.packages])
+            daemon = _diff(one.daemon.before, one.daemon.after) if one.daemon else []
+            guest = {DAEMON_JSON: daemon} if daemon else {}
+            return _step("remove-packages", ctid=one.ctid, packages=[*one.packages], guest=guest)
         case FileRevert():
             return _step("restore-file", path=one.path, diff=_diff(one.before, one.after))
         case WatchChange():
@@ -86,6 +91,21 @@ def _container(change: ContainerChange) -> dict[str, Any]:
         diff=_diff(change.before.text, change.after.text),
         packages=[*guest.packages] if guest else [],
         guest={DAEMON_JSON: daemon} if daemon else {},
+    )
+
+
+def _install(change: InstallChange) -> dict[str, Any]:
+    repository = change.install.repository
+    return _step(
+        "install-docker",
+        ctid=change.ctid,
+        name=change.name,
+        reasons=[_why(change.reason)],
+        label=str(change.label) if change.label else None,
+        source=change.install.source,
+        driver=change.install.driver,
+        repository=repository and {"url": repository.url, "fingerprint": repository.fingerprint},
+        architecture=change.architecture,
     )
 
 
