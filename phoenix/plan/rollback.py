@@ -35,7 +35,6 @@ from phoenix.runs.files import RUNS, RunFileError, RunFiles
 from phoenix.runs.record import Change, RunRecord, Thing, in_the_way
 from phoenix.text.printable import printable
 
-
 #: A Docker that a run installed and that does not go.
 _STAYS = Removal(0, (), "")
 

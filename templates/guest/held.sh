@@ -3,7 +3,8 @@
 # words, a line each; nothing: it can go. Runs in the guest; where Docker does not answer, its files
 # tell.
 root=$(docker info --format '{{.DockerRootDir}}' 2>/dev/null | head -c 4096)
-root=${root:-/var/lib/docker}
+# PHOENIX_ROOT: a fake root, for the tests
+root=${root:-${PHOENIX_ROOT:-}/var/lib/docker}
 entries() { # FOLDER [WITHOUT]: how many it has
     # shellcheck disable=SC2012 # a name with a newline counts twice
     ls "$1" 2>/dev/null | head -n 1000000 | grep -vcx "${2:-}"
