@@ -33,6 +33,9 @@ for change in host.loop(run.plan.packages):
 
 containers.commit(run, "changes", snapshots=run.options.snapshot)
 
+if run.options.snapshot:
+    containers.snapshots(run, run.plan.only_installs)
+
 for new in host.loop(run.plan.installs):
     run.step(
         docker.install,

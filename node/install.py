@@ -20,6 +20,7 @@ Exit, and last line: 0 done · 2 refused, nothing was installed · 3 failed
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ from node.docker_repo import Repo, RepoError
 from node.files import digest, raw, text
 from node.journal import Journal
 from node.main import request
-from node.packages import Work
+from node.packages import PATIENCE, Work
 from node.proof import Proof
 from node.say import Stop, say
 from node.state import RunFolder, lock
@@ -55,6 +56,9 @@ _KEEP = "docker_source keep: nothing is installed"
 
 #: Seconds for what a guest says of itself, an overlay tried, and for starting its Docker.
 _ASKS, _STARTS = 120, 300
+
+#: So often its package sources are asked.
+_TRIES = 5
 
 #: How docker.sh ends where there is none.
 _ABSENT = 44
@@ -276,7 +280,7 @@ class Installation:
 
     def _names(self, work: Work, wanted: Wanted, manager: str) -> list[str]:
         """The packages, of which its sources have those that they may not."""
-        work.manager.refresh()
+        self._refresh(work)
         names = ["docker"]
         if wanted.source == "docker-ce":
             self._have_docker_ce(work, wanted.repo, manager)
@@ -289,6 +293,16 @@ class Installation:
                 self._have_docker_ce(work, None, manager)
                 names = [*DOCKER_CE]
         return [*names, *([_FUSE] if self.driver == _FUSE else [])]
+
+    def _refresh(self, work: Work) -> None:
+        """Have its sources answer; one that has just started may have no network yet."""
+        for attempt in range(_TRIES):
+            ended = work.manager.refresh()
+            if ended.ok:
+                return
+            if attempt + 1 < _TRIES:
+                time.sleep(PATIENCE)
+        self._say(f"not all of its package sources answer: {guest.last_line(ended)}")
 
     def _there(self, work: Work, name: str) -> list[str]:
         return [name] if work.manager.has(name) else []
@@ -310,7 +324,7 @@ class Installation:
             repo.put(self.ctid, manager)
         except RepoError as error:
             raise InstallError(str(error)) from None
-        work.manager.refresh()
+        self._refresh(work)
         if not work.manager.has(DOCKER_CE[0]):
             raise InstallError(
                 f"docker_repo ({repo.url}) has no {DOCKER_CE[0]} for it, or it cannot reach it"

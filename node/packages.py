@@ -250,8 +250,9 @@ class _Apk:
     def repair(self, ended: Ended) -> None:
         """Finish what was cut short earlier, if this attempt says that something was."""
 
-    def refresh(self) -> None:
-        """Have its sources' lists as they are now, if they are kept; nothing depends on it."""
+    def refresh(self) -> Ended:
+        """Have its sources' lists as they are now; it ends well if all of them answer."""
+        return self._does("apk", "update")
 
     def has(self, name: str) -> bool:
         """Whether its sources have a package of that name."""
@@ -296,9 +297,9 @@ class _Apt(_Apk):
         if b"dpkg --configure -a" in ended.out:
             self._does("dpkg", "--force-confdef", "--force-confold", "--configure", "-a")
 
-    def refresh(self) -> None:
-        """The same as the others'."""
-        self._does(*self.call, "update")
+    def refresh(self) -> Ended:
+        """The same; an old apt, which does not know that option, ends well in any case."""
+        return self._does(*self.call, "-o", "APT::Update::Error-Mode=any", "update")
 
     def has(self, name: str) -> bool:
         """Also where an older version of it is installed, whose source has gone."""
@@ -319,6 +320,10 @@ class _Dnf(_Apk):
     def purge(self, names: Sequence[str]) -> Ended:
         """The same as apk's `del`; `dnf remove` would take what needs them, too."""
         return self._does("rpm", "-e", *names)
+
+    def refresh(self) -> Ended:
+        """The same as the others'."""
+        return self._does("dnf", "-q", "-y", "makecache")
 
     def has(self, name: str) -> bool:
         """What it prints counts: it ends well either way."""

@@ -10,6 +10,7 @@ from deploys.steps.run import Run
 from operations import docker, transaction
 from operations.snapshot import snapshot
 from phoenix.plan.actions import Removal
+from phoenix.plan.install import InstallChange
 
 
 def recover(run: Run, then: str, back_is_fine: bool = False) -> None:
@@ -50,6 +51,12 @@ def commit(run: Run, what: str, snapshots: bool = False) -> None:
             ctid=change.ctid,
             again=run.replan,
         )
+
+
+def snapshots(run: Run, changes: Sequence[InstallChange]) -> None:
+    """Take one of each container of which nothing is committed."""
+    for change in host.loop(changes):
+        run.step(snapshot, name=f"Snapshot of CT {change.ctid} {change.name}", ctid=change.ctid)
 
 
 def remove_packages(run: Run, removals: Sequence[Removal]) -> None:

@@ -184,6 +184,20 @@ class NodePlan:
         return tuple(one for one in self.containers if one.guest and one.guest.packages)
 
     @property
+    def touched(self) -> Mapping[int, ContainerChange | InstallChange]:
+        """The containers to which anything is done, by CTID."""
+        return {
+            **{one.ctid: one for one in self.containers},
+            **{one.ctid: one for one in self.installs},
+        }
+
+    @property
+    def only_installs(self) -> tuple[InstallChange, ...]:
+        """Those to which nothing is done but that Docker comes in."""
+        changed = {one.ctid for one in self.containers}
+        return tuple(one for one in self.installs if one.ctid not in changed)
+
+    @property
     def actions(self) -> tuple[Action, ...]:
         """What a run does, one after another, as the recipes have it."""
         return (

@@ -92,9 +92,13 @@ class ContainerPlanner:
         self._tell(conf, guest)
         change = self._change(conf, self._in_time(guest))
         if guest.install:
-            label = self._confinement.label(self.observed.ctid)
             self.install = InstallChange(
-                self.observed.ctid, self._name, guest.install, label, self._architecture
+                ctid=self.observed.ctid,
+                name=self._name,
+                install=guest.install,
+                before=self.observed.conf,
+                label=self._confinement.label(self.observed.ctid),
+                architecture=self._architecture,
             )
         return change
 

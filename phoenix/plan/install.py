@@ -11,6 +11,7 @@ from phoenix.docker.names import DAEMON_JSON, MANAGERS, NEITHER
 from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.model import Container
 from phoenix.plan.reasons import Reason, Why
+from phoenix.pve.conf import PveConf
 
 _FROM = {
     "distro": "its distribution's packages",
@@ -23,13 +24,14 @@ _FROM = {
 class InstallChange:
     """Docker to install in a container that is confined by then.
 
-    `label`: what PID 1 must carry, None for one that is unconfined as the fleet file asks;
-    `architecture`: what its Docker runs on.
+    `before`: its conf as it is now; `label`: what PID 1 must carry, None for one that is unconfined
+    as the fleet file asks; `architecture`: what its Docker runs on.
     """
 
     ctid: int
     name: str
     install: Install
+    before: PveConf
     label: Label | None
     architecture: str
 

@@ -41,8 +41,10 @@ def plan_lines(plan: NodePlan, backups: Mapping[int, str] | None = None) -> Iter
             why = "; ".join(map(str, change.reasons))
             rows.append([str(place), str(change.ctid), change.name, restart, *backup, why])
         yield from _table(rows)
-    for install in plan.installs:
-        yield _line(plan, install.line)
+    for new in plan.installs:
+        yield _line(plan, new.line)
+        if backups and new in plan.only_installs:
+            yield _line(plan, f"CT {new.ctid}: backup: {backups[new.ctid]}")
     for one in plan.removals:
         yield _line(plan, f"CT {one.ctid}: packages to remove: {', '.join(one.packages)}")
         if one.daemon:

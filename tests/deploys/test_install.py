@@ -58,6 +58,13 @@ def test_where_it_is_confined_already_docker_is_all_that_comes(pyinfra):
     assert "910   ct910  done: Docker is installed, on fuse-overlayfs" in done.stderr
 
 
+def test_a_snapshot_comes_before_it_where_nothing_else_is_done(pyinfra):
+    done = pyinfra("harden", right(), fleet=FLEET, install="true", snapshot="true")
+    assert done.code == 0, done.stderr
+    assert done.commands == ["910", "install"]
+    assert "Starting operation: Snapshot of CT 910 ct910" in done.stderr
+
+
 def test_dry_shows_it_and_runs_nothing(pyinfra):
     done = pyinfra("harden", pve(), fleet=FLEET, install="true", flags=("--dry",))
     assert (done.code, done.commands) == (0, []), done.stderr

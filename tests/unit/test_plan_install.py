@@ -1,6 +1,7 @@
 """Docker for containers that the fleet file says have it and that have none."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -12,9 +13,11 @@ from phoenix.docker.observed import DaemonFile, Engine, ObservedDocker
 from phoenix.fleet.parse import parse_fleet
 from phoenix.plan.audit import audit_node
 from phoenix.plan.facts import NodeFacts
+from phoenix.plan.fallbacks import check_backups, check_snapshots
 from phoenix.plan.findings import Code, Severity
 from phoenix.plan.node import plan_node, without_containers
 from phoenix.plan.options import Options
+from phoenix.pve.backups import ObservedBackups, RequiredBackup
 from phoenix.report.plan import plan_data
 from phoenix.report.terminal import audit_lines, plan_lines
 
@@ -85,15 +88,11 @@ def test_of_a_repository_the_file_has_address_and_fingerprint_and_not_the_key():
     repo = Repository("https://packages.example.com/debian", "a key", "A" * 40)
     new = plan(**FUSE).installs[0]
     install = Install("docker-ce", "overlay2", repo)
-    planned = plan_with(type(new)(910, "a", install, None, "amd64"))
+    planned = replace(plan(), installs=(replace(new, install=install),))
     text = json.dumps(plan_data([planned], "r20261122T013000Z-beef", "harden", datetime.now(UTC)))
     assert repo.url in text
     assert repo.fingerprint in text
     assert repo.key not in text
-
-
-def plan_with(new):
-    return type(plan())("pve1", installs=(new,))
 
 
 def test_a_container_that_is_not_confined_yet_is_so_first_and_gets_what_fuse_overlayfs_needs():
@@ -266,6 +265,23 @@ def test_one_that_is_unconfined_on_request_has_no_label_to_carry():
 
 def test_a_recipe_without_containers_installs_nothing():
     assert without_containers(plan(**FUSE)).installs == ()
+
+
+# --- what stands beside it ------------------------------------------------------------------------
+
+
+def test_a_backup_is_asked_for_before_it_as_before_any_change():
+    (found,) = check_backups(plan(**FUSE), ObservedBackups(), RequiredBackup(24, verified=False))
+    assert (found.code, found.ctid) == (Code.BACKUP_MISSING, 910)
+    assert "vzdump 910 makes one" in found.fix
+    line = [*plan_lines(plan(**FUSE), {910: "3 h"})][-1]
+    assert line == "pve1: CT 910: backup: 3 h"
+
+
+def test_a_snapshot_that_its_storage_has_none_of_is_refused_before():
+    backups = ObservedBackups(storages={"local": "dir"})
+    (found,) = check_snapshots(plan(**FUSE), backups)
+    assert (found.code, found.ctid) == (Code.SNAPSHOT_IMPOSSIBLE, 910)
 
 
 # --- the audit ------------------------------------------------------------------------------------
