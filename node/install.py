@@ -39,7 +39,7 @@ from node.proof import Proof
 from node.say import Stop, say
 from node.state import RunFolder, lock
 from phoenix.apparmor.observed import Label
-from phoenix.docker.daemon_json import DRIVER, SNAPSHOTTER, DaemonJson, DaemonJsonError
+from phoenix.docker.daemon_json import DRIVER, SNAPSHOTTER, DaemonJson, DaemonJsonError, first
 from phoenix.docker.names import DAEMON_JSON, DRIVER_NAME, MANAGERS, PROBE_DEFAULT
 from phoenix.runs.journal import JournalError
 from phoenix.runs.outcome import EXIT, Ending, Outcome
@@ -229,15 +229,12 @@ class Installation:
             raise InstallError(error.text) from None
         except DaemonJsonError as error:
             raise InstallError(f"its {DAEMON_JSON}: {error}: correct it there") from None
+        if document[SNAPSHOTTER] is True:
+            raise InstallError(f"its {DAEMON_JSON} says {SNAPSHOTTER} true: take that out there")
         self.driver = self._choose(driver, document[DRIVER], system)
         if self.driver == _FUSE and not system.fuse:
             raise InstallError(f"{_FUSE} needs /dev/fuse, and it has none: give it fuse=1")
-        after = document
-        if document[DRIVER] != self.driver:
-            after = after.put(DRIVER, self.driver)
-        if document[SNAPSHOTTER] is None:
-            # from 29 on Docker takes containerd's image store, and fails on the driver's name alone
-            after = after.put(SNAPSHOTTER, False)
+        after = first(document, self.driver)
         if after.text == document.text:
             return False
         self._replace(file, old, raw(after.text))

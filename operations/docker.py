@@ -13,6 +13,7 @@ runs with `-y`: then the operation fails with the same sentence instead.
 from __future__ import annotations
 
 from collections.abc import Collection, Generator
+from contextlib import suppress
 
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
@@ -24,7 +25,7 @@ from operations.diff import show_diff
 from operations.refusal import refuse
 from operations.unit import unit
 from phoenix.apparmor.observed import Label
-from phoenix.docker.daemon_json import DaemonJsonError, digest, held, merge
+from phoenix.docker.daemon_json import DaemonJson, DaemonJsonError, digest, first, held, merge
 from phoenix.docker.install import Install
 from phoenix.docker.names import DAEMON_JSON, MANAGERS, NEITHER, PACKAGE_NAME, PROBE_DEFAULT
 from phoenix.docker.observed import ObservedDocker
@@ -157,6 +158,13 @@ def install(
     if docker.state == "ok":
         host.noop(f"CT {ctid}: its Docker answers")
         return
+    before = docker.file.text if docker.file else None
+    with suppress(DaemonJsonError):
+        # what is no JSON, and `auto`, is for the node to see to
+        if install.driver != "auto":
+            after = first(DaemonJson.parse(before or ""), install.driver).text
+            if after != before:
+                show_diff(f"CT {ctid}: {DAEMON_JSON}", before, after)
     request = {
         "install": install.to_json(),
         "label": str(label) if label else None,

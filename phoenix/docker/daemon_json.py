@@ -134,6 +134,20 @@ def merge(
     return DaemonMerge(text if document.text == (text or "") else document.text, kept)
 
 
+def first(document: DaemonJson, driver: str) -> DaemonJson:
+    """The file with which a Docker starts for the first time, from what is there before it.
+
+    From 29 on Docker takes containerd's image store unless that is switched off, and fails on the
+    driver's name alone (moby issue tracker); an older one knows the key or does not look at it.
+
+    >>> first(DaemonJson.parse('{"debug": true}'), "overlay2").text.count("storage-driver")
+    1
+    """
+    if document[DRIVER] != driver:
+        document = document.put(DRIVER, driver)
+    return document if document[SNAPSHOTTER] is not None else document.put(SNAPSHOTTER, False)
+
+
 def encode(text: str) -> bytes:
     """The bytes of a text that was read with `surrogateescape`."""
     return text.encode("utf-8", "surrogateescape")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from phoenix.apparmor.observed import Label
-from phoenix.docker.daemon_json import DRIVER, DaemonJson, DaemonJsonError
+from phoenix.docker.daemon_json import DRIVER, SNAPSHOTTER, DaemonJson, DaemonJsonError
 from phoenix.docker.install import Install
 from phoenix.docker.names import DAEMON_JSON, MANAGERS, NEITHER
 from phoenix.docker.observed import ObservedDocker
@@ -91,10 +91,12 @@ def install_obstacle(install: Install, docker: ObservedDocker) -> str:
     if install.source == "docker-ce" and docker.manager == "apk":
         return 'Docker has no packages for apk: write "docker_source": "distro"'
     try:
-        said = DaemonJson.parse(docker.file.text if docker.file else "")[DRIVER]
+        document = DaemonJson.parse(docker.file.text if docker.file else "")
     except DaemonJsonError as error:
         return f"{DAEMON_JSON}: {error}: correct it in the guest"
-    if said in (None, install.driver) or install.driver == "auto":
+    if document[SNAPSHOTTER] is True:
+        return f"its {DAEMON_JSON} says {SNAPSHOTTER} true: take that out there"
+    if document[DRIVER] in (None, install.driver) or install.driver == "auto":
         return ""
     return (
         f"its {DAEMON_JSON} says another {DRIVER} than {install.driver}: take the line out there, "

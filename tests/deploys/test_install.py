@@ -70,6 +70,8 @@ def test_dry_shows_it_and_runs_nothing(pyinfra):
     assert (done.code, done.commands) == (0, []), done.stderr
     assert f"CT 910 ct910: {LINE}" in done.stderr
     assert "nesting=1,fuse=1,keyctl=1" in done.stderr
+    assert "CT 910: /etc/docker/daemon.json (new)" in done.stderr
+    assert '"storage-driver": "fuse-overlayfs"' in done.stderr
 
 
 def test_the_plan_as_json_has_it_after_its_container(pyinfra, tmp_path):

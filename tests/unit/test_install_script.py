@@ -79,6 +79,7 @@ def test_every_other_key_of_a_daemon_json_stays_as_it_stands(guest):
         ('{"storage-driver": "overlay2"}', 'or write "storage_driver": "overlay2"'),
         ('{"storage-driver": 5}', "names no storage driver"),
         ('{"storage-driver": "\\u001b[2J"}', "names no storage driver"),
+        ('{"features": {"containerd-snapshotter": true}}', "says features.containerd-snapshotter"),
         ('{"storage-driver": ', "line 1, column"),
         ("# a comment\n{}", "line 1, column 1"),
     ],

@@ -213,6 +213,7 @@ def test_it_is_confined_all_the_same():
     ("text", "says"),
     [
         ('{"storage-driver": "overlay2"}', "says another storage-driver than fuse-overlayfs"),
+        ('{"features": {"containerd-snapshotter": true}}', "says features.containerd-snapshotter"),
         ("# no", "line 1, column 1"),
     ],
 )
