@@ -68,6 +68,8 @@ sys.exit(main([]))
 
 _IMPORT = re.compile(r"^ *from ((?:node|phoenix)[.\w]*) import (.+)$", re.MULTILINE)
 
+_SCRIPT = re.compile(r'\bguest\.script\("([a-z-]+)"\)')
+
 _MAIN = "import sys\nfrom node.main import main\nsys.exit(main(sys.argv[1:]))\n"
 
 
@@ -103,13 +105,23 @@ def stdin(request: Any = None, observes: bool = False) -> str:
 
 @cache
 def _sent(observes: bool) -> bytes:
-    """The program as it is sent: compressed as one; a command may have 128 KiB and no more."""
+    """The program as it is sent: compressed as one; a command may have 128 KiB and no more.
+
+    Where it only observes, it is without what no section imports or runs in guests.
+    """
     files = _files()
     if observes:
         needed = _needed("main", "observe", *(module for module, _ in SECTIONS.values()))
         every = {f"node/{path.name}" for path in (_TOP / "node").glob("*.py")}
         every |= {f"phoenix/{name}.py" for name in SHARED if not name.endswith("__init__")}
-        files = ((name, data) for name, data in files if name not in every - needed)
+        texts = (_TOP / name for name in needed)
+        scripts = {one for path in texts for one in _SCRIPT.findall(path.read_text())}
+        kept = needed | {f"node/data/{name}.sh" for name in scripts}
+        files = (
+            (name, data)
+            for name, data in files
+            if name in kept or not (name in every or name.startswith("node/data/"))
+        )
     return zlib.compress(_zip(files, zipfile.ZIP_STORED), 9)
 
 
