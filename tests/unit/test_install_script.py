@@ -5,6 +5,8 @@ from commit_node import Node
 from install_guest import RUN, InstallGuest
 from script_node import sha
 
+from phoenix.runs.journal import read_journal
+
 BOTH = {"storage-driver": "fuse-overlayfs", "features": {"containerd-snapshotter": False}}
 DONE = "CT 910: done: Docker is installed, on fuse-overlayfs"
 
@@ -325,6 +327,28 @@ def test_a_kill_while_daemon_json_was_put_is_told_by_what_is_there(guest, text, 
     assert (done.returncode, done.stderr) == (0, "")
     assert guest.events == ["begin", "intent", event]
     assert "was interrupted while it installed Docker" in done.stdout
+
+
+@pytest.mark.parametrize("moment", range(1, 12))
+def test_killed_at_any_moment_it_is_gone_on_with_and_the_journal_names_what_came(guest, moment):
+    kill = f"""
+        echo >>"$FAKE/count"
+        [ "$(wc -l <"$FAKE/count")" != {moment} ] || kill -9 "$PPID"
+    """
+    attach = (guest.fake / "lxc-attach").read_text()
+    guest.tool("lxc-attach", attach.replace('case "$*" in', f'{kill}\ncase "$*" in', 1))
+    assert guest.install().returncode == -9
+    guest.tool("lxc-attach", attach)
+    # as the next run does where the journal says that it was interrupted
+    assert guest.verb("recover", RUN, "910").stderr == ""
+    done = guest.install()
+    assert (done.returncode, last(done), guest.keys) == (0, DONE, BOTH)
+    record = read_journal(RUN, (guest.run / "journal.jsonl").read_text())
+    assert record.open_containers == ()
+    things = {str(one.thing): one for one in record.changes if one.stands}
+    daemon, packages = things["CT 910 /etc/docker/daemon.json"], things["CT 910 packages"]
+    assert (daemon.before, daemon.after) == ("none", sha(guest.daemon_json))
+    assert {"docker.io", "docker-cli", "fuse-overlayfs"} == {*packages.packages}
 
 
 def test_a_commit_that_was_cut_short_is_still_a_commits(tmp_path):
