@@ -3,7 +3,8 @@
     pyinfra inventory.py deploys/harden.py [--dry] [-y] [--json] [--data only=910,953]
 
 Tunables and profiles first, then what an earlier run was cut short in, then missing packages in the
-guests, then everything staged, then container by container: swap, restart, prove, or back. After
+guests, then everything staged, then container by container: swap, restart, prove, or back. With
+install=true Docker comes into those that shall have it and have none, once they are confined. After
 a failure no node begins another container. A node that is right already costs no operation.
 """
 
@@ -31,6 +32,20 @@ for change in host.loop(run.plan.packages):
     )
 
 containers.commit(run, "changes", snapshots=run.options.snapshot)
+
+if run.options.snapshot:
+    containers.snapshots(run, run.plan.only_installs)
+
+for new in host.loop(run.plan.installs):
+    run.step(
+        docker.install,
+        name=f"CT {new.ctid} {new.name}: Docker",
+        ctid=new.ctid,
+        install=new.install,
+        label=new.label,
+        architecture=new.architecture,
+        observed=run.node_dockers[new.ctid],
+    )
 
 node.keep_watch(run)
 

@@ -2,6 +2,7 @@
 
     pyinfra inventory.py deploys/rollback.py [--dry] [-y] [--data run=ID | --data list=true]
 
+A Docker that the run installed goes before: without the conf of that run it might not start.
 Without run=ID the last run is undone, on all its nodes. Each container goes back the way it came:
 swapped, restarted, proven, or left as it is now. Undoing a run twice changes nothing.
 """
@@ -10,7 +11,7 @@ from pyinfra import host
 
 from deploys.steps import containers, node
 from deploys.steps.rollback import planned_rollback
-from operations import docker, rollback
+from operations import rollback
 
 run = planned_rollback()
 
@@ -21,16 +22,11 @@ if not run.plan.empty:
 
 containers.recover(run, then="undo", back_is_fine=True)
 
+containers.remove_packages(run, [one for one in run.plan.removals if one.daemon])
+
 containers.commit(run, "old state")
 
-for removal in host.loop(run.plan.removals):
-    run.step(
-        docker.no_packages,
-        name=f"CT {removal.ctid}: remove packages",
-        ctid=removal.ctid,
-        packages=removal.packages,
-        manager=removal.manager,
-    )
+containers.remove_packages(run, [one for one in run.plan.removals if not one.daemon])
 
 for file in host.loop(run.plan.files):
     run.step(rollback.restore_file, name=file.path, change=file, undoes=run.undoes)

@@ -20,12 +20,12 @@ class Dockers(Observed[Mapping[int, ObservedDocker]]):
 
         {"dockers": {
          "910": {"state": "ok", "text": "guest 1\\nos debian 13\\ninfo {...", "error": ""},
-         "953": {"state": "none", "text": "", "error": ""},
+         "953": {"state": "none", "text": "guest 1\\nabsent\\nos debian 13\\n...", "error": ""},
          "954": {"state": "hung", "text": "", "error": ""}}}
 
     The lines of a guest are those of `templates/guest/docker.sh`. It becomes
     `{910: ObservedDocker("ok", version="26.1.5+dfsg1", driver="overlay2", ...),
-    953: ObservedDocker("none"), 954: ObservedDocker("hung")}`.
+    953: ObservedDocker("none", os="debian 13", ...), 954: ObservedDocker("hung")}`.
     """
 
     section = "dockers"

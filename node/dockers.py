@@ -25,9 +25,9 @@ _STATES = {0: "ok", 44: "none", **dict.fromkeys(guest.NO_SHELL, "noshell")}
 def observe(ctids: Sequence[int] | None, probe: Collection[int] = ()) -> dict[str, dict[str, str]]:
     """Ask those of these containers that are here, None: all that run; in `probe` mount an overlay.
 
-    `{"910": {"state": "ok", "text": LINES, "error": ""}}`; `text` is empty unless the state is ok,
-    and bytes of it that are no UTF-8 are escaped as surrogates: only daemon.json, at its end, may
-    have such. The states:
+    `{"910": {"state": "ok", "text": LINES, "error": ""}}`; `text` is empty unless the state is ok
+    or none, and bytes of it that are no UTF-8 are escaped as surrogates: only daemon.json, at its
+    end, may have such. The states:
 
     - ok · none: nothing in it that runs containers · stopped · noshell · hung
     - application: it is one program, made of an OCI image say, and nothing in it is asked
@@ -53,11 +53,11 @@ def _ask(ctid: int, script: str, probes: bool) -> dict[str, str]:
     words = ["sh", "-c", script, "docker", f"{seconds}", ":probe" if probes else ""]
     ended = guest.attach(ctid, words, b"", PATIENCE, LIMIT)
     state = _state(ctid, ended)
-    if state != "ok":
-        return _answer(state, error="" if state == "none" else guest.last_line(ended))
+    if state not in ("ok", "none"):
+        return _answer(state, error=guest.last_line(ended))
     if not _is_text(ended.out.partition(b"\ndaemon-file ")[0]):
         return _answer("failed", error="what its guest said of Docker is no UTF-8")
-    return _answer("ok", ended.out.decode("utf-8", "surrogateescape"))
+    return _answer(state, ended.out.decode("utf-8", "surrogateescape"))
 
 
 def _state(ctid: int, ended: Ended) -> str:

@@ -5,15 +5,12 @@ Each has a deadline of its own, whatever the guest does; each says its verdict a
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from node import containers, guest, probe, restart
+from node import probe, restart
+from node.proof import Proof
 from node.say import Stop, say
-from phoenix.apparmor.observed import Label
-from phoenix.docker.names import PROBES
-from phoenix.text.printable import printable
 
 if TYPE_CHECKING:
     from node.transaction import Transaction
@@ -31,6 +28,7 @@ class Gate:
         self.is_cut_short = False
         self._its = transaction
         self._ctid = transaction.ctid
+        self._proof = Proof(transaction.ctid)
 
     def running(self) -> bool:
         """Whether it runs, as Proxmox says."""
@@ -49,7 +47,7 @@ class Gate:
             label = staged.label
             if not self.check("the start has left its conf alone", self._stands):
                 return False
-            if not self.check(f"PID 1 runs as {label}", lambda: self._carries(label)):
+            if not self._proof.carries(label):
                 return False
         if not self._docker_works(staged.driver):
             return False
@@ -94,15 +92,7 @@ class Gate:
 
     def check(self, text: str, question: Callable[[], bool]) -> bool:
         """Ask, and say the answer with the time that it took."""
-        began = time.monotonic()
-        try:
-            well = question()
-        except OSError as error:
-            self._its.say(f"{error.filename or 'it'}: {error.strerror or error}")
-            well = False
-        verdict = "ok" if well else "FAILED"
-        self._its.say(f"{verdict} {text} ({int(time.monotonic() - began)} s)")
-        return well
+        return self._proof.check(text, question)
 
     def _comes_up(self, new: bool) -> bool:
         """The restart, where one is due."""
@@ -149,16 +139,6 @@ class Gate:
         daemon.docker_due = False
         return self.check("restarts Docker", daemon.restart)
 
-    def _carries(self, wanted: Label) -> bool:
-        """Whether PID 1 carries the wanted label: the host's half and mode, and the namespace."""
-        pid = containers.init_pid(self._ctid)
-        said = None if pid is None else containers.label(pid)
-        carried = Label.parse(said or "")
-        if carried.matches(wanted) and carried.mode == wanted.mode:
-            return True
-        self._its.say(f"PID 1 carries '{printable(said or '', limit=200)}'")
-        return False
-
     def _stands(self) -> bool:
         """Whether the conf still says what it said before the start; a hook may have changed it."""
         its = self._its
@@ -179,43 +159,8 @@ class Gate:
     def _docker_works(self, driver: str) -> bool:
         if not self._asks_docker():
             return True
-        return (
-            self.check("dockerd answers", self._docker_answers)
-            and (
-                not driver
-                or self.check(f"docker info says {driver}", lambda: self._docker_says(driver))
-            )
-            and self._ours_runs()
-        )
-
-    def _ours_runs(self) -> bool:
-        """Whether that proves Docker, where it can: the plan has said where it cannot."""
         architecture = self._its.staged.architecture
-        if architecture not in PROBES:
-            self._its.say(
-                f"note: no container of our own was run: there is none for {architecture}"
-            )
-            return True
-        return self.check(
-            "a container of our own runs and answers on a published port", self._probe
-        )
-
-    def _docker_answers(self) -> bool:
-        """The socket answers once dockerd is ready; before it exists, the script asks again."""
-        ready = ["sh", "-c", guest.script("docker-ready")]
-        return guest.attach(self._ctid, ready, seconds=180).ok
-
-    def _docker_says(self, driver: str) -> bool:
-        said = probe.ask(self._ctid, "info", "--format", "{{.Driver}}")
-        if said == driver:
-            return True
-        self._its.say(f"docker info says '{printable(said or '')}'")
-        return False
-
-    def _probe(self) -> bool:
-        if self.is_cut_short:
-            probe.clear(self._ctid)
-        return probe.runs(self._ctid, self._its.staged.architecture)
+        return self._proof.docker_works(driver, architecture, self.is_cut_short)
 
     def _note_apparmor_in_docker(self) -> None:
         options = probe.ask(self._ctid, "info", "-f", "{{.SecurityOptions}}", seconds=30)

@@ -32,6 +32,7 @@ VERBS = {
     "try-etc-pve": "node.try_etc_pve",
     "write-conf": "node.conf",
     "packages": "node.packages",
+    "install": "node.install",
     "daemon-json": "node.daemon_json",
     "install-profile": "node.profile",
     "install-file": "node.own_file",

@@ -25,7 +25,8 @@ _TOP = Path(__file__).parents[1]
 #: The modules of `phoenix` that the node's program shares.
 SHARED = (
     *("__init__", "apparmor/__init__", "docker/__init__", "pve/__init__", "runs/__init__"),
-    *("text/__init__", "apparmor/audit_line", "apparmor/observed", "docker/names"),
+    *("text/__init__", "apparmor/audit_line", "apparmor/observed"),
+    *("docker/daemon_json", "docker/names", "text/json_document"),
     *("pve/application", "pve/conf", "pve/health", "pve/hooks", "pve/keys", "pve/values"),
     *("runs/journal", "runs/outcome", "runs/record", "text/printable"),
 )

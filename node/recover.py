@@ -1,7 +1,9 @@
 """recover RUN CTID [--if-cut] - take up a commit that was cut short (a kill, a reboot).
 
-The journal says how far it came: it is proven, or put back. With `--if-cut` nothing is done and
-nothing said where it was not cut short: so it is called whenever the unit of a commit ends.
+The journal says how far it came: it is proven, or put back. Of an installation of Docker
+(`node.install`) it is only told how far it came: the next one goes on with it. With `--if-cut`
+nothing is done and nothing said where it was not cut short: so it is called whenever the unit of a
+commit ends.
 
 Exit: as `node.commit`; 0 also where the commit had ended, or nothing had been changed
 """
@@ -13,12 +15,12 @@ import os
 from contextlib import suppress
 from typing import Any
 
-from node import bounded, conf
+from node import bounded, conf, install
 from node.commit import check_journal, named, taken_up
 from node.journal import Journal
 from node.root import at
 from node.say import Stop
-from node.state import RunFolder
+from node.state import RunFolder, lock
 from node.transaction import Transaction
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.runs.journal import UNDONE, JournalError
@@ -30,8 +32,12 @@ OPEN = ("intent", "started", "back")
 
 def main(words: list[str]) -> int:
     """Do it under the lock: the commit may work still."""
-    if words[2:] == ["--if-cut"] and not _is_cut(*named(words[:2])):
+    folder, ctid = named(words[:2])
+    if words[2:] == ["--if-cut"] and not _is_cut(folder, ctid):
         return 0
+    if install.is_cut(folder, ctid):
+        with lock(f"run {folder.run}, CT {ctid}", ctid=ctid):
+            return install.settle(folder, ctid)
     with taken_up(words[:2]) as its:
         return recover(its)
 

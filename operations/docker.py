@@ -13,6 +13,7 @@ runs with `-y`: then the operation fails with the same sentence instead.
 from __future__ import annotations
 
 from collections.abc import Collection, Generator
+from contextlib import suppress
 
 from pyinfra import host
 from pyinfra.api import StringCommand, operation
@@ -23,12 +24,18 @@ from node import pack
 from operations.diff import show_diff
 from operations.refusal import refuse
 from operations.unit import unit
-from phoenix.docker.daemon_json import DaemonJsonError, digest, held, merge
-from phoenix.docker.names import DAEMON_JSON, MANAGERS, NEITHER, PACKAGE_NAME
+from phoenix.apparmor.observed import Label
+from phoenix.docker.daemon_json import DaemonJson, DaemonJsonError, digest, first, held, merge
+from phoenix.docker.install import Install
+from phoenix.docker.names import DAEMON_JSON, MANAGERS, NEITHER, PACKAGE_NAME, PROBE_DEFAULT
 from phoenix.docker.observed import ObservedDocker
 from phoenix.docker.storage_driver import plan_driver
+from phoenix.plan.guest import GuestChange
 from phoenix.pve.values import check_ctid
 from phoenix.runs.record import check_run_id
+
+#: Seconds after which the operator gives an installation up; the node goes on.
+_INSTALL = 3600
 
 #: Seconds for what a guest does, twice what the node itself gives it (node/daemon_json.py).
 _PATIENCE = 1200
@@ -45,12 +52,13 @@ def packages(
 ) -> Commands:
     """Have packages installed in the guest; what is there is not upgraded.
 
-    + packages: names, as the guest's apt or apk knows them
+    + packages: names, as the guest's apt, apk or dnf knows them
     + run: id of a run, for its journal
     + ctid, observed: see the module
 
-    Debian and Ubuntu by apt, Alpine by apk; other guests are refused. No question is asked, the
-    guest's own version of a changed conffile stays. Done is what the guest's database then says.
+    Debian and Ubuntu by apt, Alpine by apk, Fedora by dnf; other guests are refused. No question
+    is asked, the guest's own version of a changed conffile stays. Done is what the guest's database
+    then says.
 
     **Example:**
 
@@ -79,27 +87,96 @@ def packages(
 
 
 @operation()
-def no_packages(ctid: int, packages: Collection[str], manager: str, run: str) -> Commands:
+def no_packages(
+    ctid: int,
+    packages: Collection[str],
+    manager: str,
+    run: str,
+    daemon: GuestChange | None = None,
+) -> Commands:
     """Take out of the guest what a run brought there, unless something needs it.
 
-    + packages: names, as the guest's apt or apk knows them
-    + manager: apt or apk
+    + packages: names, as the guest's apt, apk or dnf knows them
+    + manager: apt, apk or dnf
     + run: id of the run that undoes it, for its journal
+    + daemon: they are a Docker that a run installed: its daemon.json, as it is and as it was
     + ctid: see the module
 
     They stay while another package needs them, and fuse-overlayfs as long as Docker runs on it or
-    it holds data.
+    it holds data; with `daemon`, all of them as long as Docker holds anything.
     """
     try:
         if manager not in MANAGERS:
             raise ValueError(f"{manager!r} is {NEITHER}")
         check_ctid(ctid)
-        names = _names(packages)
+        names = [] if daemon and not packages else _names(packages)
         check_run_id(run)
     except ValueError as error:
         yield from refuse(f"CT {ctid}: {error}")
         return
-    yield _packages("remove", ctid, run, manager, names)
+    if daemon:
+        show_diff(f"CT {ctid}: {DAEMON_JSON}", daemon.before, daemon.after)
+    yield _packages("remove", ctid, run, manager, names, daemon)
+
+
+@operation()
+def install(
+    ctid: int,
+    install: Install,
+    label: Label | None,
+    run: str,
+    architecture: str = PROBE_DEFAULT,
+    observed: ObservedDocker | None = None,
+) -> Commands:
+    """Bring Docker into a guest that has none, and prove that it works.
+
+    + install: where it comes from, and its storage driver
+    + label: what PID 1 must carry, or nothing is installed; None: unconfined on request
+    + run: id of the run, for its journal
+    + architecture: what its Docker runs on, as Docker calls it; one of ours proves it there
+    + ctid, observed: see the module
+
+    daemon.json comes first, every other key of one that is there stays; then Docker's repository,
+    the packages and the service. An installation that was cut short is gone on with. Runs in a
+    transient unit, so that it finishes without the operator.
+
+    **Example:**
+
+    .. code:: python
+
+        label = Label.parse("lxc-docker-nested (enforce)")
+        docker.install(name="Docker", ctid=910, install=Install(), label=label, run=run)
+    """
+    try:
+        docker = _asked(ctid, observed)
+        if docker.state not in ("none", "ok", "dead"):
+            raise ValueError(_words(docker))
+        check_run_id(run)
+    except ValueError as error:
+        yield from refuse(f"CT {ctid}: {error}")
+        return
+    if docker.state == "ok":
+        host.noop(f"CT {ctid}: its Docker answers")
+        return
+    before = docker.file.text if docker.file else None
+    with suppress(DaemonJsonError):
+        # what is no JSON, and `auto`, is for the node to see to
+        if install.driver != "auto":
+            after = first(DaemonJson.parse(before or ""), install.driver).text
+            if after != before:
+                show_diff(f"CT {ctid}: {DAEMON_JSON}", before, after)
+    request = {
+        "install": install.to_json(),
+        "label": str(label) if label else None,
+        "architecture": architecture,
+    }
+    yield unit(
+        f"{run}-{ctid}-install",
+        f"Docker in CT {ctid}",
+        *program.words("install", run, str(ctid)),
+        _stdin=pack.stdin(request),
+        _timeout=_INSTALL,
+    )
 
 
 @operation()
@@ -169,10 +246,23 @@ def restart(ctid: int, observed: ObservedDocker | None = None) -> Commands:
 
 def _docker(ctid: int, observed: ObservedDocker | None) -> ObservedDocker:
     """The Docker of a guest, if it can be worked on. Raises ValueError with the reason."""
+    docker = _asked(ctid, observed)
+    if docker.state not in ("ok", "dead"):
+        raise ValueError(_words(docker))
+    return docker
+
+
+def _asked(ctid: int, observed: ObservedDocker | None) -> ObservedDocker:
+    """What a guest says of its Docker. Raises ValueError where the node says nothing."""
     check_ctid(ctid)
     docker = observed or host.get_fact(Dockers, ctids=(ctid,)).get(ctid)
     if docker is None:
         raise ValueError("the node said nothing about it: does it exist?")
+    return docker
+
+
+def _words(docker: ObservedDocker) -> str:
+    """Why one cannot be worked on that neither answers nor is down."""
     words = {
         "none": "there is no Docker in it",
         "elsewhere": "its containers are run by something else than a Docker that root can ask",
@@ -183,9 +273,7 @@ def _docker(ctid: int, observed: ObservedDocker | None) -> ObservedDocker:
         "flooded": "its guest said more than it should",
         "failed": f"its guest cannot be entered: {docker.error}",
     }
-    if docker.state in words:
-        raise ValueError(words[docker.state])
-    return docker
+    return words[docker.state]
 
 
 def _names(packages: Collection[str]) -> list[str]:
@@ -198,14 +286,22 @@ def _names(packages: Collection[str]) -> list[str]:
 
 
 def _packages(
-    action: str, ctid: int, run: str | None, manager: str, names: Collection[str]
+    action: str,
+    ctid: int,
+    run: str | None,
+    manager: str,
+    names: Collection[str],
+    daemon: GuestChange | None = None,
 ) -> StringCommand:
     """node/packages.py in a transient unit; `action`: install or remove."""
+    request: dict[str, object] = {"packages": list(names)}
+    if daemon:
+        request["docker"] = {"after": daemon.digest_before, "text": daemon.after}
     return unit(
         f"{run or 'docker'}-{ctid}-packages",
         f"packages of CT {ctid}",
         *program.words("packages", action, str(ctid), run or "-", manager),
-        _stdin=pack.stdin({"packages": list(names)}),
+        _stdin=pack.stdin(request),
     )
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyinfra import host
 
 from deploys.steps.run import Run
-from operations import transaction
+from operations import docker, transaction
 from operations.snapshot import snapshot
+from phoenix.plan.actions import Removal
+from phoenix.plan.install import InstallChange
 
 
 def recover(run: Run, then: str, back_is_fine: bool = False) -> None:
@@ -46,4 +50,23 @@ def commit(run: Run, what: str, snapshots: bool = False) -> None:
             name=f"CT {change.ctid} {change.name}",
             ctid=change.ctid,
             again=run.replan,
+        )
+
+
+def snapshots(run: Run, changes: Sequence[InstallChange]) -> None:
+    """Take one of each container of which nothing is committed."""
+    for change in host.loop(changes):
+        run.step(snapshot, name=f"Snapshot of CT {change.ctid} {change.name}", ctid=change.ctid)
+
+
+def remove_packages(run: Run, removals: Sequence[Removal]) -> None:
+    """Take packages that a run brought out of the guests again."""
+    for removal in host.loop(removals):
+        run.step(
+            docker.no_packages,
+            name=f"CT {removal.ctid}: remove {'Docker' if removal.daemon else 'packages'}",
+            ctid=removal.ctid,
+            packages=removal.packages,
+            manager=removal.manager,
+            daemon=removal.daemon,
         )

@@ -141,6 +141,7 @@ class Run(ABC):
         names |= {ctid: conf.hostname or "" for ctid, conf in cut}
         names |= {new.ctid: new.name for new in plan.creations}
         names |= {change.ctid: change.name for change in plan.containers}
+        names |= {new.ctid: new.name for new in plan.installs}
         names |= {ctid: confs[ctid].conf.hostname or "" for ctid in (*removals, *plan.alone)}
         results = [(ctid, name, self._result(host, ctid)) for ctid, name in names.items()]
         return result_lines(plan.node, results) if results else ()

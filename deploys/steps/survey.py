@@ -188,7 +188,7 @@ def _check_fallbacks(run: Survey) -> dict[Host, dict[int, str]]:
         return {}
 
     def backups(host: Host) -> NodeFacts:
-        if not run.plans[host].containers:
+        if not run.plans[host].touched:
             return run.facts[host]
         return observe(host, {"backups": {"listed": required is not None}}, run.facts[host])
 
@@ -198,7 +198,7 @@ def _check_fallbacks(run: Survey) -> dict[Host, dict[int, str]]:
         findings = [*plan.findings]
         if required is not None:
             verified = required.verified
-            ages[host] = {one.ctid: found.text(one.ctid, verified) for one in plan.containers}
+            ages[host] = {one.ctid: found.text(one.ctid, verified) for one in plan.touched.values()}
             findings += check_backups(plan, found, required)
         if snapshot:
             findings += check_snapshots(plan, found)

@@ -4,6 +4,8 @@ The file belongs to the user. Two keys are managed, `storage-driver` and
 `features.containerd-snapshotter`; every other byte stays: order, indentation, line ends, what
 stands behind the last brace.
 
+Packed into the node's program: Python 3.9, the standard library only.
+
 >>> DaemonJson.parse('{"debug": true}').put("storage-driver", "overlay2").text
 '{"debug": true, "storage-driver": "overlay2"}'
 """
@@ -130,6 +132,20 @@ def merge(
         elif mine is not None and path in document and there == mine:
             document = document.drop(path)
     return DaemonMerge(text if document.text == (text or "") else document.text, kept)
+
+
+def first(document: DaemonJson, driver: str) -> DaemonJson:
+    """The file with which a Docker starts for the first time, from what is there before it.
+
+    From 29 on Docker takes containerd's image store unless that is switched off, and fails on the
+    driver's name alone (moby issue tracker); an older one knows the key or does not look at it.
+
+    >>> first(DaemonJson.parse('{"debug": true}'), "overlay2").text.count("storage-driver")
+    1
+    """
+    if document[DRIVER] != driver:
+        document = document.put(DRIVER, driver)
+    return document if document[SNAPSHOTTER] is not None else document.put(SNAPSHOTTER, False)
 
 
 def encode(text: str) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any
 from phoenix.docker.architecture import MACHINE, of_machine
 from phoenix.docker.daemon_json import digest
 from phoenix.docker.data_root import DATA_ROOT, GuestPathError, check_data_root
-from phoenix.docker.names import DAEMON_JSON, DRIVER_NAME, PACKAGE_NAME
+from phoenix.docker.names import DAEMON_JSON, DRIVER_NAME, MANAGERS, PACKAGE_NAME
 from phoenix.text.guest_json import read_json, too_much
 from phoenix.text.printable import printable
 
@@ -37,7 +37,7 @@ _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~:_-]{0,63}")
 # git describe, or the package's version
 _COMMIT = re.compile(r"v?([0-9]+(?:\.[0-9]+){2}\S*?)(?:-([0-9]+)-g[0-9a-f]{4,40})?")
 _OS = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}( [A-Za-z0-9][A-Za-z0-9._-]{0,31})?")
-_MANAGERS = ("apt", "apk", "dnf")
+_YES_NO = {"yes": True, "no": False}
 # of dpkg: wanted and found; apk's and rpm's are told as "ii"
 _PACKAGE_STATE = re.compile(r"[a-z][A-Za-z]")
 _FLAG = re.compile(r"[!-~]{1,256}")
@@ -113,7 +113,9 @@ class ObservedDocker:
     """The Docker of one container.
 
     `state`: one of `STATES`; all the rest is empty unless it is `ok` or `dead`, and what the
-    daemon says of itself unless it is `ok`. `error` is what was said instead.
+    daemon says of itself unless it is `ok`; of one that is `none` there is what it takes to
+    install one: `os`, `manager`, `packages`, `dev_fuse`, `overlay`, `file`. `error` is what was
+    said instead.
 
     - `engines`: what runs containers where Docker does not answer or is `elsewhere`.
 
@@ -230,7 +232,7 @@ def dockers_from_json(data: Mapping[str, Any]) -> Mapping[int, ObservedDocker]:
 
 
 def _observed(state: str, text: str, error: str) -> ObservedDocker:
-    if state != "ok":
+    if state != "ok" and not (state == "none" and text and not error):
         return ObservedDocker(state, error=printable(error, 200))
     try:
         return _read(text)
@@ -292,7 +294,16 @@ def _read(answer: str) -> ObservedDocker:
                 one[key] = value
     engines = engines[:_MOST_ENGINES]
     if "absent" in one:
-        return ObservedDocker("elsewhere" if engines else "none", engines=tuple(engines))
+        return ObservedDocker(
+            "elsewhere" if engines else "none",
+            engines=tuple(engines),
+            os=_fit(_OS, one.get("os", "").strip()),
+            manager=_manager(one),
+            packages=packages,
+            dev_fuse=one.get("fuse") == "yes",
+            overlay=_YES_NO.get(one.get("overlay", "")),
+            file=_file(tail) if mark else None,
+        )
     common = ObservedDocker(
         "dead",
         engines=tuple(engines),
@@ -304,7 +315,7 @@ def _read(answer: str) -> ObservedDocker:
         flags=tuple(flags),
         runc=_fit(_VERSION, one.get("runc", "")),
         os=_fit(_OS, one.get("os", "").strip()),
-        manager=one["manager"] if one.get("manager") in _MANAGERS else "",
+        manager=_manager(one),
         packages=packages,
         holds=tuple(holds),
         pins=tuple(pins),
@@ -316,7 +327,7 @@ def _read(answer: str) -> ObservedDocker:
         binds=tuple(binds),
         fstab=tuple(fstab),
         mount=_major_and_minor(one.get("mount", "")),
-        overlay={"yes": True, "no": False}.get(one.get("overlay", "")),
+        overlay=_YES_NO.get(one.get("overlay", "")),
         file=_file(tail) if mark else None,
     )
     return _with_info(common, info, one.get("root", DATA_ROOT))
@@ -417,6 +428,10 @@ def _is_engine(name: str, uid: str, program: str) -> bool:
 def _major_and_minor(version: str) -> tuple[int, int] | None:
     found = re.match(r"([0-9]{1,4})\.([0-9]{1,4})(\.|$)", version)
     return (int(found[1]), int(found[2])) if found else None
+
+
+def _manager(said: Mapping[str, str]) -> str:
+    return said["manager"] if said.get("manager") in MANAGERS else ""
 
 
 def _is_package(name: str) -> bool:

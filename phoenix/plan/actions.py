@@ -10,6 +10,7 @@ from phoenix.apparmor.observed import Label
 from phoenix.docker.names import PROBE_DEFAULT
 from phoenix.plan.findings import HELD, LEFT_ALONE, Code, Finding, Severity, texts
 from phoenix.plan.guest import GuestChange
+from phoenix.plan.install import InstallChange
 from phoenix.plan.profiles import OwnFileChange, ProfileChange
 from phoenix.plan.reasons import Reason
 from phoenix.plan.site_tunables import SiteTunablesChange
@@ -99,16 +100,20 @@ class FileRevert:
 
 @dataclass(frozen=True)
 class Removal:
-    """Packages to take out of a guest again, by `manager` (apt or apk)."""
+    """Packages to take out of a guest again, by `manager` (apt, apk or dnf).
+
+    `daemon`: they are a Docker that a run installed, and its daemon.json goes back with them.
+    """
 
     ctid: int
     packages: tuple[str, ...]
     manager: str
+    daemon: GuestChange | None = None
 
 
 Action: TypeAlias = (
     "TunablesChange | SiteTunablesChange | OwnFileChange | ProfileChange | Interrupted | "
-    "Creation | ContainerChange | Removal | FileRevert | WatchChange"
+    "Creation | ContainerChange | InstallChange | Removal | FileRevert | WatchChange"
 )
 
 
@@ -132,6 +137,7 @@ class NodePlan:
     own_files: tuple[OwnFileChange, ...] = ()
     site_tunables: SiteTunablesChange | None = None
     creations: tuple[Creation, ...] = ()
+    installs: tuple[InstallChange, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -177,6 +183,20 @@ class NodePlan:
         return tuple(one for one in self.containers if one.guest and one.guest.packages)
 
     @property
+    def touched(self) -> Mapping[int, ContainerChange | InstallChange]:
+        """The containers to which anything is done, by CTID."""
+        return {
+            **{one.ctid: one for one in self.containers},
+            **{one.ctid: one for one in self.installs},
+        }
+
+    @property
+    def only_installs(self) -> tuple[InstallChange, ...]:
+        """Those to which nothing is done but that Docker comes in."""
+        changed = {one.ctid for one in self.containers}
+        return tuple(one for one in self.installs if one.ctid not in changed)
+
+    @property
     def actions(self) -> tuple[Action, ...]:
         """What a run does, one after another, as the recipes have it."""
         return (
@@ -185,8 +205,10 @@ class NodePlan:
             *self.profiles,
             *self.interrupted,
             *self.creations,
+            *(one for one in self.removals if one.daemon),
             *self.containers,
-            *self.removals,
+            *self.installs,
+            *(one for one in self.removals if not one.daemon),
             *self.files,
             *(one for one in (self.watch,) if one),
         )

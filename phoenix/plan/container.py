@@ -18,7 +18,8 @@ from phoenix.plan.collisions import collision_fix, collision_text
 from phoenix.plan.conf import ConfPlan, holder, plan_conf, restart_reasons
 from phoenix.plan.confinement import Confinement, wanted
 from phoenix.plan.findings import Code, Finding, Severity
-from phoenix.plan.guest import GuestPlan, plan_guest
+from phoenix.plan.guest import GuestPlan, plan_guest, with_install
+from phoenix.plan.install import InstallChange, install_obstacle, lacks_docker, wanted_install
 from phoenix.plan.options import Force, Options
 from phoenix.plan.refusals import TEMPLATES, Refusal, is_under_its_rules, refusals
 from phoenix.pve.application import is_application, program
@@ -59,6 +60,8 @@ class ContainerPlanner:
     withdrawn: Collection[str] = ()
     no_room: str = ""
     findings: list[Finding] = field(default_factory=list)
+    #: The Docker to install once it is confined, None for none.
+    install: InstallChange | None = field(default=None, init=False)
 
     def plan(self) -> ContainerChange | None:
         """What is to be done, None for nothing; why is among the findings."""
@@ -88,7 +91,17 @@ class ContainerPlanner:
             self._leave(Code.COLLISION, text, fix)
             return None
         self._tell(conf, guest)
-        return self._change(conf, self._in_time(guest))
+        change = self._change(conf, self._in_time(guest))
+        if guest.install:
+            self.install = InstallChange(
+                ctid=self.observed.ctid,
+                name=self._name,
+                install=guest.install,
+                before=self.observed.conf,
+                label=self._confinement.label(self.observed.ctid),
+                architecture=self._architecture,
+            )
+        return change
 
     # --- its steps ------------------------------------------------------------------------------
 
@@ -129,13 +142,39 @@ class ContainerPlanner:
         if not self.container.docker:
             return GuestPlan()
         has_fuse = Features.parse(self.observed.conf.main["features"]).on("fuse")
-        return plan_guest(
+        guest = plan_guest(
             self.container.storage_driver,
             self.docker,
             self._managed.daemon,
             has_fuse,
             self.options.force,
         )
+        if self.docker is None or self._in_the_way_of_docker is not None:
+            return guest
+        install = wanted_install(self.container, self.docker)
+        return with_install(guest, install, self.docker, has_fuse) if install else guest
+
+    @cached_property
+    def _in_the_way_of_docker(self) -> tuple[Code, Severity, str, str] | None:
+        """Why this run installs no Docker: what to say of it, "" for nothing. None if it does."""
+        docker = self.docker
+        nothing = (Code.DOCKER_MISSING, Severity.NOTE, "", "")
+        if docker is None or not lacks_docker(docker):
+            return nothing
+        install = wanted_install(self.container, docker)
+        text = "the fleet file lists docker, but Docker is not installed"
+        if not (self.options.install and install):
+            if docker.state != "none":
+                return nothing
+            fix = "harden with --data install=true installs it" if install else ""
+            said = "Docker checks skipped" if install else "docker_source keep leaves it so"
+            return Code.DOCKER_MISSING, Severity.NOTE, f"{text}; {said}", fix
+        if obstacle := install_obstacle(install, docker):
+            return Code.DOCKER_MISSING, self._weight, f"{text}, and cannot be: {obstacle}", ""
+        if self.options.restart == "never":
+            said = f"{text}: that waits for a run that may restart (restart=never)"
+            return Code.RESTART_DUE, Severity.NOTE, said, ""
+        return None
 
     def _cannot(self, guest: GuestPlan) -> tuple[Code, str] | None:
         """What only the guest's own words stand against: it stops nobody else."""
@@ -143,7 +182,11 @@ class ContainerPlanner:
             return Code.GUEST, guest.alone
         if guest.problems:
             return Code.STORAGE_DRIVER, "; ".join(guest.problems)
-        if guest.fuse and guest.driver and self.container.features.get("fuse", "1") != "1":
+        if (
+            guest.fuse
+            and (guest.driver or guest.install)
+            and self.container.features.get("fuse", "1") != "1"
+        ):
             return Code.FUSE, "fuse-overlayfs needs fuse=1, and pct_options says fuse=0"
         return (Code.DATA_ROOT, self.no_room) if self.no_room else None
 
@@ -152,6 +195,8 @@ class ContainerPlanner:
             self._note(Code.CONF, text)
         for text in guest.notes:
             self._note(Code.DOCKER, text)
+        if (missing := self._in_the_way_of_docker) and missing[2]:
+            self._say(*missing)
         if self.container.docker and not self.observed.running:
             self._note(Code.DOCKER_UNSEEN, "stopped: Docker inside was not checked")
         # what else waits beside raw lines is the smaller matter

@@ -17,6 +17,7 @@ from phoenix.plan.create_checks import NO_OTHERS
 from phoenix.plan.creation import Creation
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.findings import Code, Finding, Severity
+from phoenix.plan.install import wanted_install
 from phoenix.plan.new_conf import Draft
 from phoenix.plan.options import Force, Options
 from phoenix.plan.predict import (
@@ -24,7 +25,6 @@ from phoenix.plan.predict import (
     missing,
     planned_as_there,
     predict,
-    wanted_install,
 )
 from phoenix.pve.observed import ObservedPct
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from phoenix.plan.actions import ContainerChange, NodePlan
 from phoenix.plan.findings import Code, Finding, Severity
+from phoenix.plan.install import InstallChange
 from phoenix.pve.backups import Backup, ObservedBackups, RequiredBackup, age_text
 from phoenix.pve.conf import PveConf
 from phoenix.pve.mounts import read_mount
@@ -30,7 +31,7 @@ def check_backups(
     unit = " (hours)" if required.hours else ""
     problems = "".join(f" ({problem})" for problem in backups.problems)
     way = ", and its storage verifies it" if required.verified else ""
-    for change in plan.containers:
+    for change in plan.touched.values():
         found = backups.newest(change.ctid, required.verified)
         age = backups.age(found)
         if age is not None and (required.hours is None or age <= timedelta(hours=required.hours)):
@@ -58,7 +59,7 @@ def _newer(backups: ObservedBackups, ctid: int, counts: Backup | None) -> str:
 
 def check_snapshots(plan: NodePlan, backups: ObservedBackups) -> Iterator[Finding]:
     """Find each container to change that surely cannot have a snapshot."""
-    for change in plan.containers:
+    for change in plan.touched.values():
         if why := _no_snapshot(change, backups):
             yield Finding(
                 Code.SNAPSHOT_IMPOSSIBLE,
@@ -70,7 +71,7 @@ def check_snapshots(plan: NodePlan, backups: ObservedBackups) -> Iterator[Findin
             )
 
 
-def _no_snapshot(change: ContainerChange, backups: ObservedBackups) -> str | None:
+def _no_snapshot(change: ContainerChange | InstallChange, backups: ObservedBackups) -> str | None:
     # pve-container Config.pm has_feature: each volume must be able to, a directory never is
     for key, volume in _volumes(change.before):
         if volume.startswith("/"):

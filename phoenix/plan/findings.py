@@ -115,6 +115,7 @@ class Code(StrEnum):
     PENDING_KEYS = "pending"
     DOCKER_UNSEEN = "docker.unseen"
     PACKAGES_STAY = "packages.stay"
+    DOCKER_MISSING = "docker.missing"
     CONF = "conf"
     DOCKER = "docker"
     HEALTH_CHECK = "health-check"
@@ -126,7 +127,7 @@ DRIFT = frozenset({one for one in Code if one.startswith("drift.")})
 #: What an audit tells beside its verdicts, where it needs no attention.
 BESIDE = frozenset(
     {
-        Code.FELL_OVER,
+        *(Code.FELL_OVER, Code.DOCKER_MISSING),
         *(one for one in Code if one.startswith(("workaround.", "override.", "version."))),
     }
 )

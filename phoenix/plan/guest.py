@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from phoenix.docker.daemon_json import DaemonJson, DaemonJsonError, digest, held, merge
+from phoenix.docker.install import Install
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.docker.observed import ODD, ObservedDocker
 from phoenix.docker.storage_driver import needs_fuse, plan_driver
@@ -54,6 +55,8 @@ class GuestPlan:
     fuse: bool = False
     #: The managed keys of daemon.json that are ours once this is done.
     managed: Mapping[str, str | bool] = field(default_factory=dict)
+    #: It has none, and a run brings it.
+    install: Install | None = None
     #: Why the container is not to be touched at all.
     alone: str = ""
     reasons: tuple[Reason, ...] = ()
@@ -79,8 +82,7 @@ def plan_guest(
     if docker is None or docker.state == "stopped":
         return unknown
     if docker.state == "none":
-        text = "the fleet file lists docker, but Docker is not installed; Docker checks skipped"
-        return GuestPlan(provable=False, fuse=has_fuse, managed=managed, notes=(text,))
+        return GuestPlan(provable=False, fuse=has_fuse, managed=managed)
     if docker.elsewhere:
         if Force.ENGINE not in force:
             return GuestPlan(fuse=has_fuse, managed=managed, alone=_elsewhere(docker))
@@ -102,6 +104,14 @@ def plan_guest(
     except DaemonJsonError as error:
         text = f"{DAEMON_JSON}: {error}: dockerd will not start with it: correct it in the guest"
         return GuestPlan(fuse=has_fuse, managed=managed, alone=text)
+
+
+def with_install(
+    plan: GuestPlan, install: Install, docker: ObservedDocker, has_fuse: bool
+) -> GuestPlan:
+    """The plan of a guest into which Docker comes; it is proven once it is there."""
+    fuse = needs_fuse(install.driver) and (has_fuse or not docker.dev_fuse)
+    return replace(plan, install=install, provable=False, fuse=fuse, notes=())
 
 
 def _plan(

@@ -20,6 +20,7 @@ from phoenix.plan.container import ContainerPlanner, left_alone
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.hookscripts import hookscript_findings
+from phoenix.plan.install import InstallChange
 from phoenix.plan.needs import still_needed
 from phoenix.plan.options import Options
 from phoenix.plan.profiles import ProfileUsers, nobodys, plan_own_files, plan_profile, without_room
@@ -121,7 +122,7 @@ def without_containers(plan: NodePlan) -> NodePlan:
         for one in plan.findings
         if one.severity == Severity.ERROR and one.code != Code.PVE_READ_ONLY
     )
-    return replace(plan, containers=(), interrupted=(), findings=stops)
+    return replace(plan, containers=(), interrupted=(), installs=(), findings=stops)
 
 
 def unreadable_runs(problems: Iterable[str]) -> Iterator[Finding]:
@@ -173,6 +174,7 @@ def plan_node(
     ]
     crowded = without_room(users, apparmor)
     containers: list[ContainerChange] = []
+    installs: list[InstallChange] = []
     for container in in_order(selected(fleet, options, pct)):
         confinement = wanted(container, options)
         installed = apparmor.files.get(users.present(container.ctid)) or ""
@@ -190,6 +192,8 @@ def plan_node(
         )
         if change := its.plan():
             containers.append(change)
+        if its.install:
+            installs.append(its.install)
     findings += nobodys(users, apparmor, profile_names(templates))
     plan = NodePlan(
         pct.node,
@@ -204,7 +208,8 @@ def plan_node(
         confinement.profile for confinement in users.confinements if confinement.own in plan.alone
     }
     kept = tuple(change for change in profiles if change and change.name not in alone)
-    return replace(plan, profiles=kept)
+    confined = tuple(one for one in installs if one.ctid not in plan.alone)
+    return replace(plan, profiles=kept, installs=confined)
 
 
 def _rule_findings(fleet: Fleet, options: Options, facts: NodeFacts) -> Iterator[Finding]:

@@ -176,6 +176,8 @@ class Options(BaseModel):
     backup: Annotated[str | None, BeforeValidator(_path)] = None
     #: Have Proxmox take a snapshot of each container before it is changed.
     snapshot: StrictBool = False
+    #: Install Docker where the fleet file lists it and there is none.
+    install: StrictBool = False
     #: Install or remove the timer that warns of labels that are not the wanted ones.
     watch: StrictBool | None = None
     #: Take workarounds in a conf back, whoever wrote them.
@@ -219,7 +221,7 @@ _GATE = ("restart", "accept", "settle", "force")
 KEYS: Mapping[Recipe, tuple[str, ...]] = {
     "harden": (
         *_FLEET,
-        *("allow", "reconfine", "require_backup", "backup", "snapshot", "watch", "plan"),
+        *("allow", "reconfine", "require_backup", "backup", "snapshot", "install", "watch", "plan"),
         *_GATE,
     ),
     "host_prep": (*_FLEET, "allow", "backup", "watch", "accept", "force", "plan"),

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from phoenix.docker.install import Install
 from phoenix.fleet.model import Container, Fleet
 from phoenix.fleet.order import circles, in_order
 from phoenix.plan.actions import ContainerChange, NodePlan
@@ -14,6 +13,7 @@ from phoenix.plan.clones import Source, from_existing, from_made
 from phoenix.plan.create_checks import NO_OTHERS, Checks
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.findings import Code, Finding, Severity
+from phoenix.plan.install import wanted_install
 from phoenix.plan.new_conf import Draft, from_source, from_template
 from phoenix.plan.new_storage import NewStorage, plan_storage
 from phoenix.plan.node import plan_node
@@ -77,16 +77,6 @@ def planned_as_there(prediction: Prediction, templates: Mapping[str, str]) -> No
         facts=prediction.facts,
         templates=templates,
     )
-
-
-def wanted_install(container: Container) -> Install | None:
-    """How Docker comes into it, None where it brings its own; where one is, nothing is done."""
-    if not container.docker or container.install_source == "keep":
-        return None
-    driver = container.storage_driver
-    if driver is None or driver == "keep":
-        driver = "fuse-overlayfs"
-    return Install(container.install_source, driver, container.install_repository)
 
 
 @dataclass

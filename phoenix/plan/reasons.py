@@ -20,6 +20,7 @@ class Why(StrEnum):
     #: In its guest.
     STORAGE_DRIVER = "storage-driver"
     PACKAGE = "package"
+    INSTALL = "install"
     #: Of a rollback.
     CONF_BACK = "conf-back"
     CHANGED_SINCE = "changed-since"

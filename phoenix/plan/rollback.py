@@ -24,6 +24,7 @@ from phoenix.plan.confinement import PROFILE_KEY
 from phoenix.plan.container import left_alone, waiting_keys
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.guest import GuestChange
+from phoenix.plan.install import kept_by
 from phoenix.plan.options import Force, Options
 from phoenix.plan.reasons import Reason, Why
 from phoenix.plan.revert import revert
@@ -34,6 +35,9 @@ from phoenix.pve.observed import ObservedContainer, ObservedPct
 from phoenix.runs.files import RUNS, RunFileError, RunFiles
 from phoenix.runs.record import Change, RunRecord, Thing, in_the_way
 from phoenix.text.printable import printable
+
+#: A Docker that a run installed and that does not go.
+_STAYS = Removal(0, (), "")
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,24 @@ def plan_rollback(run: str, options: Options, node: Node) -> NodePlan:
         if change.stands and (not options.only or change.thing.ctid in options.only)
     ]
     ctids = dict.fromkeys(one.thing.ctid for one in wanted if one.thing.ctid and one.thing.path)
-    containers = [_container(ctid, record, options, node, findings) for ctid in ctids]
+    installed = {one.thing.ctid: one for one in wanted if _is_installed(one, record, node)}
+    dockers = {
+        ctid: _docker(one, record, options, node, findings) for ctid, one in installed.items()
+    }
+    # where its Docker stays all stays: without the new conf it might not start
+    stay = {ctid for ctid, one in dockers.items() if one is _STAYS}
+    containers = [
+        _container(ctid, record, options, node, findings, ctid in installed)
+        for ctid in ctids
+        if ctid not in stay
+    ]
     files = [_file(one, record, options, node, findings) for one in wanted if not one.thing.ctid]
-    removals = [_removal(one, node, findings) for one in wanted if one.packages]
+    removals = [one for one in dockers.values() if one is not _STAYS]
+    removals += [
+        _removal(one, node, findings)
+        for one in wanted
+        if one.packages and one.thing.ctid not in installed
+    ]
     return NodePlan(
         node.pct.node,
         containers=tuple(one for one in containers if one),
@@ -70,9 +89,66 @@ def plan_rollback(run: str, options: Options, node: Node) -> NodePlan:
     )
 
 
+def _is_installed(change: Change, record: RunRecord, node: Node) -> bool:
+    """Whether this is the daemon.json of a Docker that the run installed, in a guest that answers.
+
+    Any other change of that file names a driver before it, but for those of format 1.
+    """
+    ctid = change.thing.ctid or 0
+    observed, docker = node.pct.containers.get(ctid), node.dockers.get(ctid)
+    is_its = change.thing.path == DAEMON_JSON and not change.driver_before and record.format != 1
+    answers = docker is not None and docker.state in ("none", "ok", "dead")
+    return is_its and answers and observed is not None and observed.running
+
+
+def _docker(
+    change: Change, record: RunRecord, options: Options, node: Node, findings: list[Finding]
+) -> Removal | None:
+    """A Docker that the run installed, which goes whole; None where it has gone.
+
+    `_STAYS` where it holds anything, or cannot go for another reason.
+    """
+    ctid = change.thing.ctid or 0
+    observed, docker = node.pct.containers[ctid], node.dockers[ctid]
+    name = printable(observed.conf.hostname or "")
+    if held := kept_by(docker):
+        weight = Severity.ERROR if ctid in options.only else Severity.NOTE
+        text = f"its Docker holds {held}: it stays, and with it what the run changed here"
+        fix = "docker system prune -af --volumes there and undo the run once more"
+        findings.append(Finding(Code.PACKAGES_STAY, weight, text, ctid, name, fix))
+        return _STAYS
+    try:
+        guest = _old_daemon(change, record, observed, Force.CONFLICTS in options.force, node)
+    except ValueError as error:
+        findings.append(Finding(Code.CONFLICT, Severity.ERROR, str(error), ctid, name))
+        return _STAYS
+    brought = next((one for one in record.changes if one.thing == Thing("", ctid)), None)
+    names = brought.packages if brought and brought.stands else ()
+    names = tuple(one for one in names if _is_there(one, docker))
+    if guest is None and not names:
+        return None
+    now = docker.file.text if docker.file else None
+    return Removal(ctid, names, docker.manager, guest or GuestChange(now, now))
+
+
+def _is_there(package: str, docker: ObservedDocker) -> bool:
+    """Whether a package may be installed there: of those that are no part of Docker nobody knows.
+
+    Where none of Docker's is, what came with it has gone with it.
+    """
+    state = docker.packages.get(package.partition(":")[0])
+    return state == "ii" or (state is None and "ii" in docker.packages.values())
+
+
 def _container(
-    ctid: int, record: RunRecord, options: Options, node: Node, findings: list[Finding]
+    ctid: int,
+    record: RunRecord,
+    options: Options,
+    node: Node,
+    findings: list[Finding],
+    without_docker: bool,
 ) -> ContainerChange | None:
+    """`without_docker`: what the run did to its Docker is undone elsewhere."""
     observed = node.pct.containers.get(ctid)
     if observed is None:
         where = node.pct.elsewhere.get(ctid)
@@ -89,6 +165,8 @@ def _container(
         next((one for one in record.changes if one.thing == thing), Change(thing))
         for thing in (Thing(f"/etc/pve/lxc/{ctid}.conf", ctid), Thing(DAEMON_JSON, ctid))
     )
+    if without_docker:
+        daemon = Change(daemon.thing)
     staged = node.kept.staged.get(ctid, {})
     if daemon.stands and observed.running and (silent := _silent(node.dockers.get(ctid))):
         # its own fault is no reason to keep the others from going back

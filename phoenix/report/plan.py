@@ -19,6 +19,7 @@ from phoenix.plan.actions import (
     WatchChange,
 )
 from phoenix.plan.creation import Creation
+from phoenix.plan.install import InstallChange
 from phoenix.plan.profiles import OwnFileChange, ProfileChange
 from phoenix.plan.reasons import Reason
 from phoenix.plan.site_tunables import SiteTunablesChange
@@ -65,8 +66,12 @@ def _action(one: Action) -> dict[str, Any]:
             return _creation(one)
         case ContainerChange():
             return _container(one)
+        case InstallChange():
+            return _install(one)
         case Removal():
-            return _step("remove-packages", ctid=one.ctid, packages=[*one.packages])
+            daemon = _diff(one.daemon.before, one.daemon.after) if one.daemon else []
+            guest = {DAEMON_JSON: daemon} if daemon else {}
+            return _step("remove-packages", ctid=one.ctid, packages=[*one.packages], guest=guest)
         case FileRevert():
             return _step("restore-file", path=one.path, diff=_diff(one.before, one.after))
         case WatchChange():
@@ -110,6 +115,21 @@ def _creation(one: Creation) -> dict[str, Any]:
         start=one.start,
         snapshot=one.snapshot,
         install={"source": install.source, "driver": install.driver} if install else None,
+    )
+
+
+def _install(change: InstallChange) -> dict[str, Any]:
+    repository = change.install.repository
+    return _step(
+        "install-docker",
+        ctid=change.ctid,
+        name=change.name,
+        reasons=[_why(change.reason)],
+        label=str(change.label) if change.label else None,
+        source=change.install.source,
+        driver=change.install.driver,
+        repository=repository and {"url": repository.url, "fingerprint": repository.fingerprint},
+        architecture=change.architecture,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from phoenix.docker.names import DAEMON_JSON
 from phoenix.plan.actions import NodePlan
 from phoenix.plan.audit import HARDEN, AuditedContainer, NodeAudit
 from phoenix.plan.findings import BESIDE, DRIFT, Severity
@@ -43,8 +44,15 @@ def plan_lines(plan: NodePlan, backups: Mapping[int, str] | None = None) -> Iter
             why = "; ".join(map(str, change.reasons))
             rows.append([str(place), str(change.ctid), change.name, restart, *backup, why])
         yield from _table(rows)
+    for new in plan.installs:
+        yield _line(plan, new.line)
+        if backups and new in plan.only_installs:
+            yield _line(plan, f"CT {new.ctid}: backup: {backups[new.ctid]}")
     for one in plan.removals:
         yield _line(plan, f"CT {one.ctid}: packages to remove: {', '.join(one.packages)}")
+        if one.daemon:
+            how = "goes" if one.daemon.after is None else "goes back"
+            yield _line(plan, f"CT {one.ctid}: {DAEMON_JSON} {how} with them")
     for file in plan.files:
         how = "is taken away" if file.after is None else "goes back to what it was"
         if file.before == file.after:

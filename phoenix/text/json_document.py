@@ -16,9 +16,12 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from phoenix.text.printable import printable
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
 
 MAX_DEPTH = 64
 """Deepest nesting that is read; real files have six levels."""

@@ -2,7 +2,8 @@
 # docker SECONDS [:probe] - what Docker in this guest is and has, one record a line; runs in the
 # guest. busybox is enough. SECONDS: how long dockerd may take to answer. Reads only, and only
 # regular files; with `:probe` it also mounts an overlay below Docker's data, for a moment.
-# Exit: 44 no Docker here, and nothing else that runs containers
+# Exit: 44 no Docker here, and nothing else that runs containers: what it says then is what it takes
+#       to install one: os, manager, package, fuse, overlay with `:probe`, daemon-file
 #
 #   guest 1                     the answer begins
 #   os ID VERSION               as in os-release
@@ -45,12 +46,6 @@ engines() { # whose they are: ls knows it everywhere
         echo "engine $name $uid $(readlink "$process/exe")"
     done 2>/dev/null | sort -u | head -n 50
 }
-if ! has docker && ! has dockerd; then
-    engines=$(engines)
-    [ -n "$engines" ] || exit 44
-    printf 'guest 1\nabsent\n%s\n' "$engines"
-    exit 0
-fi
 seconds=$1
 mib=1048576
 # PHOENIX_ROOT: a fake root, for the tests
@@ -72,11 +67,79 @@ os_field() {
     start 65536 /etc/os-release | sed -n "s/^$1=[\"']\{0,1\}\([^\"']*\).*/\1/p" | head -n 1
 }
 
+system() {
+    echo "os $(os_field ID) $(os_field VERSION_ID)"
+    for manager in apt-get apk dnf; do
+        ! has $manager || { echo "manager ${manager%-get}" && break; }
+    done
+}
+fuse() { if [ -c /dev/fuse ]; then echo 'fuse yes'; else echo 'fuse no'; fi; }
+probe() ( # where Docker itself would mount: elsewhere a profile may deny what it allows there
+    made=
+    [ -d "$data/overlay2" ] || made=$data/overlay2
+    mkdir -p "$data/overlay2" && dir=$(mktemp -d "$data/overlay2/phoenix-probe.XXXXXX") || exit 1
+    mkdir "$dir/lower" "$dir/upper" "$dir/work" "$dir/merged" &&
+        mount -t overlay overlay -o "lowerdir=$dir/lower,upperdir=$dir/upper,workdir=$dir/work" \
+            "$dir/merged" 2>/dev/null && : >"$dir/merged/file" && [ -f "$dir/upper/file" ]
+    works=$?
+    umount "$dir/merged" 2>/dev/null
+    # by name and never across a mount
+    rm -f "$dir/upper/file"
+    rmdir "$dir/work/work" "$dir/work" "$dir/lower" "$dir/upper" "$dir/merged" "$dir" 2>/dev/null
+    [ -z "$made" ] || rmdir "$made" 2>/dev/null
+    exit $works
+)
+overlay() { if probe; then echo 'overlay yes'; else echo 'overlay no'; fi; }
+
+packages() {
+    if has dpkg-query; then
+        # shellcheck disable=SC2016,SC2086
+        dpkg-query -W -f '${db:Status-Abbrev}|${Package} ${Version}\n' $names 2>/dev/null |
+            head -n 50 | sed 's/^\(..\)[^|]*|/package \1 /'
+    elif has apk; then
+        # shellcheck disable=SC2086
+        for name in $names; do
+            apk info -e "$name" >/dev/null 2>&1 &&
+                echo "package ii $name $(apk info -v "$name" 2>/dev/null | sed -n "s/^$name-\([0-9][^ ]*\).*/\1/p" | head -n 1)"
+        done
+    elif has rpm; then
+        # shellcheck disable=SC2086
+        rpm -q --qf 'package ii %{NAME} %{VERSION}\n' $names 2>/dev/null | grep '^package' | head -n 50
+    fi
+}
+daemon_file() {
+    [ -e "$file" ] || return
+    if [ ! -f "$file" ]; then
+        echo 'daemon-file-odd no-regular-file'
+    elif [ "$(stat -L -c %s "$file")" -gt $mib ]; then
+        echo 'daemon-file-odd too-large'
+    else
+        echo "daemon-file $(stat -L -c '%u %g %a' "$file")"
+        head -c $mib "$file"
+    fi
+}
+
+if ! has docker && ! has dockerd; then
+    engines=$(engines)
+    printf 'guest 1\nabsent\n'
+    if [ -n "$engines" ]; then
+        printf '%s\n' "$engines"
+        exit 0
+    fi
+    system
+    packages
+    fuse
+    data=/var/lib/docker
+    if [ "${2:-}" = :probe ]; then
+        overlay
+        rmdir "$data" 2>/dev/null
+    fi
+    daemon_file
+    exit 44
+fi
+
 echo 'guest 1'
-echo "os $(os_field ID) $(os_field VERSION_ID)"
-for manager in apt-get apk dnf; do
-    ! has $manager || { echo "manager ${manager%-get}" && break; }
-done
+system
 
 if has timeout; then limit="timeout $seconds"; else limit=; fi
 # shellcheck disable=SC2086 # two words or none
@@ -134,27 +197,16 @@ done | head -n 50
 echo "count volumes $(find "$data/volumes" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | head -n 1000000 | wc -l)"
 echo "count containers $(entries "$data/containers")"
 
+packages
 if has dpkg-query; then
-    # shellcheck disable=SC2016,SC2086
-    dpkg-query -W -f '${db:Status-Abbrev}|${Package} ${Version}\n' $names 2>/dev/null |
-        head -n 50 | sed 's/^\(..\)[^|]*|/package \1 /'
     dpkg --get-selections 2>/dev/null | sed -n 's/[[:space:]]*hold$//p' | head -n 5000 | sed 's/^/hold /'
     # apt_preferences(5): by origin or release alone nothing is kept back
     for list in "${PHOENIX_ROOT:-}"/etc/apt/preferences "${PHOENIX_ROOT:-}"/etc/apt/preferences.d/*; do
         start 65536 "$list" && echo
     done | awk -v RS= '/(^|\n)Pin: *version / { sub(/^(.*\n)?Package: */, ""); sub(/\n.*/, ""); print }' |
         tr -s ' ' '\n' | head -n 100 | sed 's/^/pin /'
-elif has apk; then
-    # shellcheck disable=SC2086
-    for name in $names; do
-        apk info -e "$name" >/dev/null 2>&1 &&
-            echo "package ii $name $(apk info -v "$name" 2>/dev/null | sed -n "s/^$name-\([0-9][^ ]*\).*/\1/p" | head -n 1)"
-    done
-elif has rpm; then
-    # shellcheck disable=SC2086
-    rpm -q --qf 'package ii %{NAME} %{VERSION}\n' $names 2>/dev/null | grep '^package' | head -n 50
 fi
-if [ -c /dev/fuse ]; then echo 'fuse yes'; else echo 'fuse no'; fi
+fuse
 has fuse-overlayfs && echo 'binary fuse-overlayfs'
 
 # shellcheck disable=SC2016 # a variable of Docker's
@@ -191,26 +243,11 @@ start 65536 "${PHOENIX_ROOT:-}/etc/fstab" | head -n 500 | while read -r source t
 done
 mount --version 2>/dev/null | sed -n 's/^mount from util-linux \([0-9.]*\).*/mount \1/p' | head -n 1
 
-probe() ( # where Docker itself would mount: elsewhere a profile may deny what it allows there
-    made=
-    [ -d "$data/overlay2" ] || made=$data/overlay2
-    mkdir -p "$data/overlay2" && dir=$(mktemp -d "$data/overlay2/phoenix-probe.XXXXXX") || exit 1
-    mkdir "$dir/lower" "$dir/upper" "$dir/work" "$dir/merged" &&
-        mount -t overlay overlay -o "lowerdir=$dir/lower,upperdir=$dir/upper,workdir=$dir/work" \
-            "$dir/merged" 2>/dev/null && : >"$dir/merged/file" && [ -f "$dir/upper/file" ]
-    works=$?
-    umount "$dir/merged" 2>/dev/null
-    # by name and never across a mount
-    rm -f "$dir/upper/file"
-    rmdir "$dir/work/work" "$dir/work" "$dir/lower" "$dir/upper" "$dir/merged" "$dir" 2>/dev/null
-    [ -z "$made" ] || rmdir "$made" 2>/dev/null
-    exit $works
-)
 if [ "${2:-}" = :probe ]; then
     case $info in
     # it has one mounted: nothing to try
     *'"Driver":"overlay2"'* | *'"Driver":"overlayfs"'*) echo 'overlay yes' ;;
-    *) if probe; then echo 'overlay yes'; else echo 'overlay no'; fi ;;
+    *) overlay ;;
     esac
 fi
 
@@ -224,13 +261,5 @@ printf '%s\n' "$said" | sed -n 's/^compose //p' | tr , '\n' | sort -u | head -n 
             "^[^#]*apparmor *[:=] *[\"']?unconfined" </dev/null >/dev/null && echo "compose $path"
     done 2>/dev/null
 
-[ -e "$file" ] || exit 0
-if [ ! -f "$file" ]; then
-    echo 'daemon-file-odd no-regular-file'
-elif [ "$(stat -L -c %s "$file")" -gt $mib ]; then
-    echo 'daemon-file-odd too-large'
-else
-    echo "daemon-file $(stat -L -c '%u %g %a' "$file")"
-    head -c $mib "$file"
-fi
+daemon_file
 exit 0

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -356,7 +357,56 @@ def test_a_guest_without_docker_says_so_by_its_exit_code(guest):
         capture_output=True,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (44, b"")
+    said = done.stdout.decode().splitlines()
+    assert (done.returncode, said[:2]) == (44, ["guest 1", "absent"])
+    assert {line.partition(" ")[0] for line in said[2:]} <= {"os", "fuse"}
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A guest without Docker, with nothing but these tools."""
+    guest = ScriptNode(tmp_path)
+    for name in ("head", "ln", "ls", "mkdir", "mktemp", "rm", "rmdir", "sed", "stat", "umount"):
+        guest.tool(name, f'exec {shutil.which(name)} "$@"')
+    guest.tool("mount", "exit 1")
+    return guest
+
+
+def without_docker(guest, *words):
+    """Its lines and its exit code."""
+    text = SCRIPT.read_text().replace("=/var/lib", '="$PHOENIX_ROOT"/var/lib')
+    done = subprocess.run(
+        ["/bin/sh", "-c", text, "docker", "1", *words],
+        env={"PATH": str(guest.fake), "PHOENIX_ROOT": str(guest.root)},
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.splitlines(), done.returncode
+
+
+def test_one_without_docker_says_what_it_takes_to_install_it(bare):
+    bare.tool("dnf", "exit 1")
+    bare.tool("rpm", "echo 'package ii runc 1.3'; echo 'package docker is not installed'")
+    bare.tool("grep", f'exec {shutil.which("grep")} "$@"')
+    bare.has("/etc/docker/daemon.json", '{"debug": true}', mode=0o600)
+    said, code = without_docker(bare, "")
+    assert code == 44
+    assert "manager dnf" in said
+    assert "package ii runc 1.3" in said
+    assert {"fuse yes", "fuse no"} & {*said}
+    assert said[-2:] == [f"daemon-file {os.getuid()} {os.getgid()} 600", '{"debug": true}']
+    assert not [line for line in said if line.startswith("overlay")]
+
+
+def test_an_overlay_is_tried_in_it_too_and_leaves_nothing(bare):
+    said, _ = without_docker(bare, ":probe")
+    assert "overlay no" in said
+    assert not (bare.root / "var/lib/docker").exists()
+    bare.tool("mount", 'for last; do :; done; rmdir "$last"; ln -s upper "$last"')
+    bare.tool("umount", 'rm "$1"; mkdir "$1"')
+    said, _ = without_docker(bare, ":probe")
+    assert "overlay yes" in said
+    assert not (bare.root / "var/lib/docker").exists()
 
 
 def has_process(guest, pid, name, program):

@@ -33,7 +33,11 @@ docker: {driver: vfs}   how the guest's Docker differs from Debian's on overlay2
 daemon_json: text       its daemon.json, if there is one
 installs: [names]       the packages that apt is asked for; or
 apk: [names]            apk; or
+dnf: [names]            dnf; or
 removes: [names]        the packages that are taken out again; or
+daemon: {before: text}  with them a Docker, and its daemon.json goes, or goes back to `after`
+install: {...}          how the Install differs from the default one
+brings: {...}           the Install that the node is asked for; or
 writes: |               the daemon.json that is written; or
 restarts: true          Docker; or noop, or refused, as above
 
@@ -58,8 +62,10 @@ from pathlib import Path
 from pyinfra_testing.operations import make_operation_tests
 
 from operations import apparmor
-from phoenix.apparmor.observed import ObservedAppArmor
+from phoenix.apparmor.observed import Label, ObservedAppArmor
+from phoenix.docker.install import Install
 from phoenix.docker.observed import DaemonFile, ObservedDocker
+from phoenix.plan.guest import GuestChange
 from phoenix.pve.observed import containers_from_json
 
 NOBODY = {"node": "pve1", "containers": {}, "elsewhere": {}, "problems": [], "wanted": None}
@@ -140,7 +146,8 @@ def translate_docker(case):
     file = DaemonFile(case["daemon_json"]) if "daemon_json" in case else None
     observed = ObservedDocker(**{**debian, **case.get("docker", {})}, file=file)
     commands = ["never reached"] if "refused" in case else []
-    for key, manager in (("installs", "apt"), ("apk", "apk")):
+    kwargs = {"ctid": 910, **case.get("kwargs", {})}
+    for key, manager in (("installs", "apt"), ("apk", "apk"), ("dnf", "dnf")):
         if key in case:
             unit = UNIT.replace("restart-910", "docker-910-packages")
             unit = unit.replace("restart CT 910", "packages of CT 910")
@@ -149,8 +156,13 @@ def translate_docker(case):
     if "removes" in case:
         unit = UNIT.replace("restart-910", f"{RUN}-910-packages")
         unit = unit.replace("restart CT 910", "packages of CT 910")
-        line = f"{unit} NODE packages remove 910 {RUN} apt"
-        commands = [asks(line, {"packages": case["removes"]})]
+        line = f"{unit} NODE packages remove 910 {RUN} {kwargs['manager']}"
+        request = {"packages": case["removes"]}
+        if "daemon" in case:
+            before, after = (case["daemon"].get(key) for key in ("before", "after"))
+            kwargs["daemon"] = GuestChange(before, after)
+            request["docker"] = {"after": sha256(before), "text": after}
+        commands = [asks(line, request)]
     if "writes" in case:
         before = sha256(case["daemon_json"]) if "daemon_json" in case else "none"
         line = f"NODE daemon-json 910 put {before} {sha256(case['writes'])}"
@@ -158,12 +170,30 @@ def translate_docker(case):
     if "restarts" in case:
         commands = [asks("NODE daemon-json 910 restart", None)]
     return {
-        "kwargs": {"ctid": 910, **case.get("kwargs", {})},
+        "kwargs": kwargs,
         "facts": {"docker.Dockers": {"ctids=(910,), probe=()": {910: observed}}},
         "commands": commands,
         "noop_description": case.get("noop"),
         "exception": {"name": "OperationValueError", "message": case.get("refused")},
     }
+
+
+def translate_docker_install(case):
+    """A case of docker.install as pyinfra-testing reads it."""
+    label = Label("lxc-docker-nested", "enforce")
+    kwargs = {"install": Install(**case.get("install", {})), "label": label, "run": RUN}
+    kwargs |= case["kwargs"]
+    found = translate_docker({**case, "kwargs": kwargs})
+    if "brings" in case:
+        unit = UNIT.replace("restart-910", f"{RUN}-910-install")
+        unit = unit.replace("restart CT 910", "Docker in CT 910")
+        request = {
+            "install": case["brings"],
+            "label": str(kwargs["label"]) if kwargs["label"] else None,
+            "architecture": kwargs.get("architecture", "amd64"),
+        }
+        found["commands"] = [asks(f"{unit} NODE install {RUN} 910", request)]
+    return found
 
 
 def translate_install(case):
@@ -207,6 +237,7 @@ def sha256(text):
 
 
 TRANSLATE = {
+    "docker.install": translate_docker_install,
     "apparmor.tunables": translate_tunables,
     "apparmor.site_tunables": translate_site,
     "apparmor.profile": translate_install,
@@ -218,7 +249,8 @@ def cases(folder):
     tests = make_operation_tests("operations", folder.name, folder)
     run = tests._test
     module = folder.name.partition(".")[0]
-    read = translate_docker if module == "docker" else TRANSLATE.get(folder.name, translate)
+    usual = translate_docker if module == "docker" else translate
+    read = TRANSLATE.get(folder.name, usual)
     tests._test = lambda self, name, case: run(self, name, read(case))
     return tests
 

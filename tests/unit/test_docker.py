@@ -253,3 +253,19 @@ def test_a_data_root_of_any_length_is_that_guests_fault():
     assert docker.state == "failed"
     assert docker.error.endswith("longer than 200 characters or 8 folders")
     assert ask(f"guest 1\nroot {said['DockerRootDir']}").data_root == "/var/lib/docker"
+
+
+def test_a_guest_without_docker_tells_what_it_takes_to_install_it():
+    lines = ["guest 1", "absent", "os fedora 43", "manager dnf", "package ii runc 1.3"]
+    lines += ["fuse yes", "overlay no", "daemon-file 0 0 644", '{"debug": true}\n']
+    docker = ask("\n".join(lines), "none")
+    assert (docker.state, docker.os, docker.manager) == ("none", "fedora 43", "dnf")
+    assert (docker.packages, docker.dev_fuse, docker.overlay) == ({"runc": "ii"}, True, False)
+    assert docker.file.text == '{"debug": true}\n'
+    assert str(docker) == "-"
+
+
+def test_one_that_says_more_than_it_should_has_none_of_it():
+    docker = ask("guest 1\nabsent\nos \x1b[2J\nmanager x;reboot\noverlay maybe", "none")
+    assert docker == ObservedDocker("none")
+    assert ask("", "none") == ObservedDocker("none")

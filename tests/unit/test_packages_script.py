@@ -15,6 +15,9 @@ while [ "$1" != -- ]; do shift; done
 shift
 echo "$*" >>"$FAKE/calls"
 case "$1 $2" in
+'rpm -qa') cat "$FAKE/rpm" ;;
+'dnf -y') printf '%s\\n' fuse-overlayfs >>"$FAKE/rpm" ;;
+'rpm -e') : >"$FAKE/rpm" ;;
 dpkg-query*) cat "$FAKE/dpkg" ;;
 'apk info') cat "$FAKE/apk" ;;
 'apk add') echo fuse-overlayfs >>"$FAKE/apk" ;;
@@ -49,6 +52,7 @@ class Guest(ScriptNode):
         self.tool("lxc-attach", LXC_ATTACH)
         (self.fake / "dpkg").write_text("ii  docker.io\nrc  fuse-overlayfs\nii  libc6:amd64\n")
         (self.fake / "apk").write_text("docker\n")
+        (self.fake / "rpm").write_text("docker\n")
 
     @property
     def environment(self):
@@ -83,6 +87,7 @@ def equipped(guest):
     """A guest that has what a run brought."""
     (guest.folder / "dpkg").write_text("ii  docker.io\nii  fuse-overlayfs\nii  libfuse3-4:amd64\n")
     (guest.folder / "apk").write_text("docker\nfuse-overlayfs\n")
+    (guest.folder / "rpm").write_text("docker\nfuse-overlayfs\n")
     return guest
 
 
@@ -138,6 +143,19 @@ def test_alpine_installs_by_apk(guest):
     assert guest.journaled("packages")[-1] == ("done", "fuse-overlayfs")
 
 
+def test_fedora_installs_by_dnf(guest):
+    assert guest.install("fuse-overlayfs", manager="dnf").returncode == 0
+    assert "dnf -y install fuse-overlayfs\n" in guest.calls()
+    assert guest.journaled("packages")[-1] == ("done", "fuse-overlayfs")
+
+
+def test_a_key_of_a_repository_that_rpm_counts_as_a_package_is_none(guest):
+    (guest.folder / "rpm").write_text("NetworkManager\n")
+    guest.tool("lxc-attach", LXC_ATTACH.replace('>>"$FAKE/rpm"', 'gpg-pubkey >>"$FAKE/rpm"'))
+    assert guest.install("fuse-overlayfs", "NetworkManager", manager="dnf").returncode == 0
+    assert guest.journaled("packages")[-1] == ("done", "fuse-overlayfs")
+
+
 def test_without_a_run_nothing_is_written_down(guest):
     assert guest.install("fuse-overlayfs", run="-").returncode == 0
     assert not guest.run.parent.exists()
@@ -155,6 +173,11 @@ def test_all_that_the_run_brought_goes_in_one_command(equipped):
 def test_alpine_removes_by_apk(equipped):
     assert equipped.remove("fuse-overlayfs", manager="apk").returncode == 0
     assert "apk del fuse-overlayfs\n" in equipped.calls()
+
+
+def test_fedora_removes_by_rpm_which_takes_nothing_that_needs_them(equipped):
+    assert equipped.remove("fuse-overlayfs", manager="dnf").returncode == 0
+    assert "rpm -e fuse-overlayfs\n" in equipped.calls()
 
 
 def test_what_is_gone_already_is_nothing_to_do(equipped):
@@ -261,7 +284,7 @@ def test_fuse_overlayfs_stays_where_the_guest_does_not_say_what_docker_keeps(equ
         ("install", "910", "../../x", "apt"),
         ("install", "910;x", "-", "apt"),
         ("purge", "910", "-", "apt"),
-        ("install", "910", "-", "dnf"),
+        ("install", "910", "-", "pacman"),
         ("install", "910", "-"),
     ],
 )

@@ -450,3 +450,109 @@ def test_the_check_that_the_run_had_is_asked_in_its_rollback_if_it_can_be_read(s
     for health, asked in ((check.render(), check), (staged, None)):
         (change,) = plan(staged={**STAGED, "health": health}).containers
         assert change.health == asked
+
+
+# --- a Docker that the run installed --------------------------------------------------------------
+
+FRESH = '{\n    "storage-driver": "fuse-overlayfs"\n}\n'
+
+
+def installed_by(run=R1, before=NONE, came="docker.io containerd fuse-overlayfs", conf=True):
+    """The journal of a run that confined CT 910 and brought it Docker."""
+    file = {"ctid": 910, "file": "/etc/docker/daemon.json"}
+    drivers = {"driver_before": "", "driver": "fuse-overlayfs"}
+    pve = {"ctid": 910, "file": "/etc/pve/lxc/910.conf"}
+    lines = [
+        {"event": "begin", "format": 2},
+        {"event": "intent", **pve, "before": sha(OLD), "after": sha(NEW), "ours": NONE},
+        {"event": "done", **pve, "after": sha(NEW)},
+        {"event": "intent", **file, "before": before, "after": sha(FRESH), **drivers},
+        {"event": "done", **file, "after": sha(FRESH)},
+    ]
+    if not conf:
+        del lines[1:3]
+    if came:
+        lines += [{"ctid": 910, "event": event, "packages": came} for event in ("intent", "done")]
+    return [read_journal(run, [json.dumps({**TIME, **line}) for line in lines])]
+
+
+def docker_of_ours(state="ok", text=FRESH, **more):
+    file = None if text is None else DaemonFile(text)
+    known = {"manager": "apt", "packages": {"docker.io": "ii", "fuse-overlayfs": "ii"}, **more}
+    return {910: ObservedDocker(state, driver="fuse-overlayfs", file=file, **known)}
+
+
+def undo(dockers=None, runs=None, **more):
+    staged = {"conf": NEW, "before": sha(OLD)}
+    return plan(
+        runs=runs or installed_by(), dockers=dockers or docker_of_ours(), staged=staged, **more
+    )
+
+
+def test_docker_goes_whole_before_the_conf_goes_back():
+    done = undo()
+    (removal,) = done.removals
+    assert removal.packages == ("docker.io", "containerd", "fuse-overlayfs")
+    assert (removal.daemon.before, removal.daemon.after) == (FRESH, None)
+    (change,) = done.containers
+    assert (change.after.text, change.guest, change.docker) == (OLD, None, False)
+    assert done.actions[:2] == (removal, change)
+
+
+def test_a_daemon_json_that_was_there_before_docker_goes_back_with_it():
+    runs = installed_by(before=sha(THEIRS))
+    (removal,) = undo(runs=runs, guest_files={910: {sha(THEIRS): THEIRS}}).removals
+    assert removal.daemon.after == THEIRS
+
+
+@pytest.mark.parametrize(
+    ("docker", "held"),
+    [
+        (docker_of_ours(images=2), "2 images"),
+        (docker_of_ours(volumes=1), "1 volume"),
+        (docker_of_ours("dead", containers=1), "1 container"),
+        (docker_of_ours("dead", stores={"fuse-overlayfs": 3}), "3 layers"),
+    ],
+)
+def test_a_docker_that_holds_something_stays_and_so_does_the_conf_that_it_needs(docker, held):
+    done = undo(docker)
+    assert (done.containers, done.removals, done.problems) == ((), (), ())
+    assert f"its Docker holds {held}: it stays" in done.notes[0]
+    assert "docker system prune" in undo(docker, only=(910,)).problems[0]
+
+
+def test_what_is_gone_already_is_nothing_to_undo_twice():
+    gone = docker_of_ours("none", text=None, packages={})
+    assert undo(gone, now=OLD).empty
+
+
+def test_of_one_that_was_cut_short_daemon_json_goes_and_so_do_packages_without_it():
+    (removal,) = undo(docker_of_ours("none", packages={}), runs=installed_by(came="")).removals
+    assert (removal.packages, removal.daemon.after) == ((), None)
+    (removal,) = undo(docker_of_ours("none", text=None, packages={"runc": "ii"})).removals
+    assert removal.packages == ("docker.io", "containerd", "fuse-overlayfs")
+
+
+def test_a_daemon_json_that_somebody_has_changed_since_is_a_conflict():
+    changed = docker_of_ours(text='{"debug": true}')
+    done = undo(changed)
+    assert (done.containers, done.removals) == ((), ())
+    assert "somebody changed it since" in done.problems[0]
+    (removal,) = undo(changed, force=("conflicts",)).removals
+    assert removal.daemon.before == '{"debug": true}'
+
+
+def test_a_container_that_does_not_run_keeps_its_docker_and_its_conf_goes_back():
+    done = undo(ct={"running": False, "pid": None, "label": None})
+    assert (len(done.containers), done.removals) == (1, ())
+    assert any("stopped: its /etc/docker/daemon.json stays" in note for note in done.notes)
+
+
+def test_one_that_cannot_be_asked_is_left_alone():
+    done = undo(docker_of_ours("hung", manager=""))
+    assert (done.containers, done.removals) == ((), ())
+
+
+def test_a_run_that_only_installed_docker_takes_only_that_out():
+    done = undo(runs=installed_by(conf=False))
+    assert (done.containers, len(done.removals)) == ((), 1)

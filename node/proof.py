@@ -1,0 +1,86 @@
+"""Single questions about a container that runs, each with a deadline of its own and its verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from node import containers, guest, probe
+from node.say import say
+from phoenix.apparmor.observed import Label
+from phoenix.docker.names import PROBES
+from phoenix.text.printable import printable
+
+
+class Proof:
+    """What is asked of one container, whatever it answers."""
+
+    def __init__(self, ctid: int) -> None:
+        self._ctid = ctid
+
+    def check(self, text: str, question: Callable[[], bool]) -> bool:
+        """Ask, and say the answer with the time that it took."""
+        began = time.monotonic()
+        try:
+            well = question()
+        except OSError as error:
+            self._say(f"{error.filename or 'it'}: {error.strerror or error}")
+            well = False
+        verdict = "ok" if well else "FAILED"
+        self._say(f"{verdict} {text} ({int(time.monotonic() - began)} s)")
+        return well
+
+    def carries(self, label: Label) -> bool:
+        """Whether PID 1 carries that label: the host's half and mode, and the namespace."""
+        return self.check(f"PID 1 runs as {label}", lambda: self._carries(label))
+
+    def docker_works(self, driver: str, architecture: str, clear: bool = False) -> bool:
+        """Whether dockerd answers, with that driver ("": any), and a container of ours runs.
+
+        `architecture`: what it runs on; where we have no program for that, the plan has said so.
+        `clear`: an earlier proof may have left things of ours.
+        """
+        return (
+            self.check("dockerd answers", self._docker_answers)
+            and (
+                not driver
+                or self.check(f"docker info says {driver}", lambda: self._docker_says(driver))
+            )
+            and self._ours_runs(architecture, clear)
+        )
+
+    def _carries(self, wanted: Label) -> bool:
+        pid = containers.init_pid(self._ctid)
+        said = None if pid is None else containers.label(pid)
+        carried = Label.parse(said or "")
+        if carried.matches(wanted) and carried.mode == wanted.mode:
+            return True
+        self._say(f"PID 1 carries '{printable(said or '', limit=200)}'")
+        return False
+
+    def _docker_answers(self) -> bool:
+        """The socket answers once dockerd is ready; before it exists, the script asks again."""
+        ready = ["sh", "-c", guest.script("docker-ready")]
+        return guest.attach(self._ctid, ready, seconds=180).ok
+
+    def _docker_says(self, driver: str) -> bool:
+        said = probe.ask(self._ctid, "info", "--format", "{{.Driver}}")
+        if said == driver:
+            return True
+        self._say(f"docker info says '{printable(said or '')}'")
+        return False
+
+    def _ours_runs(self, architecture: str, clear: bool) -> bool:
+        if architecture not in PROBES:
+            self._say(f"note: no container of our own was run: there is none for {architecture}")
+            return True
+
+        def runs() -> bool:
+            if clear:
+                probe.clear(self._ctid)
+            return probe.runs(self._ctid, architecture)
+
+        return self.check("a container of our own runs and answers on a published port", runs)
+
+    def _say(self, text: str) -> None:
+        say(text, self._ctid)

@@ -1,0 +1,441 @@
+"""The verb `install` against a guest that has no Docker: tests/lab has a real one."""
+
+import pytest
+from commit_node import Node
+from install_guest import RUN, InstallGuest
+from script_node import sha
+
+from phoenix.runs.journal import read_journal
+
+BOTH = {"storage-driver": "fuse-overlayfs", "features": {"containerd-snapshotter": False}}
+DONE = "CT 910: done: Docker is installed, on fuse-overlayfs"
+
+
+@pytest.fixture
+def guest(tmp_path):
+    return InstallGuest(tmp_path)
+
+
+def last(done):
+    assert done.stderr == ""
+    return done.stdout.splitlines()[-1]
+
+
+def test_docker_comes_in_with_its_storage_driver_before_any_package(guest):
+    done = guest.install()
+    assert (done.returncode, last(done)) == (0, DONE)
+    assert guest.keys == BOTH
+    assert not (guest.fake / "wrong").exists()
+    installs = [call for call in guest.asked_for("apt-get") if "install" in call]
+    assert [call.partition("--no-upgrade ")[2] for call in installs] == [
+        "docker.io docker-cli fuse-overlayfs"
+    ]
+
+
+def test_its_service_is_enabled_and_started_and_docker_is_proven(guest):
+    done = guest.install()
+    assert "script install enable " in guest.calls
+    assert any("start" in call for call in guest.asked_for("service "))
+    assert "CT 910: ok docker info says fuse-overlayfs" in done.stdout
+    assert "CT 910: ok a container of our own runs and answers on a published port" in done.stdout
+
+
+def test_the_journal_has_daemon_json_and_what_came_in_for_a_rollback(guest):
+    guest.install()
+    came = "docker.io docker-cli fuse-overlayfs"
+    assert guest.journaled() == [
+        ("intent", "daemon.json"),
+        ("done", "daemon.json"),
+        ("intent", came),
+        ("done", came),
+    ]
+    intent = next(one for one in guest.journal if one["event"] == "intent")
+    assert (intent["before"], intent["driver_before"]) == ("none", "")
+    assert (intent["after"], intent["driver"]) == (sha(guest.daemon_json), "fuse-overlayfs")
+
+
+def test_a_second_time_nothing_comes_in_and_nothing_is_written_down(guest):
+    guest.install()
+    before, text = guest.journal, guest.daemon_json
+    done = guest.install()
+    assert (done.returncode, last(done)) == (0, DONE)
+    assert (guest.journal, guest.daemon_json) == (before, text)
+
+
+# --- what is there before -------------------------------------------------------------------------
+
+
+def test_every_other_key_of_a_daemon_json_stays_as_it_stands(guest):
+    guest.in_guest("/etc/docker/daemon.json", '{ "log-opts" : {"max-size": "10m"} }')
+    assert guest.install().returncode == 0
+    assert guest.keys == {"log-opts": {"max-size": "10m"}, **BOTH}
+    assert guest.daemon_json.startswith('{ "log-opts" : {"max-size": "10m"}')
+    intent = next(one for one in guest.journal if one["event"] == "intent")
+    kept = guest.run / f"guest/910/{intent['before']}"
+    assert kept.read_text() == '{ "log-opts" : {"max-size": "10m"} }'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"storage-driver": "overlay2"}', 'or write "storage_driver": "overlay2"'),
+        ('{"storage-driver": 5}', "names no storage driver"),
+        ('{"storage-driver": "\\u001b[2J"}', "names no storage driver"),
+        ('{"features": {"containerd-snapshotter": true}}', "says features.containerd-snapshotter"),
+        ('{"storage-driver": ', "line 1, column"),
+        ("# a comment\n{}", "line 1, column 1"),
+    ],
+)
+def test_a_daemon_json_that_says_something_else_is_left_and_nothing_comes_in(guest, text, says):
+    guest.in_guest("/etc/docker/daemon.json", text)
+    done = guest.install()
+    assert done.returncode == 2
+    assert last(done).startswith("CT 910: refused: Docker is not installed: its /etc/docker/")
+    assert says in last(done)
+    assert guest.daemon_json == text
+    assert guest.asked_for("apt-get") == guest.journal == []
+
+
+def test_an_installation_that_was_cut_short_is_gone_on_with(guest):
+    guest.in_guest("/etc/docker/daemon.json", '{"storage-driver": "fuse-overlayfs"}')
+    guest.installed("docker.io")
+    guest.says("os debian 13", "manager apt", "fuse yes", code=0)
+    done = guest.install()
+    assert (done.returncode, last(done)) == (0, DONE)
+    assert guest.keys == BOTH
+    assert ("done", "docker-cli fuse-overlayfs") in guest.journaled()
+    # dockerd may run with the file as it was
+    assert "script daemon-json restart " in guest.calls
+
+
+def test_without_network_it_fails_and_says_what_the_package_manager_said(guest):
+    guest.note("no-network")
+    done = guest.install()
+    assert (done.returncode, last(done)) == (
+        3,
+        "CT 910: failed: Docker is not installed: its packages did not all come in, see above",
+    )
+    assert "E: Unable to fetch" in done.stdout
+    (guest.fake / "no-network").unlink()
+    assert guest.install().returncode == 0
+
+
+@pytest.mark.parametrize("name", ["starts-not", "docker-down"])
+def test_a_docker_that_does_not_start_or_answer_is_a_failure(guest, name):
+    guest.note(name)
+    done = guest.install()
+    assert done.returncode == 3
+    assert last(done).startswith("CT 910: failed: Docker is ")
+
+
+# --- confinement ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "label", ["unconfined", "lxc-docker-nested (complain)", "lxc-other (enforce)"]
+)
+def test_nothing_comes_into_a_container_that_is_not_confined_as_it_shall_be(guest, label):
+    guest.label.write_text(f"{label}\n")
+    done = guest.install()
+    assert done.returncode == 2
+    assert "it is not confined as it shall be" in last(done)
+    assert guest.asked_for("apt-get") == []
+    assert guest.daemon_json is None
+
+
+def test_where_the_fleet_file_insists_on_unconfined_it_goes_on_and_says_so(guest):
+    guest.label.write_text("unconfined\n")
+    done = guest.install(label=None)
+    assert done.returncode == 0
+    assert "note: it is unconfined as the fleet file asks" in done.stdout
+
+
+# --- the storage driver ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("overlay", "driver"), [("yes", "overlay2"), ("no", "fuse-overlayfs")])
+def test_auto_is_decided_by_an_overlay_that_is_tried(guest, overlay, driver):
+    guest.is_a("debian 13", "apt", f"overlay {overlay}")
+    assert guest.install(driver="auto").returncode == 0
+    assert guest.keys["storage-driver"] == driver
+    assert "script docker 20 :probe" in guest.calls
+    assert ("fuse-overlayfs" in (guest.fake / "installed").read_text()) == (overlay == "no")
+
+
+def test_auto_keeps_the_driver_that_is_there(guest):
+    guest.in_guest("/etc/docker/daemon.json", '{"storage-driver": "overlay2"}')
+    guest.is_a("debian 13", "apt", "overlay no")
+    assert guest.install(driver="auto").returncode == 0
+    assert guest.keys["storage-driver"] == "overlay2"
+
+
+def test_fuse_overlayfs_without_its_device_is_refused_with_the_feature(guest):
+    guest.says("absent", "os debian 13", "manager apt", "fuse no")
+    done = guest.install()
+    assert (done.returncode, guest.daemon_json) == (2, None)
+    assert last(done).endswith("fuse-overlayfs needs /dev/fuse, and it has none: give it fuse=1")
+
+
+# --- where it comes from --------------------------------------------------------------------------
+
+
+def names(guest, start):
+    return guest.asked_for(start)[-1].removeprefix(start).split()
+
+
+def test_a_distribution_without_a_client_of_its_own_gets_docker_io_alone(guest):
+    guest.available("docker.io")
+    assert guest.install(driver="overlay2").returncode == 0
+    assert (guest.fake / "installed").read_text() == "ii  libc6\nii  docker.io\n"
+
+
+def test_alpine_has_it_by_apk(guest):
+    guest.is_a("alpine 3.22", "apk")
+    guest.installed(form="{}")
+    assert guest.install().returncode == 0
+    assert names(guest, "apk add --no-cache") == ["docker", "fuse-overlayfs"]
+
+
+def test_fedora_has_moby_by_dnf(guest):
+    guest.is_a("fedora 43", "dnf")
+    guest.installed(form="{}")
+    guest.available("moby-engine", "docker-cli")
+    assert guest.install().returncode == 0
+    assert names(guest, "dnf -y install") == ["moby-engine", "docker-cli", "fuse-overlayfs"]
+
+
+CE = [
+    "docker-ce",
+    "docker-ce-cli",
+    "containerd.io",
+    "docker-buildx-plugin",
+    "docker-compose-plugin",
+]
+
+
+def test_its_kin_without_moby_have_dockers_own_where_its_repository_is_there(guest):
+    guest.is_a("rocky 10", "dnf")
+    guest.installed(form="{}")
+    guest.available("docker-ce")
+    assert guest.install().returncode == 0
+    assert names(guest, "dnf -y install") == [*CE, "fuse-overlayfs"]
+
+
+def test_docker_ce_comes_from_a_repository_that_the_guest_has(guest):
+    guest.available("docker.io", "docker-ce")
+    assert guest.install(source="docker-ce").returncode == 0
+    assert (guest.fake / "installed").read_text().split()[3::2] == [*CE, "fuse-overlayfs"]
+
+
+def test_docker_ce_without_a_repository_is_refused_with_the_key_to_write(guest):
+    done = guest.install(source="docker-ce")
+    assert done.returncode == 3
+    assert "name a repository with docker_repo in the fleet file" in last(done)
+    assert "install --no-upgrade" not in "".join(guest.calls)
+
+
+def test_docker_ce_on_alpine_is_refused(guest):
+    guest.is_a("alpine 3.22", "apk")
+    done = guest.install(source="docker-ce")
+    assert last(done).endswith('Docker has no packages for apk: write "docker_source": "distro"')
+
+
+@pytest.mark.parametrize("lines", [["os nixos 25.11"], ["os arch "], ["os \x1b[2J"], []])
+def test_a_guest_without_one_of_our_package_managers_is_refused_with_its_name(guest, lines):
+    guest.says("absent", *lines, "fuse yes")
+    done = guest.install()
+    assert (done.returncode, guest.daemon_json) == (2, None)
+    assert "has none of apt, apk, dnf: install Docker there by hand" in last(done)
+    assert last(done).isprintable()
+
+
+def test_keep_installs_nothing(guest):
+    done = guest.install(source="keep")
+    assert (done.returncode, guest.calls) == (2, [])
+    assert last(done).endswith("docker_source keep: nothing is installed")
+
+
+# --- a guest that says what it likes --------------------------------------------------------------
+
+
+def test_a_guest_whose_containers_something_else_runs_is_refused(guest):
+    guest.says("absent", "engine containerd 0 /usr/bin/containerd", code=0)
+    done = guest.install()
+    assert last(done).endswith("its containers are run by something else than Docker")
+
+
+@pytest.mark.parametrize(
+    "does", ["exec yes x", "exit 1", r"printf '\033[2JCT 911: done\n' >&2; exit 1"]
+)
+def test_a_guest_that_cannot_be_asked_is_refused_in_one_printable_line(guest, does):
+    guest.tool("lxc-attach", does)
+    done = guest.install()
+    assert done.returncode == 2
+    assert last(done).startswith("CT 910: refused: Docker is not installed: its guest cannot be ")
+    assert last(done).isprintable()
+
+
+def test_one_that_is_a_program_is_never_entered(guest):
+    guest.has("/var/lib/lxc/910/config", "lxc.init.cmd = /app\n")
+    assert "it is one program" in last(guest.install())
+    assert guest.calls == []
+
+
+# --- who calls ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [("../../x", "910"), (RUN, "910;x"), (RUN,)])
+def test_a_call_that_is_none_is_refused(guest, words):
+    done = guest.install(*words)
+    assert (done.returncode, done.stderr, guest.calls) == (2, "", [])
+
+
+@pytest.mark.parametrize(
+    "install",
+    [{"source": "snap"}, {"driver": "zfs"}, {"repository": "x"}, {"repository": {"url": "x"}}],
+)
+def test_a_request_that_is_none_is_refused(guest, install):
+    done = guest.install(**install)
+    assert (done.returncode, guest.calls) == (2, [])
+    assert last(done).startswith("CT 910: refused: install: ")
+
+
+def test_a_journal_that_does_not_fit_stands_against_it(guest):
+    guest.run.mkdir(parents=True)
+    (guest.run / "journal.jsonl").write_text('{"event":"x"}\n')
+    done = guest.install()
+    assert (done.returncode, guest.calls) == (2, [])
+    assert "journal line 1" in last(done)
+
+
+# --- killed between two lines ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "event"), [("{}", "done"), (None, "restored"), ('{"debug": true}', "failed")]
+)
+def test_a_kill_while_daemon_json_was_put_is_told_by_what_is_there(guest, text, event):
+    guest.install()
+    lines = (guest.run / "journal.jsonl").read_text().splitlines()[:2]
+    (guest.run / "journal.jsonl").write_text(
+        "\n".join(lines).replace(sha(guest.daemon_json), sha("{}")) + "\n"
+    )
+    (guest.guest / "etc/docker/daemon.json").unlink()
+    if text is not None:
+        guest.in_guest("/etc/docker/daemon.json", text)
+    done = guest.verb("recover", RUN, "910")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert guest.events == ["begin", "intent", event]
+    assert "was interrupted while it installed Docker" in done.stdout
+
+
+@pytest.mark.parametrize("moment", range(1, 12))
+def test_killed_at_any_moment_it_is_gone_on_with_and_the_journal_names_what_came(guest, moment):
+    kill = f"""
+        echo >>"$FAKE/count"
+        [ "$(wc -l <"$FAKE/count")" != {moment} ] || kill -9 "$PPID"
+    """
+    attach = (guest.fake / "lxc-attach").read_text()
+    guest.tool("lxc-attach", attach.replace('case "$*" in', f'{kill}\ncase "$*" in', 1))
+    assert guest.install().returncode == -9
+    guest.tool("lxc-attach", attach)
+    # as the next run does where the journal says that it was interrupted
+    assert guest.verb("recover", RUN, "910").stderr == ""
+    done = guest.install()
+    assert (done.returncode, last(done), guest.keys) == (0, DONE, BOTH)
+    record = read_journal(RUN, (guest.run / "journal.jsonl").read_text())
+    assert record.open_containers == ()
+    things = {str(one.thing): one for one in record.changes if one.stands}
+    daemon, packages = things["CT 910 /etc/docker/daemon.json"], things["CT 910 packages"]
+    assert (daemon.before, daemon.after) == ("none", sha(guest.daemon_json))
+    assert {"docker.io", "docker-cli", "fuse-overlayfs"} == {*packages.packages}
+
+
+def test_a_commit_that_was_cut_short_is_still_a_commits(tmp_path):
+    node = Node(tmp_path)
+    node.was_cut_short("intent", conf=(node.run / "910/conf").read_text())
+    assert node.recover().stdout.splitlines()[-1] == "CT 910: done"
+
+
+# --- and out again --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def equipped(guest):
+    """One that a run has brought Docker."""
+    assert guest.install().returncode == 0
+    guest.tool("docker", "exit 1")
+    return guest
+
+
+CAME = ["docker.io", "docker-cli", "fuse-overlayfs"]
+
+
+def remove(guest, text=None, names=CAME, after=None):
+    after = after or sha(guest.daemon_json)
+    request = {"packages": names, "docker": {"after": after, "text": text}}
+    return guest.verb("packages", "remove", "910", RUN, "apt", request=request)
+
+
+def test_docker_goes_whole_and_its_daemon_json_last(equipped):
+    equipped.in_guest("/etc/apt/keyrings/phoenix-docker.asc", "a key")
+    done = remove(equipped)
+    assert (done.returncode, last(done)) == (
+        0,
+        "CT 910: removed: docker.io docker-cli fuse-overlayfs",
+    )
+    assert "dpkg --purge docker.io docker-cli fuse-overlayfs" in equipped.calls
+    assert equipped.daemon_json is None
+    assert not (equipped.guest / "etc/apt/keyrings/phoenix-docker.asc").exists()
+
+
+def test_a_daemon_json_that_was_there_before_goes_back(equipped):
+    assert remove(equipped, text="{ }\n").returncode == 0
+    assert equipped.daemon_json == "{ }\n"
+
+
+def test_one_that_somebody_has_changed_stays(equipped):
+    after = sha(equipped.daemon_json)
+    equipped.in_guest("/etc/docker/daemon.json", '{"debug": true}')
+    done = remove(equipped, after=after)
+    assert (done.returncode, equipped.daemon_json) == (0, '{"debug": true}')
+    assert "was changed since and is left as it is" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("containers/abc/config.v2.json", "1 containers are there"),
+        ("volumes/data/_data/x", "1 volumes are there"),
+        ("image/overlay2/imagedb/content/sha256/abc", "1 images are there"),
+        ("fuse-overlayfs/abc/diff/x", "1 layers of fuse-overlayfs are there"),
+    ],
+)
+def test_a_docker_that_holds_anything_stays_and_so_does_its_daemon_json(equipped, path, says):
+    equipped.in_guest(f"/var/lib/docker/{path}", "")
+    text = equipped.daemon_json
+    done = remove(equipped)
+    assert (done.returncode, equipped.daemon_json) == (2, text)
+    assert last(done) == f"CT 910: refused: Docker stays: {says}"
+    assert equipped.asked_for("dpkg --purge") == []
+
+
+def test_a_docker_that_held_nothing_has_folders_and_goes(equipped):
+    for path in ("volumes/metadata.db", "fuse-overlayfs/l/x", "image/overlay2/repositories.json"):
+        equipped.in_guest(f"/var/lib/docker/{path}", "")
+    assert remove(equipped).returncode == 0
+
+
+def test_of_an_installation_that_was_cut_short_daemon_json_goes_alone(equipped):
+    assert remove(equipped, names=[]).returncode == 0
+    assert equipped.daemon_json is None
+    done = remove(equipped, names=[], after="none")
+    assert (done.returncode, equipped.asked_for("dpkg --purge")) == (0, [])
+
+
+@pytest.mark.parametrize("docker", [5, {}, {"after": "x"}, {"after": "none", "text": 5}])
+def test_a_removal_that_is_none_is_refused(equipped, docker):
+    calls = equipped.calls
+    request = {"packages": CAME, "docker": docker}
+    done = equipped.verb("packages", "remove", "910", RUN, "apt", request=request)
+    assert (done.returncode, done.stderr, equipped.calls) == (2, "", calls)
