@@ -23,12 +23,13 @@ class Gate:
     """The proof of one transaction.
 
     `restarted`: it carries the conf that is there already; `is_cut_short`: an earlier proof may
-    have left things of ours in its Docker.
+    have left things of ours in its Docker; `failed`: the last that was not well, "" for nothing.
     """
 
     def __init__(self, transaction: Transaction) -> None:
         self.restarted = False
         self.is_cut_short = False
+        self.failed = ""
         self._its = transaction
         self._ctid = transaction.ctid
 
@@ -51,6 +52,8 @@ class Gate:
                 return False
             if not self.check(f"PID 1 runs as {label}", lambda: self._carries(label)):
                 return False
+        if not its.completes_guest():
+            return False
         if not self._docker_works(staged.driver):
             return False
         if self._asks_docker() and staged.label and staged.label.inner:
@@ -91,6 +94,8 @@ class Gate:
         except OSError as error:
             self._its.say(f"{error.filename or 'it'}: {error.strerror or error}")
             well = False
+        if not well:
+            self.failed = text
         verdict = "ok" if well else "FAILED"
         self._its.say(f"{verdict} {text} ({int(time.monotonic() - began)} s)")
         return well
@@ -103,7 +108,7 @@ class Gate:
         if its.daemon and self.running():
             its.daemon.clear_driver()
         found = its.digest()
-        up = self.starts("restarts")
+        up = self.starts(its.comes_up)
         if its.daemon:
             its.daemon.docker_due = False
         # what Proxmox makes of our conf at the start; any other change is somebody else's

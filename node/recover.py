@@ -1,7 +1,9 @@
 """recover RUN CTID [--if-cut] - take up a commit that was cut short (a kill, a reboot).
 
-The journal says how far it came: it is proven, or put back. With `--if-cut` nothing is done and
-nothing said where it was not cut short: so it is called whenever the unit of a commit ends.
+The journal says how far it came: it is proven, or put back; a container that was being made
+(`node.create`) is taken away, and one that was being destroyed (`node.destroy`) is. With `--if-cut`
+nothing is done and nothing said where it was not cut short: so it is called whenever the unit of a
+commit ends.
 
 Exit: as `node.commit`; 0 also where the commit had ended, or nothing had been changed
 """
@@ -15,6 +17,8 @@ from typing import Any
 
 from node import bounded, conf
 from node.commit import check_journal, named, taken_up
+from node.create import Creation
+from node.destroy import Destruction
 from node.journal import Journal
 from node.root import at
 from node.say import Stop
@@ -32,8 +36,17 @@ def main(words: list[str]) -> int:
     """Do it under the lock: the commit may work still."""
     if words[2:] == ["--if-cut"] and not _is_cut(*named(words[:2])):
         return 0
-    with taken_up(words[:2]) as its:
+    with taken_up(words[:2], _transaction) as its:
         return recover(its)
+
+
+def _transaction(folder: RunFolder, ctid: int) -> Transaction:
+    """The kind that was begun: by what is staged for it."""
+    if os.path.exists(folder.staged(ctid, "create.json")):
+        return Creation(folder, ctid)
+    if os.path.exists(folder.staged(ctid, "destroy")):
+        return Destruction(folder, ctid)
+    return Transaction(folder, ctid)
 
 
 def recover(its: Transaction) -> int:
@@ -51,6 +64,10 @@ def recover(its: Transaction) -> int:
         if event["event"] in ("intent", "started"):
             its.left = event.get("after", its.left)
         its.is_undone = event.get("why") == UNDONE
+    if isinstance(its, Creation):
+        return its.take_up(last)
+    if isinstance(its, Destruction):
+        return its.take_up()
     if last == "back":
         return its.back()
     if its.digest() == its.staged.before:
