@@ -3,7 +3,8 @@
     pyinfra inventory.py deploys/rollback.py [--dry] [-y] [--data run=ID | --data list=true]
 
 Without run=ID the last run is undone, on all its nodes. Each container goes back the way it came:
-swapped, restarted, proven, or left as it is now. Undoing a run twice changes nothing.
+swapped, restarted, proven, or left as it is now. One that the run has made is destroyed, with
+force=created and only if it is as the run left it. Undoing a run twice changes nothing.
 """
 
 from pyinfra import host
@@ -22,6 +23,11 @@ if not run.plan.empty:
 containers.recover(run, then="undo", back_is_fine=True)
 
 containers.commit(run, "old state")
+
+for made in host.loop(run.plan.destructions):
+    run.step(
+        rollback.destroy, name=f"CT {made.ctid} {made.name}: destroy", ctid=made.ctid, change=made
+    )
 
 for removal in host.loop(run.plan.removals):
     run.step(

@@ -44,7 +44,7 @@ def stage(
         if change.guest and change.guest.file_changes:
             name = f"CT {change.ctid}: {DAEMON_JSON}"
             show_diff(name, change.guest.before, change.guest.after or "")
-    containers = {str(change.ctid): _staged(change) for change in changes}
+    containers = {str(change.ctid): staged_files(change) for change in changes}
     request = {"containers": containers, "replace": [*replace]}
     yield program.doing("stage", check_run_id(run), request=request)
 
@@ -91,7 +91,7 @@ def recover(
 
     The journal of the earlier run says how far it came: it is proven, or put back.
     """
-    yield _recover(
+    yield recovery(
         undecided, ctid, _success_exit_codes=[0, EXIT[Ending.RESTORED]] if back_is_fine else [0]
     )
     if change := again(ctid):
@@ -100,23 +100,27 @@ def recover(
 
 
 def _commit(run: str, ctid: int, **arguments: Unpack[ConnectorArguments]) -> StringCommand:
-    """The commit of one container as a transient unit, recovered if anything ends it too early.
+    return whole("commit", run, ctid, **arguments)
 
-    Raises OperationValueError.
+
+def whole(verb: str, run: str, ctid: int, **arguments: Unpack[ConnectorArguments]) -> StringCommand:
+    """What is staged for one container (`commit`, `create`, `destroy`) done as a transient unit.
+
+    Recovered if anything ends it too early. Raises OperationValueError.
     """
     name = _unit_name(run, ctid)
     staged = f"{_PYTHON} {RUNS}/{run}/node.pyz"
     return unit(
         name,
-        f"commit CT {ctid}",
-        f"{staged} commit {run} {ctid}",
+        f"{verb} CT {ctid}",
+        f"{staged} {verb} {run} {ctid}",
         afterwards=f"{staged} recover {run} {ctid} --if-cut",
         **arguments,
     )
 
 
-def _recover(run: str, ctid: int, **arguments: Unpack[ConnectorArguments]) -> StringCommand:
-    """The end of a commit that was cut short, by the program as it is now: the run may be older.
+def recovery(run: str, ctid: int, **arguments: Unpack[ConnectorArguments]) -> StringCommand:
+    """The end of what was cut short, by the program as it is now: the run may be older.
 
     Raises OperationValueError.
     """
@@ -137,7 +141,7 @@ def _unit_name(run: str, ctid: int) -> str:
     return f"{check_run_id(run)}-{ctid}"
 
 
-def _staged(change: ContainerChange) -> Mapping[str, str]:
+def staged_files(change: ContainerChange) -> Mapping[str, str]:
     """The files of one container, as `node.staged` reads them."""
     files = {"conf": change.after.text, "before": change.before.sha256}
     if change.label:

@@ -139,6 +139,7 @@ class Run(ABC):
         cut = [(one.ctid, confs[one.ctid].conf) for one in plan.interrupted if one.ctid in confs]
         names = {ctid: conf.hostname or "" for ctid, conf in cut}
         names |= {change.ctid: change.name for change in plan.containers}
+        names |= {goes.ctid: goes.name for goes in plan.destructions}
         names |= {ctid: confs[ctid].conf.hostname or "" for ctid in (*removals, *plan.alone)}
         results = [(ctid, name, self._result(host, ctid)) for ctid, name in names.items()]
         return result_lines(plan.node, results) if results else ()

@@ -100,6 +100,27 @@ class Removal:
     manager: str
 
 
+@dataclass(frozen=True)
+class Destruction:
+    """A container that a run has made and that goes, its conf as that run has left it.
+
+    `stays`: the datasets and folders that the run may have made for it.
+    """
+
+    ctid: int
+    name: str
+    before: PveConf
+    running: bool
+    stays: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """What becomes of it, in one line."""
+        how = "shut down and destroyed" if self.running else "destroyed"
+        kept = f"; these stay: {', '.join(self.stays)}" if self.stays else ""
+        return f"CT {self.ctid} {self.name}: {how}, with its disks{kept}"
+
+
 Action: TypeAlias = (
     TunablesChange
     | SiteTunablesChange
@@ -107,6 +128,7 @@ Action: TypeAlias = (
     | ProfileChange
     | Interrupted
     | ContainerChange
+    | Destruction
     | Removal
     | FileRevert
     | WatchChange
@@ -117,8 +139,8 @@ Action: TypeAlias = (
 class NodePlan:
     """Everything that a run does on one node, in its order, and what was found on the way.
 
-    `files` and `removals` belong to a rollback; what is `interrupted` cannot be planned before it
-    has been recovered.
+    `files`, `removals` and `destructions` belong to a rollback; what is `interrupted` cannot be
+    planned before it has been recovered.
     """
 
     node: str
@@ -128,6 +150,7 @@ class NodePlan:
     tunables: TunablesChange | None = None
     files: tuple[FileRevert, ...] = ()
     removals: tuple[Removal, ...] = ()
+    destructions: tuple[Destruction, ...] = ()
     interrupted: tuple[Interrupted, ...] = ()
     watch: WatchChange | None = None
     own_files: tuple[OwnFileChange, ...] = ()
@@ -185,6 +208,7 @@ class NodePlan:
             *self.profiles,
             *self.interrupted,
             *self.containers,
+            *self.destructions,
             *self.removals,
             *self.files,
             *(one for one in (self.watch,) if one),

@@ -108,6 +108,7 @@ class Code(StrEnum):
     PENDING_KEYS = "pending"
     DOCKER_UNSEEN = "docker.unseen"
     PACKAGES_STAY = "packages.stay"
+    CREATED = "created"
     CONF = "conf"
     DOCKER = "docker"
 

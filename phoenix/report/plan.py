@@ -12,6 +12,7 @@ from phoenix.docker.names import DAEMON_JSON
 from phoenix.plan.actions import (
     Action,
     ContainerChange,
+    Destruction,
     FileRevert,
     NodePlan,
     Removal,
@@ -61,6 +62,9 @@ def _action(one: Action) -> dict[str, Any]:
             return _step("recover", ctid=one.ctid, run=one.run)
         case ContainerChange():
             return _container(one)
+        case Destruction():
+            diff, stays = _diff(one.before.text, None), [*one.stays]
+            return _step("destroy", ctid=one.ctid, name=one.name, stays=stays, diff=diff)
         case Removal():
             return _step("remove-packages", ctid=one.ctid, packages=[*one.packages])
         case FileRevert():

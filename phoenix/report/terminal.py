@@ -40,6 +40,8 @@ def plan_lines(plan: NodePlan, backups: Mapping[int, str] | None = None) -> Iter
             why = "; ".join(map(str, change.reasons))
             rows.append([str(place), str(change.ctid), change.name, restart, *backup, why])
         yield from _table(rows)
+    for goes in plan.destructions:
+        yield _line(plan, goes.line)
     for one in plan.removals:
         yield _line(plan, f"CT {one.ctid}: packages to remove: {', '.join(one.packages)}")
     for file in plan.files:

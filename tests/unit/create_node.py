@@ -111,7 +111,8 @@ get)
     ;;
 create)
     mkdir -p "$FAKE/datasets" "$PHOENIX_ROOT/$name"
-    printf 'type\\tfilesystem\\t-\\nmountpoint\\t/%s\\tdefault\\nmounted\\tyes\\t-\\n' "$name" >"$at"
+    printf 'type\\tfilesystem\\t-\\nmounted\\tyes\\t-\\n' >"$at"
+    printf 'mountpoint\\t/%s\\tdefault\\n' "$name" >>"$at"
     case "$*" in
     *phoenix-harden:new=1*) printf 'phoenix-harden:new\\t1\\tlocal\\n' >>"$at" ;;
     *) printf 'phoenix-harden:new\\t-\\t-\\n' >>"$at" ;;
@@ -203,4 +204,3 @@ class Node(ScriptNode):
     def pct(self):
         """What pct was asked, but for the state."""
         return [call[4:] for call in self.calls if call.startswith("pct ") and "status" not in call]
-

@@ -241,7 +241,8 @@ def test_a_step_that_fails_takes_the_container_away_and_says_why(node, fails):
     assert is_gone(node)
     assert node.events[-2:] == ["back", "restored"]
     last = done.stdout.splitlines()[-1]
-    assert last.startswith("CT 970: restored: ") and last.endswith(NOTHING_LEFT)
+    assert last.startswith("CT 970: restored: ")
+    assert last.endswith(NOTHING_LEFT)
     assert ("cannot" in last) == (fails != "start")
 
 
@@ -280,7 +281,8 @@ def test_a_dataset_of_a_run_that_failed_stays_and_that_is_said(node):
     node.fails("create")
     done = node.create()
     assert "note: made by this run and left as they are: tank/web, /srv/web/data" in done.stdout
-    assert (node.root / "tank/web").is_dir() and (node.root / "srv/web/data").is_dir()
+    assert (node.root / "tank/web").is_dir()
+    assert (node.root / "srv/web/data").is_dir()
     assert not [call for call in node.calls if call.startswith("zfs destroy")]
 
 
@@ -294,13 +296,15 @@ def test_one_that_cannot_be_destroyed_is_left_open_for_the_next_run(node):
     node.fails("start", "destroy")
     done = node.create()
     assert done.returncode == 3
-    assert "it is still there: pct: destroy cannot be done: pct unlock 970; pct destroy 970" in (
-        done.stdout.splitlines()[-1]
+    assert (
+        "it is still there: pct: destroy cannot be done: pct unlock 970; pct destroy 970"
+        in (done.stdout.splitlines()[-1])
     )
     assert node.events[-1] == "back"
     node.fails()
     assert node.recover("--if-cut").returncode == 1
-    assert is_gone(node) and node.events[-1] == "restored"
+    assert is_gone(node)
+    assert node.events[-1] == "restored"
 
 
 def test_a_hook_that_undoes_the_conf_is_the_reason(node):

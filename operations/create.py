@@ -1,0 +1,68 @@
+"""A container that a node lacks: made on the node alone, confined from its first start."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator
+
+from pyinfra import host, state
+from pyinfra.api import StringCommand, operation
+from pyinfra.api.output import echo
+
+from facts.program import doing
+from operations import transaction
+from operations.diff import show_diff
+from operations.unit import LONGEST
+from phoenix.plan.creation import Creation
+from phoenix.runs.record import check_run_id
+from phoenix.text.printable import printable
+
+
+@operation()
+def container(run: str, ctid: int, creation: Creation) -> Generator[StringCommand, None, None]:
+    """Make one container: what it mounts, `pct`, its raw lines, its first start, Docker, the proof.
+
+    + run: id of the run
+    + ctid: the container
+    + creation: how it is made, and what is proven of it
+
+    Staged first, then done in a transient unit, which finishes or takes it away without the
+    operator. Fails where it was refused or taken away; its lines say why. Datasets and folders that
+    it made stay.
+    """
+    _tell(creation)
+    files = {
+        **transaction.staged_files(creation.change),
+        "create.json": json.dumps(creation.to_json()),
+    }
+    # nothing stays of an earlier attempt
+    request = {"containers": {str(ctid): files}, "replace": [ctid]}
+    yield doing("stage", check_run_id(run), request=request)
+    # a big template, and packages from far away
+    yield transaction.whole("create", run, ctid, _timeout=LONGEST)
+
+
+@operation()
+def recover(
+    undecided: str, run: str, ctid: int, again: Callable[[int], Creation | None]
+) -> Generator[StringCommand, None, None]:
+    """Take away what an earlier run was interrupted in making, then make it.
+
+    + undecided: id of that run; if it works still, this waits for it
+    + run: id of this run
+    + ctid: the container
+    + again: plans its making, once it is known how it is; None: there is nothing to make
+    """
+    yield transaction.recovery(undecided, ctid)
+    if creation := again(ctid):
+        yield from container._inner(run=run, ctid=ctid, creation=creation)
+
+
+def _tell(creation: Creation) -> None:
+    """Each argument list of pct, and the conf that comes."""
+    if state.config.DIFF and not state.is_executing:
+        for words in creation.pct:
+            # words, not a text for a shell: nobody reads it as one
+            text = printable(f"pct {' '.join(words)}", None)
+            echo(f"{host.print_prefix}{text}", err=True)
+    show_diff(f"/etc/pve/lxc/{creation.ctid}.conf", None, creation.change.after.render())
