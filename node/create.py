@@ -1,9 +1,9 @@
 """create RUN CTID - make a container on the node alone, confined from its first start, or nothing.
 
 Reads RUN/CTID/create.json and the files beside it (`node.staged`): the datasets and folders that it
-mounts, each argument list of pct, its raw lines in the place of all that pct left, its first start,
-its label, Docker, the gate, a snapshot if one is asked for. `start` false: it is started only where
-there is a Docker to bring in or to prove, and stopped again.
+mounts, each argument list of pct, its raw lines in the place of all that are there as soon as it
+is, its first start, its label, Docker, the gate, a snapshot if one is asked for. `start` false: it
+is started only where there is a Docker to bring in or to prove, and stopped again.
 
 Until its conf is final the container carries our mark as its description. What fails is taken away
 again: the container, never a dataset or a folder. Nothing is taken away that may be somebody
@@ -125,7 +125,14 @@ class Creation(Transaction):
         words = [*self.asked.pct[number]]
         if number == 0:
             words += ["--description", self.mark]
-        return self.gate.check(f"pct {words[0]}", lambda: self._does(words))
+        does = self.gate.check(f"pct {words[0]}", lambda: self._does(words))
+        # whoever starts it from now on, somebody or the node after a power cut, starts it confined
+        return does and (number > 0 or self._replaces_raw())
+
+    def _replaces_raw(self) -> bool:
+        found = self._found()
+        new = _confined(PveConf.from_bytes(found), self.asked.raw, marked=True)
+        return self.swap(new, digest(found))
 
     def _does(self, words: list[str]) -> bool:
         ended = run(
@@ -148,7 +155,7 @@ class Creation(Transaction):
         self._why = late or printable("".join(said[-1:]), 300) or f"exit {ended.code}"
 
     def _completes(self) -> bool:
-        """The conf as pct has left it, with the raw lines that it shall have and no others."""
+        """The conf as pct has left it, its raw lines as they shall be, without our mark."""
         found = self._found()
         made = PveConf.from_bytes(found)
         wanted = PveConf.from_bytes(self.staged.conf).main["unprivileged"]
@@ -158,7 +165,7 @@ class Creation(Transaction):
         if made.main["unprivileged"] != wanted:
             self._why = f"pct has made it with unprivileged: {made.main['unprivileged']}"
             return False
-        self.staged.keep_made(_final(made, self.asked.raw))
+        self.staged.keep_made(_confined(made, self.asked.raw, marked=False))
         self.left = self.staged.after
         return self.swap(self.staged.conf, digest(found))
 
@@ -325,15 +332,16 @@ def _taken(ctid: int) -> str:
     return next((path[len(at("")) :] for paths in found for path in paths), "")
 
 
-def _final(made: PveConf, raw: tuple[tuple[str, str], ...]) -> bytes:
-    """The conf without our mark, and with these raw lines in the place of all.
+def _confined(made: PveConf, raw: tuple[tuple[str, str], ...], marked: bool) -> bytes:
+    """The main section with these raw lines in the place of all, and its description or not.
 
     `env` is a property of Proxmox's own, which it keeps as raw lines.
     """
+    kinds = ("key", "comment") if marked else ("key",)
     kept = [
         line.text
         for line in made.main.lines
-        if line.kind == "key" or (line.kind == "raw" and line.key == ENVIRONMENT)
+        if line.kind in kinds or (line.kind == "raw" and line.key == ENVIRONMENT)
     ]
     whole = PveConf("".join(one if one.endswith("\n") else f"{one}\n" for one in kept))
     for key, value in raw:

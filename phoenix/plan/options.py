@@ -117,7 +117,10 @@ class Force(StrEnum):
 
 
 def _force(value: object) -> tuple[Force, ...]:
-    """`true` is all of them but `created`, which must be named; `pending` and `pending,conflicts` arrive as texts, a list as one."""
+    """`pending` and `pending,conflicts` arrive as texts, a list as one.
+
+    `true` is all of them but `created`: what destroys must be named.
+    """
     if isinstance(value, bool):
         return tuple(one for one in Force if one is not Force.CREATED) if value else ()
     try:

@@ -69,7 +69,7 @@ def test_until_its_conf_is_final_it_carries_the_mark_of_its_run(node):
     node.asks(pct=[*[["create", "970", "local:vztmpl/a"]], ["resize", "970", "rootfs", "10G"]])
     (node.fake / "before-resize").write_text('cp "$conf/970.conf" "$FAKE/seen"')
     assert node.create().returncode == 0
-    assert (node.fake / "seen").read_text() == f"#{MARK}\n{CONF}"
+    assert (node.fake / "seen").read_text() == f"#{MARK}\n{FINAL}"
     assert MARK not in node.conf.read_text()
     assert f"create 970 local:vztmpl/a --description {MARK}" in node.pct
 
@@ -88,6 +88,15 @@ def test_a_clone_keeps_nothing_raw_pending_or_snapshotted_of_its_source(node):
     assert node.conf.read_text() == FINAL.replace("vm-970", "base-970")
     assert node.source.read_text() == SOURCE
     assert node.pct[0] == f"clone 900 970 --snapname clean --description {MARK}"
+
+
+def test_a_clone_has_its_own_raw_lines_as_soon_as_it_is_one(node):
+    node.asks(pct=CLONE)
+    (node.fake / "before-set").write_text('cp "$conf/970.conf" "$FAKE/seen"')
+    assert node.create().returncode == 0
+    seen = (node.fake / "seen").read_text()
+    assert (seen.count("lxc."), seen.count("[")) == (1, 0)
+    assert seen.endswith("lxc.apparmor.profile: lxc-docker-nested\n")
 
 
 def test_the_environment_that_proxmox_keeps_as_raw_lines_stays(node):
@@ -411,7 +420,7 @@ def is_killed(node, name="", number=0, at=""):
 
 BOUNDARIES = [
     *(("journal.jsonl", number, "") for number in (2, 3)),
-    *(("made", 1, ""), ("970.conf.tmp.", 1, "")),
+    *(("made", 1, ""), ("970.conf.tmp.", 1, ""), ("970.conf.tmp.", 2, "")),
     *(("", 0, at) for at in ("before-create", "in-create", "before-set", "before-start")),
     *(("", 0, at) for at in ("at-start", "before-snapshot", "before-status")),
 ]
