@@ -22,7 +22,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 
-from node import conf, restart, snapshot, tasks, unit
+from node import conf, hooks, restart, snapshot, tasks, unit
 from node.bounded import MIB, Ended, run
 from node.commit import check_journal, taken_up
 from node.create_request import CreateRequest, read_request
@@ -245,7 +245,7 @@ class Creation(Transaction):
         if made:
             text = f"{self.conf_name} was changed meanwhile: it is left as it is"
             return self.ends(Ending.FAILED, f"{why}; {text}: pct destroy {self.ctid}, or keep it")
-        text = f"{self.conf_name} is somebody else's and left as it is"
+        text = f"{self.conf_name} is not known to be this run's: it is left as it is"
         return self.ends(Ending.REFUSED, f"{why}; {text}")
 
     def _destroys(self, found: bytes) -> str:
@@ -286,7 +286,10 @@ class Creation(Transaction):
             return True
         has, ours = PveConf.from_bytes(found), PveConf.from_bytes(self.staged.made)
         same = _lines(has) == _lines(ours) and has.pending is None
-        return same and {*has.snapshots_names} <= {self.asked.snapshot}
+        if same and {*has.snapshots_names} <= {self.asked.snapshot}:
+            return True
+        # cut short while it started
+        return hooks.rewrote(found, self.staged.made)
 
     def _is_marked(self) -> bool:
         return PveConf.from_bytes(self._found()).main.description.strip() == self.mark

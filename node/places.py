@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 
 from node.bounded import run
-from node.create_request import Dataset, Folder
+from node.create_request import Dataset, Folder, Owner
 from node.files import make_folder, sync_folder, text
 from node.root import at
 
@@ -54,9 +54,9 @@ def make_folder_of(wanted: Folder) -> bool:
     new = f"{path}.phoenix-new"
     with suppress(FileNotFoundError):
         os.rmdir(new)
-    make_folder(new, 0o755)
-    if wanted.owner:
-        _own(new, wanted.owner)
+    # not through a link that somebody has put there
+    os.mkdir(new)
+    _own(new, wanted.owner, mode=0o755)
     os.rename(new, path)
     sync_folder(os.path.dirname(path))
     return True
@@ -99,10 +99,13 @@ def _zfs(*words: str) -> None:
         raise PlaceError(f"zfs {words[0]}: {said or 'no answer'}")
 
 
-def _own(path: str, owner: tuple[int, int]) -> None:
+def _own(path: str, owner: Owner, mode: int | None = None) -> None:
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        os.fchown(folder, *owner)
+        if mode is not None:
+            os.fchmod(folder, mode)
+        if owner:
+            os.fchown(folder, *owner)
         os.fsync(folder)
     finally:
         os.close(folder)

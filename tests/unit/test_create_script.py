@@ -324,6 +324,22 @@ def test_a_hook_that_undoes_the_conf_is_the_reason(node):
     assert "restored: the start has left its conf alone" in done.stdout
 
 
+def test_one_that_a_hook_undid_and_that_was_killed_then_is_taken_away(node):
+    (node.fake / "conf").write_text(CONF.replace("hostname", "hookscript: local:a\nhostname"))
+    (node.fake / "at-start").write_text('sed -i /^lxc/d "$conf/$2.conf"; kill -9 $PPID; exit')
+    assert node.create().returncode == -9
+    assert node.recover().returncode == 0
+    assert is_gone(node)
+
+
+def test_a_link_in_a_new_folders_way_is_not_followed(node):
+    (node.root / "srv/web").mkdir(parents=True)
+    (node.root / "srv/web/data.phoenix-new").symlink_to(node.root)
+    node.asks(folders=[SRV])
+    assert node.create().returncode == 1
+    assert not (node.root / "srv/web/data").exists()
+
+
 # --- what is somebody else's ----------------------------------------------------------------------
 
 ANOTHERS = "hostname: another\nrootfs: local:970/vm-970-disk-0.raw\n"
@@ -358,7 +374,7 @@ def test_one_that_somebody_makes_meanwhile_is_theirs(node, conf):
     assert node.events[-1] == "refused"
     last = done.stdout.splitlines()[-1]
     assert last.startswith("CT 970: refused: pct create: unable to create CT 970")
-    assert last.endswith("/etc/pve/lxc/970.conf is somebody else's and left as it is")
+    assert last.endswith("970.conf is not known to be this run's: it is left as it is")
 
 
 def test_one_that_somebody_changes_meanwhile_is_left_as_it_is(node):
