@@ -158,12 +158,12 @@ class Creation(Transaction):
         """The conf as pct has left it, its raw lines as they shall be, without our mark."""
         found = self._found()
         made = PveConf.from_bytes(found)
-        wanted = PveConf.from_bytes(self.staged.conf).main["unprivileged"]
+        wanted = PveConf.from_bytes(self.staged.conf)
         if not self._is_marked() or made.lock or restart.state(self.ctid) != "stopped":
             self._why = f"{self.conf_name} is not what pct was asked for"
             return False
-        if made.main["unprivileged"] != wanted:
-            self._why = f"pct has made it with unprivileged: {made.main['unprivileged']}"
+        if made.unprivileged != wanted.unprivileged:
+            self._why = f"pct has made it {'un' * made.unprivileged}privileged"
             return False
         self.staged.keep_made(_confined(made, self.asked.raw, marked=False))
         self.left = self.staged.after
@@ -206,7 +206,8 @@ class Creation(Transaction):
     def back(self) -> int:
         """Take away what was made; gives the exit code."""
         failed = self.gate.failed
-        why = f"{failed}: {self._why}" if self._why else failed or "the container does not stay up"
+        why = f"FAILED {failed}" if failed else "it does not run any more"
+        why += f": {self._why}" if self._why else ""
         self.note("back", **({"why": UNDONE} if self.is_undone else {}))
         return self._takes_away(Ending.RESTORED, why)
 

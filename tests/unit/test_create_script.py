@@ -258,7 +258,9 @@ def test_a_step_that_fails_takes_the_container_away_and_says_why(node, fails):
 def test_a_pct_that_fails_is_named_with_its_own_last_words(node):
     node.fails("create")
     last = node.create().stdout.splitlines()[-1]
-    assert last == f"CT 970: restored: pct create: pct: create cannot be done; {NOTHING_LEFT}"
+    assert (
+        last == f"CT 970: restored: FAILED pct create: pct: create cannot be done; {NOTHING_LEFT}"
+    )
 
 
 @pytest.mark.parametrize("wrong", ["label", "install", "docker"])
@@ -275,7 +277,7 @@ def test_what_is_not_proven_is_taken_away(node, wrong):
     assert done.returncode == 1, done.stdout
     assert is_gone(node)
     step = {"label": "PID 1 runs as", "install": "Docker is installed", "docker": "a container of"}
-    assert done.stdout.splitlines()[-1].startswith(f"CT 970: restored: {step[wrong]}")
+    assert done.stdout.splitlines()[-1].startswith(f"CT 970: restored: FAILED {step[wrong]}")
 
 
 def test_one_that_pct_has_made_privileged_never_starts(node):
@@ -283,6 +285,27 @@ def test_one_that_pct_has_made_privileged_never_starts(node):
     done = node.create()
     assert (done.returncode, is_gone(node)) == (1, True)
     assert not [call for call in node.pct if call.startswith("start")]
+
+
+def test_one_that_shall_be_privileged_is_made_so(node):
+    (node.fake / "conf").write_text(CONF.replace("unprivileged: 1\n", ""))
+    node.stage(conf="hostname: web\nunprivileged: 0\n")
+    assert node.create().returncode == 0
+
+
+def test_one_that_goes_down_again_is_taken_away(node):
+    (node.run / "970/docker").unlink()
+    goes_down = """
+        if grep -qs started "$PHOENIX_ROOT"/var/lib/phoenix-harden/runs/*/journal.jsonl; then
+            echo stopped >"$FAKE/state-970"
+        fi
+    """
+    node.tool("pct", goes_down + (node.fake / "pct").read_text())
+    done = node.create()
+    assert (done.returncode, is_gone(node)) == (1, True)
+    assert done.stdout.splitlines()[-1] == (
+        f"CT 970: restored: it does not run any more; {NOTHING_LEFT}"
+    )
 
 
 def test_a_dataset_of_a_run_that_failed_stays_and_that_is_said(node):
@@ -321,7 +344,7 @@ def test_a_hook_that_undoes_the_conf_is_the_reason(node):
     (node.fake / "at-start").write_text('sed -i /^lxc/d "$conf/$2.conf"')
     done = node.create()
     assert (done.returncode, is_gone(node)) == (1, True)
-    assert "restored: the start has left its conf alone" in done.stdout
+    assert "restored: FAILED the start has left its conf alone" in done.stdout
 
 
 def test_one_that_a_hook_undid_and_that_was_killed_then_is_taken_away(node):
@@ -373,7 +396,7 @@ def test_one_that_somebody_makes_meanwhile_is_theirs(node, conf):
     assert node.conf.read_text() == conf
     assert node.events[-1] == "refused"
     last = done.stdout.splitlines()[-1]
-    assert last.startswith("CT 970: refused: pct create: unable to create CT 970")
+    assert last.startswith("CT 970: refused: FAILED pct create: unable to create CT 970")
     assert last.endswith("970.conf is not known to be this run's: it is left as it is")
 
 
