@@ -196,12 +196,12 @@ def test_a_rollbacks_plan_can_be_written_as_well(pyinfra, tmp_path):
 # --- a run that has made a container --------------------------------------------------------------
 
 
-def created(conf=NEW, **changes):
-    """A node with CT 910, which the run has made."""
+def created(conf=NEW, ends=True, **changes):
+    """A node with CT 910, which the run has made, or was interrupted in making."""
     lines = [
         {"event": "begin", "format": 2},
         of_conf("intent", before="none", after=sha("planned"), ours="none"),
-        of_conf("done", after=sha(NEW)),
+        *([of_conf("done", after=sha(NEW))] if ends else []),
     ]
     request = json.dumps({"datasets": [{"name": "tank/data"}], "folders": []})
     return FakeNode(
@@ -256,3 +256,10 @@ def test_without_quorum_nothing_is_destroyed(pyinfra):
     done = pyinfra("rollback", created(etc_pve={"read_only": True}), force="created")
     assert done.code == 1
     assert operations(done) == []
+
+
+def test_one_that_was_cut_short_in_the_making_is_recovered_without_that_word(pyinfra):
+    done = pyinfra("rollback", created(ends=False))
+    assert done.code == 0, done.stderr
+    recovers = f"CT 910: recover run {RUN}, then undo"
+    assert operations(done) == [f"Undo run {RUN}", recovers, "Verdict"]
