@@ -27,7 +27,7 @@ from node.bounded import MIB, Ended, run
 from node.commit import check_journal, taken_up
 from node.create_request import CreateRequest, read_request
 from node.destroy import destroy, forget_note, unlock
-from node.files import NONE, digest, read, text
+from node.files import NONE, digest, read, sync_folder, text, write
 from node.places import PlaceError, make_dataset, make_folder_of
 from node.root import at
 from node.say import Stop
@@ -57,7 +57,11 @@ def main(words: list[str]) -> int:
 
 
 class Creation(Transaction):
-    """The making of one container."""
+    """The making of one container.
+
+    `made`: the conf that it shall have, once pct has made it; as a file also for whoever takes this
+    up.
+    """
 
     comes_up = "starts"
 
@@ -65,14 +69,17 @@ class Creation(Transaction):
         """Read what is staged. Raises Stop where nothing whole is."""
         super().__init__(folder, ctid)
         try:
-            self.asked: CreateRequest = read_request(ctid, self.staged.create)
+            asked = text(read(folder.staged(ctid, "create.json"))) or ""
+            self.asked: CreateRequest = read_request(ctid, asked)
         except ValueError as error:
             raise self.refused(f"create.json: {error}: nothing was changed") from None
         staged = self.staged
         # one that is not to run need not start, unless something is to be proven
         staged.restart = self.asked.start or staged.docker or self.asked.install is not None
-        if staged.made is not None:
-            staged.conf, staged.after = staged.made, digest(staged.made)
+        self._made_path = folder.staged(ctid, "made")
+        self.made = read(self._made_path)
+        if self.made is not None:
+            staged.conf, staged.after = self.made, digest(self.made)
         self.left = staged.after
         self.mark = f"phoenix-harden {folder.run}"
         self._why = ""
@@ -92,7 +99,7 @@ class Creation(Transaction):
                 raise self.refused(f"CT {source}, its source, is not here: nothing was changed")
             if held := PveConf.from_bytes(found).lock:
                 raise self.refused(f"CT {source}, its source, is locked ({held}): run again later")
-        self.staged.forget_made()
+        self._forget_made()
         self.write("intent", before=NONE, after=self.staged.after, ours=NONE)
 
     def end(self) -> int:
@@ -165,9 +172,22 @@ class Creation(Transaction):
         if made.unprivileged != wanted.unprivileged:
             self._why = f"pct has made it {'un' * made.unprivileged}privileged"
             return False
-        self.staged.keep_made(_confined(made, self.asked.raw, marked=False))
-        self.left = self.staged.after
+        self._keep_made(_confined(made, self.asked.raw, marked=False))
         return self.swap(self.staged.conf, digest(found))
+
+    def _keep_made(self, made: bytes) -> None:
+        """What counts from now on, instead of what was expected."""
+        write(self._made_path, made)
+        sync_folder(os.path.dirname(self._made_path))
+        self.made = self.staged.conf = made
+        self.left = self.staged.after = digest(made)
+
+    def _forget_made(self) -> None:
+        """What an earlier attempt noted is no longer so."""
+        self.made = None
+        with suppress(FileNotFoundError):
+            os.unlink(self._made_path)
+            sync_folder(os.path.dirname(self._made_path))
 
     def completes_guest(self) -> bool:
         """Docker, where the guest lacks it."""
@@ -240,7 +260,7 @@ class Creation(Transaction):
 
     def _leave(self, why: str) -> int:
         """What is there now is not ours, or no more."""
-        made = self.staged.made is not None
+        made = self.made is not None
         self.note("failed" if made else "refused")
         self._tell_places()
         if made:
@@ -281,16 +301,16 @@ class Creation(Transaction):
         """
         if self._is_marked():
             return True
-        if self.staged.made is None:
+        if self.made is None:
             return _is_bare(found) and not self._pct_ended
         if digest(found) == self.left:
             return True
-        has, ours = PveConf.from_bytes(found), PveConf.from_bytes(self.staged.made)
+        has, ours = PveConf.from_bytes(found), PveConf.from_bytes(self.made)
         same = _lines(has) == _lines(ours) and has.pending is None
         if same and {*has.snapshots_names} <= {self.asked.snapshot}:
             return True
         # cut short while it started
-        return hooks.rewrote(found, self.staged.made)
+        return hooks.rewrote(found, self.made)
 
     def _is_marked(self) -> bool:
         return PveConf.from_bytes(self._found()).main.description.strip() == self.mark
@@ -306,7 +326,7 @@ class Creation(Transaction):
     def _free_source(self) -> None:
         """Unlock what was cloned, if the clone was cut short: it was not locked before."""
         source = self.asked.source
-        if source is None or self.staged.made or self._pct_ended:
+        if source is None or self.made or self._pct_ended:
             return
         locked = PveConf.from_bytes(self._conf_of(source) or b"").lock == _CLONING
         if locked and not tasks.at_work(source):

@@ -44,7 +44,7 @@ class Destruction(Transaction):
     def __init__(self, folder: RunFolder, ctid: int) -> None:
         """Read what is staged. Raises Stop where nothing whole is."""
         super().__init__(folder, ctid)
-        if not self.staged.destroy:
+        if read(folder.staged(ctid, "destroy")) is None:
             raise self.refused("nothing says that it is to be destroyed: nothing was changed")
 
     def begin(self) -> None:

@@ -15,13 +15,11 @@
     settle       if there: so many seconds after the proof nothing may have gone down
     driver, driver-before   if there: the storage driver that Docker must say afterwards, and the
                  one that it says with the old daemon.json
-    create.json  if there: the container is to be made (`node.create_request`); `before` and `conf`
-                 are then what was expected of its conf
-    destroy      if there: the container, whose conf is `before`, is to be destroyed
+    create.json  if there: it is to be made (`node.create`); `before` and `conf` are as expected
+    destroy      if there: it is to be destroyed (`node.destroy`)
 
 Beside them commit leaves `changed` where it found something else than what this was planned on,
-and `works`, what worked in the guest before (templates/guest/works.sh); create leaves `made`, the
-conf that the container it makes shall have.
+and `works`, what worked in the guest before (templates/guest/works.sh); create leaves `made`.
 """
 
 from __future__ import annotations
@@ -96,9 +94,6 @@ class Staged:
         self.works = self._text("works")
         daemon = self._text("daemon-before")
         self.daemon = DaemonFiles(daemon, self._read("daemon.json")) if daemon else None
-        self.create = self._text("create.json")
-        self.destroy = self._read("destroy") is not None
-        self.made = self._read("made")
 
     def forget_restart(self) -> None:
         """It does not run: it shall stay so, also for whoever takes this up later."""
@@ -119,21 +114,6 @@ class Staged:
         """What an earlier commit noted is no longer so."""
         self.works = ""
         self._remove("works")
-
-    def keep_made(self, conf: bytes) -> None:
-        """Note the conf that the container which is made shall have, also for whoever takes it up.
-
-        It is the one that counts then.
-        """
-        write(f"{self._path}made", conf)
-        sync_folder(os.path.dirname(self._path))
-        self.made = self.conf = conf
-        self.after = digest(conf)
-
-    def forget_made(self) -> None:
-        """What an earlier attempt noted is no longer so."""
-        self.made = None
-        self._remove("made")
 
     def mark_changed(self) -> None:
         """Leave word for the operator's side, which may plan anew."""
