@@ -83,7 +83,8 @@ class Creation(Transaction):
         self.left = staged.after
         self.mark = f"phoenix-harden {folder.run}"
         self._why = ""
-        self._pct_ended = False
+        # a pct of ours may have been cut short: so it is for whoever takes this up
+        self._is_pct_cut = True
         self._places: list[str] = []
 
     # --- forwards -------------------------------------------------------------------------------
@@ -100,6 +101,7 @@ class Creation(Transaction):
             if held := PveConf.from_bytes(found).lock:
                 raise self.refused(f"CT {source}, its source, is locked ({held}): run again later")
         self._forget_made()
+        self._is_pct_cut = False
         self.write("intent", before=NONE, after=self.staged.after, ours=NONE)
 
     def end(self) -> int:
@@ -134,7 +136,7 @@ class Creation(Transaction):
             words += ["--description", self.mark]
         does = self.gate.check(f"pct {words[0]}", lambda: self._does(words))
         # whoever starts it from now on, somebody or the node after a power cut, starts it confined
-        return does and (number > 0 or self._replaces_raw())
+        return does and (number > 0 or self.gate.check("its raw lines", self._replaces_raw))
 
     def _replaces_raw(self) -> bool:
         found = self._found()
@@ -145,11 +147,11 @@ class Creation(Transaction):
         ended = run(
             ["pct", *words], seconds=_PATIENCE, limit=16 * MIB, merge=True, progress=unit.busy
         )
-        self._pct_ended = not ended.why
+        self._is_pct_cut = bool(ended.why)
         if ended.why:
             # it has workers that are not of its process group
             unit.end_others()
-        if ended.ok and self._is_marked():
+        if ended.ok and self._is_marked(self._found()):
             return True
         self._explain(ended)
         return False
@@ -166,7 +168,7 @@ class Creation(Transaction):
         found = self._found()
         made = PveConf.from_bytes(found)
         wanted = PveConf.from_bytes(self.staged.conf)
-        if not self._is_marked() or made.lock or restart.state(self.ctid) != "stopped":
+        if not self._is_marked(found) or made.lock or restart.state(self.ctid) != "stopped":
             self._why = f"{self.conf_name} is not what pct was asked for"
             return False
         if made.unprivileged != wanted.unprivileged:
@@ -229,7 +231,7 @@ class Creation(Transaction):
         why = f"FAILED {failed}" if failed else "it does not run any more"
         why += f": {self._why}" if self._why else ""
         self.note("back", **({"why": UNDONE} if self.is_undone else {}))
-        return self._takes_away(Ending.RESTORED, why)
+        return self._takes_away(why)
 
     def take_up(self, last: str) -> int:
         """What was cut short comes to nothing; gives the exit code. `last`: what the journal has.
@@ -237,17 +239,21 @@ class Creation(Transaction):
         A failure that was cut short in taking it away stays one.
         """
         failed = last == "back"
-        code = self._takes_away(Ending.RESTORED, f"run {self.run} was interrupted")
+        code = self._takes_away(f"run {self.run} was interrupted")
         return 0 if code == EXIT[Ending.RESTORED] and not failed else code
 
-    def _takes_away(self, ending: Ending, why: str) -> int:
+    def _takes_away(self, why: str) -> int:
         if kind := tasks.at_work(self.ctid):
             return self.ends(Ending.FAILED, f"{why}; a task of Proxmox ({kind}) works on it still")
         self._free_source()
-        found = self._found()
-        if found and not self._is_ours(found):
+        try:
+            found = read(at(self.conf_name))
+        except OSError as error:
+            text = f"{why}; cannot read {self.conf_name}: {error.strerror}"
+            return self.ends(Ending.FAILED, text)
+        if found is not None and not self._is_ours(found):
             return self._leave(why)
-        if found:
+        if found is not None:
             self.say("taking away what this run has made of it")
             if left := self._destroys(found):
                 # the journal leaves it open: the next run tries again
@@ -256,7 +262,7 @@ class Creation(Transaction):
         forget_note(self)
         self.note("restored", after=NONE)
         self._tell_places()
-        return self.ends(ending, f"{why}; nothing is left of the container")
+        return self.ends(Ending.RESTORED, f"{why}; nothing is left of the container")
 
     def _leave(self, why: str) -> int:
         """What is there now is not ours, or no more."""
@@ -297,12 +303,12 @@ class Creation(Transaction):
 
         It was not there before our intent. It is ours by our mark, by being what we have put there
         (but for the snapshot that we take and the locks that go with it), or it has nothing but
-        Proxmox's own lock, as long as pct makes it; that of a pct which has ended is another's.
+        Proxmox's own lock, where our pct may have been cut short; else that is another's.
         """
-        if self._is_marked():
+        if self._is_marked(found):
             return True
         if self.made is None:
-            return _is_bare(found) and not self._pct_ended
+            return _is_bare(found) and self._is_pct_cut
         if digest(found) == self.left:
             return True
         has, ours = PveConf.from_bytes(found), PveConf.from_bytes(self.made)
@@ -312,8 +318,8 @@ class Creation(Transaction):
         # cut short while it started
         return hooks.rewrote(found, self.made)
 
-    def _is_marked(self) -> bool:
-        return PveConf.from_bytes(self._found()).main.description.strip() == self.mark
+    def _is_marked(self, found: bytes) -> bool:
+        return PveConf.from_bytes(found).main.description.strip() == self.mark
 
     def _found(self) -> bytes:
         return self._conf_of(self.ctid) or b""
@@ -326,7 +332,7 @@ class Creation(Transaction):
     def _free_source(self) -> None:
         """Unlock what was cloned, if the clone was cut short: it was not locked before."""
         source = self.asked.source
-        if source is None or self.made or self._pct_ended:
+        if source is None or self.made or not self._is_pct_cut:
             return
         locked = PveConf.from_bytes(self._conf_of(source) or b"").lock == _CLONING
         if locked and not tasks.at_work(source):

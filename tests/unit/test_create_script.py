@@ -53,6 +53,7 @@ def test_each_step_says_its_verdict_and_its_time(node):
         "dataset tank/web",
         "folder /srv/web/data",
         "pct create",
+        "its raw lines",
         "its conf, before it starts for the first time",
         "starts",
         "the start has left its conf alone",
@@ -398,6 +399,22 @@ def test_one_that_somebody_makes_meanwhile_is_theirs(node, conf):
     last = done.stdout.splitlines()[-1]
     assert last.startswith("CT 970: refused: FAILED pct create: unable to create CT 970")
     assert last.endswith("970.conf is not known to be this run's: it is left as it is")
+
+
+def test_one_that_somebody_begins_before_pct_has_its_turn_is_theirs(node):
+    node.asks(datasets=[TANK])
+    node.tool("zfs", f'echo "lock: create" >"{node.conf}"; exit 1')
+    done = node.create()
+    assert (done.returncode, node.events[-1]) == (2, "refused")
+    assert node.conf.read_text() == "lock: create\n"
+
+
+def test_while_the_conf_cannot_be_read_nobody_says_that_it_is_gone(node):
+    (node.fake / "before-start").write_text('rm "$conf/970.conf"; mkdir "$conf/970.conf"; exit 1')
+    done = node.create()
+    assert done.returncode == 3
+    assert "cannot read /etc/pve/lxc/970.conf: Is a directory" in done.stdout.splitlines()[-1]
+    assert node.events[-1] == "back"
 
 
 def test_one_that_somebody_changes_meanwhile_is_left_as_it_is(node):
