@@ -4,7 +4,8 @@
 
 A Docker that the run installed goes before: without the conf of that run it might not start.
 Without run=ID the last run is undone, on all its nodes. Each container goes back the way it came:
-swapped, restarted, proven, or left as it is now. Undoing a run twice changes nothing.
+swapped, restarted, proven, or left as it is now. One that the run has made is destroyed, with
+force=created and only if it is as the run left it. Undoing a run twice changes nothing.
 """
 
 from pyinfra import host
@@ -25,6 +26,11 @@ containers.recover(run, then="undo", back_is_fine=True)
 containers.remove_packages(run, [one for one in run.plan.removals if one.daemon])
 
 containers.commit(run, "old state")
+
+for made in host.loop(run.plan.destructions):
+    run.step(
+        rollback.destroy, name=f"CT {made.ctid} {made.name}: destroy", ctid=made.ctid, change=made
+    )
 
 containers.remove_packages(run, [one for one in run.plan.removals if not one.daemon])
 

@@ -11,7 +11,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
@@ -58,13 +58,16 @@ def run(
     limit: int = MIB,
     merge: bool = False,
     ends_group: bool = False,
+    progress: Callable[[], object] | None = None,
 ) -> Ended:
     """Run a program to its end or to the end of our patience. Raises nothing.
 
     `data`: what it reads; `limit`: bytes of each of its streams; `merge`: stderr goes where
     stdout goes; `ends_group`: its process group ends with it (given up, it does so anyway).
+    `progress`: tells at the deadline how far it is; where that has changed since the last time, it
+    has as many seconds again.
     """
-    deadline = time.monotonic() + seconds
+    deadline, far = time.monotonic() + seconds, progress and progress()
     try:
         process = subprocess.Popen(
             argv,
@@ -83,6 +86,9 @@ def run(
     try:
         streams = _Streams(process, data, limit)
         why = streams.pump(deadline)
+        while why == TIME and progress and (now := progress()) != far:
+            deadline, far = time.monotonic() + seconds, now
+            why = streams.pump(deadline)
     except OSError as error:
         # no descriptor is left for watching it
         return Ended(None, err=_words(argv[0], error), why=MISSING)

@@ -17,8 +17,9 @@ The last line says how it ended (`phoenix.runs.outcome`), and so does the exit c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from node import restart
 from node.daemon_json import CHANGED, GuestError
@@ -32,22 +33,24 @@ from phoenix.docker.names import DAEMON_JSON
 from phoenix.runs.journal import JournalError
 from phoenix.runs.outcome import EXIT, Ending
 
+Kind = TypeVar("Kind", bound=Transaction)
+
 
 def main(words: list[str]) -> int:
     """Do it under the lock."""
-    with taken_up(words) as its:
+    with taken_up(words, Transaction) as its:
         begin(its)
         return its.end()
 
 
 @contextmanager
-def taken_up(words: list[str]) -> Iterator[Transaction]:
+def taken_up(words: list[str], kind: Callable[[RunFolder, int], Kind]) -> Iterator[Kind]:
     """The transaction of `RUN CTID`, as it is once the lock is ours. Raises Stop."""
     folder, ctid = named(words)
     # without it there is nothing to wait for
     Staged(folder, ctid)
     with lock(f"run {folder.run}, CT {ctid}", ctid=ctid):
-        yield Transaction(folder, ctid)
+        yield kind(folder, ctid)
 
 
 def named(words: list[str]) -> tuple[RunFolder, int]:

@@ -20,7 +20,7 @@ class Gate:
     """The proof of one transaction.
 
     `restarted`: it carries the conf that is there already; `is_cut_short`: an earlier proof may
-    have left things of ours in its Docker.
+    have left things of ours in its Docker; `failed`: the last that was not well, "" for nothing.
     """
 
     def __init__(self, transaction: Transaction) -> None:
@@ -29,6 +29,11 @@ class Gate:
         self._its = transaction
         self._ctid = transaction.ctid
         self._proof = Proof(transaction.ctid)
+
+    @property
+    def failed(self) -> str:
+        """The last that was not well, "" for nothing."""
+        return self._proof.failed
 
     def running(self) -> bool:
         """Whether it runs, as Proxmox says."""
@@ -49,6 +54,8 @@ class Gate:
                 return False
             if not self._proof.carries(label):
                 return False
+        if not its.completes_guest():
+            return False
         if not self._docker_works(staged.driver):
             return False
         if self._asks_docker() and staged.label and staged.label.inner:
@@ -102,7 +109,7 @@ class Gate:
         if its.daemon and self.running():
             its.daemon.clear_driver()
         found = its.digest()
-        up = self.starts("restarts")
+        up = self.starts(its.comes_up)
         if its.daemon:
             its.daemon.docker_due = False
         # what Proxmox makes of our conf at the start; any other change is somebody else's

@@ -25,6 +25,8 @@ VERBS = {
     "begin": "node.begin",
     "stage": "node.stage",
     "commit": "node.commit",
+    "create": "node.create",
+    "destroy": "node.destroy",
     "recover": "node.recover",
     "restore": "node.restore",
     "restart": "node.restart",

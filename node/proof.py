@@ -13,9 +13,13 @@ from phoenix.text.printable import printable
 
 
 class Proof:
-    """What is asked of one container, whatever it answers."""
+    """What is asked of one container, whatever it answers.
+
+    `failed`: the last that was not well, "" for nothing.
+    """
 
     def __init__(self, ctid: int) -> None:
+        self.failed = ""
         self._ctid = ctid
 
     def check(self, text: str, question: Callable[[], bool]) -> bool:
@@ -26,6 +30,8 @@ class Proof:
         except OSError as error:
             self._say(f"{error.filename or 'it'}: {error.strerror or error}")
             well = False
+        if not well:
+            self.failed = text
         verdict = "ok" if well else "FAILED"
         self._say(f"{verdict} {text} ({int(time.monotonic() - began)} s)")
         return well

@@ -1,7 +1,9 @@
 """recover RUN CTID [--if-cut] - take up a commit that was cut short (a kill, a reboot).
 
-The journal says how far it came: it is proven, or put back. Of an installation of Docker
-(`node.install`) it is only told how far it came: the next one goes on with it. With `--if-cut`
+The journal says how far it came: it is proven, or put back; a container that was being made
+(`node.create`) is taken away, and one that was being destroyed (`node.destroy`) is. Of an
+installation of Docker (`node.install`) it is only told how far it came: the next one goes on with
+it. With `--if-cut`
 nothing is done and nothing said where it was not cut short: so it is called whenever the unit of a
 commit ends.
 
@@ -17,6 +19,8 @@ from typing import Any
 
 from node import bounded, conf, install
 from node.commit import check_journal, named, taken_up
+from node.create import Creation
+from node.destroy import Destruction
 from node.journal import Journal
 from node.root import at
 from node.say import Stop
@@ -38,8 +42,17 @@ def main(words: list[str]) -> int:
     if install.is_cut(folder, ctid):
         with lock(f"run {folder.run}, CT {ctid}", ctid=ctid):
             return install.settle(folder, ctid)
-    with taken_up(words[:2]) as its:
+    with taken_up(words[:2], _transaction) as its:
         return recover(its)
+
+
+def _transaction(folder: RunFolder, ctid: int) -> Transaction:
+    """The kind that was begun: by what is staged for it."""
+    if os.path.exists(folder.staged(ctid, "create.json")):
+        return Creation(folder, ctid)
+    if os.path.exists(folder.staged(ctid, "destroy")):
+        return Destruction(folder, ctid)
+    return Transaction(folder, ctid)
 
 
 def recover(its: Transaction) -> int:
@@ -57,6 +70,10 @@ def recover(its: Transaction) -> int:
         if event["event"] in ("intent", "started"):
             its.left = event.get("after", its.left)
         its.is_undone = event.get("why") == UNDONE
+    if isinstance(its, Creation):
+        return its.take_up(last)
+    if isinstance(its, Destruction):
+        return its.take_up()
     if last == "back":
         return its.back()
     if its.digest() == its.staged.before:

@@ -30,15 +30,22 @@ def restart(ctid: int, seconds: int) -> None:
         return
     if found != "running":
         raise _end(ctid, f"its state is not known: nothing was done: try pct status {ctid}")
-    # what it is afterwards counts, not what pct returns: it can fail after the work is done
-    _pct("shutdown", ctid, "--timeout", f"{seconds}", patience=seconds + 60)
-    if state(ctid) != "stopped":
-        say(f"did not shut down within {seconds} s: stopping it", ctid)
-        _pct("stop", ctid)
-    if state(ctid) != "stopped":
-        raise _end(ctid, f"cannot be stopped and goes on as it was: try pct stop {ctid}")
+    stop(ctid, seconds)
     start(ctid)
     say("restarted", ctid)
+
+
+def stop(ctid: int, seconds: int) -> None:
+    """Shut it down within so many seconds, else stop it, 0: at once. Raises Stop(1)."""
+    # what it is afterwards counts, not what pct returns: it can fail after the work is done
+    if seconds:
+        _pct("shutdown", ctid, "--timeout", f"{seconds}", patience=seconds + 60)
+    if not seconds or state(ctid) != "stopped":
+        if seconds:
+            say(f"did not shut down within {seconds} s: stopping it", ctid)
+        _pct("stop", ctid)
+        if state(ctid) != "stopped":
+            raise _end(ctid, f"cannot be stopped and goes on as it was: try pct stop {ctid}")
 
 
 def start(ctid: int) -> None:

@@ -19,41 +19,50 @@ from node.state import lock
 _PATIENCE = 1500
 
 
+class SnapshotError(Exception):
+    """Why a snapshot is not there whole, in one line; `begun`: a part of it is."""
+
+    def __init__(self, why: str, begun: bool) -> None:
+        super().__init__(why)
+        self.begun = begun
+
+
 def main(words: list[str]) -> None:
     """Take it, under the lock of this node."""
     ctid, name = int(words[0]), words[1]
     description = request()["description"]
     with lock(f"run {name[len('phoenix-') :]}, CT {ctid}"):
-        why = _take(ctid, name, description)
-        _check(ctid, name, why)
+        try:
+            take(ctid, name, description)
+        except SnapshotError as error:
+            raise Stop(1, f"CT {ctid}: refused: {_refusal(ctid, name, error)}") from None
     say(f"snapshot {name} taken (pct delsnapshot {ctid} {name} removes it)", ctid)
 
 
-def _take(ctid: int, name: str, description: str) -> str:
-    """Have pct take it; gives what it says, in one line."""
+def _refusal(ctid: int, name: str, error: SnapshotError) -> str:
+    if error.begun:
+        return (
+            f"the snapshot {name} is not complete ({error}): "
+            f"pct unlock {ctid}; pct delsnapshot {ctid} {name} --force 1"
+        )
+    return (
+        f"no snapshot was taken ({error}): "
+        f"leave snapshot=true out, and have a backup (vzdump {ctid})"
+    )
+
+
+def take(ctid: int, name: str, description: str) -> None:
+    """Have pct take it. Raises SnapshotError unless the conf has it whole."""
     call = ["pct", "snapshot", f"{ctid:d}", name, "--description", description]
     ended = run(call, seconds=_PATIENCE, merge=True)
-    said = text(ended.out or ended.err) or ""
-    return " ".join(said.split()) or "pct gives no reason"
-
-
-def _check(ctid: int, name: str, why: str) -> None:
-    """Raise Stop(1) unless the conf has it whole."""
+    said = " ".join((text(ended.out or ended.err) or "").split()) or "pct gives no reason"
     sections = _sections(text(read(at(f"/etc/pve/lxc/{ctid:d}.conf"))) or "")
     mine = sections.get(f"[{name}]")
     if not mine:
-        raise Stop(
-            1,
-            f"CT {ctid}: refused: no snapshot was taken ({why}): "
-            f"leave snapshot=true out, and have a backup (vzdump {ctid})",
-        )
+        raise SnapshotError(said, begun=False)
     # pve-guest-common AbstractConfig.pm: snapstate and lock stay while it is not complete
     if _has(mine, "snapstate:") or _has(sections[""], "lock:"):
-        raise Stop(
-            1,
-            f"CT {ctid}: refused: the snapshot {name} is not complete ({why}): "
-            f"pct unlock {ctid}; pct delsnapshot {ctid} {name} --force 1",
-        )
+        raise SnapshotError(said, begun=True)
 
 
 def _sections(conf: str) -> dict[str, list[str]]:

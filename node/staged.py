@@ -16,10 +16,12 @@
     health       if there: its owner's own check, as `phoenix.pve.health` writes it
     driver, driver-before   if there: the storage driver that Docker must say afterwards, and the
                  one that it says with the old daemon.json
+    create.json  if there: it is to be made (`node.create`); `before` and `conf` are as expected
+    destroy      if there: it is to be destroyed (`node.destroy`)
 
 Beside them commit leaves `changed` where it found something else than what this was planned on,
 `works`, what worked in the guest before (templates/guest/works.sh), and `unhealthy` where its
-owner's check failed before.
+owner's check failed before; create leaves `made`.
 """
 
 from __future__ import annotations
@@ -49,6 +51,8 @@ NAMES = (
     "health",
     "daemon.json",
     "daemon-before",
+    "create.json",
+    "destroy",
     "before",
 )
 

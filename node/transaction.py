@@ -32,8 +32,11 @@ class Transaction:
     """What is done to one container in one run.
 
     `left`: digest of the conf as we left it, Proxmox's own changes at a start included;
-    `is_undone`: what runs at a start has taken ours out of it again.
+    `is_undone`: what runs at a start has taken ours out of it again; `comes_up`: how it does, in a
+    word.
     """
+
+    comes_up = "restarts"
 
     def __init__(self, folder: RunFolder, ctid: int) -> None:
         """Read what is staged. Raises Stop where nothing whole is."""
@@ -134,6 +137,16 @@ class Transaction:
         if self.daemon:
             self._note(event, file=DAEMON_JSON, **keys)
 
+    # --- what other transactions do in between ---------------------------------------------------
+
+    def completes_guest(self) -> bool:
+        """Bring in what its guest lacks, once it runs confined; whether that is there."""
+        return True
+
+    def settles(self) -> bool:
+        """What is left to do once all is proven; whether that is done."""
+        return True
+
     # --- its two ends ---------------------------------------------------------------------------
 
     def end(self) -> int:
@@ -179,7 +192,7 @@ class Transaction:
         return self.ends(Ending.RESTORED, text)
 
     def _finish(self) -> bool:
-        if not (self.gate.proves_new() and self._keep_ours()):
+        if not (self.gate.proves_new() and self.settles() and self._keep_ours()):
             return False
         if self.daemon:
             found = self.daemon.digest()

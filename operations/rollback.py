@@ -1,4 +1,7 @@
-"""Undoing a run: what it did to the node's own files. Containers go back by transaction.commit."""
+"""Undoing a run: what it did to the node's own files, and the containers that it made.
+
+Containers that it changed go back by `transaction.commit`.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ from collections.abc import Generator
 from pyinfra.api import StringCommand, operation
 
 from facts.program import doing
+from operations import transaction
 from operations.diff import show_diff
 from phoenix.docker.daemon_json import digest
-from phoenix.plan.actions import FileRevert
+from phoenix.plan.actions import Destruction, FileRevert
 from phoenix.runs.record import check_run_id
 
 
@@ -43,3 +47,21 @@ def restore_file(change: FileRevert, run: str, undoes: str) -> Generator[StringC
         check_run_id(undoes),
         check_run_id(run),
     )
+
+
+@operation()
+def destroy(run: str, ctid: int, change: Destruction) -> Generator[StringCommand, None, None]:
+    """Destroy a container that the run which is undone has made.
+
+    + run: id of this run, which keeps its conf
+    + ctid: the container
+    + change: how it is; nothing is done if its conf is another by then
+
+    It is shut down first, and goes with its disks; datasets and folders that it mounts stay. In a
+    transient unit, which finishes without the operator.
+    """
+    show_diff(f"/etc/pve/lxc/{ctid}.conf", change.before.render(), None)
+    files = {"conf": "", "destroy": "", "before": change.before.sha256}
+    request = {"containers": {str(ctid): files}, "replace": [ctid]}
+    yield doing("stage", check_run_id(run), request=request)
+    yield transaction.whole("destroy", run, ctid)

@@ -142,6 +142,7 @@ class Run(ABC):
         names |= {new.ctid: new.name for new in plan.creations}
         names |= {change.ctid: change.name for change in plan.containers}
         names |= {new.ctid: new.name for new in plan.installs}
+        names |= {goes.ctid: goes.name for goes in plan.destructions}
         names |= {ctid: confs[ctid].conf.hostname or "" for ctid in (*removals, *plan.alone)}
         results = [(ctid, name, self._result(host, ctid)) for ctid, name in names.items()]
         return result_lines(plan.node, results) if results else ()

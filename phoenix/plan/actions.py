@@ -111,9 +111,30 @@ class Removal:
     daemon: GuestChange | None = None
 
 
+@dataclass(frozen=True)
+class Destruction:
+    """A container that a run has made and that goes, its conf as that run has left it.
+
+    `stays`: the datasets and folders that the run may have made for it.
+    """
+
+    ctid: int
+    name: str
+    before: PveConf
+    running: bool
+    stays: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """What becomes of it, in one line."""
+        how = "shut down and destroyed" if self.running else "destroyed"
+        kept = f"; these stay: {', '.join(self.stays)}" if self.stays else ""
+        return f"CT {self.ctid} {self.name}: {how}, with its disks{kept}"
+
+
 Action: TypeAlias = (
     "TunablesChange | SiteTunablesChange | OwnFileChange | ProfileChange | Interrupted | "
-    "Creation | ContainerChange | InstallChange | Removal | FileRevert | WatchChange"
+    "Creation | ContainerChange | InstallChange | Destruction | Removal | FileRevert | WatchChange"
 )
 
 
@@ -121,8 +142,8 @@ Action: TypeAlias = (
 class NodePlan:
     """Everything that a run does on one node, in its order, and what was found on the way.
 
-    `files` and `removals` belong to a rollback, `creations` to create; what is `interrupted` cannot
-    be planned before it has been recovered.
+    `files`, `removals` and `destructions` belong to a rollback, `creations` to create; what is
+    `interrupted` cannot be planned before it has been recovered.
     """
 
     node: str
@@ -132,6 +153,7 @@ class NodePlan:
     tunables: TunablesChange | None = None
     files: tuple[FileRevert, ...] = ()
     removals: tuple[Removal, ...] = ()
+    destructions: tuple[Destruction, ...] = ()
     interrupted: tuple[Interrupted, ...] = ()
     watch: WatchChange | None = None
     own_files: tuple[OwnFileChange, ...] = ()
@@ -208,6 +230,7 @@ class NodePlan:
             *(one for one in self.removals if one.daemon),
             *self.containers,
             *self.installs,
+            *self.destructions,
             *(one for one in self.removals if not one.daemon),
             *self.files,
             *(one for one in (self.watch,) if one),
@@ -221,7 +244,7 @@ class NodePlan:
     @property
     def writes_confs(self) -> bool:
         """Whether the conf of a container is written."""
-        return bool(self.containers or self.creations or self.interrupted)
+        return bool(self.containers or self.creations or self.destructions or self.interrupted)
 
     @property
     def prepares(self) -> bool:

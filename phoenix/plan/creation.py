@@ -40,7 +40,8 @@ class Creation:
     `change`: its conf as `pct` makes it, as far as that is known before (`before`), and as it first
     starts (`after`), and what is proven then. `pct`: the argument lists, without `pct`, in their
     order: `create` or `clone`, then `set` and `resize`. `start`: it runs afterwards; a template for
-    others need not. `snapshot`: the name of the one that is taken at the end, "" for none.
+    others need not, and is started only to bring Docker in and to prove it. `snapshot`: the name of
+    the one that is taken at the end, "" for none.
     """
 
     change: ContainerChange

@@ -116,6 +116,7 @@ class Code(StrEnum):
     DOCKER_UNSEEN = "docker.unseen"
     PACKAGES_STAY = "packages.stay"
     DOCKER_MISSING = "docker.missing"
+    CREATED = "created"
     CONF = "conf"
     DOCKER = "docker"
     HEALTH_CHECK = "health-check"

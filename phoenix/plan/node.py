@@ -111,8 +111,11 @@ def set_apart(
     )
     apart = {one.ctid for one in mine}
     containers = tuple(change for change in plan.containers if change.ctid not in apart)
+    goes = tuple(one for one in plan.destructions if one.ctid not in apart)
     findings = (*plan.findings, *others)
-    return replace(plan, containers=containers, interrupted=mine, findings=findings)
+    return replace(
+        plan, containers=containers, destructions=goes, interrupted=mine, findings=findings
+    )
 
 
 def without_containers(plan: NodePlan) -> NodePlan:

@@ -104,6 +104,8 @@ class Force(StrEnum):
     FOREIGN_PROFILE = "foreign-profile"
     #: A rollback over what somebody has changed since the run.
     CONFLICTS = "conflicts"
+    #: A rollback that destroys the containers which the run has made.
+    CREATED = "created"
     #: A guest whose containers another engine runs: they are not proven.
     ENGINE = "engine"
     #: A named profile for a privileged container, which it does not hold.
@@ -115,14 +117,17 @@ class Force(StrEnum):
 
 
 def _force(value: object) -> tuple[Force, ...]:
-    """`true` is all of them; `pending` and `pending,conflicts` arrive as texts, a list as one."""
+    """`pending` and `pending,conflicts` arrive as texts, a list as one.
+
+    `true` is all of them but `created`: what destroys must be named.
+    """
     if isinstance(value, bool):
-        return tuple(Force) if value else ()
+        return tuple(one for one in Force if one is not Force.CREATED) if value else ()
     try:
         return tuple(dict.fromkeys(map(Force, _texts(value))))
     except ValueError:
         words = ", ".join(Force)
-        hint = f"write what to force, with commas between: {words}; or true for all of it"
+        hint = f"write what to force, with commas between: {words}; or true for all but created"
         raise ValueError(f"{hint} (not {value!r})") from None
 
 
@@ -234,14 +239,14 @@ KEYS: Mapping[Recipe, tuple[str, ...]] = {
 }
 
 
-_PLANNED = tuple(one for one in Force if one is not Force.CONFLICTS)
+_PLANNED = tuple(one for one in Force if one not in (Force.CONFLICTS, Force.CREATED))
 #: The words of `force=` that mean something to each recipe.
 FORCES: Mapping[Recipe, tuple[Force, ...]] = {
     "harden": _PLANNED,
     "host_prep": _PLANNED,
     "audit": _PLANNED,
     "create": (Force.FOREIGN_PROFILE, Force.PRIVILEGED, Force.NO_PROBE),
-    "rollback": (Force.CONFLICTS, Force.PENDING),
+    "rollback": (Force.CONFLICTS, Force.CREATED, Force.PENDING),
 }
 
 

@@ -2,7 +2,8 @@
 
 Newest first. What is as the run left it goes back byte for byte; what is as it was before stays;
 of a conf that somebody has changed since, only the keys that the run changed go back; anything
-else that somebody changed is shown and left, unless force=conflicts.
+else that somebody changed is shown and left, unless force=conflicts. A container that the run has
+made is destroyed with force=created, and only if it is as the run left it: no force helps else.
 
 A guest had a word in journals of format 1, and what it said could hold whole lines. So of these
 nothing counts but what the node shows by itself: the files that the run staged for a container,
@@ -11,6 +12,7 @@ and for a file of the node what is there now. There no force helps.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,7 +21,7 @@ from phoenix.docker.architecture import of_conf
 from phoenix.docker.daemon_json import digest
 from phoenix.docker.names import DAEMON_JSON, MANAGERS
 from phoenix.docker.observed import ObservedDocker
-from phoenix.plan.actions import ContainerChange, FileRevert, NodePlan, Removal
+from phoenix.plan.actions import ContainerChange, Destruction, FileRevert, NodePlan, Removal
 from phoenix.plan.confinement import PROFILE_KEY
 from phoenix.plan.container import left_alone, waiting_keys
 from phoenix.plan.findings import Code, Finding, Severity
@@ -28,7 +30,7 @@ from phoenix.plan.install import kept_by
 from phoenix.plan.options import Force, Options
 from phoenix.plan.reasons import Reason, Why
 from phoenix.plan.revert import revert
-from phoenix.pve.conf import PveConf
+from phoenix.pve.conf import PveConf, is_true
 from phoenix.pve.health import HealthCheck
 from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer, ObservedPct
@@ -56,11 +58,16 @@ def plan_rollback(run: str, options: Options, node: Node) -> NodePlan:
     record = next((one for one in node.runs if one.id == run), RunRecord(run))
     findings: list[Finding] = []
     # with only=, what belongs to no container stays: others may need it
-    wanted = [
+    chosen = [
         change
         for change in reversed(record.changes)
         if change.stands and (not options.only or change.thing.ctid in options.only)
     ]
+    made = _made(record)
+    goes = [_destruction(one, record, options, node, findings) for one in chosen if one in made]
+    # what the run did in a container that it has made goes with that
+    theirs = {one.thing.ctid for one in made}
+    wanted = [one for one in chosen if one.thing.ctid is None or one.thing.ctid not in theirs]
     ctids = dict.fromkeys(one.thing.ctid for one in wanted if one.thing.ctid and one.thing.path)
     installed = {one.thing.ctid: one for one in wanted if _is_installed(one, record, node)}
     dockers = {
@@ -86,6 +93,7 @@ def plan_rollback(run: str, options: Options, node: Node) -> NodePlan:
         findings=tuple(findings),
         files=tuple(one for one in files if one),
         removals=tuple(one for one in removals if one),
+        destructions=tuple(one for one in goes if one),
     )
 
 
@@ -140,6 +148,72 @@ def _is_there(package: str, docker: ObservedDocker) -> bool:
     return state == "ii" or (state is None and "ii" in docker.packages.values())
 
 
+def _made(record: RunRecord) -> tuple[Change, ...]:
+    """The containers that a run has made, or begun to; in format 1 no run of ours could."""
+    return tuple(one for one in record.changes if one.creates and record.format != 1)
+
+
+def _destruction(
+    change: Change, record: RunRecord, options: Options, node: Node, findings: list[Finding]
+) -> Destruction | None:
+    ctid = change.thing.ctid or 0
+    observed = node.pct.containers.get(ctid)
+    if observed is None:
+        findings.append(_gone(ctid, node))
+        return None
+    # what was cut short is recovered first, which takes it away
+    if change.outcome == "open":
+        return None
+    name = printable(observed.conf.hostname or "")
+    if problem := _stays(change, record, options, observed, node):
+        code, message, fix = problem
+        findings.append(Finding(code, Severity.ERROR, message, ctid, name, fix))
+        return None
+    places = _places(node.kept.staged.get(ctid, {}).get("create.json"))
+    return Destruction(ctid, name, observed.conf, observed.running, places)
+
+
+def _stays(
+    change: Change, record: RunRecord, options: Options, observed: ObservedContainer, node: Node
+) -> tuple[Code, str, str] | None:
+    """Why a container that the run has made is not destroyed, and what to do; or None."""
+    ctid, found = observed.ctid, observed.conf.sha256
+    by_hand = f"pct destroy {ctid} if it is not needed any more"
+    if found != change.after:
+        if problem := _in_the_way(change, record.id, found, node):
+            return Code.CONFLICT, problem, ""
+        text = f"its conf is not as run {record.id} left it ({found[:12]}, not {change.after[:12]})"
+        return Code.CONFLICT, f"{text}: it is not destroyed, whatever is forced", by_hand
+    if reason := left_alone(observed):
+        return reason
+    if observed.ha is not None:
+        return Code.HA, f"managed by HA ({observed.ha})", f"ha-manager remove ct:{ctid}"
+    if is_true(observed.conf.main["protection"]):
+        return Code.CONFLICT, "protected (protection: 1)", f"pct set {ctid} --protection 0"
+    if Force.CREATED not in options.force:
+        text = f"run {record.id} made it, and undoing that destroys it with all that is in it"
+        return Code.CREATED, text, f"if that is meant: --data force={Force.CREATED}"
+    return None
+
+
+def _places(request: str | None) -> tuple[str, ...]:
+    """The datasets and folders that a run may have made for a container, which stay."""
+    try:
+        asked = json.loads(request or "{}")
+        names = [one["name"] for one in asked.get("datasets", [])]
+        names += [one["path"] for one in asked.get("folders", [])]
+        return tuple(printable(str(one)) for one in names)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        # no more than a note hangs on it
+        return ()
+
+
+def _gone(ctid: int, node: Node) -> Finding:
+    where = node.pct.elsewhere.get(ctid)
+    text = f"{f'on {where} now' if where else 'gone'}, left alone"
+    return Finding(Code.GONE, Severity.NOTE, text, ctid)
+
+
 def _container(
     ctid: int,
     record: RunRecord,
@@ -151,9 +225,7 @@ def _container(
     """`without_docker`: what the run did to its Docker is undone elsewhere."""
     observed = node.pct.containers.get(ctid)
     if observed is None:
-        where = node.pct.elsewhere.get(ctid)
-        text = f"{f'on {where} now' if where else 'gone'}, left alone"
-        findings.append(Finding(Code.GONE, Severity.NOTE, text, ctid))
+        findings.append(_gone(ctid, node))
         return None
     now = observed.conf
     name = printable(now.hostname or "")

@@ -13,6 +13,7 @@ from phoenix.docker.names import DAEMON_JSON
 from phoenix.plan.actions import (
     Action,
     ContainerChange,
+    Destruction,
     FileRevert,
     NodePlan,
     Removal,
@@ -68,6 +69,9 @@ def _action(one: Action) -> dict[str, Any]:
             return _container(one)
         case InstallChange():
             return _install(one)
+        case Destruction():
+            diff, stays = _diff(one.before.text, None), [*one.stays]
+            return _step("destroy", ctid=one.ctid, name=one.name, stays=stays, diff=diff)
         case Removal():
             daemon = _diff(one.daemon.before, one.daemon.after) if one.daemon else []
             guest = {DAEMON_JSON: daemon} if daemon else {}

@@ -48,6 +48,8 @@ def plan_lines(plan: NodePlan, backups: Mapping[int, str] | None = None) -> Iter
         yield _line(plan, new.line)
         if backups and new in plan.only_installs:
             yield _line(plan, f"CT {new.ctid}: backup: {backups[new.ctid]}")
+    for goes in plan.destructions:
+        yield _line(plan, goes.line)
     for one in plan.removals:
         yield _line(plan, f"CT {one.ctid}: packages to remove: {', '.join(one.packages)}")
         if one.daemon:

@@ -102,6 +102,11 @@ class Change:
     planned: str = NONE
 
     @property
+    def creates(self) -> bool:
+        """Whether it is a container that the run has made: it had no conf before."""
+        return self.thing.is_conf and self.before == NONE
+
+    @property
     def stands(self) -> bool:
         """Whether it may still be there: not if it was taken back or never made."""
         return self.outcome in ("open", "done", "failed") and (

@@ -191,3 +191,75 @@ def test_a_rollbacks_plan_can_be_written_as_well(pyinfra, tmp_path):
     assert plan["recipe"] == "rollback"
     actions = {one["action"] for one in plan["nodes"][0]["actions"]}
     assert actions == {"container", "restore-file"}
+
+
+# --- a run that has made a container --------------------------------------------------------------
+
+
+def created(conf=NEW, ends=True, **changes):
+    """A node with CT 910, which the run has made, or was interrupted in making."""
+    lines = [
+        {"event": "begin", "format": 2},
+        of_conf("intent", before="none", after=sha("planned"), ours="none"),
+        *([of_conf("done", after=sha(NEW))] if ends else []),
+    ]
+    request = json.dumps({"datasets": [{"name": "tank/data"}], "folders": []})
+    return FakeNode(
+        "pve1",
+        {} if conf is None else {910: conf},
+        runs={RUN: journal(*lines)},
+        kept={"staged": {"910": {"create.json": request}}},
+        **changes,
+    )
+
+
+def test_a_container_that_the_run_made_is_destroyed_with_the_word_for_it(pyinfra):
+    done = pyinfra("rollback", created(), force="created")
+    assert done.code == 0, done.stderr
+    assert operations(done) == [f"Undo run {RUN}", "CT 910 portainer: destroy", "Verdict"]
+    assert "these stay: tank/data" in done.stderr
+    assert " destroy r" in done.stderr
+
+
+def test_dry_shows_the_conf_that_goes(pyinfra):
+    done = pyinfra("rollback", created(), flags=("--dry",), force="created")
+    assert done.code == 0, done.stderr
+    assert "/etc/pve/lxc/910.conf (removed)" in done.stderr
+    assert "- lxc.apparmor.profile: lxc-docker-nested" in done.stderr
+    assert done.commands == []
+
+
+@pytest.mark.parametrize(
+    ("conf", "data", "message"),
+    [
+        (NEW, {}, "if that is meant: --data force=created"),
+        (NEW, {"force": "true"}, "if that is meant: --data force=created"),
+        (f"{NEW}cores: 2\n", {"force": "created"}, "it is not destroyed, whatever is forced"),
+        (f"{NEW}protection: 1\n", {"force": "created"}, "it is not destroyed"),
+    ],
+)
+def test_else_it_is_refused_before_anything_changes(pyinfra, conf, data, message):
+    done = pyinfra("rollback", created(conf), **data)
+    assert done.code == 1
+    assert message in done.stderr
+    assert operations(done) == []
+
+
+def test_one_that_is_gone_already_is_a_note_and_no_operation(pyinfra):
+    done = pyinfra("rollback", created(None), force="created")
+    assert done.code == 0, done.stderr
+    assert "CT 910: gone, left alone" in done.stderr
+    assert operations(done) == []
+
+
+def test_without_quorum_nothing_is_destroyed(pyinfra):
+    done = pyinfra("rollback", created(etc_pve={"read_only": True}), force="created")
+    assert done.code == 1
+    assert operations(done) == []
+
+
+def test_one_that_was_cut_short_in_the_making_is_recovered_without_that_word(pyinfra):
+    done = pyinfra("rollback", created(ends=False))
+    assert done.code == 0, done.stderr
+    recovers = f"CT 910: recover run {RUN}, then undo"
+    assert operations(done) == [f"Undo run {RUN}", recovers, "Verdict"]

@@ -81,6 +81,19 @@ def test_one_that_never_ends_is_given_up_at_its_deadline_whatever_it_ignores(too
     assert not Path(f"/proc/{int(ended.out)}").exists()
 
 
+def test_one_that_gets_on_has_as_much_time_again(took):
+    far = iter((1, 2, 3, 3, 3))
+    ended = python("import time; time.sleep(60)", seconds=0.2, progress=lambda: next(far))
+    assert (ended.why, 0.6 <= took() < 30) == (TIME, True)
+    assert [*far] == [3]
+
+
+def test_one_that_comes_to_its_end_in_its_second_time_has_ended():
+    far = iter(range(1000))
+    ended = sh("sleep 0.3; echo done", seconds=0.1, progress=lambda: next(far))
+    assert (ended.ok, ended.out) == (True, b"done\n")
+
+
 def test_given_up_its_process_group_goes_with_it():
     ended = sh("sleep 60 & echo $!; wait", seconds=0.5)
     assert gone(ended.out)

@@ -106,6 +106,28 @@ def test_what_went_back_or_never_happened_does_not_stand(end):
     assert run.open_containers == ()
 
 
+MAKES = of_conf("intent", before=NONE, after=B, ours=NONE)
+
+
+def test_a_container_that_was_not_there_is_made_and_open_until_it_ends():
+    run = read_new(MAKES, of_conf("started", after=C))
+    (change,) = run.changes
+    assert (change.creates, change.stands, run.open_containers) == (True, True, (910,))
+    (change,) = read_new(MAKES, of_conf("started", after=C), of_conf("done", after=D)).changes
+    assert (change.after, change.planned, change.stands) == (D, B, True)
+
+
+def test_one_that_was_taken_away_again_does_not_stand():
+    run = read_new(MAKES, of_conf("back"), of_conf("restored", after=NONE))
+    assert (run.changes[0].stands, run.open_containers) == (False, ())
+
+
+def test_one_that_is_destroyed_is_not_made():
+    goes = of_conf("intent", before=A, after=NONE, ours=B)
+    (change,) = read_new(goes, of_conf("done", after=NONE)).changes
+    assert (change.creates, change.after) == (False, NONE)
+
+
 def test_a_restart_without_a_new_conf_is_nothing_to_undo():
     same = of_conf("intent", before=A, after=A, ours=NONE)
     assert not read(same, of_conf("done", after=A)).changes[0].stands
