@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator
 
-from pyinfra import host, state
 from pyinfra.api import StringCommand, operation
-from pyinfra.api.output import echo
 
 from facts.program import doing
 from operations import transaction
@@ -15,7 +13,6 @@ from operations.diff import show_diff
 from operations.unit import LONGEST
 from phoenix.plan.creation import Creation
 from phoenix.runs.record import check_run_id
-from phoenix.text.printable import printable
 
 
 @operation()
@@ -30,7 +27,7 @@ def container(run: str, ctid: int, creation: Creation) -> Generator[StringComman
     operator. Fails where it was refused or taken away; its lines say why. Datasets and folders that
     it made stay.
     """
-    _tell(creation)
+    show_diff(f"/etc/pve/lxc/{creation.ctid}.conf", None, creation.change.after.render())
     files = {
         **transaction.staged_files(creation.change),
         "create.json": json.dumps(creation.to_json()),
@@ -56,13 +53,3 @@ def recover(
     yield transaction.recovery(undecided, ctid)
     if creation := again(ctid):
         yield from container._inner(run=run, ctid=ctid, creation=creation)
-
-
-def _tell(creation: Creation) -> None:
-    """Each argument list of pct, and the conf that comes."""
-    if state.config.DIFF and not state.is_executing:
-        for words in creation.pct:
-            # words, not a text for a shell: nobody reads it as one
-            text = printable(f"pct {' '.join(words)}", None)
-            echo(f"{host.print_prefix}{text}", err=True)
-    show_diff(f"/etc/pve/lxc/{creation.ctid}.conf", None, creation.change.after.render())

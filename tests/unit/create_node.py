@@ -122,15 +122,14 @@ inherit) sed -i '/phoenix-harden/d' "$at" ;;
 esac
 """
 
-#: Stands in for `node.install` as it is packed.
+#: Stands in for `install` of `node.install`, which enters the guest.
 INSTALL = """\
-import sys, types
 def install(its, request):
     from node import restart
     its.say("installs " + str(request) + " while " + restart.state(its.ctid))
     return INSTALLS
-sys.modules["node.install"] = types.ModuleType("node.install")
-sys.modules["node.install"].install = install
+import node.install
+node.install.install = install
 """
 
 CREATE = {
@@ -172,7 +171,8 @@ class Node(ScriptNode):
         self.asks()
 
     def installs(self, well):
-        self.boot = f"INSTALLS = {well}\n{INSTALL}{BOOT}"
+        starts = "sys.exit("
+        self.boot = BOOT.replace(starts, f"INSTALLS = {well}\n{INSTALL}{starts}")
 
     def stage(self, **files):
         for name, text in files.items():
