@@ -26,7 +26,7 @@ _TOP = Path(__file__).parents[1]
 SHARED = (
     *("__init__", "apparmor/__init__", "docker/__init__", "pve/__init__", "runs/__init__"),
     *("text/__init__", "apparmor/audit_line", "apparmor/observed", "docker/names"),
-    *("pve/application", "pve/conf", "pve/hooks", "pve/keys", "pve/values"),
+    *("pve/application", "pve/bind_sources", "pve/conf", "pve/hooks", "pve/keys", "pve/values"),
     *("runs/journal", "runs/outcome", "runs/record", "text/printable"),
 )
 

@@ -1,22 +1,40 @@
-"""Which directories and devices that the fleet file names are on the node."""
+"""Which directories and devices that the fleet file and confs name are on the node."""
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from node import containers
 from node.files import read, text
+from node.reach import GONE, look
 from node.root import at
+from phoenix.pve.bind_sources import bind_sources, plain_field
+from phoenix.pve.conf import PveConf
 
 
 def observe(paths: list[str]) -> dict[str, Any]:
-    """Those of `paths` that exist, and where the ZFS datasets are mounted."""
+    """Those of `paths` that exist, and where the ZFS datasets are mounted.
+
+    `silent`: by path, of confs as well, why nobody can tell whether it is there: a share that gives
+    no answer.
+    """
+    found = look([*paths, *_sources()])
     return {
-        "paths": [path for path in paths if os.path.exists(at(path))],
+        "paths": [path for path in paths if not found[path]],
         "datasets": dict(_datasets()),
+        "silent": {path: why for path, why in found.items() if why not in ("", GONE)},
     }
+
+
+def _sources() -> Iterator[str]:
+    for ctid in containers.ctids():
+        try:
+            conf = read(at(f"/etc/pve/lxc/{ctid}.conf")) or b""
+        except OSError:
+            # the section of the containers says so
+            continue
+        yield from bind_sources(PveConf.from_bytes(conf))
 
 
 def _datasets() -> Iterator[tuple[str, str]]:
@@ -30,9 +48,4 @@ def _datasets() -> Iterator[tuple[str, str]]:
         place, _, source = line.partition(" - ")
         fields, kind = place.split(" "), source.split(" ")
         if kind[0] == "zfs" and fields[3] == "/":
-            yield _plain(kind[1]), _plain(fields[4])
-
-
-def _plain(field: str) -> str:
-    r"""Undo the octal escapes of mountinfo: `\040` is a blank."""
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
+            yield plain_field(kind[1]), plain_field(fields[4])

@@ -31,6 +31,7 @@ from phoenix.plan.mounted_ids import mounted_ids
 from phoenix.plan.needs import before_it_goes, still_needed
 from phoenix.plan.options import Options
 from phoenix.plan.overrides import override_findings
+from phoenix.plan.silent_mounts import silent_findings
 from phoenix.plan.unmanaged import judge_unmanaged
 from phoenix.plan.versions import guest_findings
 from phoenix.plan.workarounds import workaround_findings
@@ -118,6 +119,7 @@ def audit_node(*, fleet: Fleet, options: Options, facts: NodeFacts, plan: NodePl
         its = _Container(fleet, options, observed, dockers.get(ctid), plan)
         findings += its.judge()
         findings += collision_findings(observed, plan.findings)
+        findings += silent_findings(observed, facts.storage.silent, plan.findings)
         states[ctid] = its.state
         findings += _beside(container, options, observed, facts, plan)
     # the plan has said it of those whose Docker is its business

@@ -248,6 +248,8 @@ class _Edit:
                 self.notes.append(f"/{mount.target} is {held} already: kept")
             elif source in storage.paths or source in storage.datasets.values():
                 yield entry
+            elif why := storage.silent.get(source):
+                self.notes.append(f"{mount.origin}: {source} gives no answer ({why}): left out")
             else:
                 self.notes.append(
                     f"{mount.origin}: {source} is not on this node: left out; create it "

@@ -21,6 +21,7 @@ from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.guest import GuestPlan, plan_guest
 from phoenix.plan.options import Force, Options
 from phoenix.plan.refusals import TEMPLATES, Refusal, is_under_its_rules, refusals
+from phoenix.plan.silent_mounts import silent_fix, silent_text
 from phoenix.pve.application import is_application, program
 from phoenix.pve.dev_nodes import collisions
 from phoenix.pve.features import Features
@@ -183,6 +184,9 @@ class ContainerPlanner:
             )
             return None
         if not (changes or restart or guest.change or self.withdrawn):
+            return None
+        if restart and (why := silent_text(conf.after, self.storage.silent)):
+            self._leave(Code.MOUNT, why, silent_fix(observed.ctid))
             return None
         forced = Force.WOULD_BREAK in options.force
         if (restart or self.withdrawn) and not forced and (why := self._breaks(guest)):

@@ -73,6 +73,7 @@ class Code(StrEnum):
     WOULD_BREAK = "left.would-break"
     ARCHITECTURE = "left.architecture"
     COLLISION = "left.collision"
+    MOUNT = "left.mount"
     # --- of a container: how it is
     PRIVILEGED = "privileged"
     UNCONFINED = "unconfined"
@@ -99,6 +100,7 @@ class Code(StrEnum):
     WRAPPER = "workaround.runc-wrapper"
     SECURITY_OPT = "workaround.security-opt"
     COMPOSE = "workaround.compose"
+    SILENT_BIND = "mount.silent"
     IDMAP = "workaround.idmap"
     OLD_LXC = "version.lxc"
     OLD_RUNC = "version.runc"
@@ -118,7 +120,7 @@ DRIFT = frozenset({one for one in Code if one.startswith("drift.")})
 #: What an audit tells beside its verdicts, where it needs no attention.
 BESIDE = frozenset(
     {
-        Code.FELL_OVER,
+        *(Code.FELL_OVER, Code.SILENT_BIND),
         *(one for one in Code if one.startswith(("workaround.", "override.", "version."))),
     }
 )
@@ -129,6 +131,7 @@ LEFT_ALONE = frozenset(
     {
         *(Code.GUEST, Code.STORAGE_DRIVER, Code.FUSE, Code.DATA_ROOT),
         *(Code.WOULD_BREAK, Code.ARCHITECTURE, Code.PENDING_LINES, Code.COLLISION),
+        Code.MOUNT,
     }
 )
 

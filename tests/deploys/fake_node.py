@@ -111,7 +111,7 @@ class FakeNode:
         return self._answer(
             containers=self._containers(),
             apparmor={**APPARMOR, **self.apparmor},
-            storage={"paths": [], "datasets": {}},
+            storage={"paths": [], "datasets": {}, "silent": {}},
             dockers=self.dockers,
             rules={"refused": self.rules, "unchecked": ""},
             runs={"runs": self.runs, "active": [], "problems": []},
