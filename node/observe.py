@@ -34,6 +34,7 @@ SECTIONS = {
     "overrides": ("overrides", "observe"),
     "versions": ("versions", "observe"),
     "etc_pve": ("etc_pve", "observe"),
+    "includes": ("includes", "observe"),
 }
 
 
@@ -54,6 +55,7 @@ def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
     - `denials`: {"since": [SECONDS] or null: from each running container's start, "only": [CTID]}
     - `watch`: {} · `backups`: {"listed": bool} · `fallen`: {"only": [CTID]}
     - `hookscripts`: {} · `overrides`: {} · `versions`: {} · `etc_pve`: {}
+    - `includes`: {}
     """
     return {name: _section(name, arguments) for name, arguments in asked.items()}
 

@@ -94,18 +94,23 @@ def watch_script() -> str:
 def stdin(request: Any = None, observes: bool = False) -> str:
     """What `BOOT` reads: the program, and what the verb is asked, each in a line of base64.
 
-    `observes`: the verb is `observe`; nothing else is sent then.
+    `observes`: the verb is `observe`; only what the sections that are asked for need is sent then.
     """
+    sent = _sent(tuple(sorted(request)) if observes else None)
     asked = zlib.compress(json.dumps(request).encode(), 9)
-    return "".join(f"{base64.b64encode(part).decode()}\n" for part in (_sent(observes), asked))
+    return "".join(f"{base64.b64encode(part).decode()}\n" for part in (sent, asked))
 
 
 @cache
-def _sent(observes: bool) -> bytes:
-    """The program as it is sent: compressed as one; a command may have 128 KiB and no more."""
+def _sent(sections: tuple[str, ...] | None) -> bytes:
+    """The program as it is sent: compressed as one; a command may have 128 KiB and no more.
+
+    `sections`: those of `observe` that are asked for, None for all verbs.
+    """
     files = _files()
-    if observes:
-        needed = _needed("main", "observe", *(module for module, _ in SECTIONS.values()))
+    if sections is not None:
+        modules = (SECTIONS[one][0] for one in sections if one in SECTIONS)
+        needed = _needed("main", "observe", *modules)
         every = {f"node/{path.name}" for path in (_TOP / "node").glob("*.py")}
         every |= {f"phoenix/{name}.py" for name in SHARED if not name.endswith("__init__")}
         files = ((name, data) for name, data in files if name not in every - needed)

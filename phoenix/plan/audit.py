@@ -44,7 +44,10 @@ HARDEN = "pyinfra inventory.py deploys/harden.py"
 
 #: What a confined container may have wrong with it all the same.
 _BESIDE = frozenset(
-    {*LEFT_ALONE, Code.DOCKER_DOWN, Code.HOOKSCRIPT, Code.RAW_RULE, Code.OLD_LXC, Code.OLD_RUNC}
+    {
+        *(*LEFT_ALONE, Code.DOCKER_DOWN, Code.HOOKSCRIPT, Code.RAW_RULE, Code.INCLUDE),
+        *(Code.OLD_LXC, Code.OLD_RUNC),
+    }
 )
 
 
@@ -235,7 +238,7 @@ class _Container:
         if container is None:
             yield from self._not_listed()
         elif observed.conf.template:
-            self.state = template_text(observed.conf)
+            self.state = template_text(observed)
         else:
             yield from self._listed(container)
 
@@ -282,7 +285,7 @@ class _Container:
         """In words that it is, or will be, unconfined as the fleet file asks; "" if it is not."""
         if not (self._label and self._label.confined):
             return "unconfined on request"
-        said = says_open(self.observed.conf)
+        said = says_open(self.observed.conf, self.observed.includes)
         return f"{until_restart(said)}, as the fleet file asks" if said else ""
 
     def _unproven(self) -> str:
@@ -342,7 +345,7 @@ class _Container:
         observed, label = self.observed, self._label
         if not wanted or Managed.parse(observed.managed).profile != wanted:
             return None
-        named = named_in(observed.conf)
+        named = named_in(observed.conf, observed.includes)
         generated = generated_profile(observed.ctid)
         profile = generated if named == "generated" else named.split("//&")[0]
         if profile != wanted:

@@ -74,6 +74,7 @@ class Code(StrEnum):
     ARCHITECTURE = "left.architecture"
     COLLISION = "left.collision"
     MOUNT = "left.mount"
+    INCLUDED = "left.include"
     # --- of a container: how it is
     PRIVILEGED = "privileged"
     UNCONFINED = "unconfined"
@@ -131,7 +132,7 @@ LEFT_ALONE = frozenset(
     {
         *(Code.GUEST, Code.STORAGE_DRIVER, Code.FUSE, Code.DATA_ROOT),
         *(Code.WOULD_BREAK, Code.ARCHITECTURE, Code.PENDING_LINES, Code.COLLISION),
-        Code.MOUNT,
+        *(Code.MOUNT, Code.INCLUDED),
     }
 )
 

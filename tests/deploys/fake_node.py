@@ -28,7 +28,7 @@ APPARMOR = {
     "stale": [],
 }
 
-NO_OVERRIDES = {"kernel": {}, "lxc": {}, "base": None, "changed": []}
+NO_OVERRIDES = {"kernel": {}, "lxc": {}, "base": None, "changed": [], "unread": {}}
 
 
 def installed():
@@ -81,6 +81,7 @@ class FakeNode:
     overrides: Mapping[str, object] = field(default_factory=dict)
     versions: Mapping[str, object] = field(default_factory=dict)
     etc_pve: Mapping[str, object] = field(default_factory=dict)
+    includes: Mapping[str, object] = field(default_factory=dict)
     changed: bool = False
     responses: dict[str, object] = field(default_factory=dict)
 
@@ -128,6 +129,7 @@ class FakeNode:
             overrides={**NO_OVERRIDES, **self.overrides},
             versions={"release": "", "build": "", "packages": {}, **self.versions},
             etc_pve=self.etc_pve,
+            includes=self.includes,
         )
 
     def _answer(self, **sections: object) -> list[str]:

@@ -78,6 +78,7 @@ def test_all_of_it_is_one_answer(node):
         "overrides": {},
         "versions": {},
         "etc_pve": {},
+        "includes": {},
     }
     assert set(asked) == set(SECTIONS)
     answer = node.see(Observe, asked)
