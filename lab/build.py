@@ -66,8 +66,8 @@ def _node(work: Path, stack: Stack) -> None:
 
 def _guest(work: Path, stack: Stack) -> None:
     packages = f'{quoted(work / "guest-packages.sh")} "$1" {quoted(work / "out/apt")}'
-    template = work / "out/template" / recipe.TEMPLATE
-    template = f'{quoted(work / "guest-template.sh")} "$1" {quoted(template)}'
+    archive = quoted(work / "out/template" / recipe.TEMPLATE)
+    template = f'{quoted(work / "guest-template.sh")} "$1" {archive}'
     hooks = (f"--customize-hook={packages}", f"--customize-hook={template}")
     _guest_tree(work, "guest", stack.suite, recipe.GUEST_PACKAGES, *hooks)
 
