@@ -286,6 +286,25 @@ def test_a_snapshot_is_taken_of_it_once_it_is_proven(clean_lab, tmp_path):
     assert is_there(clean_lab, CLONE)
 
 
+@pytest.mark.long
+def test_a_dataset_is_made_for_it_and_outlives_it(clean_lab, tmp_path):
+    Lab(REPO).zfs()
+    volume = {"pool": "tank", "name": "made", "mount_point": "/srv/made", "size_gb": 1}
+    more = {"storage_pool": "local-zfs", "zfs_volumes": [volume]}
+    done = create(fleet(tmp_path, {PLAIN: entry(PLAIN, **more)}))
+    assert done.returncode == 0, done.stderr
+    assert f"rootfs: local-zfs:subvol-{PLAIN}-disk-0,size=4G" in conf(clean_lab, PLAIN)
+    assert clean_lab.ssh("zfs get -Hpo value quota tank/made").stdout == f"{1 << 30}\n"
+    guest(clean_lab, PLAIN, "echo kept >/srv/made/file")
+    assert clean_lab.ssh("stat -c %u /tank/made/file").stdout == "100000\n"
+    undone = pyinfra("rollback", "-y", force="created")
+    assert undone.returncode == 0, undone.stderr
+    assert not is_there(clean_lab, PLAIN)
+    assert clean_lab.ssh("zfs list -Ho name").stdout.split().count("tank/made") == 1
+    assert f"subvol-{PLAIN}-disk-0" not in clean_lab.ssh("zfs list -Ho name").stdout
+    assert clean_lab.ssh("cat /tank/made/file").stdout == "kept\n"
+
+
 @pytest.fixture(scope="module")
 def run(lab, tmp_path_factory):
     """The node and the moments of a run that makes CT 971, which has no Docker."""
