@@ -281,6 +281,7 @@ def mount(conf: Conf) -> str:
     """Mount the container's rootfs where it has it when it runs; that place."""
     from .lxcconf import directory
 
+    unmount(conf)  # what a creation that was killed has left there
     rootfs = f"{directory(conf.ctid)}/rootfs"
     os.makedirs(node.path(rootfs), exist_ok=True)
     container.helper("mount-rootfs", conf.ctid, conf.options["rootfs"].partition(",")[0])
