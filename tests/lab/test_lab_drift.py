@@ -128,6 +128,28 @@ def test_a_profile_that_a_package_replaces_is_named_and_put_right(kept, tmp_path
     assert_confined(node, given)
 
 
+def test_an_include_that_names_another_profile_wins_until_ours_stands_behind_it(kept, tmp_path):
+    node, given, _ = kept
+    node.ssh("""
+        printf '# of somebody\\nlxc.apparmor.profile = unconfined\\n' >/etc/lxc/open.conf
+        line='lxc.include: /etc/lxc/open.conf'
+        sed -i "0,/^lxc.apparmor.profile.*/s||&\\n$line|" /etc/pve/lxc/970.conf
+        pct stop 970; pct start 970
+    """)
+    assert node.label(970) == "unconfined"
+    done = pyinfra("audit", "-y", **given, strict="true")
+    assert done.returncode == 1
+    assert "/etc/lxc/open.conf, line 2" in done.stderr
+    harden(given)
+    lines = conf(node, 970).partition("[")[0].splitlines()
+    raw = [line for line in lines if line.startswith(("lxc.include", "lxc.apparmor.profile"))]
+    assert raw == [
+        "lxc.include: /etc/lxc/open.conf",
+        "lxc.apparmor.profile: lxc-docker-nested",
+    ]
+    assert_confined(node, given)
+
+
 def assert_fell_out_and_comes_back(node, given, folder):
     assert "lxc.apparmor.profile: unconfined" in conf(node, 970)
     (told,) = said(node)
