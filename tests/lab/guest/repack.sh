@@ -1,7 +1,7 @@
 #!/bin/sh
 # repack FOLDER SOURCE - a higher version of each installed package of a source package, made of what
 # is installed, below FOLDER; prints the files. A comment is new in each conffile of AppArmor's, so
-# that the upgrade replaces it. Runs on the node.
+# that the upgrade replaces it; not in an abi, which has the number of what it holds. Runs on the node.
 set -eu
 folder=$1 source=$2
 mkdir -p "$folder"
@@ -25,6 +25,7 @@ dpkg-query -W -f '${source:Package} ${db:Status-Abbrev} ${binary:Package} ${Pack
         done
         [ ! -f "$tree/DEBIAN/conffiles" ] || grep '^/etc/apparmor.d/' "$tree/DEBIAN/conffiles" |
             while read -r file; do
+                case $file in */abi/*) continue ;; esac
                 [ ! -f "$tree$file" ] || echo '# of the upgrade' >>"$tree$file"
             done
         # its packages name each other with their version
