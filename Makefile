@@ -9,8 +9,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # packed into the program for the nodes, see node/pack.py
 SHARED := apparmor/audit_line apparmor/observed docker/daemon_json docker/names \
-    pve/application pve/conf pve/health pve/hooks pve/keys pve/values runs/journal runs/outcome runs/record \
-    text/json_document text/printable
+    pve/application pve/bind_sources pve/conf pve/health pve/hooks pve/keys pve/values \
+    runs/journal runs/outcome runs/record text/json_document text/printable
 PYINFRA := $(BIN)/pyinfra -y inventory.py
 # the lab's, stable or current
 STACK ?= $(or $(PHOENIX_LAB_STACK),stable)

@@ -24,7 +24,7 @@ class Observe(FactBase[Mapping[str, Any]]):
 
     ```
     {"containers": {"node": "pve1", "containers": {"910": {"conf": "arch: amd64\\n", ...}}, ...},
-     "storage": {"paths": ["/dev/nvidia0"], "datasets": {}}}
+     "storage": {"paths": ["/dev/nvidia0"], "datasets": {}, "silent": {}}}
     ```
 
     in one line, which becomes what it says; `phoenix.plan.facts` reads its sections.

@@ -15,11 +15,12 @@ class Storage(Observed[ObservedStorage]):
 
     ```
     {"storage": {"paths": ["/dev/nvidia0"],
-     "datasets": {"tank/portainer_data": "/srv/portainer"}}}
+     "datasets": {"tank/portainer_data": "/srv/portainer"},
+     "silent": {"/mnt/nas": "no answer in 2 s"}}}
     ```
 
     becomes `ObservedStorage(paths=("/dev/nvidia0",), datasets={"tank/portainer_data":
-    "/srv/portainer"})`.
+    "/srv/portainer"}, silent={"/mnt/nas": "no answer in 2 s"})`.
     """
 
     section = "storage"

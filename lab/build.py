@@ -28,7 +28,7 @@ STALE_RELEASE = 'Acquire::Check-Valid-Until "false"'
 
 
 def build_trees(folder: Path, stack: Stack) -> None:
-    """Fill *folder* with node.ext4, guest.ext4, vmlinuz, initrd, apt/ and runc.
+    """Fill *folder* with node.ext4, guest.ext4, vmlinuz, initrd, apt/, template/ and runc.
 
     A stack with an older guest has its older.ext4, too.
 
@@ -66,8 +66,10 @@ def _node(work: Path, stack: Stack) -> None:
 
 def _guest(work: Path, stack: Stack) -> None:
     packages = f'{quoted(work / "guest-packages.sh")} "$1" {quoted(work / "out/apt")}'
-    hook = f"--customize-hook={packages}"
-    _guest_tree(work, "guest", stack.suite, recipe.GUEST_PACKAGES, hook)
+    archive = quoted(work / "out/template" / recipe.TEMPLATE)
+    template = f'{quoted(work / "guest-template.sh")} "$1" {archive}'
+    hooks = (f"--customize-hook={packages}", f"--customize-hook={template}")
+    _guest_tree(work, "guest", stack.suite, recipe.GUEST_PACKAGES, *hooks)
 
 
 def _older_guest(work: Path, stack: Stack) -> None:
@@ -75,7 +77,10 @@ def _older_guest(work: Path, stack: Stack) -> None:
     _guest_tree(work, "older", stack.older_suite, recipe.OLDER_GUEST_PACKAGES)
 
 
-def _guest_tree(work: Path, name: str, suite: str, packages: tuple[str, ...], *hooks: str) -> None:
+def _guest_tree(
+    work: Path, name: str, suite: str, packages: tuple[str, ...], before: str = "", after: str = ""
+) -> None:
+    """`before` and `after`: hooks of their own, before and after the image is made."""
     image = work / "out" / f"{name}.ext4"
     mmdebstrap(
         work,
@@ -83,10 +88,11 @@ def _guest_tree(work: Path, name: str, suite: str, packages: tuple[str, ...], *h
         suite,
         "--variant=minbase",
         f"--include={','.join(packages)}",
-        *hooks,
+        *([before] if before else []),
         f'--customize-hook={quoted(work / "guest-setup.sh")} "$1"',
         f'--customize-hook={quoted(work / "make-image.sh")} "$1" {quoted(image)} '
         f"{recipe.GUEST_SIZE} has_journal,^metadata_csum",
+        *([after] if after else []),
     )
 
 
@@ -139,7 +145,7 @@ def workshop(folder: Path) -> Iterator[Path]:
         work = Path(tempfile.mkdtemp(prefix="phoenix-lab-", dir="/var/tmp"))
         work.chmod(0o1777)
     try:
-        for name in ("out", "out/apt"):
+        for name in ("out", "out/apt", "out/template"):
             (work / name).mkdir()
             (work / name).chmod(0o777)
         for script in recipe.tree(recipe.SCRIPTS):

@@ -37,13 +37,14 @@ def build_image(folder: Path, trees: Path) -> None:
 
 
 def _node_files(trees: Path) -> bytes:
-    """A tar of lab/node, the repository's packages and the newer runc."""
+    """A tar of lab/node, the repository's packages, the template and the newer runc."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path in recipe.tree(recipe.NODE_FILES):
             archive.add(path, path.relative_to(recipe.NODE_FILES), filter=_as_root)
-        for path in sorted((trees / "apt").iterdir()):
-            archive.add(path, f"apt/{path.name}", filter=_as_root)
+        brought = [path for name in ("apt", "template") for path in (trees / name).iterdir()]
+        for path in sorted(brought):
+            archive.add(path, path.relative_to(trees), filter=_as_root)
         archive.add(trees / "runc", "runc", filter=_as_root)
     return buffer.getvalue()
 

@@ -31,6 +31,7 @@ NODE_PACKAGES = (
     "dmsetup",
     "e2fsprogs",
     "uidmap",
+    "zstd",
 )
 OLDER_GUEST_PACKAGES = (
     "systemd",
@@ -71,6 +72,9 @@ DEFAULT = "stable"
 #: Names the stack of all commands that are told none.
 VARIABLE = "PHOENIX_LAB_STACK"
 
+#: The archive that `pct create` makes a container of, in each stack's own Debian, without Docker.
+TEMPLATE = "debian-lab_1_amd64.tar.zst"
+
 NODE_SIZE = "12G"  # both sparse
 GUEST_SIZE = "4G"
 
@@ -90,7 +94,7 @@ def chosen(name: str | None = None) -> Stack:
 def trees_key(stack: Stack) -> str:
     """Key of the two Debian trees: changes with the packages and what is done to them."""
     packages = (NODE_PACKAGES, GUEST_PACKAGES, OLDER_GUEST_PACKAGES)
-    parts = (stack, packages, RUNC_SUITE, NODE_SIZE, GUEST_SIZE)
+    parts = (stack, packages, RUNC_SUITE, TEMPLATE, NODE_SIZE, GUEST_SIZE)
     return digest([HERE / "build.py", HERE / "ext4.py", *tree(SCRIPTS)], seed=repr(parts))
 
 

@@ -14,6 +14,7 @@ from lab.progress import step
 PACKAGES = {
     "mmdebstrap": "mmdebstrap",
     "mke2fs": "e2fsprogs",
+    "zstd": "zstd",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
 }

@@ -35,6 +35,7 @@ SECTIONS = {
     "versions": ("versions", "observe"),
     "etc_pve": ("etc_pve", "observe"),
     "stock": ("stock", "observe"),
+    "includes": ("includes", "observe"),
 }
 
 
@@ -56,7 +57,7 @@ def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
     - `denials`: {"since": [SECONDS] or null: from each running container's start, "only": [CTID]}
     - `watch`: {} · `backups`: {"listed": bool} · `fallen`: {"only": [CTID]}
     - `hookscripts`: {} · `overrides`: {} · `versions`: {} · `etc_pve`: {}
-    - `stock`: {"templates": [PATH or STORAGE:vztmpl/NAME]}
+    - `stock`: {"templates": [PATH or STORAGE:vztmpl/NAME]} · `includes`: {}
     """
     return {name: _section(name, arguments) for name, arguments in asked.items()}
 

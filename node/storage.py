@@ -1,4 +1,4 @@
-"""Which directories and devices that the fleet file names are on the node."""
+"""Which directories and devices that the fleet file and confs name are on the node."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+from node import containers
 from node.backups import storages
 from node.files import names_in, read, text
+from node.reach import GONE, look
 from node.root import at
+from phoenix.pve.bind_sources import bind_sources, plain_field
+from phoenix.pve.conf import PveConf
 
 # of the DRM: outputs of a card stand beside it, as card0-HDMI-A-1
 _DRI = re.compile(r"(card|renderD)[0-9]{1,3}")
@@ -21,13 +25,16 @@ _VENDOR = "0x10de"
 def observe(paths: list[str], nvidia: bool = False) -> dict[str, Any]:
     """Those of `paths` that exist, and where the ZFS datasets are mounted.
 
-    Those below a storage of Proxmox by the storage's name as well: `STORAGE/NAME`. `nvidia`: also
-    which device nodes the GPUs have beside those of `paths`.
+    Those below a storage of Proxmox by the storage's name as well: `STORAGE/NAME`. `silent`: by
+    path, of confs as well, why nobody can tell whether it is there: a share that gives no answer.
+    `nvidia`: also which device nodes the GPUs have beside those of `paths`.
     """
+    seen = look([*paths, *_sources()])
     datasets = dict(_datasets())
     found = {
-        "paths": [path for path in paths if os.path.exists(at(path))],
+        "paths": [path for path in paths if not seen[path]],
         "datasets": {**dict(_by_storage(datasets)), **datasets},
+        "silent": {path: why for path, why in seen.items() if why not in ("", GONE)},
     }
     return {**found, "nvidia": _nvidia()} if nvidia else found
 
@@ -77,6 +84,16 @@ def _by_storage(datasets: dict[str, str]) -> Iterator[tuple[str, str]]:
                 yield f"{storage}{name[len(pool or '') :]}", place
 
 
+def _sources() -> Iterator[str]:
+    for ctid in containers.ctids():
+        try:
+            conf = read(at(f"/etc/pve/lxc/{ctid}.conf")) or b""
+        except OSError:
+            # the section of the containers says so
+            continue
+        yield from bind_sources(PveConf.from_bytes(conf))
+
+
 def _datasets() -> Iterator[tuple[str, str]]:
     """Each mounted dataset with where that is: of all its places the one that came first.
 
@@ -88,9 +105,4 @@ def _datasets() -> Iterator[tuple[str, str]]:
         place, _, source = line.partition(" - ")
         fields, kind = place.split(" "), source.split(" ")
         if kind[0] == "zfs" and fields[3] == "/":
-            yield _plain(kind[1]), _plain(fields[4])
-
-
-def _plain(field: str) -> str:
-    r"""Undo the octal escapes of mountinfo: `\040` is a blank."""
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
+            yield plain_field(kind[1]), plain_field(fields[4])

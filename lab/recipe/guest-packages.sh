@@ -15,8 +15,11 @@ with_theirs() { # PACKAGE…: and what they need that is not there
 }
 podman=$(with_theirs podman crun)
 openrc=$(with_theirs openrc sysvinit-core initscripts systemd-sysv-)
+# what the tree has and a template lacks: guest-template.sh
+docker=$(apt-get -qq -s purge --autoremove docker.io docker-cli iptables fuse-overlayfs |
+    sed -n 's/^Purg \([^ ]*\) .*/\1/p')
 # shellcheck disable=SC2086 # names of packages
-apt-get -qq download fuse-overlayfs fuse3 libfuse3-4 $podman $openrc
+apt-get -qq download $docker $podman $openrc
 EOF
 for deb in "$root"/debs/*.deb; do
     name=$(basename "$deb")

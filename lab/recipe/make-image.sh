@@ -1,6 +1,6 @@
 #!/bin/sh
 # make-image.sh TREE IMAGE SIZE FEATURES: an ext4 image of the bootstrapped tree.
-# mmdebstrap runs it as its last customize hook. The bind mount, not recursive, leaves
+# mmdebstrap runs it as a customize hook. The bind mount, not recursive, leaves
 # /proc, /sys and /dev of the running build behind.
 set -eu
 tree=$1 image=$2 size=$3 features=$4

@@ -50,6 +50,9 @@ _FSTAB_TYPE = re.compile(r"[a-z0-9._-]{1,32}")
 # a path that only people read; blanks are fine
 _FILE = re.compile(r"/[^\x00-\x1f\x7f]{0,1000}")
 _WRAPPERS = ("script", "changed", "link")
+_COMPOSE_OPTIONS = ("apparmor", "seccomp", "systempaths", "privileged")
+#: More than anybody has; docker.sh says no more.
+_MOST_COMPOSES = 500
 _OPTION = re.compile(r"(apparmor|seccomp|systempaths)[=:]unconfined")
 _ENGINES = {
     "dockerd": "Docker",
@@ -90,6 +93,18 @@ class Bind:
     container: str
     source: str
     target: str
+
+
+@dataclass(frozen=True)
+class ComposeLine:
+    """A line of a file of compose that takes a protection away.
+
+    `option`: `apparmor`, `seccomp` or `systempaths`, which it has unconfined, or `privileged`.
+    """
+
+    path: str
+    line: int
+    option: str
 
 
 @dataclass(frozen=True)
@@ -134,7 +149,9 @@ class ObservedDocker:
     - `pins`: packages that apt's preferences keep at a version.
     - `wrappers`: what stands in runc's place, kind (`script`, `changed`, `link`) and path.
     - `unconfined`: Docker containers, running or not, and the option that takes a protection away.
-    - `composes`: files of compose that say `apparmor=unconfined`.
+    - `composes`: what files of compose say so, of projects that are down as well;
+      `composes_cut`: not all of those files were looked at.
+    - `silent`: Docker containers, and a path of theirs in the guest that gives no answer.
     - `dev_fuse`: /dev/fuse is there; `fuse_overlayfs`: so is that program.
     - `binds`: paths of the guest that Docker's containers have, those without blanks.
     - `fstab`: what its fstab mounts and is mounted: type and target.
@@ -166,7 +183,9 @@ class ObservedDocker:
     pins: tuple[str, ...] = ()
     wrappers: tuple[tuple[str, str], ...] = ()
     unconfined: tuple[tuple[str, str], ...] = ()
-    composes: tuple[str, ...] = ()
+    composes: tuple[ComposeLine, ...] = ()
+    composes_cut: bool = False
+    silent: tuple[tuple[str, str], ...] = ()
     dev_fuse: bool = False
     fuse_overlayfs: bool = False
     binds: tuple[Bind, ...] = ()
@@ -252,7 +271,9 @@ def _read(answer: str) -> ObservedDocker:
     counts: dict[str, int] = {}
     packages: dict[str, str] = {}
     holds, flags, binds, fstab = [], [], [], []
-    pins, wrappers, unconfined, composes = [], [], [], []
+    pins, wrappers, unconfined, silent = [], [], [], []
+    composes: list[ComposeLine] = []
+    cut = False
     engines: list[Engine] = []
     for line in head.split("\n"):
         key, _, value = line.partition(" ")
@@ -282,8 +303,14 @@ def _read(answer: str) -> ObservedDocker:
             case "secopt", [name, option] if _CONTAINER.fullmatch(name):
                 if _OPTION.fullmatch(option):
                     unconfined.append((name.removeprefix("/"), option))
-            case "compose", _ if _FILE.fullmatch(value):
-                composes.append(value)
+            case "compose", [number, option, *_] if _COUNT.fullmatch(number):
+                path = value.split(" ", 2)[-1]
+                if option in _COMPOSE_OPTIONS and _FILE.fullmatch(path):
+                    composes.append(ComposeLine(path, int(number), option))
+            case "cut", ["compose"]:
+                cut = True
+            case "silent", [name, source] if _is_bind(name, source, source):
+                silent.append((name.removeprefix("/"), source))
             case "bind", [name, source, target] if _is_bind(name, source, target):
                 binds.append(Bind(name.removeprefix("/"), source, target))
             case "fstab", [kind, target] if _FSTAB_TYPE.fullmatch(kind) and _PATH.fullmatch(target):
@@ -321,7 +348,9 @@ def _read(answer: str) -> ObservedDocker:
         pins=tuple(pins),
         wrappers=tuple(wrappers),
         unconfined=tuple(unconfined),
-        composes=tuple(composes),
+        composes=tuple(composes[:_MOST_COMPOSES]),
+        composes_cut=cut,
+        silent=tuple(silent),
         dev_fuse=one.get("fuse") == "yes",
         fuse_overlayfs=one.get("binary") == "fuse-overlayfs",
         binds=tuple(binds),

@@ -32,6 +32,7 @@ from phoenix.plan.mounted_ids import mounted_ids
 from phoenix.plan.needs import before_it_goes, still_needed
 from phoenix.plan.options import Options
 from phoenix.plan.overrides import override_findings
+from phoenix.plan.silent_mounts import silent_findings
 from phoenix.plan.unmanaged import judge_unmanaged
 from phoenix.plan.versions import guest_findings
 from phoenix.plan.workarounds import workaround_findings
@@ -44,7 +45,10 @@ HARDEN = "pyinfra inventory.py deploys/harden.py"
 
 #: What a confined container may have wrong with it all the same.
 _BESIDE = frozenset(
-    {*LEFT_ALONE, Code.DOCKER_DOWN, Code.HOOKSCRIPT, Code.RAW_RULE, Code.OLD_LXC, Code.OLD_RUNC}
+    {
+        *(*LEFT_ALONE, Code.DOCKER_DOWN, Code.HOOKSCRIPT, Code.RAW_RULE, Code.INCLUDE),
+        *(Code.OLD_LXC, Code.OLD_RUNC),
+    }
 )
 
 
@@ -120,6 +124,7 @@ def audit_node(*, fleet: Fleet, options: Options, facts: NodeFacts, plan: NodePl
         its = _Container(fleet, options, observed, dockers.get(ctid), plan)
         findings += its.judge()
         findings += collision_findings(observed, plan.findings)
+        findings += silent_findings(observed, facts.storage.silent, plan.findings)
         states[ctid] = its.state
         findings += _beside(container, options, observed, facts, plan)
     # the plan has said it of those whose Docker is its business
@@ -235,7 +240,7 @@ class _Container:
         if container is None:
             yield from self._not_listed()
         elif observed.conf.template:
-            self.state = template_text(observed.conf)
+            self.state = template_text(observed)
         else:
             yield from self._listed(container)
 
@@ -282,7 +287,7 @@ class _Container:
         """In words that it is, or will be, unconfined as the fleet file asks; "" if it is not."""
         if not (self._label and self._label.confined):
             return "unconfined on request"
-        said = says_open(self.observed.conf)
+        said = says_open(self.observed.conf, self.observed.includes)
         return f"{until_restart(said)}, as the fleet file asks" if said else ""
 
     def _unproven(self) -> str:
@@ -342,7 +347,7 @@ class _Container:
         observed, label = self.observed, self._label
         if not wanted or Managed.parse(observed.managed).profile != wanted:
             return None
-        named = named_in(observed.conf)
+        named = named_in(observed.conf, observed.includes)
         generated = generated_profile(observed.ctid)
         profile = generated if named == "generated" else named.split("//&")[0]
         if profile != wanted:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from phoenix.apparmor.observed import HOOK, Label
 from phoenix.fleet.model import Container, Mount
-from phoenix.plan.confinement import PROFILE_KEY, STACKED, Confinement, named_in
+from phoenix.plan.confinement import PROFILE_KEY, STACKED, Confinement, named_in, winner
 from phoenix.plan.raw_rules import raw_rules
 from phoenix.plan.reasons import Reason, Why
 from phoenix.plan.workarounds import (
@@ -25,6 +25,7 @@ from phoenix.pve.conf import PveConf
 from phoenix.pve.dev_nodes import FUSE, device_at, in_the_way, maker_of
 from phoenix.pve.devices import plan_device_entries, read_device, same_device
 from phoenix.pve.features import Features, merge
+from phoenix.pve.includes import Includes
 from phoenix.pve.managed import Managed
 from phoenix.pve.mounts import read_mount
 from phoenix.pve.observed import ObservedContainer
@@ -59,7 +60,7 @@ def plan_conf(
     Raises ValueError for a conf that cannot be read (a malformed features line).
     """
     managed = _with_managed_lines(Managed.parse(observed.managed), observed.conf)
-    edit = _Edit(observed.ctid, observed.conf, managed)
+    edit = _Edit(observed.ctid, observed.conf, managed, observed.includes)
     edit.features(container)
     seen = _seen_by_docker(container, confinement, edit.conf, managed)
     raw = (
@@ -154,6 +155,7 @@ class _Edit:
     ctid: int
     conf: PveConf
     managed: Managed
+    includes: Includes
     reasons: list[Reason] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     fuse_device: tuple[str, str] | None = None
@@ -248,6 +250,8 @@ class _Edit:
                 self.notes.append(f"/{mount.target} is {held} already: kept")
             elif source in storage.paths or source in storage.datasets.values():
                 yield entry
+            elif why := storage.silent.get(source):
+                self.notes.append(f"{mount.origin}: {source} gives no answer ({why}): left out")
             else:
                 self.notes.append(
                     f"{mount.origin}: {source} is not on this node: left out; create it "
@@ -328,7 +332,7 @@ class _Edit:
         pve-container LXC.pm make_apparmor_config: without `lxc.apparmor.profile` the profile is
         generated, with it everything that the generated one would grant is gone.
         """
-        is_now = named_in(self.conf)
+        is_now, line = winner(self.conf, self.includes)
         if confinement.template == "unconfined":
             if is_now != "unconfined":
                 # never take confinement away because an old file says so
@@ -339,9 +343,14 @@ class _Edit:
             old, new = _shown(is_now), _shown(value)
             if old == new:
                 old, new = is_now, value
+            if line:
+                old += f" (by {line.place})"
             self._because(Why.PROFILE, f"profile: {old} becomes {new}")
         if confinement.named:
             self.conf = self.conf.set_raw(PROFILE_KEY, value)
+            if named_in(self.conf, self.includes) != value:
+                # an include behind it names another one, and the last counts
+                self.conf = self.conf.drop_raw(PROFILE_KEY).add_raw(PROFILE_KEY, value)
         else:
             self.conf = self.conf.drop_raw(PROFILE_KEY)
 

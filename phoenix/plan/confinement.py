@@ -22,14 +22,17 @@ from phoenix.apparmor.observed import HOOK, PROFILE_NAME, Label, generated_profi
 from phoenix.fleet.model import Container
 from phoenix.plan.options import Options
 from phoenix.pve.conf import PveConf
+from phoenix.pve.includes import NO_INCLUDES, IncludedLine, Includes
 from phoenix.pve.observed import ObservedContainer
 from phoenix.pve.raw_keys import RawKey
 from phoenix.text.printable import printable
 
 #: The key of a conf that names the profile.
 PROFILE_KEY = "lxc.apparmor.profile"
-#: The key that brings in a file, or a folder of them, which nobody here reads.
+#: The key that brings in a file, or a folder of them.
 INCLUDE_KEY = "lxc.include"
+#: What LXC takes where the last line names none (lxc, src/lxc/lsm/apparmor.c).
+_WITHOUT = "lxc-container-default-cgns"
 
 #: What the conf of a stacked container has beside its profile: LXC makes a namespace for its
 #: generated profile only, and Docker looks for AppArmor's files (measured).
@@ -137,25 +140,43 @@ def wanted(container: Container, options: Options) -> Confinement:
     )
 
 
-def named_in(conf: PveConf) -> str:
+def winner(conf: PveConf, includes: Includes = NO_INCLUDES) -> tuple[str, IncludedLine | None]:
+    """The profile that a container is started with, and the line of an include that says so.
+
+    LXC takes the last one. Proxmox writes its own before all raw lines of the conf, and these in
+    their order (pve-container `update_lxc_config`, `make_apparmor_config`). Of an include nothing
+    counts but what is known of it.
+    """
+    found: tuple[str, IncludedLine | None] = ("generated", None)
+    for key, value in conf.main.raw_items():
+        if key == PROFILE_KEY:
+            found = value, None
+        elif key == INCLUDE_KEY and value in includes:
+            for line in includes[value].lines:
+                if line.raw.key == PROFILE_KEY:
+                    found = line.raw.value or _WITHOUT, line
+    return found
+
+
+def named_in(conf: PveConf, includes: Includes = NO_INCLUDES) -> str:
     """The profile that a conf names: without one Proxmox generates it (make_apparmor_config)."""
-    return (*conf.main.raw(PROFILE_KEY)[-1:], "generated")[0]
+    return winner(conf, includes)[0]
 
 
-def says_open(conf: PveConf) -> str:
+def says_open(conf: PveConf, includes: Includes = NO_INCLUDES) -> str:
     """What a conf says of the profile if that confines nothing, "" if it confines the container.
 
     lxc.container.conf(5): `unchanged` is the label of lxc-start, which may leave it. Without
     confinement is also what is unconfined in a policy namespace alone.
     """
-    named = named_in(conf)
+    named, line = winner(conf, includes)
     is_open = Label.parse(named).profile.rpartition(":")[2] in ("unconfined", "unchanged")
-    return named if is_open else ""
+    return "" if not is_open else f"{named} (by {line.place})" if line else named
 
 
 def until_restart(said: str) -> str:
     """What is to be said of one that runs confined, with a conf that says otherwise (`said`)."""
-    return f"confined until it is restarted: its conf says {printable(said)}"
+    return f"confined until it is restarted: its conf says {printable(said, None)}"
 
 
 def unproven(observed: ObservedContainer, usable: bool) -> str:
@@ -167,17 +188,24 @@ def unproven(observed: ObservedContainer, usable: bool) -> str:
         return "runs, and its label cannot be read"
     if not usable:
         return "stopped, and would start without AppArmor"
-    if said := says_open(observed.conf):
-        return f"stopped, its conf says {printable(said)}"
-    if included := observed.conf.main.raw(INCLUDE_KEY):
-        files = printable(", ".join(included), None)
+    if said := says_open(observed.conf, observed.includes):
+        return f"stopped, its conf says {printable(said, None)}"
+    if unread := unread_includes(observed):
+        files = printable(", ".join(unread), None)
         return f"stopped, its conf includes {files}, which may name another profile"
     return ""
 
 
-def template_text(conf: PveConf) -> str:
+def unread_includes(observed: ObservedContainer) -> tuple[str, ...]:
+    """Those of its includes that nobody could read to their end."""
+    known = observed.includes
+    values = dict.fromkeys(filter(None, observed.conf.main.raw(INCLUDE_KEY)))
+    return tuple(value for value in values if value not in known or known[value].why)
+
+
+def template_text(observed: ObservedContainer) -> str:
     """What is to be said of a template: it never runs, and its clones have its conf."""
-    said = printable(says_open(conf))
+    said = printable(says_open(observed.conf, observed.includes), None)
     return (
         f"template; its conf says {said}, and so will those of its clones" if said else "template"
     )

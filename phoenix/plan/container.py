@@ -16,12 +16,13 @@ from phoenix.fleet.permits import permits
 from phoenix.plan.actions import ContainerChange
 from phoenix.plan.collisions import collision_fix, collision_text
 from phoenix.plan.conf import ConfPlan, holder, plan_conf, restart_reasons
-from phoenix.plan.confinement import Confinement, wanted
+from phoenix.plan.confinement import Confinement, wanted, winner
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.guest import GuestPlan, plan_guest, with_install
 from phoenix.plan.install import InstallChange, install_obstacle, lacks_docker, wanted_install
 from phoenix.plan.options import Force, Options
 from phoenix.plan.refusals import TEMPLATES, Refusal, is_under_its_rules, refusals
+from phoenix.plan.silent_mounts import silent_fix, silent_text
 from phoenix.pve.application import is_application, program
 from phoenix.pve.dev_nodes import collisions
 from phoenix.pve.features import Features
@@ -85,6 +86,9 @@ class ContainerPlanner:
             )
         except ValueError as error:
             self._error(Code.CONF_REFUSED, str(error))
+            return None
+        if overruled := self._overruled(conf):
+            self._leave(Code.INCLUDED, *overruled)
             return None
         if colliding := collisions(conf.after, self.observed.ctid):
             text, fix = collision_text(colliding), collision_fix(colliding, self.observed.ctid)
@@ -190,6 +194,20 @@ class ContainerPlanner:
             return Code.FUSE, "fuse-overlayfs needs fuse=1, and pct_options says fuse=0"
         return (Code.DATA_ROOT, self.no_room) if self.no_room else None
 
+    def _overruled(self, conf: ConfPlan) -> tuple[str, str] | None:
+        """By which include another profile wins than the one that is wanted, and what to do.
+
+        One with a name is put behind it; Proxmox's generated one has no line in the conf.
+        """
+        named, line = winner(conf.after, self.observed.includes)
+        if line is None or self._confinement.template != "generated" or named == "generated":
+            return None
+        return (
+            f"{line.place}, which its conf includes, says lxc.apparmor.profile: {named}, and that "
+            "comes after the profile that Proxmox generates",
+            "take that line, or the lxc.include, out; or name a profile in the fleet file",
+        )
+
     def _tell(self, conf: ConfPlan, guest: GuestPlan) -> None:
         for text in conf.notes:
             self._note(Code.CONF, text)
@@ -229,6 +247,9 @@ class ContainerPlanner:
             )
             return None
         if not (changes or restart or guest.change or self.withdrawn):
+            return None
+        if restart and (why := silent_text(conf.after, self.storage.silent)):
+            self._leave(Code.MOUNT, why, silent_fix(observed.ctid))
             return None
         forced = Force.WOULD_BREAK in options.force
         if (restart or self.withdrawn) and not forced and (why := self._breaks(guest)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from phoenix.apparmor.denials import ObservedDenials, denials_from_json
@@ -14,6 +14,7 @@ from phoenix.docker.observed import ObservedDocker, dockers_from_json
 from phoenix.pve.backups import ObservedBackups, backups_from_json
 from phoenix.pve.etc_pve import ObservedEtcPve, etc_pve_from_json
 from phoenix.pve.hookscripts import HookScript, hookscripts_from_json
+from phoenix.pve.includes import Includes, includes_from_json
 from phoenix.pve.observed import ObservedPct, containers_from_json
 from phoenix.pve.overrides import ObservedOverrides, overrides_from_json
 from phoenix.pve.stock import ObservedStock, stock_from_json
@@ -43,6 +44,16 @@ class NodeFacts:
     versions: ObservedVersions = field(default_factory=ObservedVersions)
     etc_pve: ObservedEtcPve = field(default_factory=ObservedEtcPve)
     stock: ObservedStock = field(default_factory=ObservedStock)
+    includes: Includes = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Have each container know what its conf includes; what is not known stays as it is."""
+        if self.includes:
+            confs = {
+                ctid: replace(one, includes=self.includes)
+                for ctid, one in self.containers.containers.items()
+            }
+            object.__setattr__(self, "containers", replace(self.containers, containers=confs))
 
 
 _SECTIONS: Mapping[str, Callable[[Any], object]] = {
@@ -62,6 +73,7 @@ _SECTIONS: Mapping[str, Callable[[Any], object]] = {
     "versions": versions_from_json,
     "etc_pve": etc_pve_from_json,
     "stock": stock_from_json,
+    "includes": includes_from_json,
 }
 
 

@@ -80,6 +80,8 @@ class Code(StrEnum):
     WOULD_BREAK = "left.would-break"
     ARCHITECTURE = "left.architecture"
     COLLISION = "left.collision"
+    MOUNT = "left.mount"
+    INCLUDED = "left.include"
     # --- of a container: how it is
     PRIVILEGED = "privileged"
     UNCONFINED = "unconfined"
@@ -106,6 +108,7 @@ class Code(StrEnum):
     WRAPPER = "workaround.runc-wrapper"
     SECURITY_OPT = "workaround.security-opt"
     COMPOSE = "workaround.compose"
+    SILENT_BIND = "mount.silent"
     IDMAP = "workaround.idmap"
     OLD_LXC = "version.lxc"
     OLD_RUNC = "version.runc"
@@ -128,7 +131,7 @@ DRIFT = frozenset({one for one in Code if one.startswith("drift.")})
 #: What an audit tells beside its verdicts, where it needs no attention.
 BESIDE = frozenset(
     {
-        *(Code.FELL_OVER, Code.DOCKER_MISSING),
+        *(Code.FELL_OVER, Code.DOCKER_MISSING, Code.SILENT_BIND),
         *(one for one in Code if one.startswith(("workaround.", "override.", "version."))),
     }
 )
@@ -139,6 +142,7 @@ LEFT_ALONE = frozenset(
     {
         *(Code.GUEST, Code.STORAGE_DRIVER, Code.FUSE, Code.DATA_ROOT),
         *(Code.WOULD_BREAK, Code.ARCHITECTURE, Code.PENDING_LINES, Code.COLLISION),
+        *(Code.MOUNT, Code.INCLUDED),
     }
 )
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import PurePosixPath
 
-from phoenix.docker.observed import ObservedDocker
+from phoenix.docker.observed import ComposeLine, ObservedDocker
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.pve.observed import ObservedContainer
 from phoenix.text.guest_json import read_json
@@ -30,6 +30,10 @@ _OPENS = {
     "apparmor": "without Docker's own AppArmor profile, where Docker has one",
     "seccomp": "without Docker's seccomp filter",
     "systempaths": "with all of /proc and /sys in sight, sysrq-trigger included",
+    "privileged": (
+        "with every device and capability of its guest, without Docker's AppArmor profile and "
+        "seccomp filter"
+    ),
 }
 #: So many names are told at once.
 _SHOWN = 5
@@ -68,11 +72,37 @@ def guest_workarounds(
         text = f"--security-opt {option} of {_listed(having)}: runs {opens}"
         fix = f"make {'it' if len(having) == 1 else 'them'} anew without it"
         yield note(Code.SECURITY_OPT, text, fix)
-    for path in docker.composes:
+    for (path, option), lines in _by_option(docker.composes).items():
+        said = "privileged: true" if option == "privileged" else f"{option}=unconfined"
+        text = f"{said} in {path}, {lines}: runs {_OPENS[option]}"
         file = shlex.quote(printable(path, None))
-        text = f"apparmor=unconfined in {path}: runs {_OPENS['apparmor']}"
-        fix = f"take it out there and run docker compose -f {file} up -d in the guest"
+        fix = (
+            "take that line out; where the project runs, docker compose -f "
+            f"{file} up -d in the guest makes its containers anew"
+        )
         yield note(Code.COMPOSE, text, fix)
+    if docker.composes_cut:
+        text = "not every file of compose in it was looked at: too many, or no answer in time"
+        fix = "grep -rn unconfined --include='*compose*.y*ml' FOLDER in the guest finds the others"
+        yield Finding(Code.COMPOSE, Severity.NOTE, text, observed.ctid, name, fix)
+    for owner, path in docker.silent[:_SHOWN]:
+        text = f"{path}, a mount of its Docker container {owner}, gives no answer, as a dead share"
+        fix = f"umount -l it, or bring its server back; df {shlex.quote(path)} in the guest hangs"
+        texts = (printable(text, None), observed.ctid, name, printable(fix, None))
+        yield Finding(Code.SILENT_BIND, Severity.NOTE, *texts)
+
+
+def _by_option(found: Iterable[ComposeLine]) -> dict[tuple[str, str], str]:
+    """By file and option its lines, in words."""
+    lines: dict[tuple[str, str], list[int]] = {}
+    for one in found:
+        lines.setdefault((one.path, one.option), []).append(one.line)
+    words = {}
+    for key, numbers in lines.items():
+        more = ", …" if len(numbers) > _SHOWN else ""
+        word = "line" if len(numbers) == 1 else "lines"
+        words[key] = f"{word} {', '.join(map(str, numbers[:_SHOWN]))}{more}"
+    return words
 
 
 def _runc_back(docker: ObservedDocker, path: str) -> str:

@@ -36,6 +36,10 @@ def plan_storage(draft: Draft, storage: ObservedStorage, stock: ObservedStock) -
         source = mount.source_on(storage.datasets)
         if source in storage.paths or source in storage.datasets.values():
             continue
+        if why := storage.silent.get(source):
+            text = f"{mount.origin}: {source} gives no answer ({why})"
+            problems.append((text, "mount it, or take it out"))
+            continue
         owner = owner_on_node(draft.mapped, *(mount.owner or (0, 0)))
         name = _dataset(mount, stock)
         if owner is None:

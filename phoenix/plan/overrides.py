@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 
 from phoenix.plan.findings import Code, Finding, Severity
-from phoenix.plan.workarounds import opens
+from phoenix.plan.workarounds import included_opens
 from phoenix.pve.keys import modern_key
 from phoenix.pve.overrides import ObservedOverrides
 from phoenix.pve.raw_keys import RawKey
 from phoenix.text.printable import printable
 
 _RUNNING = "/proc/cmdline"
+_CONFIG = "/usr/share/lxc/config"
 _BASE = "/etc/apparmor.d/abstractions/lxc/container-base"
 _UNUSED = "neither Proxmox's generated profiles nor ours read it, and none needs the change"
 # beside what lxcfs and pve-container bring
 _ADDED = re.compile(r"conf\.d/(?!00-lxcfs\.conf$|01-pve\.conf$)")
+# what every container includes by itself (node.overrides)
+_STOCK = re.compile(rf"{_CONFIG}/(?:[^/]*(?:common|userns)\.conf$|(?:common|userns)\.conf\.d/)")
 _LINE = re.compile(r"(lxc\.[a-z0-9_.]+)\s*=\s*(.*?)\s*")
 # between words of the kernel's line, and before the first one in GRUB's file
 _BETWEEN = re.compile(r"(?:GRUB_CMDLINE_\w+=|[\s\"'])+")
@@ -55,7 +59,11 @@ def override_findings(seen: ObservedOverrides) -> Iterator[Finding]:
     changed = seen.changed or ()
     for path, lines in seen.lxc.items():
         for line in lines:
-            yield from _lxc(path, line, path in changed or bool(_ADDED.search(path)))
+            yield from _lxc(path, line, path in changed or _is_added(path))
+    for value, why in seen.unread.items():
+        text = f"LXC's own configuration has lxc.include = {value}, which nobody could read ({why})"
+        fix = f"look into it; grep -r {shlex.quote(value)} {_CONFIG} finds the line"
+        yield _finding(Code.OVERRIDE_LXC, text, fix, Severity.NOTE)
     # of the package's own one only its maker can judge
     theirs = seen.changed is None or _BASE in seen.changed
     loose = _loosened(seen.base) if theirs else ""
@@ -106,6 +114,11 @@ def _kernel(path: str, word: str) -> Finding:
     return _finding(Code.OVERRIDE_KERNEL, text, fix, Severity.WARNING)
 
 
+def _is_added(path: str) -> bool:
+    """Whether no package of LXC's has this file of its configuration."""
+    return bool(_ADDED.search(path)) or not _STOCK.match(path)
+
+
 def _lxc(path: str, line: str, others: bool) -> Iterator[Finding]:
     """`others`: it is not the package's own line."""
     found = _LINE.fullmatch(line)
@@ -118,9 +131,13 @@ def _lxc(path: str, line: str, others: bool) -> Iterator[Finding]:
     if what := _OPENS.get(raw.key):
         text = f"{path} has {line}, {what}; Docker does not need it"
         yield _finding(Code.OVERRIDE_LXC, text, fix, Severity.WARNING)
-    elif others and not path.endswith("userns.conf") and (opened := opens(raw, unprivileged=True)):
+    elif (
+        others
+        and not path.endswith("userns.conf")
+        and (opened := included_opens(raw, unprivileged=True))
+    ):
         whose = "every unprivileged container" if "/userns." in path else "every container"
-        text = f"{path} has {line} for {whose}: it {opened[0]}; Docker does not need it"
+        text = f"{path} has {line} for {whose}: it {opened}; Docker does not need it"
         yield _finding(Code.OVERRIDE_LXC, text, fix, Severity.NOTE)
 
 

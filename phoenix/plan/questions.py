@@ -77,6 +77,7 @@ def _common(chosen: Sequence[Container], options: Options) -> Request:
         "hookscripts": {},
         "versions": {},
         "etc_pve": {},
+        "includes": {},
     }
 
 

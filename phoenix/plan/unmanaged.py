@@ -45,7 +45,7 @@ def _confinement(observed: ObservedContainer, usable: bool) -> tuple[str, bool]:
     """In words, and whether it is, or will be, without AppArmor; "" where its label says it."""
     conf = observed.conf
     if conf.template:
-        return template_text(conf), False
+        return template_text(observed), False
     root = ", but privileged: root in it is root of the node" if is_privileged(conf) else ""
     if observed.label and not Label.parse(observed.label).confined:
         return "", True
@@ -53,8 +53,11 @@ def _confinement(observed: ObservedContainer, usable: bool) -> tuple[str, bool]:
         return "; ".join(waits), True
     if not observed.label:
         why = unproven(observed, usable)
-        return why or f"stopped, its conf says {printable(named_in(conf))}{root}", bool(why)
-    if said := says_open(conf):
+        return (
+            why or f"stopped, its conf says {printable(named_in(conf, observed.includes))}{root}",
+            bool(why),
+        )
+    if said := says_open(conf, observed.includes):
         return until_restart(said), True
     return f"confined{root}", False
 

@@ -151,7 +151,7 @@ class _Uses:
     def generated(self) -> bool:
         """Whether that is the one that LXC generates."""
         if self.container is None:
-            return named_in(self.observed.conf) == "generated"
+            return named_in(self.observed.conf, self.observed.includes) == "generated"
         return wanted(self.container, self.options).template == "generated"
 
     @property
@@ -163,7 +163,7 @@ class _Uses:
     @property
     def _loads_policy_now(self) -> bool:
         """Whether it may under the profile of its conf."""
-        named = named_in(self.observed.conf)
+        named = named_in(self.observed.conf, self.observed.includes)
         return "//&" in named or (named == "generated" and self._nests_now)
 
     @property

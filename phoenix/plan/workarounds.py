@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from phoenix.apparmor.generated_rules import grants_all, lets_out
 from phoenix.fleet.model import Container
-from phoenix.plan.confinement import INCLUDE_KEY, named_in
+from phoenix.plan.confinement import INCLUDE_KEY, PROFILE_KEY, named_in, says_open, winner
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.raw_rules import KEY
 from phoenix.pve.conf import PveConf
+from phoenix.pve.host_paths import entry_danger
 from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer
 from phoenix.pve.raw_keys import RawKey
@@ -34,6 +35,10 @@ _SECURITYFS = re.compile(r"(?:.*/)?sys/kernel/security(?:/apparmor)?/*")
 _MASKED = re.compile(r"(?:.*/)?sys/module/apparmor(?:/parameters(?:/enabled)?)?/*")
 _OF_THE_NODE = re.compile(r"/(?:proc|sys)/*|/proc/sys/*")
 # lxc.container.conf(5); LXC's common.conf has mixed for both
+# lxc.container.conf(5): `version` runs nothing, `start` runs in the container
+_NO_PROGRAMS = ("lxc.hook.version", "lxc.hook.start")
+# as LXC's own configuration has them
+_LXCS_HOOKS = ("/usr/share/lxc/hooks/", "/usr/share/lxcfs/")
 _WRITABLE = re.compile(r"(proc|sys):rw(?::.*)?")
 
 
@@ -120,14 +125,62 @@ def workaround_findings(
         text = f"workaround {one.raw.line.rstrip()} {one.opens}"
         text = "; ".join(filter(None, (text, need(one.code))))
         is_out = one.code == Code.RAW_RULE and lets_out(one.raw.value)
-        loud = is_out and named_in(conf) == "generated"
+        loud = is_out and named_in(conf, observed.includes) == "generated"
         severity = Severity.WARNING if loud else Severity.NOTE
         yield found(one.code, text, first(one.code) or fix, severity)
-    for value in dict.fromkeys(conf.main.raw(INCLUDE_KEY)):
+    for value in dict.fromkeys(filter(None, conf.main.raw(INCLUDE_KEY))):
         raw = RawKey(INCLUDE_KEY, value)
-        text = f"workaround {raw.line.rstrip()} brings in lines that are not looked at here"
-        by_hand = "move what it needs of that into the conf, and take the line out"
-        yield found(Code.INCLUDE, text, _ASKED if asked_for(container, raw) else by_hand)
+        include = observed.includes.get(value)
+        asked = asked_for(container, raw)
+        for line in include.lines if include else ():
+            if opened := included_opens(line.raw, conf.unprivileged):
+                text = f"workaround {raw.line} brings in {line.raw.line.rstrip()} ({line.place}): "
+                text += "; ".join(filter(None, (f"it {opened}", need(Code.INCLUDE))))
+                way = f"take that line out of {line.path}, or the lxc.include out of the conf"
+                yield found(Code.INCLUDE, printable(text, None), _ASKED if asked else way)
+        if include is None or include.why:
+            why = f" ({include.why})" if include else ""
+            text = (
+                f"workaround {raw.line.rstrip()} brings in lines that are not looked at here{why}"
+            )
+            by_hand = "move what it needs of that into the conf, and take the line out"
+            yield found(Code.INCLUDE, printable(text, None), _ASKED if asked else by_hand)
+    yield from _named_by_include(observed, found)
+
+
+def _named_by_include(
+    observed: ObservedContainer, found: Callable[[Code, str, str, Severity], Finding]
+) -> Iterator[Finding]:
+    """The profiles that its includes name, and which one wins."""
+    conf, includes = observed.conf, observed.includes
+    named, wins = winner(conf, includes)
+    for value in dict.fromkeys(conf.main.raw(INCLUDE_KEY)):
+        for line in includes[value].lines if value in includes else ():
+            if line.raw.key != PROFILE_KEY:
+                continue
+            text = f"workaround {INCLUDE_KEY}: {value} brings in {line.raw.line} ({line.place}): "
+            text += "of all such lines the last counts, "
+            text += "which is this one" if line == wins else f"which says {named}"
+            loud = line == wins and bool(says_open(conf, includes))
+            fix = f"take that line out of {line.path}, or the lxc.include out of the conf"
+            severity = Severity.WARNING if loud else Severity.NOTE
+            yield found(Code.INCLUDE, printable(text, None), printable(fix, None), severity)
+
+
+def included_opens(raw: RawKey, unprivileged: bool) -> str:
+    """What a line of a file that a conf includes opens, in a predicate, "" for nothing."""
+    if opened := opens(raw, unprivileged):
+        return opened[0]
+    if raw.key == "lxc.mount.entry" and (danger := entry_danger(raw.value)):
+        return danger
+    if raw.key == "lxc.mount.fstab" and raw.value:
+        return f"mounts what {raw.value} on the node says"
+    if raw.key == "lxc.cap.keep" and raw.value:
+        return "says which capabilities root in it keeps"
+    is_hook = raw.key.startswith("lxc.hook.") and raw.key not in _NO_PROGRAMS
+    if is_hook and raw.value and not raw.value.startswith(_LXCS_HOOKS):
+        return "runs a program on the node at each start, as its root"
+    return ""
 
 
 def _mounts_on(raw: RawKey, place: re.Pattern[str]) -> bool:

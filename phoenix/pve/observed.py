@@ -9,6 +9,7 @@ from typing import Any
 
 from phoenix.pve.conf import PveConf
 from phoenix.pve.features import CANONICAL
+from phoenix.pve.includes import Includes
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class ObservedContainer:
     `/proc/PID/attr/apparmor/current`. `ha` is the state that the HA manager is asked for
     (`started`, `ignored`, ...), or how it is disarmed (`disarmed`, `frozen`, `disarming`), None
     when it does not manage the container. `managed`: the node's note of what our runs brought into
-    its conf (`phoenix.pve.managed`).
+    its conf (`phoenix.pve.managed`). `includes`: what the includes of this node's confs bring in.
     """
 
     ctid: int
@@ -84,6 +85,7 @@ class ObservedContainer:
     started: int | None = None
     live: Live | None = None
     managed: str | None = None
+    includes: Includes = field(default_factory=dict)
 
     @property
     def init(self) -> str:

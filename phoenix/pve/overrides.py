@@ -12,7 +12,8 @@ class ObservedOverrides:
     """The kernel's lines and LXC's files (`node.overrides`).
 
     `kernel`: by its file each line that the kernel has or gets at its next boot; `lxc`: by its file
-    the lines of LXC's configuration that bear on confinement; `base`: the text of
+    the lines of LXC's configuration that bear on confinement, of what it includes as well;
+    `unread`: includes there that could not be read, and why; `base`: the text of
     abstractions/lxc/container-base; `changed`: files that are not as their package has them, None
     if dpkg cannot tell.
     """
@@ -21,6 +22,7 @@ class ObservedOverrides:
     lxc: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     base: str | None = None
     changed: tuple[str, ...] | None = None
+    unread: Mapping[str, str] = field(default_factory=dict)
 
 
 def overrides_from_json(data: Mapping[str, Any]) -> ObservedOverrides:
@@ -33,4 +35,5 @@ def overrides_from_json(data: Mapping[str, Any]) -> ObservedOverrides:
         lxc={path: tuple(lines) for path, lines in data["lxc"].items()},
         base=data["base"],
         changed=None if data["changed"] is None else tuple(data["changed"]),
+        unread={value: str(why) for value, why in data["unread"].items()},
     )

@@ -1,4 +1,4 @@
-"""What of the paths and devices that a fleet file names is on a node."""
+"""What of the paths and devices that a fleet file and confs name is on a node."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from phoenix.pve.nvidia import ObservedNvidia, nvidia_from_json
+from phoenix.text.printable import printable
 
 
 @dataclass(frozen=True)
@@ -14,11 +15,13 @@ class ObservedStorage:
     """`paths`: those of the asked-for paths that exist; `datasets`: ZFS dataset to mountpoint.
 
     `nvidia`: what else its GPUs have there, if that was asked.
+    `silent`: paths that give no answer, of the confs' mounts as well, and how that shows.
     """
 
     paths: tuple[str, ...] = ()
     datasets: Mapping[str, str] = field(default_factory=dict)
     nvidia: ObservedNvidia = field(default_factory=ObservedNvidia)
+    silent: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
@@ -27,5 +30,6 @@ class ObservedStorage:
 
 def storage_from_json(data: Mapping[str, Any]) -> ObservedStorage:
     """Read the section `storage` of the node's answer (`node.storage`)."""
+    silent = {path: printable(why, 200) for path, why in data["silent"].items()}
     nvidia = nvidia_from_json(data.get("nvidia"))
-    return ObservedStorage(tuple(data["paths"]), data["datasets"], nvidia)
+    return ObservedStorage(tuple(data["paths"]), data["datasets"], nvidia, silent)

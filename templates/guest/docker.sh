@@ -31,7 +31,10 @@
 #   fstab TYPE TARGET           what /etc/fstab mounts, and is mounted; not what systemd leaves to
 #                               itself or to the node
 #   mount VERSION               of util-linux' mount(8)
-#   compose PATH                this file, from which there is a container, says apparmor=unconfined
+#   compose LINE OPTION PATH    this line of a file of compose says so: apparmor, seccomp or systempaths
+#                               unconfined, or `privileged`
+#   cut compose                 not all files of compose were looked at
+#   silent NAME SOURCE          a Docker container has this path of the guest, which does not answer
 #   daemon-file-odd REASON      there is a daemon.json that nobody should read: `no-regular-file`
 #                               or `too-large` (more than 1 MiB)
 #   daemon-file UID GID MODE    then all the rest is daemon.json, byte for byte
@@ -218,6 +221,9 @@ format='{{$name := .Name}}{{$policy := .HostConfig.RestartPolicy.Name}}
 {{end}}{{with index .Config.Labels "com.docker.compose.project.config_files"}}compose {{.}}
 {{end}}'
 said=
+silent= # an x each
+# what may be on a share that does not answer is asked by what can be left behind
+if has timeout; then brief='timeout -s KILL 1'; else brief=; fi
 case $info in
 # each further command of Docker takes a small machine seconds
 *'"Containers":0,'*) ;;
@@ -227,9 +233,20 @@ case $info in
     said=$([ -z "$ids" ] || $limit docker inspect --type container -f "$format" $ids 2>/dev/null |
         sed -n -e '/^bind /p' -e '/^secopt /p' -e '/^compose /p' | head -n 5000 | head -c $mib)
     printf '%s\n' "$said" | sed -n '/^bind /p' | head -n 1000 | while read -r _ name source target rest; do
-        [ -z "$rest" ] && real=$(readlink -f -- "$source" 2>/dev/null) &&
-            echo "bind $name ${real:-$source} $target"
-    done
+        [ -z "$rest" ] || continue
+        if [ ${#silent} -lt 5 ]; then
+            real=$($brief readlink -f -- "$source" 2>/dev/null)
+            case $? in
+            0) ;;
+            124 | 137 | 143)
+                silent=x$silent
+                echo "silent $name $source"
+                ;;
+            *) continue ;;
+            esac
+        else real=; fi
+        echo "bind $name ${real:-$source} $target"
+    done 2>/dev/null
     printf '%s\n' "$said" | sed -n '/^secopt .*[=:]unconfined$/p' | sort -u | head -n 200
     ;;
 esac
@@ -253,13 +270,64 @@ fi
 
 # the files may be on a share that does not answer: asked only by what can be left behind, last but
 # for daemon.json, which has to be the end
-if has timeout; then brief='timeout -s KILL 1'; else brief=; fi
+found_composes() { # those that containers are from; of projects that are down where people keep them
+    printf '%s\n' "$said" | sed -n 's/^compose //p' | tr , '\n' | sort -u | head -n 20
+    has timeout || { echo cut && return; }
+    root=${PHOENIX_ROOT:-}
+    local_mounts=$(awk '$2 ~ /^\/(opt|srv|root|home|docker|stacks|data|mnt|media)\/[^\\]*$/ &&
+        $3 ~ /^(ext[234]|xfs|btrfs|zfs|f2fs)$/ { print $2 }' "$root/proc/self/mounts" 2>/dev/null | head -n 20)
+    # shellcheck disable=SC2086 # echo writes at once: what was found before the end is not lost
+    timeout -s KILL 3 find "$root/opt" "$root/srv" "$root/root" "$root/home" "$root/docker" \
+        "$root/stacks" "$root/data" "$root/etc/docker" "$root/usr/local" "$root/var/lib/docker-compose" \
+        "$root/var/lib/casaos/apps" "$data/volumes/portainer_data/_data/compose" "$root/mnt" \
+        "$root/media" $local_mounts -maxdepth 5 -xdev \
+        \( -name .git -o -name .cache -o -name node_modules \) -prune -o \
+        \( -name 'compose*.y*ml' -o -name 'docker-compose*.y*ml' \) ! -type d -exec echo {} \;
+    [ $? -le 1 ] || echo cut
+}
+# shellcheck disable=SC2016 # of awk: what stands in a list of security_opt, or is such an item alone
+scan='
+function told(option) { print "compose " NR " " option " " ENVIRON["path"] }
+/^cut$/ { print "cut compose"; next }
+{
+    line = tolower(substr($0, 1, 4096))
+    sub(/(^|[ \t])#.*/, "", line)
+    if (line !~ /[^ \t\r]/) next
+    match(line, /^ */)
+    indent = RLENGTH
+    here = ""
+    if (match(line, /(^|[^a-z0-9_-])security_opt["\47]?[ \t]*:/)) {
+        inside = 1
+        depth = indent
+        here = substr(line, RSTART + RLENGTH)
+    } else if (inside && (indent > depth || (indent == depth && line ~ /^ *[]-]/)))
+        here = line
+    else {
+        inside = 0
+        if (line ~ /^ *- *["\47]?(apparmor|seccomp|systempaths) *[:=] *["\47]?unconfined["\47]?[ \t\r]*$/)
+            here = line
+    }
+    if (here ~ /(^|[^a-z0-9_-])apparmor *[:=] *["\47]?unconfined([^a-z0-9_-]|$)/) told("apparmor")
+    if (here ~ /(^|[^a-z0-9_-])seccomp *[:=] *["\47]?unconfined([^a-z0-9_-]|$)/) told("seccomp")
+    if (here ~ /(^|[^a-z0-9_-])systempaths *[:=] *["\47]?unconfined([^a-z0-9_-]|$)/) told("systempaths")
+    if (line ~ /(^|[ {,\t])["\47]?privileged["\47]?[ \t]*:[ \t]*["\47]?(true|yes|on)["\47]?[ \t\r]*([,}]|$)/)
+        told("privileged")
+}'
+end=$(($(date +%s) + 6))
+count=0
 # shellcheck disable=SC2016,SC2086 # two words or none; of the inner shell
-printf '%s\n' "$said" | sed -n 's/^compose //p' | tr , '\n' | sort -u | head -n 20 |
-    while read -r path; do
-        $brief sh -c '{ [ -f "$1" ] && head -c "$2" "$1"; } | grep -Eq "$3"' - "$path" $mib \
-            "^[^#]*apparmor *[:=] *[\"']?unconfined" </dev/null >/dev/null && echo "compose $path"
-    done 2>/dev/null
+found_composes 2>/dev/null | awk '!there[$0]++' | while read -r path; do
+    count=$((count + 1))
+    if [ "$path" = cut ] || [ $count -gt 100 ] || [ "$(date +%s)" -gt $end ]; then
+        echo 'cut compose'
+        [ "$path" = cut ] || break
+        continue
+    fi
+    {
+        $brief sh -c '[ -f "$1" ] && head -c 262144 "$1"' - "$path" </dev/null 2>/dev/null
+        [ $? -lt 124 ] || printf '\ncut\n' # no file of compose has such a line
+    } | path=$path awk "$scan" | head -n 50
+done 2>/dev/null | head -n 500
 
 daemon_file
 exit 0

@@ -28,7 +28,7 @@ APPARMOR = {
     "stale": [],
 }
 
-NO_OVERRIDES = {"kernel": {}, "lxc": {}, "base": None, "changed": []}
+NO_OVERRIDES = {"kernel": {}, "lxc": {}, "base": None, "changed": [], "unread": {}}
 NO_STOCK = {"guests": {}, "storages": {}, "templates": [], "pools": []}
 
 
@@ -84,6 +84,7 @@ class FakeNode:
     etc_pve: Mapping[str, object] = field(default_factory=dict)
     stock: Mapping[str, object] = field(default_factory=dict)
     storage: Mapping[str, object] = field(default_factory=dict)
+    includes: Mapping[str, object] = field(default_factory=dict)
     changed: bool = False
     responses: dict[str, object] = field(default_factory=dict)
 
@@ -114,7 +115,7 @@ class FakeNode:
         return self._answer(
             containers=self._containers(),
             apparmor={**APPARMOR, **self.apparmor},
-            storage={"paths": [], "datasets": {}, **self.storage},
+            storage={"paths": [], "datasets": {}, "silent": {}, **self.storage},
             dockers=self.dockers,
             rules={"refused": self.rules, "unchecked": ""},
             runs={"runs": self.runs, "active": [], "problems": []},
@@ -132,6 +133,7 @@ class FakeNode:
             versions={"release": "", "build": "", "packages": {}, **self.versions},
             etc_pve=self.etc_pve,
             stock={**NO_STOCK, **self.stock},
+            includes=self.includes,
         )
 
     def _answer(self, **sections: object) -> list[str]:

@@ -216,7 +216,7 @@ WORKED_AROUND = {
         "pin runc",
         "wrapper script /usr/local/bin/runc",
         "secopt /web apparmor=unconfined",
-        "compose /opt/stack/compose.yaml",
+        "compose 4 apparmor /opt/stack/compose.yaml",
     ),
 }
 IN_THE_CONF = f"""\

@@ -204,7 +204,108 @@ def test_a_compose_file_of_its_containers_is_told_where_it_takes_apparmor_away(
     file = guest.has("/opt/my app/compose.yaml", text)
     other = guest.has("/opt/b.yaml", "services: {}\n")
     says(guest, f"compose {file},{other}\ncompose {file}\ncompose /nowhere\ncompose {guest.root}\n")
-    assert told(guest, "compose") == [f"compose {file}"] * is_told
+    line = text.count("\n")
+    assert told(guest, "compose") == [f"compose {line} apparmor {file}"] * is_told
+
+
+ITEMS = """\
+services:
+  a:
+    image: a
+    security_opt: # all of it
+    - seccomp:unconfined
+    - "systempaths=unconfined"
+    - label=disable
+    environment:
+      - NOTE=apparmor=unconfined
+    privileged: 'True'
+  b: {security_opt: [no-new-privileges, "apparmor:unconfined"], privileged: yes}
+  c:
+    privileged: false # privileged: true
+    "security_opt":
+      [
+        apparmor=unconfined,
+      ]
+    labels:
+      a: apparmor=unconfined, seccomp=unconfined
+x-open: &open
+  - apparmor=unconfined
+"""
+
+
+def test_each_line_of_a_compose_file_that_takes_something_away_is_told_and_no_other(guest):
+    file = guest.has("/srv/a/docker-compose.yml", ITEMS)
+    says(guest, "")
+    assert told(guest, "compose") == [
+        f"compose {number} {option} {file}"
+        for number, option in [
+            (5, "seccomp"),
+            (6, "systempaths"),
+            (10, "privileged"),
+            (11, "apparmor"),
+            (11, "privileged"),
+            (16, "apparmor"),
+            (21, "apparmor"),
+        ]
+    ]
+
+
+OPEN = "security_opt: [apparmor=unconfined]\n"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/opt/stacks/web/compose.yaml",
+        "/root/docker-compose.yml",
+        "/home/me/my docker/app/docker-compose.override.yml",
+        "/docker/compose.yml",
+        "/var/lib/docker/volumes/portainer_data/_data/compose/7/docker-compose.yml",
+    ],
+)
+def test_a_compose_file_of_a_project_that_is_down_is_found_where_people_keep_it(guest, path):
+    guest.tool("docker", """echo '{"Containers":0,"ServerVersion":"26.1.5"}'""")
+    if path.startswith("/var/lib/docker"):
+        root = f'"DockerRootDir":"{guest.root}/var/lib/docker"'
+        guest.tool("docker", f"""echo '{{"Containers":0,{root},"ServerVersion":"26.1.5"}}'""")
+    file = guest.has(path, OPEN)
+    guest.has("/opt/node_modules/a/compose.yaml", OPEN)
+    guest.has("/opt/1/2/3/4/5/6/compose.yaml", OPEN)
+    guest.has("/opt/other.yaml", OPEN)
+    assert told(guest, "compose", "cut") == [f"compose 1 apparmor {file}"]
+
+
+def test_where_docker_does_not_answer_compose_files_are_found_all_the_same(guest):
+    guest.tool("docker", "exit 1")
+    file = guest.has("/opt/a/compose.yml", OPEN)
+    assert told(guest, "compose") == [f"compose 1 apparmor {file}"]
+
+
+def test_more_compose_files_than_anybody_has_are_cut_and_that_is_told(guest):
+    for number in range(120):
+        guest.has(f"/opt/{number}/compose.yml", OPEN)
+    says(guest, "")
+    said = told(guest, "compose", "cut")
+    assert len(said) == 101
+    assert said[-1] == "cut compose"
+
+
+def test_a_search_that_takes_too_long_is_given_up_with_what_it_has_found(guest):
+    file = guest.has("/opt/a/compose.yml", OPEN)
+    find = 'echo "$PHOENIX_ROOT/opt/a/compose.yml"; exec sleep 60'
+    guest.tool("find", f'case "$*" in *compose*.y*) {find} ;; esac')
+    says(guest, "")
+    assert told(guest, "compose", "cut") == [f"compose 1 apparmor {file}", "cut compose"]
+
+
+def test_a_bind_on_a_share_that_gives_no_answer_is_told_and_holds_nobody(guest):
+    guest.tool("readlink", 'case "$*" in */dead/*) exec sleep 60 ;; esac; exec /bin/readlink "$@"')
+    says(guest, "bind /app /dead/share /host\nbind /b / /c\n")
+    assert told(guest, "bind", "silent") == [
+        "silent /app /dead/share",
+        "bind /app /dead/share /host",
+        "bind /b / /c",
+    ]
 
 
 def test_a_compose_file_that_nobody_should_read_is_not_waited_for(guest):

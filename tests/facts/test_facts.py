@@ -1,7 +1,7 @@
 """Each folder here is a fact, each file in it a case: what a node answered and what it becomes.
 
 answer:                 sections of the answer (or `output`: its lines as they are)
-  storage: {paths: [/dev/nvidia0], datasets: {}}
+  storage: {paths: [/dev/nvidia0], datasets: {}, silent: {}}
 fact: {...}             what it becomes
 
 A case of docker.Dockers is easier to read:

@@ -79,6 +79,7 @@ def test_all_of_it_is_one_answer(node):
         "versions": {},
         "etc_pve": {},
         "stock": {"templates": []},
+        "includes": {},
     }
     assert set(asked) == set(SECTIONS)
     answer = node.see(Observe, asked)

@@ -85,3 +85,27 @@ def test_a_gpu_that_only_the_driver_has_is_none_of_the_drm(node):
 
 def test_a_node_without_a_gpu_has_nothing_of_it(node):
     assert nvidia(node) == ObservedNvidia()
+
+
+STAT = 'for one; do case $one in */dead*) exec sleep 60 ;; esac; done; exec /usr/bin/stat "$@"'
+
+
+def test_a_path_on_a_share_that_gives_no_answer_is_told_and_the_others_are_known(node):
+    node.has("/dev/nvidia0", "")
+    node.has("/srv/a", "")
+    node.has("/etc/pve/lxc/910.conf", "mp0: /srv/dead,mp=/a\nmp1: /srv/a,mp=/b\n")
+    node.tool("stat", STAT)
+    seen = node.see(Storage, ("/dev/nvidia0", "/mnt/dead/x", "/gone"), timeout=30)
+    told = {"/mnt/dead/x": "no answer in 2 s", "/srv/dead": "no answer in 2 s"}
+    assert seen == ObservedStorage(("/dev/nvidia0",), silent=told)
+
+
+def test_a_path_whose_server_has_forgotten_it_is_told_with_the_kernels_words(node):
+    node.tool("stat", "echo \"stat: cannot statx '/mnt/a: b': Stale file handle\" >&2; exit 1")
+    assert node.see(Storage, ("/mnt/a: b",)).silent == {"/mnt/a: b": "Stale file handle"}
+
+
+def test_a_path_that_is_not_there_is_none_that_gives_no_answer(node):
+    node.has("/etc/pve/lxc/910.conf", "mp0: /srv/gone,mp=/a\n")
+    node.has("/srv/file", "")
+    assert node.see(Storage, ("/srv/file/below", "/nowhere")) == ObservedStorage()

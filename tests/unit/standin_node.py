@@ -38,6 +38,10 @@ class Node:
             f'printf "%s\\n" "$*" >> {root}/stopped\nsed -i "/lxc.$2.command/d" {self.sockets}',
         )
         self.tool("lxc-info", 'echo "PID:            1"')
+        self.tool("lxc-usernsexec", 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"')
+        self.tool("mkfs.ext4", f'echo mkfs.ext4 "$@" >> {root}/made')
+        self.tool("fsfreeze", f'echo fsfreeze "$@" >> {root}/made')
+        self.tool("chattr", f'echo chattr "$@" >> {root}/made')
         self.tool("mknod", f'echo mknod "$@" >> {root}/made; : > "$3"')
         self.tool("chown", f'echo chown "$@" >> {root}/made')
 
@@ -52,6 +56,30 @@ class Node:
 
     def conf(self, ctid: str) -> Path:
         return self.root / f"etc/pve/lxc/{ctid}.conf"
+
+    def has_storages(self) -> None:
+        """`labthin`, which has snapshots, beside `local`."""
+        content = "content rootdir,images"
+        (self.root / "etc/pve/storage.cfg").write_text(
+            f"dir: local\n\tpath /var/lib/vz\n\t{content},vztmpl\n\n"
+            f"lvmthin: labthin\n\tvgname labvg\n\tthinpool data\n\t{content}\n\n"
+            "dir: isos\n\tpath /srv/isos\n\tcontent iso\n"
+        )
+
+    def thin(self, ctid: str, name: str = "disk") -> Path:
+        """The image of a container's first volume on `labthin`, or of a snapshot of it."""
+        return self.root / f"var/lib/vz/thin/labvg/vm-{ctid}-disk-0/{name}.raw"
+
+    def has_thin(self, ctid: str, *snapshots: str) -> None:
+        """A volume of a container on `labthin`; each image holds its own name."""
+        self.has_storages()
+        for name in ("disk", *snapshots):
+            self.thin(ctid, name).parent.mkdir(parents=True, exist_ok=True)
+            self.thin(ctid, name).write_text(name)
+
+    def made(self) -> list[str]:
+        """What the fakes were asked to make."""
+        return (self.root / "made").read_text().replace(str(self.root), "").splitlines()
 
     def lxc_config(self, ctid: str) -> list[str]:
         return (self.root / f"var/lib/lxc/{ctid}/config").read_text().splitlines()

@@ -120,11 +120,33 @@ def test_options_of_containers_are_told_by_the_option_with_what_each_opens():
     assert "sysrq-trigger" in three[1]
 
 
-def test_a_file_of_compose_is_told_with_the_command_to_type():
-    ((code, message, fix),) = found("compose /opt/my app/docker-compose.yml")
+def test_a_file_of_compose_is_told_with_its_lines_and_the_command_to_type():
+    path = "/opt/my app/docker-compose.yml"
+    one, two = found(
+        f"compose 4 apparmor {path}", f"compose 5 privileged {path}", f"compose 12 apparmor {path}"
+    )
+    assert one[0] == two[0] == "workaround.compose"
+    assert one[1].startswith(f"workaround apparmor=unconfined in {path}, lines 4, 12: runs without")
+    assert "docker compose -f '/opt/my app/docker-compose.yml' up -d" in one[2]
+    assert two[1].startswith(f"workaround privileged: true in {path}, line 5: runs with every")
+
+
+def test_that_not_all_files_of_compose_were_looked_at_is_told():
+    ((code, message, fix),) = found("cut compose")
     assert code == "workaround.compose"
-    assert message.startswith("workaround apparmor=unconfined in /opt/my app/docker-compose.yml: ")
-    assert "docker compose -f '/opt/my app/docker-compose.yml' up -d" in fix
+    assert "not every file of compose" in message
+    assert "grep" in fix
+
+
+def test_a_mount_of_a_docker_container_that_gives_no_answer_is_told():
+    ((code, message, fix),) = found("silent /web /mnt/nas")
+    assert code == "mount.silent"
+    assert message.startswith("/mnt/nas, a mount of its Docker container web, gives no answer")
+    assert "umount -l" in fix
+
+
+def test_a_guest_that_names_more_than_anybody_reads_is_cut():
+    assert len(found(*(f"compose 1 apparmor /opt/{number}" for number in range(2000)))) == 500
 
 
 @pytest.mark.parametrize(
@@ -137,9 +159,14 @@ def test_a_file_of_compose_is_told_with_the_command_to_type():
         "secopt web\x1b apparmor=unconfined",
         "secopt web label=disable",
         "secopt web a apparmor=unconfined",
-        "compose docker-compose.yml",
-        "compose /a\x07",
-        "compose /" + "x" * 2000,
+        "compose 1 apparmor docker-compose.yml",
+        "compose 1 apparmor /a\x07",
+        "compose 1 apparmor /" + "x" * 2000,
+        "compose 1 label /a",
+        "compose -1 apparmor /a",
+        "compose /a",
+        "cut",
+        "silent web nas",
         "pin a b",
         "pin $(id)",
     ],
@@ -149,7 +176,7 @@ def test_what_a_guest_says_in_no_closed_form_is_dropped(line):
 
 
 def test_what_a_guest_names_in_letters_that_no_screen_shows_is_escaped():
-    ((_, message, fix),) = found("compose /a\u202eb")
+    ((_, message, fix),) = found("compose 1 apparmor /a\u202eb")
     assert (message + fix).isprintable()
 
 

@@ -1,6 +1,5 @@
 """`pct set`: what is staged in [pve:pending], and when it takes effect (update_pct_config)."""
 
-# ruff: noqa: PTH110, PTH123
 from __future__ import annotations
 
 import os
@@ -70,12 +69,24 @@ def apply_pending(conf: Conf, touched: set[str] | None = None) -> None:
     _clean(conf)
     for key in sorted(conf.pending.options):
         if key != "delete" and (touched is None or key in touched):
-            conf.options[key] = conf.pending.options.pop(key)
+            value = conf.pending.options.pop(key)
+            conf.options[key] = network(value) if re.fullmatch(r"net\d+", key) else value
     if touched is None and conf.pending.env:
         conf.env, conf.pending.env = conf.pending.env, []
     if touched is None and conf.pending.raw:
         # the parser keeps raw lines of the pending section as one value, and so they are applied
         conf.raw, conf.pending.raw = conf.pending.raw, []
+
+
+def network(value: str, *, new_address: bool = False) -> str:
+    """A netN with a hardware address, as it is written (PVE::LXC::Config print_lxc_network)."""
+    parts = schema.parts(schema.NETWORK, value)
+    if new_address or "hwaddr" not in parts:
+        octets = [f"{octet:02X}" for octet in os.urandom(3)]
+        parts["hwaddr"] = ":".join(["BC:24:11", *octets])
+    parts["type"] = "veth"
+    rest = [f"{key}={parts[key]}" for key in sorted(parts) if key != "name"]
+    return ",".join([f"name={parts['name']}", *rest])
 
 
 def _check_value(conf: Conf, key: str, value: str) -> None:

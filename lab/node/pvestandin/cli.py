@@ -12,7 +12,21 @@ from .conf import Conf, load, locked, save
 from .node import PctError
 
 DIGITS = schema.Option("integer")
-SNAPSHOT_OPTIONS = {"description": schema.TEXT, "force": schema.FLAG, "start": schema.FLAG}
+CREATE_OPTIONS = {
+    **dict.fromkeys(
+        ("force", "ignore-unpack-errors", "restore", "start", "unique", "ha-managed"), schema.FLAG
+    ),
+    **dict.fromkeys(("storage", "pool", "password", "ssh-public-keys"), schema.TEXT),
+    "bwlimit": schema.Option("number", low=0),
+}
+CLONE_OPTIONS = {
+    **dict.fromkeys(
+        ("hostname", "description", "pool", "snapname", "storage", "target"), schema.TEXT
+    ),
+    "bwlimit": schema.Option("number", low=0),
+    "full": schema.FLAG,
+}
+DESTROY_OPTIONS = dict.fromkeys(("force", "purge", "destroy-unreferenced-disks"), schema.FLAG)
 COPY_OPTIONS = dict.fromkeys(("perms", "user", "group"), schema.TEXT)
 
 USAGE = """\
@@ -89,7 +103,7 @@ class Call:
         return schema.truth(self.options.get(name, default))
 
     def _known(self, key: str) -> schema.Option | None:
-        if self.command == "set" and key not in ("parent", "snaptime"):
+        if self.command in OF_A_CONF and key not in ("parent", "snaptime"):
             found = schema.option(key)
             if found:
                 return found
@@ -130,16 +144,18 @@ class Call:
         if len(self.positional) > len(wanted) and "[<extra-args>]" not in wanted:
             raise UsageError(f"400 too many arguments\n{self.usage()}", 2)
         problems = []
-        if "<vmid>" in wanted and (why := _vmid_problem(self.ctid)):
-            problems.append(why)
-        if "<snapname>" in wanted:
-            problems += [why for why in [_id_problem("snapname", self.positional[1])] if why]
+        for name, value in zip(wanted, self.positional, strict=False):
+            if why := _argument_problem(name.strip("<>"), value):
+                problems.append(why)
         for key, value in self.options.items():
             why = _id_problem(key, value) if key in ("delete", "revert") else None
-            if not why and self.command == "set":
+            if not why and self.command in OF_A_CONF:
                 why = schema.refusal(key, value)
             if why:
                 problems.append(why)
+            known = self._known(key)
+            if known and known.kind == "boolean" and not why:
+                self.options[key] = "1" if schema.truth(value) else "0"
         if problems:
             raise self.refused(problems, 2)
 
@@ -155,11 +171,19 @@ class Call:
         return f"pct {self.command} {arguments}{' [OPTIONS]' if has_options else ''}"
 
 
-def _vmid_problem(text: str) -> str | None:
-    if not re.fullmatch(r"[+-]?\d+", text):
-        return f"vmid: type check ('integer') failed - got '{text}'"
-    if not re.fullmatch(r"[1-9]\d{2,8}", text):
-        return "vmid: invalid format - value does not look like a valid VM ID\n"
+def _argument_problem(name: str, text: str) -> str | None:
+    if name in ("vmid", "newid"):
+        if not re.fullmatch(r"[+-]?\d+", text):
+            return f"{name}: type check ('integer') failed - got '{text}'"
+        if not re.fullmatch(r"[1-9]\d{2,8}", text):
+            return f"{name}: invalid format - value does not look like a valid VM ID\n"
+    if name == "snapname":
+        return _id_problem(name, text)
+    if name == "disk" and not re.fullmatch(r"rootfs|mp\d+", text):
+        listed = "', '".join(["rootfs", *[f"mp{number}" for number in range(256)]])
+        return f"disk: value '{text}' does not have a value in the enumeration '{listed}'"
+    if name == "size" and not re.fullmatch(r"\+?\d+(\.\d+)?[KMGT]?", text):
+        return "size: value does not match the regex pattern"
     return None
 
 
@@ -272,10 +296,6 @@ def _set(call: Call) -> None:
                 raise call.refused([f"{name}: {problem}"], 255)
             if schema.option(key) is None:
                 raise call.refused([f"{name}: unknown option '{key}'"], 255)
-    for key, value in values.items():
-        known = schema.option(key)
-        if known and known.kind == "boolean":
-            values[key] = "1" if schema.truth(value) else "0"
     with locked(call.ctid):
         container = load(call.ctid)
         container.check_lock()
@@ -359,14 +379,58 @@ def _unlock(call: Call) -> None:
         save(container)
 
 
-def _no_snapshots(call: Call) -> None:
-    """snapshot, rollback, delsnapshot: a directory storage has none."""
-    container = load(call.ctid)
-    name = call.positional[1]
-    if call.command != "snapshot" and name not in container.snapshots:
-        raise PctError(f"snapshot '{name}' does not exist")
-    container.check_lock()
-    raise PctError("snapshot feature is not available")
+def _snapshot(call: Call) -> None:
+    from . import snapshots
+
+    snapshots.snapshot(call.ctid, call.positional[1], call.options.get("description"))
+
+
+def _delsnapshot(call: Call) -> None:
+    from . import snapshots
+
+    snapshots.delete(*call.positional, force=call.flag("force"))
+
+
+def _rollback(call: Call) -> None:
+    from . import snapshots
+
+    snapshots.roll_back(*call.positional, start=call.flag("start"))
+
+
+def _create(call: Call) -> None:
+    from . import create
+
+    restore = call.command == "restore"
+    create.create(call.ctid, call.positional[1], call.options, restore=restore)
+
+
+def _clone(call: Call) -> None:
+    from . import clone
+
+    clone.clone(call.ctid, call.positional[1], call.options)
+
+
+def _template(call: Call) -> None:
+    from . import clone
+
+    clone.template(call.ctid)
+
+
+def _resize(call: Call) -> None:
+    from . import clone
+
+    clone.resize(*call.positional)
+
+
+def _destroy(call: Call) -> None:
+    from . import destroy
+
+    destroy.destroy(
+        call.ctid,
+        force=call.flag("force"),
+        purge=call.flag("purge"),
+        unreferenced=call.flag("destroy-unreferenced-disks"),
+    )
 
 
 def _start(call: Call) -> None:
@@ -415,10 +479,15 @@ def _copy(call: Call, which: str) -> None:
     getattr(container, which)(*call.positional, owner)
 
 
-# command: what runs it, its arguments, its options (set's own ones are the conf's)
+#: Their options are those of a conf, beside a few of their own.
+OF_A_CONF = ("create", "restore", "set")
+# command: what runs it, its arguments, its own options
 COMMANDS = {
+    "clone": (_clone, "<vmid> <newid>", CLONE_OPTIONS),
     "config": (_config, "<vmid>", {"current": schema.FLAG, "snapshot": schema.TEXT}),
-    "delsnapshot": (_no_snapshots, "<vmid> <snapname>", SNAPSHOT_OPTIONS),
+    "create": (_create, "<vmid> <ostemplate>", CREATE_OPTIONS),
+    "delsnapshot": (_delsnapshot, "<vmid> <snapname>", {"force": schema.FLAG}),
+    "destroy": (_destroy, "<vmid>", DESTROY_OPTIONS),
     "exec": (_exec, "<vmid> [<extra-args>]", {"keep-env": schema.FLAG}),
     "list": (_list, "", {}),
     "listsnapshot": (_listsnapshot, "<vmid>", {}),
@@ -426,13 +495,16 @@ COMMANDS = {
     "pull": (_pull, "<vmid> <path> <destination>", COPY_OPTIONS),
     "push": (_push, "<vmid> <file> <destination>", COPY_OPTIONS),
     "reboot": (_reboot, "<vmid>", {"timeout": DIGITS}),
-    "rollback": (_no_snapshots, "<vmid> <snapname>", SNAPSHOT_OPTIONS),
+    "resize": (_resize, "<vmid> <disk> <size>", {"digest": schema.TEXT}),
+    "restore": (_create, "<vmid> <ostemplate>", CREATE_OPTIONS),
+    "rollback": (_rollback, "<vmid> <snapname>", {"start": schema.FLAG}),
     "set": (_set, "<vmid>", dict.fromkeys(("delete", "revert", "digest"), schema.TEXT)),
     "shutdown": (_shutdown, "<vmid>", {"timeout": DIGITS, "forceStop": schema.FLAG}),
-    "snapshot": (_no_snapshots, "<vmid> <snapname>", SNAPSHOT_OPTIONS),
+    "snapshot": (_snapshot, "<vmid> <snapname>", {"description": schema.TEXT}),
     "start": (_start, "<vmid>", {"debug": schema.FLAG, "skiplock": schema.FLAG}),
     "status": (_status, "<vmid>", {"verbose": schema.FLAG}),
     "stop": (_stop, "<vmid>", {"skiplock": schema.FLAG}),
+    "template": (_template, "<vmid>", {}),
     "unlock": (_unlock, "<vmid>", {}),
 }
 

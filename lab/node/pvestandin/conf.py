@@ -1,6 +1,5 @@
 """CTID.conf: parsed, written and locked as PVE::LXC::Config does it."""
 
-# ruff: noqa: PTH103, PTH123, PTH208
 from __future__ import annotations
 
 import contextlib
@@ -197,7 +196,7 @@ def _render_section(section: Section) -> str:
     lines = [f"#{encode(line)}" for line in description.split("\n")] if description else []
     for key in sorted(section.options):
         value = section.options[key]
-        if key in ("description", "snapstate"):
+        if key == "description" or (key == "snapstate" and isinstance(section, Conf)):
             continue
         if re.search(r"[\r\n]", value):
             raise PctError(f"detected invalid newline or carriage return inside property '{key}'")

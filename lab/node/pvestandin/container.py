@@ -1,6 +1,5 @@
 """Running containers: start, stop, attach, copy files, all with LXC's own tools."""
 
-# ruff: noqa: PTH103, PTH108, PTH110, PTH116, PTH120, PTH121, PTH123
 from __future__ import annotations
 
 import os
@@ -53,11 +52,11 @@ def _start_locked(conf: Conf, *, debug: bool) -> None:
     ctid = conf.ctid
     # vm_start: after LXC's configuration is written, so what it writes counts at the next start
     _hookscript(conf, "pre-start", stops=True)
-    _helper("mount-rootfs", ctid)
+    helper("mount-rootfs", ctid)
     if not _passthrough(conf) or not _lxc_start(
         ctid, debug=debug or schema.truth(conf.get("debug"))
     ):
-        _helper("umount-rootfs", ctid)
+        helper("umount-rootfs", ctid)
         raise PctError(f"startup for container '{ctid}' failed")
     _hookscript(conf, "post-start")
 
@@ -154,9 +153,14 @@ def stop(ctid: str) -> None:
     node.enter_task()
     with locked(ctid):
         load(ctid).check_lock()
-        _hookscript(load(ctid), "pre-stop")
-        _lxc_stop(ctid, ["--kill"])
-        _hookscript(load(ctid), "post-stop")
+        kill(ctid)
+
+
+def kill(ctid: str) -> None:
+    """Stop the container at once, for a command that holds its lock (PVE::LXC vm_stop)."""
+    _hookscript(load(ctid), "pre-stop")
+    _lxc_stop(ctid, ["--kill"])
+    _hookscript(load(ctid), "post-stop")
 
 
 def shutdown(ctid: str, timeout: int, *, force: bool) -> None:
@@ -195,19 +199,28 @@ def _lxc_stop(ctid: str, how: list[str]) -> None:
         if done.returncode:
             raise PctError(f"command '{' '.join(command)}' failed: exit code {done.returncode}")
         time.sleep(0.1)
-    _helper("umount-rootfs", ctid)
+    helper("umount-rootfs", ctid)
 
 
-def _helper(name: str, ctid: str) -> None:
+def helper(name: str, ctid: str, *more: str) -> None:
     """Run the lab's own helper, if it is there."""
     program = node.path(f"{HELPERS}/{name}")
     if not os.path.exists(program):
         return
     from subprocess import DEVNULL, run
 
-    done = run([program, ctid], stdin=DEVNULL, check=False)
+    done = run([program, ctid, *more], stdin=DEVNULL, check=False)
     if done.returncode:
         raise PctError(f"command '{HELPERS}/{name} {ctid}' failed: exit code {done.returncode}")
+
+
+def as_root_of(conf: Conf) -> list[str]:
+    """What a command begins with that makes files as the container's root (userns_command)."""
+    maps = [value.split() for key, value in conf.raw if key == "lxc.idmap"]
+    if not maps and not schema.truth(conf.get("unprivileged")):
+        return []
+    maps = maps or [[kind, "0", "100000", "65536"] for kind in "ug"]
+    return ["lxc-usernsexec", *[word for one in maps for word in ("-m", ":".join(one))], "--"]
 
 
 def execute(ctid: str, command: list[str], *, keep_env: bool) -> None:

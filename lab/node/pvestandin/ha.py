@@ -12,7 +12,7 @@ _PROPERTIES = {"comment", "failback", "group", "max_relocate", "max_restart", "s
 
 def warn_of_broken_resources() -> None:
     """Warn of each line that means nothing (PVE::SectionConfig parse_config)."""
-    text = (node.read(node.path(_FILE)) or b"").decode("utf-8", "surrogateescape")
+    text = _text()
     section: str | None = None
     skipped = False
     for number, line in enumerate(text.split("\n"), 1):
@@ -45,3 +45,25 @@ def _problem(kind: str, name: str) -> str | None:
     if kind not in ("ct", "vm"):
         return f"no such resource type '{kind}'"
     return None if re.fullmatch(r"[1-9][0-9]+", name) else f"invalid VMID '{name}'"
+
+
+def manages(ctid: str) -> bool:
+    """Is the container one of HA's resources (service_is_configured)?"""
+    return _section(ctid) is not None
+
+
+def forget(ctid: str) -> bool:
+    """Take the container out of HA's resources; was it one of them?"""
+    if (section := _section(ctid)) is None:
+        return False
+    text = _text()
+    node.replace(node.path(_FILE), (text[: section.start()] + text[section.end() :]).encode())
+    return True
+
+
+def _section(ctid: str) -> re.Match[str] | None:
+    return re.search(rf"(?m)^(?:ct|vm):\s*{ctid}\s*\n(?:[ \t]+\S.*\n?)*\n?", _text())
+
+
+def _text() -> str:
+    return (node.read(node.path(_FILE)) or b"").decode("utf-8", "surrogateescape")

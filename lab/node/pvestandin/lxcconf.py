@@ -1,6 +1,5 @@
 """The LXC configuration that Proxmox derives from a conf (PVE::LXC update_lxc_config)."""
 
-# ruff: noqa: PTH103, PTH108, PTH110, PTH113, PTH116
 from __future__ import annotations
 
 import os

@@ -1,6 +1,5 @@
 """Paths, errors and small file moves: what every part of the stand-in needs of its node."""
 
-# ruff: noqa: PTH104, PTH108, PTH123
 from __future__ import annotations
 
 import os
