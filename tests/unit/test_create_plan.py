@@ -173,6 +173,13 @@ def test_what_is_there_already_is_not_made_again():
     )
 
 
+def test_a_folder_on_a_share_that_gives_no_answer_is_not_made():
+    point = {"host_path": "/mnt/nas/films", "container_path": "/films"}
+    seen = facts(storage=ObservedStorage(silent={"/mnt/nas/films": "no answer in 2 s"}))
+    problems = create(seen=seen, ct970={**NEW, "mount_points": [point]}).problems
+    assert "mount_points: /mnt/nas/films gives no answer (no answer in 2 s)" in problems[0]
+
+
 def test_a_dataset_is_mounted_below_what_is_above_it():
     volume = {"name": "data", "pool": "tank/shared", "mount_point": "/data"}
     seen = facts(storage=ObservedStorage((), {"tank": "/srv/pool"}))
