@@ -19,7 +19,10 @@ from lab.vm import Lab
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 #: The files that ``make test`` runs on the current stack: about half of the time that all take.
-ON_CURRENT = {"test_lab_profiles", "test_lab_docker", "test_lab_rollback"}
+ON_CURRENT = {
+    *("test_lab_create", "test_lab_docker", "test_lab_health_check", "test_lab_install"),
+    *("test_lab_profiles", "test_lab_rollback"),
+}
 
 #: Those that it runs on either: each has its own part there.
 ON_BOTH = {"test_lab_workloads"}

@@ -29,6 +29,7 @@ ExecStart=/bin/busybox httpd -f -p 127.0.0.1:8088 -h /etc
 WantedBy=multi-user.target
 """
 LOCAL = "http://localhost:8088/hostname"
+WORDS = ["busybox", "wget", "-q", "-O", "/dev/null", LOCAL]
 ASKS = f"busybox wget -q -O - {LOCAL}"
 
 #: What root in an unconfined container may do, and none under the profile.
@@ -64,11 +65,10 @@ def harden(tmp_path):
 @pytest.mark.parametrize(
     "check",
     [
-        {"command": f"{ASKS} | grep -q ."},
-        {"command": ["busybox", "wget", "-q", "-O", "/dev/null", LOCAL], "retries": 2},
-        {"url": LOCAL},
+        pytest.param({"command": f"{ASKS} | grep -q ."}, id="text"),
+        pytest.param({"command": WORDS, "retries": 2}, id="list", marks=pytest.mark.long),
+        pytest.param({"url": LOCAL}, id="url", marks=pytest.mark.long),
     ],
-    ids=["text", "list", "url"],
 )
 def test_a_check_that_passes_before_and_after_is_done(node, harden, check):
     done = harden(check)
@@ -94,6 +94,7 @@ def test_one_that_the_profile_breaks_is_named_and_all_is_as_it_was(node, harden)
     assert node.label(CTID) == ENFORCED
 
 
+@pytest.mark.long
 def test_one_that_fails_before_is_listed_and_stops_nothing(node, harden):
     done = harden({"url": "http://localhost:8099/"})
     assert done.returncode == 0, done.stderr
@@ -102,6 +103,7 @@ def test_one_that_fails_before_is_listed_and_stops_nothing(node, harden):
     assert node.label(CTID) == ENFORCED
 
 
+@pytest.mark.long
 def test_a_url_is_asked_in_the_network_of_the_container_and_not_in_the_nodes(node, harden):
     node.ssh("systemd-run -q --unit of-the-node python3 -m http.server -b 127.0.0.1 8097")
     connects = "import socket; socket.create_connection(('127.0.0.1', 8097))"
@@ -112,6 +114,7 @@ def test_a_url_is_asked_in_the_network_of_the_container_and_not_in_the_nodes(nod
     assert "so not checked: its health_check ([Errno 111] Connection refused)" in done.stderr
 
 
+@pytest.mark.long
 def test_a_rollback_asks_what_the_run_has_asked(node, harden):
     assert harden({"url": LOCAL}).returncode == 0
     done = pyinfra("rollback", "-y")
