@@ -17,7 +17,7 @@ from node import bounded, guest
 from node.bounded import MISSING, Ended
 from node.files import raw
 
-#: What it installs (docs.docker.com, Install Docker Engine).
+#: What it installs (Docker's manual, "Install Docker Engine").
 PACKAGES = (
     *("docker-ce", "docker-ce-cli", "containerd.io"),
     *("docker-buildx-plugin", "docker-compose-plugin"),

@@ -263,7 +263,7 @@ class DockerRepo(_Part):
         AfterValidator(values.web_address),
         WithJsonSchema({"type": "string", "pattern": "^https?://[^\\s]+$"}),
     ] = Field(
-        description="Its address, without the release: https://download.docker.com/linux/debian.",
+        description="Its address, without the release: https://docker.example/linux/debian.",
     )
     key: Annotated[
         str,
