@@ -16,17 +16,15 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, Union
 
 from phoenix.text.printable import printable
-
-if TYPE_CHECKING:
-    from typing import TypeAlias
 
 MAX_DEPTH = 64
 """Deepest nesting that is read; real files have six levels."""
 
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+# as Python 3.9 reads it: this module travels to nodes
+Json = Union[bool, int, float, str, "list[Json]", "dict[str, Json]", None]
 
 _STRINGS = json.JSONDecoder()
 _BLANKS = " \t\r\n"
