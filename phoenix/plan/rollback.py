@@ -35,7 +35,7 @@ from phoenix.pve.health import HealthCheck
 from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer, ObservedPct
 from phoenix.runs.files import RUNS, RunFileError, RunFiles
-from phoenix.runs.record import Change, RunRecord, Thing, in_the_way
+from phoenix.runs.record import NONE, Change, RunRecord, Thing, in_the_way
 from phoenix.text.printable import printable
 
 #: A Docker that a run installed and that does not go.
@@ -179,6 +179,9 @@ def _stays(
     """Why a container that the run has made is not destroyed, and what to do; or None."""
     ctid, found = observed.ctid, observed.conf.sha256
     by_hand = f"pct destroy {ctid} if it is not needed any more"
+    if later := _made_or_destroyed(change.thing, record.id, node):
+        text = f"it is not the one that run {record.id} made: run {later} made or destroyed one of"
+        return Code.CONFLICT, f"{text} this id since", f"rollback with run={later}, or {by_hand}"
     if found != change.after:
         if problem := _in_the_way(change, record.id, found, node):
             return Code.CONFLICT, problem, ""
@@ -194,6 +197,22 @@ def _stays(
         text = f"run {record.id} made it, and undoing that destroys it with all that is in it"
         return Code.CREATED, text, f"if that is meant: --data force={Force.CREATED}"
     return None
+
+
+def _made_or_destroyed(thing: Thing, run: str, node: Node) -> str | None:
+    """The id of the last run after `run` that did so with the container of that conf, or None.
+
+    Made twice from one fleet file it may have the same conf, byte for byte.
+    """
+    later = (
+        record.id
+        for record in node.runs
+        for one in record.changes
+        if record.id > run
+        and (one.thing, one.outcome) == (thing, "done")
+        and NONE in (one.before, one.after)
+    )
+    return max(later, default=None)
 
 
 def _places(request: str | None) -> tuple[str, ...]:

@@ -150,6 +150,24 @@ def test_undoing_it_twice_is_nothing():
     assert plan(confs={}).problems == ()
 
 
+def test_one_that_was_made_anew_with_the_same_conf_is_not_the_one_of_the_earlier_run():
+    destroyed = [
+        of_conf("intent", before=sha(CONF), after="none", ours="none"),
+        of_conf("done", after="none"),
+    ]
+    undone = record(*destroyed, run="r20261128T013000Z-beef")
+    again = record(*made(), run=LATER)
+    for runs in ([undone], [again], [undone, again]):
+        done = plan(runs=runs, force="created,conflicts")
+        (found,) = done.findings
+        assert (found.code, done.empty) == (Code.CONFLICT, True)
+        assert f"run {runs[-1].id} made or destroyed one of this id since" in found.message
+
+
+def test_a_later_making_that_came_to_nothing_is_none():
+    assert plan(runs=[record(*made(end="restored"), run=LATER)], force="created").destructions
+
+
 def test_one_that_moved_to_another_node_is_left_there():
     done = plan(confs={}, elsewhere={970: "pve2"}, force="created")
     assert (done.empty, done.notes) == (True, ("CT 970: on pve2 now, left alone",))
