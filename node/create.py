@@ -25,7 +25,7 @@ from node import conf, hooks, restart, snapshot, tasks, unit
 from node.bounded import MIB, Ended, run
 from node.commit import check_journal, taken_up
 from node.create_request import CreateRequest, read_request
-from node.destroy import destroy, forget_note, unlock
+from node.destroy import destroy, forget_note, is_destroyed, unlock
 from node.files import NONE, digest, read, sync_folder, text, write
 from node.install import install
 from node.places import PlaceError, make_dataset, make_folder_of
@@ -43,6 +43,10 @@ _PATIENCE = float(os.environ.get("PHOENIX_PATIENCE", "900"))
 
 #: Lines of what a pct that failed has said.
 _LINES = 15
+
+#: Raw lines that pct brings with an image of a program: whose it is and how it ends (pve-container
+#: LXC/Create.pm, `restore_oci_archive`).
+_PROGRAM = re.compile(r"lxc\.init\.(?:uid|gid|groups|cwd)|lxc\.signal\.halt")
 
 #: The lock of a conf that is being made, and that of what is being cloned (pve-container
 #: API2/LXC.pm, `create_and_lock_config`, `clone_vm`).
@@ -140,14 +144,14 @@ class Creation(Transaction):
 
     def _replaces_raw(self) -> bool:
         found = self._found()
-        new = _confined(PveConf.from_bytes(found), self.asked.raw, marked=True)
+        new = self._confined(PveConf.from_bytes(found), marked=True)
         return self.swap(new, digest(found))
 
     def _does(self, words: list[str]) -> bool:
         ended = run(
             ["pct", *words], seconds=_PATIENCE, limit=16 * MIB, merge=True, progress=unit.busy
         )
-        self._is_pct_cut = bool(ended.why)
+        self._is_pct_cut = bool(ended.why) or (ended.code or 0) < 0
         if ended.why:
             # it has workers that are not of its process group
             unit.end_others()
@@ -174,8 +178,29 @@ class Creation(Transaction):
         if made.unprivileged != wanted.unprivileged:
             self._why = f"pct has made it {'un' * made.unprivileged}privileged"
             return False
-        self._keep_made(_confined(made, self.asked.raw, marked=False))
+        self._keep_made(self._confined(made, marked=False))
         return self.swap(self.staged.conf, digest(found))
+
+    def _confined(self, made: PveConf, marked: bool) -> bytes:
+        """The main section with our raw lines in the place of all, and its description or not.
+
+        `env` is a property of Proxmox's own, which it keeps as raw lines; and what makes a program
+        of an image stays. Of a clone all that its source has is among ours.
+        """
+        kinds = ("key", "comment") if marked else ("key",)
+        kept = [
+            line.text
+            for line in made.main.lines
+            if line.kind in kinds or (line.kind == "raw" and self._stays(line.key, line.value))
+        ]
+        whole = PveConf("".join(one if one.endswith("\n") else f"{one}\n" for one in kept))
+        for key, value in self.asked.raw:
+            whole = whole.add_raw(key, value)
+        return whole.to_bytes()
+
+    def _stays(self, key: str, value: str) -> bool:
+        is_programs = _PROGRAM.fullmatch(key) is not None and self.asked.source is None
+        return key == ENVIRONMENT or (is_programs and (key, value) not in self.asked.raw)
 
     def _keep_made(self, made: bytes) -> None:
         """What counts from now on, instead of what was expected."""
@@ -221,6 +246,11 @@ class Creation(Transaction):
             self._why = str(error)
             return False
         return True
+
+    def notes_done(self) -> bool:
+        """Without that line the next run would take away what somebody uses by then."""
+        is_written = self.note("done", after=self.digest())
+        return is_written or self.gate.check("its making is written down", lambda: False)
 
     # --- and back -------------------------------------------------------------------------------
 
@@ -276,11 +306,9 @@ class Creation(Transaction):
 
     def _destroys(self, found: bytes) -> str:
         """Why it is still there, "" where it is gone."""
-        if not _is_bare(found):
-            return destroy(self.ctid, 0)
         # pct would find nothing to destroy: it has not written down yet what it has made
-        left = self._removes_bare(found)
-        if not left:
+        left = self._removes_bare(found) if _is_bare(found) else destroy(self.ctid, 0)
+        if not left and "rootfs" not in PveConf.from_bytes(found).main:
             shows = f"pvesm list STORAGE --vmid {self.ctid} shows it"
             self.say(f"note: a disk that pct had begun for it may be left: {shows}")
         return left
@@ -302,9 +330,10 @@ class Creation(Transaction):
 
         It was not there before our intent. It is ours by our mark, by being what we have put there
         (but for the snapshot that we take and the locks that go with it), or it has nothing but
-        Proxmox's own lock, where our pct may have been cut short; else that is another's.
+        Proxmox's own lock, where our pct may have been cut short; else that is another's. What a
+        destroy has left that was cut short is nobody's any more.
         """
-        if self._is_marked(found):
+        if self._is_marked(found) or is_destroyed(found):
             return True
         if self.made is None:
             return _is_bare(found) and self._is_pct_cut
@@ -359,23 +388,6 @@ def _taken(ctid: int) -> str:
     places += ["/etc/pve/nodes/*/lxc", "/etc/pve/nodes/*/qemu-server"]
     found = (glob.glob(at(f"{place}/{ctid}.conf")) for place in places)
     return next((path[len(at("")) :] for paths in found for path in paths), "")
-
-
-def _confined(made: PveConf, raw: tuple[tuple[str, str], ...], marked: bool) -> bytes:
-    """The main section with these raw lines in the place of all, and its description or not.
-
-    `env` is a property of Proxmox's own, which it keeps as raw lines.
-    """
-    kinds = ("key", "comment") if marked else ("key",)
-    kept = [
-        line.text
-        for line in made.main.lines
-        if line.kind in kinds or (line.kind == "raw" and line.key == ENVIRONMENT)
-    ]
-    whole = PveConf("".join(one if one.endswith("\n") else f"{one}\n" for one in kept))
-    for key, value in raw:
-        whole = whole.add_raw(key, value)
-    return whole.to_bytes()
 
 
 def _is_bare(found: bytes) -> bool:

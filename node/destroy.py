@@ -84,7 +84,7 @@ class Destruction(Transaction):
     def take_up(self) -> int:
         """Go on with what was cut short; gives the exit code."""
         found = read(at(self.conf_name))
-        is_ours = digest(found) == self.staged.before or _is_destroyed(found or b"")
+        is_ours = digest(found) == self.staged.before or is_destroyed(found or b"")
         if found is not None and not is_ours:
             self.note("failed")
             text = f"{self.conf_name} was changed meanwhile: left as it is"
@@ -106,6 +106,12 @@ def in_the_way(conf: PveConf) -> str:
     if conf.template:
         return "a template"
     return "protected (protection: 1)" if is_true(conf.main["protection"]) else ""
+
+
+def is_destroyed(found: bytes) -> bool:
+    """Whether a conf is what a `pct destroy` leaves that was cut short: its disks are gone."""
+    conf = PveConf.from_bytes(found)
+    return conf.lock == _DESTROYED and conf.main.keys() == ("lock",)
 
 
 def destroy(ctid: int, seconds: int) -> str:
@@ -146,11 +152,6 @@ def forget_note(its: Transaction) -> None:
             sync_folder(os.path.dirname(its.note_path))
     except OSError as error:
         its.say(f"cannot remove {its.note_path}: {error.strerror}")
-
-
-def _is_destroyed(found: bytes) -> bool:
-    conf = PveConf.from_bytes(found)
-    return conf.lock == _DESTROYED and conf.main.keys() == ("lock",)
 
 
 def _pct(*words: str) -> str:

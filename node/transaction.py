@@ -128,9 +128,9 @@ class Transaction:
         """The same about daemon.json."""
         self._intend(event, file=DAEMON_JSON, **keys)
 
-    def note(self, event: str, **keys: Value) -> None:
-        """Write a line about the conf, and go on without it where that fails."""
-        self._note(event, file=self.conf_name, **keys)
+    def note(self, event: str, **keys: Value) -> bool:
+        """Write a line about the conf, and go on without it where that fails; whether it is."""
+        return self._note(event, file=self.conf_name, **keys)
 
     def note_daemon(self, event: str, **keys: Value) -> None:
         """The same about daemon.json, if it is part of this."""
@@ -145,6 +145,11 @@ class Transaction:
 
     def settles(self) -> bool:
         """What is left to do once all is proven; whether that is done."""
+        return True
+
+    def notes_done(self) -> bool:
+        """Write down that it is done; whether it may stay so."""
+        self.note("done", after=self.digest())
         return True
 
     # --- its two ends ---------------------------------------------------------------------------
@@ -199,7 +204,8 @@ class Transaction:
             if found is None:
                 return False
             self.note_daemon("done", after=found)
-        self.note("done", after=self.digest())
+        if not self.notes_done():
+            return False
         self._tell_denials("warning: it works, and AppArmor denied since the restart:")
         return True
 
@@ -255,12 +261,14 @@ class Transaction:
         except (OSError, JournalError) as error:
             raise self.refused(f"cannot write {self.journal.path}: {error}") from None
 
-    def _note(self, event: str, **keys: Value) -> None:
+    def _note(self, event: str, **keys: Value) -> bool:
         try:
             self.journal.write(event, ctid=self.ctid, **keys)
         except (OSError, JournalError) as error:
             # the container comes first: whoever reads it later takes it for cut short
             self.say(f"cannot write {self.journal.path}: {error}")
+            return False
+        return True
 
     def _tell_denials(self, words: str) -> None:
         label = self.staged.label

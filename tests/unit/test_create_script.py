@@ -108,6 +108,23 @@ def test_the_environment_that_proxmox_keeps_as_raw_lines_stays(node):
     )
 
 
+PROGRAM = "lxc.init.uid: 1000\nlxc.init.cwd: /srv\nlxc.signal.halt: SIGQUIT\n"
+
+
+def test_what_makes_a_program_of_an_image_stays(node):
+    (node.fake / "conf").write_text(f"{CONF}{PROGRAM}lxc.cap.keep: sys_admin\n")
+    assert node.create().returncode == 0
+    assert node.conf.read_text() == FINAL.replace("lxc.app", f"{PROGRAM}lxc.app")
+
+
+def test_of_a_program_that_is_cloned_nothing_is_there_twice(node):
+    pairs = [line.split(": ") for line in PROGRAM.splitlines()]
+    node.source.write_text(SOURCE.replace("lxc.cgroup2", f"{PROGRAM}lxc.cgroup2"))
+    node.asks(pct=CLONE, raw=[*pairs[:2], *RAW])
+    assert node.create().returncode == 0
+    assert node.conf.read_text().count("lxc.") == 3
+
+
 def test_docker_comes_in_once_it_runs_confined_and_before_it_is_proven(node):
     node.asks(install=DOCKER)
     said = node.create().stdout.splitlines()
@@ -388,6 +405,16 @@ def test_a_guest_of_that_number_anywhere_is_refused_before_anything(node, path):
     assert not (node.run / "journal.jsonl").exists()
 
 
+def test_a_clone_that_was_cut_short_before_it_named_its_disk_may_have_left_one(node):
+    node.asks(pct=CLONE)
+    begun = """printf '#%s\\nlock: create\\nhostname: web\\n' "$7" >"$conf/970.conf";"""
+    (node.fake / "in-create").write_text(f"{begun} {KILL}")
+    assert node.create().returncode == -9
+    (node.fake / "in-create").unlink()
+    assert "pvesm list STORAGE --vmid 970 shows it" in node.recover().stdout
+    assert is_gone(node)
+
+
 @pytest.mark.parametrize("conf", [ANOTHERS, "lock: create\n"], ids=["made", "being made"])
 def test_one_that_somebody_makes_meanwhile_is_theirs(node, conf):
     (node.fake / "theirs").write_text(conf)
@@ -507,6 +534,25 @@ def test_killed_with_its_first_line_nothing_has_begun(node):
     assert node.create().returncode == 0
 
 
+def test_what_cannot_be_written_down_as_made_is_taken_away_now_and_not_when_it_is_in_use(node):
+    # a full disk, from the moment on at which all is proven
+    node.boot = f"""
+import os
+def write(fd, data, real=os.write):
+    if b'"event":"done"' in bytes(data):
+        raise OSError(28, "No space left on device")
+    return real(fd, data)
+os.write = write
+{node.boot}"""
+    done = node.create()
+    assert done.returncode == 1, done.stdout
+    assert is_gone(node)
+    assert done.stdout.splitlines()[-1].startswith(
+        "CT 970: restored: FAILED its making is written down"
+    )
+    assert node.events == ["intent", "started", "back", "restored"]
+
+
 def test_killed_when_all_is_done_it_stays(node):
     is_killed(node, "journal.jsonl", 4)
     assert "has ended for it already" in node.recover().stdout
@@ -524,6 +570,16 @@ def test_a_failure_that_is_killed_while_it_is_taken_away_stays_one(node, at):
     assert node.events[-1] == "back"
     assert node.recover("--if-cut").returncode == 1
     assert is_gone(node)
+
+
+def test_what_a_destroy_of_ours_has_left_that_was_cut_short_is_taken_away(node):
+    node.fails("start")
+    is_killed(node, at="before-destroy")
+    # pct has freed its disks by then (pve-container LXC.pm, destroy_lxc_container)
+    node.conf.write_text("lock: destroyed\n")
+    assert node.recover("--if-cut").returncode == 1
+    assert is_gone(node)
+    assert node.events[-1] == "restored"
 
 
 def test_what_is_being_made_is_open_for_other_runs(node):
