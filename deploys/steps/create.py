@@ -21,7 +21,6 @@ from phoenix.plan.predict import Prediction, predict
 from phoenix.plan.questions import Request, asked_by_create
 from phoenix.plan.watch import wanted_text
 from phoenix.report.terminal import plan_lines
-from phoenix.runs.record import NONE
 
 
 @dataclass(kw_only=True)
@@ -95,16 +94,7 @@ def planned_making() -> Making:
 
 def half_made(facts: NodeFacts) -> set[int]:
     """The containers in whose making an earlier run was interrupted."""
-    open_ = {(one.run, one.ctid) for one in facts.runs.interrupted}
-    return {
-        change.thing.ctid
-        for run in facts.runs.runs
-        for change in run.changes
-        if change.thing.ctid is not None
-        and (run.id, change.thing.ctid) in open_
-        and change.thing.is_conf
-        and change.before == NONE
-    }
+    return {one.ctid for one in facts.runs.interrupted if one.makes}
 
 
 def _look(state: State) -> Making:

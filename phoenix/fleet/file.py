@@ -168,7 +168,7 @@ class Volume(_Part):
     mount_point: GuestPath = Field(description="Where the container sees it; absolute.")
     size_gb: float | None = Field(
         None,
-        gt=0,
+        ge=0.001,
         le=1048576,
         description="The most that it may hold, in GiB: the quota of a dataset that is made.",
     )
@@ -454,7 +454,7 @@ class ContainerEntry(_Part):
         | None
     ) = Field(None, description="For create: the storage of Proxmox that its disk is on.")
     storage_size_gb: float | None = Field(
-        None, gt=0, le=1048576, description="For create: the size of its disk in GiB."
+        None, ge=0.001, le=1048576, description="For create: the size of its disk in GiB."
     )
     network_config: NetworkConfig | None = Field(None, description="For create: its network card.")
     mac_address: (

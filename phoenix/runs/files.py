@@ -20,15 +20,26 @@ class RunFileError(ValueError):
 
 @dataclass(frozen=True)
 class Interrupted:
-    """A container whose commit in another run was cut short, or works still (`active`)."""
+    """A container whose commit in another run was cut short, or works still (`active`).
+
+    `makes`, `destroys`: what that run was about to do; what is made is taken away again.
+    """
 
     run: str
     ctid: int
     active: bool = False
+    makes: bool = False
+    destroys: bool = False
 
     def __str__(self) -> str:
         how = "is still working on it" if self.active else "was interrupted"
         then = "it is recovered first, then this container is planned again"
+        if self.makes:
+            how += " while it made this container"
+            then = "unless it is finished by then, what there is of it is destroyed first"
+        elif self.destroys:
+            how += " while it destroyed this container"
+            then = "that is finished first"
         return f"CT {self.ctid}: run {self.run} {how}; {then}"
 
 
@@ -55,7 +66,13 @@ class ObservedRuns:
         Both are recovered in one way: whoever is first has the lock and finishes.
         """
         return tuple(
-            Interrupted(run.id, ctid, (run.id, ctid) in self.active)
+            Interrupted(
+                run.id,
+                ctid,
+                (run.id, ctid) in self.active,
+                makes=any(one.before == NONE for one in run.open_confs(ctid)),
+                destroys=any(one.after == NONE for one in run.open_confs(ctid)),
+            )
             for run in self.runs
             for ctid in run.open_containers
         )

@@ -138,6 +138,11 @@ class RunRecord:
             )
         )
 
+    def open_confs(self, ctid: int) -> tuple[Change, ...]:
+        """What it has begun with the conf of a container, and not ended."""
+        theirs = (one for one in self.changes if one.thing.ctid == ctid and one.thing.is_conf)
+        return tuple(one for one in theirs if one.outcome == "open")
+
 
 def is_of_node(path: str) -> bool:
     """Whether a run may change, and a rollback restore, this file of the node: a closed set."""

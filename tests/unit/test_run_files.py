@@ -34,6 +34,23 @@ def test_runs_are_told_the_oldest_first_with_what_was_cut_short():
     assert json.dumps(seen.to_json())
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (NONE, "b" * 64, "while it made this container; unless it is finished by then, what"),
+        ("a" * 64, NONE, "while it destroyed this container; that is finished first"),
+        ("a" * 64, "b" * 64, "was interrupted; it is recovered first"),
+    ],
+)
+def test_that_a_recovery_ends_a_container_is_said_before_it_does(before, after, said):
+    begun = entry("intent", time=TIME, **CONF, before=before, after=after, ours=NONE)
+    (one,) = runs(**{LATER: [OPENED, begun]}).interrupted
+    assert said in str(one)
+    assert (one.makes, one.destroys) == (before == NONE, after == NONE)
+    ended = entry("restored", time=TIME, **CONF, after=NONE)
+    assert runs(**{LATER: [OPENED, begun, ended]}).interrupted == ()
+
+
 def test_a_journal_that_does_not_fit_is_a_problem_and_the_others_count():
     bad = INTENT[:-1] + ',"file":"/etc/ld.so.preload"}'
     seen = runs(**{RUN: [OPENED, bad], LATER: [OPENED, INTENT, DONE]}, problems=["run x: odd"])
