@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from node import guest, outside
+from node import guest, outside, probe
 from node.bounded import MIB
 from node.commit import named
 from node.daemon_json import GuestError, GuestFile
@@ -34,7 +34,7 @@ from node.docker_repo import Repo, RepoError
 from node.files import digest, raw, text
 from node.journal import Journal
 from node.main import request
-from node.packages import PATIENCE, Work
+from node.packages import PATIENCE, Work, held
 from node.proof import Proof
 from node.say import Stop, say
 from node.state import RunFolder, lock
@@ -231,6 +231,11 @@ class Installation:
             raise InstallError(f"its {DAEMON_JSON}: {error}: correct it there") from None
         if document[SNAPSHOTTER] is True:
             raise InstallError(f"its {DAEMON_JSON} says {SNAPSHOTTER} true: take that out there")
+        if document[DRIVER] is None and system.has_docker and (keeps := held(self.ctid, "docker")):
+            # with another driver it would find nothing of that: a clone brings what its source has
+            self.driver = probe.ask(self.ctid, "info", "--format", "{{.Driver}}") or ""
+            self._say(f"its Docker keeps the storage driver that it has: {keeps}")
+            return False
         self.driver = self._choose(driver, document[DRIVER], system)
         if self.driver == _FUSE and not system.fuse:
             raise InstallError(f"{_FUSE} needs /dev/fuse, and it has none: give it fuse=1")

@@ -148,7 +148,7 @@ class Work:
         there = [name for name in self._installed() if name in names]
         if not there:
             return 0
-        why = _held(self.ctid) if "fuse-overlayfs" in there else ""
+        why = held(self.ctid) if "fuse-overlayfs" in there else ""
         if why:
             self._end(Ending.KEPT, f"{' '.join(there)}: {why}")
             return 0
@@ -158,7 +158,7 @@ class Work:
     def remove_docker(self, names: Collection[str], after: str, text: bytes | None) -> int:
         """Remove a Docker that a run installed, its daemon.json last."""
         there = [name for name in self._installed() if name in names]
-        if why := _held(self.ctid, "docker"):
+        if why := held(self.ctid, "docker"):
             self._end(Ending.REFUSED, f"Docker stays: {why}")
             return 2
         if there and not self._purge(there):
@@ -341,7 +341,7 @@ def _missing(names: Collection[str], installed: Collection[str]) -> list[str]:
     return [name for name in names if name not in there]
 
 
-def _held(ctid: int, by: str = "fuse-overlayfs") -> str:
+def held(ctid: int, by: str = "fuse-overlayfs") -> str:
     """What Docker still keeps with fuse-overlayfs, or at all (`docker`), in words."""
     ended = guest.attach(ctid, ["sh", "-c", guest.script("held"), "held", by], limit=4096)
     if not ended.ok:

@@ -108,6 +108,24 @@ def test_an_installation_that_was_cut_short_is_gone_on_with(guest):
     assert "script daemon-json restart " in guest.calls
 
 
+def test_a_docker_that_a_clone_brings_keeps_the_driver_that_holds_its_images(guest):
+    guest.says("os debian 13", "manager apt", "fuse yes", code=0)
+    guest.installed("docker.io", "docker-cli", "fuse-overlayfs")
+    guest.in_guest("/var/lib/docker/image/overlay2/imagedb/content/sha256/aa", "{}")
+    done = guest.install()
+    assert done.returncode == 0, done.stdout
+    assert guest.daemon_json is None
+    assert "keeps the storage driver that it has: 1 images are there" in done.stdout
+
+
+def test_one_that_came_with_the_template_and_holds_nothing_gets_the_wanted_driver(guest):
+    guest.says("os debian 13", "manager apt", "fuse yes", code=0)
+    guest.installed("docker.io", "docker-cli", "fuse-overlayfs")
+    assert guest.install().returncode == 0
+    assert guest.keys["storage-driver"] == "fuse-overlayfs"
+    assert "script daemon-json restart " in guest.calls
+
+
 def test_without_network_it_fails_and_says_what_the_package_manager_said(guest):
     guest.note("no-network")
     done = guest.install()
