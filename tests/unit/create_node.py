@@ -1,9 +1,13 @@
 """A fake node on which containers are made and destroyed: fakes of pct and zfs that do it."""
 
 import json
+import os
+from contextlib import contextmanager
 
 from commit_node import FAKES
 from script_node import BOOT, UNPACKED, ScriptNode, sha
+
+from phoenix.runs.journal import read_journal
 
 RUN = "r20261128T013000Z-beef"
 LATER = "r20261128T023000Z-beef"
@@ -141,7 +145,25 @@ CREATE = {
     "snapshot": "",
     "install": None,
 }
+OWNER = (os.getuid(), os.getgid())
+TANK = {"name": "tank/web", "quota": 10 * 2**30, "owner": OWNER}
+SRV = {"path": "/srv/web/data", "owner": OWNER}
+DOCKER = {"source": "distro", "driver": "fuse-overlayfs", "repository": None}
 CLONE = [["clone", "900", "970", "--snapname", "clean"], ["set", "970", "--hostname", "web"]]
+NOTHING_LEFT = "nothing is left of the container"
+#: A conf of that number that is not ours.
+ANOTHERS = "hostname: another\nrootfs: local:970/vm-970-disk-0.raw\n"
+
+
+def change(node):
+    """What the journal says of the container."""
+    (found,) = read_journal(RUN, (node.run / "journal.jsonl").read_text()).changes
+    return found
+
+
+def is_gone(node):
+    confs = sorted(path.name for path in node.conf.parent.iterdir())
+    return confs == ["900.conf"] and node.source.read_text() == SOURCE and node.state == "stopped"
 
 
 class Node(ScriptNode):
@@ -184,6 +206,13 @@ class Node(ScriptNode):
 
     def fails(self, *calls):
         (self.fake / "fails").write_text("".join(f"{call}\n" for call in calls))
+
+    @contextmanager
+    def killed_in(self, at):
+        """What runs meanwhile is killed where pct is: `at`, a file that PCT runs."""
+        (self.fake / at).write_text("kill -9 $PPID; exit")
+        yield
+        (self.fake / at).unlink()
 
     def create(self):
         return self.verb("create", RUN, "970")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 from node.pack import program, stdin
@@ -28,6 +29,17 @@ sys.stdin.buffer.readline()
 sys.path.insert(0, {UNPACKED!r})
 from node.main import main
 sys.exit(main(sys.argv[1:]))
+"""
+#: Ends the program by a kill right after it has put a file on disk, the NTH whose name begins so.
+_KILLED = """
+import os, signal
+def fsync(fd, real=os.fsync):
+    global NTH
+    real(fd)
+    NTH -= os.readlink("/proc/self/fd/%d" % fd).rpartition("/")[2].startswith(NAME)
+    if not NTH:
+        os.kill(os.getpid(), signal.SIGKILL)
+os.fsync = fsync
 """
 
 
@@ -58,6 +70,14 @@ class ScriptNode:
         file.write_text(text)
         file.chmod(mode)
         return file
+
+    @contextmanager
+    def killed_at(self, name, number):
+        """What runs meanwhile is killed once the file is on disk that is the NUMBERth named so."""
+        boot = self.boot
+        self.boot = f"NAME, NTH = {name!r}, {number}\n{_KILLED}{boot}"
+        yield
+        self.boot = boot
 
     def tool(self, name, text):
         """Put a fake of this tool in front of the real one."""

@@ -285,29 +285,14 @@ def test_a_restoration_that_was_cut_short_restores_both(node):
     assert (node.conf.read_text(), node.daemon.read_text()) == (OLD, BEFORE)
 
 
-#: Ends the program by a kill right after it has put a file on disk, the NTH whose name begins so.
-KILLED = """
-import os, signal
-def fsync(fd, real=os.fsync):
-    global NTH
-    real(fd)
-    NTH -= os.readlink("/proc/self/fd/%d" % fd).rpartition("/")[2].startswith(NAME)
-    if not NTH:
-        os.kill(os.getpid(), signal.SIGKILL)
-os.fsync = fsync
-"""
-
-
 @pytest.mark.parametrize(
     ("name", "number"),
     [(sha(OLD), 1), (sha(BEFORE), 1), ("910.conf.tmp.", 1)]
     + [("journal.jsonl", number) for number in range(1, 7)],
 )
 def test_killed_at_any_moment_it_is_brought_to_one_of_its_ends(node, name, number):
-    boot = node.boot
-    node.boot = f"NAME, NTH = {name!r}, {number}\n{KILLED}{boot}"
-    assert node.commit().returncode == -9
-    node.boot = boot
+    with node.killed_at(name, number):
+        assert node.commit().returncode == -9
     ended = node.recover()
     assert ended.returncode == 0, ended.stdout + ended.stderr
     new = (node.conf.read_text(), node.daemon.read_text()) == (NEW, AFTER)

@@ -3,7 +3,6 @@
 import pytest
 from create_node import FINAL, LATER, Node
 from script_node import UNPACKED, sha
-from test_create_script import KILLED
 
 from phoenix.runs.journal import read_journal
 
@@ -121,15 +120,8 @@ def test_one_that_is_gone_in_part_is_left_open_and_gone_on_with(node):
     [(2, ""), (0, "before-shutdown"), (0, "before-destroy"), (0, "before-status")],
 )
 def test_killed_at_any_moment_it_is_gone_on_with(node, number, at):
-    boot = node.boot
-    if at:
-        (node.fake / at).write_text("kill -9 $PPID; exit")
-    else:
-        node.boot = f"NAME, NTH = 'journal.jsonl', {number}\n{KILLED}{boot}"
-    assert node.destroy().returncode == -9
-    node.boot = boot
-    if at:
-        (node.fake / at).unlink()
+    with node.killed_in(at) if at else node.killed_at("journal.jsonl", number):
+        assert node.destroy().returncode == -9
     assert node.conf.read_text() == FINAL
     assert node.recover("--if-cut").returncode == 0
     assert (node.conf.exists(), node.state) == (False, "stopped")
