@@ -6,12 +6,14 @@ import json
 import os
 import re
 import time
+from collections.abc import Iterator
 from functools import cache
 from itertools import islice
 from typing import Any
 
 from node.files import names_in, read, text
 from node.root import STATE, at
+from phoenix.pve.conf import PveConf
 
 _CONF = re.compile(r"([1-9][0-9]{2,8})\.conf")
 _PVE = "/etc/pve"
@@ -55,6 +57,16 @@ def observe() -> dict[str, Any]:
 def ctids() -> list[int]:
     """The containers of this node."""
     return _ctids(f"{_PVE}/lxc")
+
+
+def confs() -> Iterator[PveConf]:
+    """The confs of this node's containers; of one that cannot be read `observe` says so."""
+    for ctid in ctids():
+        try:
+            conf = read(at(f"{_PVE}/lxc/{ctid}.conf")) or b""
+        except OSError:
+            continue
+        yield PveConf.from_bytes(conf)
 
 
 def init_pid(ctid: int) -> int | None:

@@ -9,10 +9,9 @@ from typing import Any
 from node import containers
 from node.backups import StorageError, folder, storages
 from node.bounded import TIME, run
-from node.files import read, text
+from node.files import text
 from node.root import at
 from phoenix.apparmor.observed import HOOK
-from phoenix.pve.conf import PveConf
 from phoenix.pve.hooks import hook_lines, program
 
 #: How much of a script is read, in bytes; how many of them, and for how many seconds each: its
@@ -36,16 +35,10 @@ def observe() -> dict[str, dict[str, Any]]:
 
 
 def _names() -> Iterator[str]:
-    for ctid in containers.ctids():
-        try:
-            conf = read(at(f"/etc/pve/lxc/{ctid}.conf")) or b""
-        except OSError:
-            # the section of the containers says so
-            continue
-        main = PveConf.from_bytes(conf).main
-        if script := main["hookscript"]:
+    for conf in containers.confs():
+        if script := conf.main["hookscript"]:
             yield script
-        found = (program(value) for _, value in hook_lines(main, HOOK))
+        found = (program(value) for _, value in hook_lines(conf.main, HOOK))
         yield from (one for one in found if one.startswith("/"))
 
 

@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from node import containers
-from node.files import open_regular, read, text
+from node.files import open_regular, text
 from node.reach import look
 from node.root import at
-from phoenix.pve.conf import PveConf
 
 #: The key that brings in a file, or each `*.conf` of a folder.
 KEY = "lxc.include"
@@ -58,13 +57,8 @@ def follow(value: str) -> dict[str, Any]:
 
 
 def _named() -> Iterator[str]:
-    for ctid in containers.ctids():
-        try:
-            conf = read(at(f"/etc/pve/lxc/{ctid}.conf")) or b""
-        except OSError:
-            # the section of the containers says so
-            continue
-        yield from filter(None, PveConf.from_bytes(conf).main.raw(KEY))
+    for conf in containers.confs():
+        yield from filter(None, conf.main.raw(KEY))
 
 
 class _Reader:

@@ -14,7 +14,6 @@ from node.files import names_in, read, text
 from node.reach import GONE, look
 from node.root import at
 from phoenix.pve.bind_sources import bind_sources, plain_field
-from phoenix.pve.conf import PveConf
 
 # of the DRM: outputs of a card stand beside it, as card0-HDMI-A-1
 _DRI = re.compile(r"(card|renderD)[0-9]{1,3}")
@@ -85,13 +84,8 @@ def _by_storage(datasets: dict[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _sources() -> Iterator[str]:
-    for ctid in containers.ctids():
-        try:
-            conf = read(at(f"/etc/pve/lxc/{ctid}.conf")) or b""
-        except OSError:
-            # the section of the containers says so
-            continue
-        yield from bind_sources(PveConf.from_bytes(conf))
+    for conf in containers.confs():
+        yield from bind_sources(conf)
 
 
 def _datasets() -> Iterator[tuple[str, str]]:
