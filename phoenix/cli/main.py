@@ -179,6 +179,8 @@ def _show(fleet: Fleet, verbose: bool) -> None:
     for container in fleet.containers.values():
         features = ",".join(f"{name}={value}" for name, value in container.features.items())
         words = ["docker"] * container.docker + ["nvidia"] * container.nvidia
+        made = container.profile_when_made
+        words += [f"(made as {made})"] * (container.is_described and made != container.profile)
         line = f"{container.ctid:>5}  {container.name or '':{width}}  {container.profile:31}"
         print(f"{line}  {' '.join([*words, features])}".rstrip())
     warnings = [*fleet.warnings, *(w for c in fleet.containers.values() for w in c.warnings)]
@@ -215,8 +217,15 @@ def _container_json(container: Container) -> dict[str, Any]:
         ],
         "devices": list(container.devices),
         "docker": container.docker,
+        **({"made": _made_json(container)} if container.is_described else {}),
         "warnings": list(container.warnings),
     }
+
+
+def _made_json(container: Container) -> dict[str, Any]:
+    """What create makes it from and under which profile."""
+    origin = container.making.template or container.making.clone_from
+    return {"from": origin, "profile": container.profile_when_made}
 
 
 def _schema(_: argparse.Namespace) -> int:

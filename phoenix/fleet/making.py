@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from phoenix.fleet.file import ContainerEntry, NetworkConfig
 from phoenix.fleet.model import Making, Network
 from phoenix.text.problems import Problem, json_path, shown
@@ -33,11 +35,20 @@ def making(number: int, key: str, entry: ContainerEntry, problems: list[Problem]
     )
 
 
+def flaws(making: Making) -> Iterator[tuple[str, str]]:
+    """Why nothing can be made of what the file says, each with what to do."""
+    if making.template and making.clone_from is not None:
+        yield "template and clone_from_ctid: it is made from one of them", "take one out"
+    if making.template and making.storage is None:
+        yield "storage_pool is missing: nothing says where its disk goes", "add it"
+
+
 def _network(key: str, config: NetworkConfig, problems: list[Problem]) -> Network:
     for name, way, address in (("gw", config.gw, config.ip), ("gw6", config.gw6, config.ip6)):
         if way and "/" not in (address or ""):
             path = json_path("lxc_configs", key, "network_config", name)
-            hint = f"{'ip6' if name == 'gw6' else 'ip'} has no address of its own to go with it"
+            ip = "ip6" if name == "gw6" else "ip"
+            hint = f"only beside {ip} as ADDRESS/LENGTH: write that, or take {name} out"
             problems.append(Problem(path, shown(way), hint))
     return Network(
         config.name,

@@ -159,6 +159,11 @@ class Container:
         return "lxc-nesting-gpu-docker-storage" if self.nvidia else "lxc-docker-nested"
 
     @property
+    def profile_when_made(self) -> str:
+        """The profile under which create makes it."""
+        return self.profile if self.says_profile else self.implied
+
+    @property
     def is_described(self) -> bool:
         """Whether the file says from what it is made."""
         return bool(self.making.template or self.making.clone_from)

@@ -77,7 +77,7 @@ def interface(text: str) -> str:
 def mac(text: str) -> str:
     """Check `mac_address`; it is in capitals then."""
     if not MAC.fullmatch(text):
-        raise wrong("a MAC address is expected, no group's, as in BC:24:11:00:09:70")
+        raise wrong("a MAC address is expected, not a multicast one, as in BC:24:11:00:09:70")
     return text.upper()
 
 
@@ -117,7 +117,7 @@ def gateway6(text: str) -> str:
 
 def nameservers(value: object) -> tuple[str, ...]:
     """Read `nameservers`: a list, or a text with blanks or commas between them."""
-    words = _words(value, "a list of addresses is expected")
+    words = _words(value, "addresses are expected, each in double quotes")
     for word in words:
         try:
             if "%" in word:
@@ -145,7 +145,7 @@ def searchdomain(text: str) -> str:
 
 def tags(value: object) -> tuple[str, ...]:
     """Read `tags`: a list, or a text with commas, semicolons or blanks between them."""
-    words = _words(value, "a list of tags is expected")
+    words = _words(value, "tags are expected, each in double quotes")
     for word in words:
         if not TAG.fullmatch(word):
             raise wrong(f"a tag has letters, digits and _ - + ., not {word!r}")
@@ -154,7 +154,9 @@ def tags(value: object) -> tuple[str, ...]:
 
 def snapshot(text: str) -> str:
     """Check the name of a snapshot."""
-    if not SNAPSHOT.fullmatch(text) or text in _NO_SNAPSHOT:
+    if text in _NO_SNAPSHOT:
+        raise wrong("this name means something else to Proxmox: another one is expected")
+    if not SNAPSHOT.fullmatch(text):
         raise wrong("a snapshot's name is expected: a letter, then letters, digits, _ and -")
     return text
 

@@ -134,6 +134,7 @@ def _entry(key: str, value: Json, problems: list[Problem]) -> ContainerEntry:
 _RIGHT = {
     "bool_type": "true or false is expected, without quotes",
     "int_type": "a whole number is expected, without quotes",
+    "float_type": "a number is expected, without quotes",
     "int_from_float": "a whole number is expected",
     "list_type": "a list is expected: […]",
     "string_type": "text is expected, in double quotes",

@@ -9,8 +9,9 @@ from functools import partial
 
 from pydantic import BaseModel
 
-from phoenix.apparmor.generated_rules import flaws
+from phoenix.apparmor import generated_rules
 from phoenix.fleet.file import ContainerEntry
+from phoenix.fleet.making import flaws
 from phoenix.fleet.model import Container
 from phoenix.fleet.permits import HOST_PATHS, health_permit, raw_permit
 from phoenix.pve.host_paths import path_danger
@@ -47,9 +48,8 @@ def container_warnings(
     def at(*parts: str | int) -> str:
         return json_path("lxc_configs", key, *parts)
 
-    if not container.says_profile and container.is_described:
-        # what it runs under once it has been made
-        container = replace(container, profile=container.implied)
+    if container.is_described:
+        container = replace(container, profile=container.profile_when_made)
     named_in = "lxc_options" if entry.apparmor_profile is None else "apparmor_profile"
     yield from _profile_warnings(at(named_in), container, templates)
     for index, raw in enumerate(entry.lxc_options or ()):
@@ -72,12 +72,14 @@ def container_warnings(
         if permit := raw_permit(raw, privileged=container.unprivileged is False):
             where = at("id_maps", index)
             yield f"{where}: {raw.key} {permit.why}: needs --data allow={permit.word}"
+    for text, fix in flaws(container.making):
+        yield f"{at()}: {text}: create refuses it; {fix}"
     if entry.mac_address and not entry.network_config:
         yield f"{at('mac_address')}: has no effect without network_config"
     if container.apparmor_raw and container.profile != "generated":
         yield f"{at('apparmor_raw')}: has no effect: only Proxmox's generated profile reads it"
     for index, rule in enumerate(container.apparmor_raw):
-        for flaw in flaws(rule):
+        for flaw in generated_rules.flaws(rule):
             yield f"{at('apparmor_raw', index)}: {flaw}"
     yield from _mount_warnings(at, entry)
     yield from _docker_warnings(at(), container, entry, others)
@@ -148,8 +150,9 @@ def _docker_warnings(
     nesting = container.features.get("nesting") == "1"
     if container.docker and container.profile == "generated" and not nesting:
         yield f"{where}.pct_options: Docker under the generated profile needs nesting=1"
-    if container.storage_driver and not container.docker:
-        yield f"{where}.storage_driver: has no effect without 'docker' in features"
+    for key in ("storage_driver", "docker_source"):
+        if getattr(entry, key) and not container.docker:
+            yield f"{where}.{key}: has no effect without 'docker' in features"
     if container.features.get("keyctl") == "1" and container.unprivileged is False:
         yield f"{where}.pct_options: keyctl=1 is for unprivileged containers only"
     origin = others.get(entry.clone_from_ctid) if entry.clone_from_ctid is not None else None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
+from phoenix.fleet.making import flaws
 from phoenix.fleet.model import Container, Fleet
 from phoenix.fleet.new_values import TEMPLATE
 from phoenix.plan.confinement import wanted
@@ -85,15 +86,12 @@ class Checks:
 
     def _problems(self, container: Container) -> Iterator[tuple[str, str]]:
         making = container.making
-        if making.template and making.clone_from is not None:
-            yield "template and clone_from_ctid: it is made from one of them", "take one out"
-        elif making.template:
+        yield from flaws(making)
+        if making.template and making.clone_from is None:
             yield from self._template(making.template)
-        elif making.clone_from is not None:
+        elif making.clone_from is not None and not making.template:
             yield from self._origin(making.clone_from)
-        if making.template and making.storage is None:
-            yield "storage_pool is missing: nothing says where its disk goes", "add it"
-        elif making.storage:
+        if making.storage:
             yield from self._storage("storage_pool", making.storage, "rootdir")
         if wanted(container, self.options).template == "unconfined":
             proposed = "lxc-docker-nested" if container.docker else "generated"

@@ -272,9 +272,7 @@ class _Predictor:
 
 def _meant(container: Container) -> Container:
     """What the file means for a container that is new: where it says nothing, something follows."""
-    its = container
-    if not its.says_profile:
-        its = replace(its, profile=its.implied)
+    its = replace(container, profile=container.profile_when_made)
     if its.unprivileged is None and its.making.clone_from is None:
         its = replace(its, unprivileged=True)
     return its

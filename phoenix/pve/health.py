@@ -89,8 +89,10 @@ class HealthCheck:
 
     def check(self) -> None:
         """Raises ValueError, with what to write instead, where it cannot be asked like that."""
-        if bool(self.argv) == bool(self.url):
-            raise ValueError("one of command and url is expected")
+        if self.argv and self.url:
+            raise ValueError("command and url: one of them, not both")
+        if not (self.argv or self.url):
+            raise ValueError("a command or a url is expected")
         if self.argv:
             check_command(self.argv)
         else:

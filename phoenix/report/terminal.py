@@ -53,7 +53,7 @@ def plan_lines(plan: NodePlan, backups: Mapping[int, str] | None = None) -> Iter
     for one in plan.removals:
         yield _line(plan, f"CT {one.ctid}: packages to remove: {', '.join(one.packages)}")
         if one.daemon:
-            how = "goes" if one.daemon.after is None else "goes back"
+            how = "is removed" if one.daemon.after is None else "is restored"
             yield _line(plan, f"CT {one.ctid}: {DAEMON_JSON} {how} with them")
     for file in plan.files:
         how = "is taken away" if file.after is None else "goes back to what it was"

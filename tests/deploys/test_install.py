@@ -145,5 +145,5 @@ def test_a_rollback_takes_it_out(pyinfra):
     done = pyinfra("rollback", right(dockers=docker, runs={RUN: journal(digest)}))
     assert (done.code, done.commands) == (0, ["packages"]), done.stderr
     assert "CT 910: packages to remove: docker.io, containerd" in done.stderr
-    assert "CT 910: /etc/docker/daemon.json goes with them" in done.stderr
+    assert "CT 910: /etc/docker/daemon.json is removed with them" in done.stderr
     assert "Starting operation: CT 910: remove Docker" in done.stderr

@@ -113,6 +113,21 @@ def test_check_as_json_is_the_fixed_form(capsys, fleet):
     ]
 
 
+NEW = """{"lxc_configs": {"970": {"name": "web", "features": ["docker"], "storage_pool": "local",
+"template": "local:vztmpl/debian-13.tar.zst"}, "971": {"clone_from_ctid": 970}}}"""
+
+
+def test_check_says_from_what_and_under_which_profile_one_is_made(capsys, tmp_path):
+    file = tmp_path / "new.json"
+    file.write_text(NEW)
+    made = "(made as lxc-docker-nested)"
+    assert run(capsys, "check", file)[1].splitlines()[0].endswith(f"  docker {made}")
+    containers = json.loads(run(capsys, "check", "--json", file)[1])["containers"]
+    origin = "local:vztmpl/debian-13.tar.zst"
+    assert containers["970"]["made"] == {"from": origin, "profile": "lxc-docker-nested"}
+    assert containers["971"]["made"] == {"from": 970, "profile": "generated"}
+
+
 def test_check_as_json_holds_every_error_and_nothing_else_is_printed(capsys, bad):
     status, out, err = run(capsys, "check", "--json", bad)
     assert (status, err) == (2, "")

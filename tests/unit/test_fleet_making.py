@@ -187,8 +187,8 @@ def test_it_is_known_whether_the_file_says_under_which_profile(entry, says):
 
 
 def test_what_is_made_from_something_has_the_profile_that_its_features_imply():
-    made = container(features=["docker"], apparmor_stacking=True, template=NEW["template"])
-    assert made.warnings == ()
+    source = {"template": NEW["template"], "storage_pool": "local-zfs"}
+    assert container(features=["docker"], apparmor_stacking=True, **source).warnings == ()
     others = container(features=["docker"], apparmor_stacking=True)
     assert [one.split(": ")[0] for one in others.warnings] == [
         "lxc_configs.910.lxc_options",
@@ -199,3 +199,30 @@ def test_what_is_made_from_something_has_the_profile_that_its_features_imply():
 def test_an_address_of_a_card_that_it_does_not_have_is_told():
     (warning,) = container(mac_address=NEW["mac_address"]).warnings
     assert warning == "lxc_configs.910.mac_address: has no effect without network_config"
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ({"template": NEW["template"]}, ": storage_pool is missing"),
+        ({"clone_from_ctid": 900, **NEW}, ": template and clone_from_ctid: it is made from one"),
+        ({"docker_source": "distro"}, ".docker_source: has no effect without 'docker' in features"),
+    ],
+)
+def test_what_create_cannot_use_is_told_before_it_runs(entry, says):
+    (warning,) = container(**entry).warnings
+    assert warning.startswith(f"lxc_configs.910{says}")
+
+
+@pytest.mark.parametrize(
+    ("entry", "hint"),
+    [
+        ({"storage_size_gb": "8"}, "a number is expected, without quotes"),
+        ({"template_snapshot_name": "current"}, "this name means something else to Proxmox"),
+        ({"nameservers": [1]}, "addresses are expected, each in double quotes"),
+        ({"tags": [1]}, "tags are expected, each in double quotes"),
+        ({"network_config": {"bridge": "vmbr0", "ip": "dhcp", "gw": "10.0.0.1"}}, "only beside ip"),
+    ],
+)
+def test_a_wrong_value_is_told_with_what_to_write(entry, hint):
+    assert problem(**entry).hint.startswith(hint)
