@@ -240,8 +240,10 @@ class _Predictor:
         made, then = (owner_on_node(conf, 0, 0) for conf in (draft.conf, draft.mapped))
         if made == then:
             return True
-        text = f"id_maps: its disk would belong to {made}, and its root is {then} on the node"
-        self._error(draft.ctid, text, f"let 0 begin at {made and made[0]}, for u and g")
+        disk, root = (_words_of(owner) for owner in (made, then))
+        text = f"id_maps: its disk would belong to {disk}, and its root is {root} on the node"
+        way = f"let 0 begin at {made[0]}, for u and g" if made else "take them out"
+        self._error(draft.ctid, text, way)
         return False
 
     def _gpu(self, container: Container) -> None:
@@ -276,3 +278,8 @@ def _meant(container: Container) -> Container:
     if its.unprivileged is None and its.making.clone_from is None:
         its = replace(its, unprivileged=True)
     return its
+
+
+def _words_of(owner: tuple[int, int] | None) -> str:
+    """A user and a group of the node, as `chown` writes them."""
+    return "nobody" if owner is None else f"{owner[0]}:{owner[1]}"
