@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from phoenix.fleet.model import Mount
 from phoenix.plan.creation import Dataset, Folder
 from phoenix.plan.new_conf import Draft
-from phoenix.pve.id_maps import owner_on_node
+from phoenix.pve.id_maps import owner_on_node, owner_words
 from phoenix.pve.stock import ObservedStock
 from phoenix.pve.storage import ObservedStorage
 
@@ -40,10 +40,12 @@ def plan_storage(draft: Draft, storage: ObservedStorage, stock: ObservedStock) -
             text = f"{mount.origin}: {source} gives no answer ({why})"
             problems.append((text, "mount it, or take it out"))
             continue
-        owner = owner_on_node(draft.mapped, *(mount.owner or (0, 0)))
+        inside = mount.owner or (0, 0)
+        owner = owner_on_node(draft.mapped, *inside)
         name = _dataset(mount, stock)
         if owner is None:
-            problems.append((f"{mount.origin}: its id maps have none for owner {mount.owner}", ""))
+            text = f"{mount.origin}: its id maps have none for owner {owner_words(inside)}"
+            problems.append((text, "name one that they map, or map it with id_maps"))
         elif name is None or mount.dataset is None:
             folders.append(Folder(source, owner))
         elif problem := _problem(mount, name, stock):

@@ -18,7 +18,7 @@ from phoenix.plan.new_conf import Draft, from_source, from_template
 from phoenix.plan.new_storage import NewStorage, plan_storage
 from phoenix.plan.node import plan_node
 from phoenix.plan.options import Options
-from phoenix.pve.id_maps import owner_on_node
+from phoenix.pve.id_maps import owner_on_node, owner_words
 from phoenix.pve.observed import ObservedPct
 
 
@@ -240,7 +240,7 @@ class _Predictor:
         made, then = (owner_on_node(conf, 0, 0) for conf in (draft.conf, draft.mapped))
         if made == then:
             return True
-        disk, root = (_words_of(owner) for owner in (made, then))
+        disk, root = (owner_words(owner) for owner in (made, then))
         text = f"id_maps: its disk would belong to {disk}, and its root is {root} on the node"
         way = f"let 0 begin at {made[0]}, for u and g" if made else "take them out"
         self._error(draft.ctid, text, way)
@@ -278,8 +278,3 @@ def _meant(container: Container) -> Container:
     if its.unprivileged is None and its.making.clone_from is None:
         its = replace(its, unprivileged=True)
     return its
-
-
-def _words_of(owner: tuple[int, int] | None) -> str:
-    """A user and a group of the node, as `chown` writes them."""
-    return "nobody" if owner is None else f"{owner[0]}:{owner[1]}"

@@ -26,6 +26,11 @@ def owner_on_node(conf: PveConf, uid: int, gid: int) -> tuple[int, int] | None:
     return None if user is None or group is None else (user, group)
 
 
+def owner_words(owner: tuple[int, int] | None) -> str:
+    """A user and a group as `chown` takes them; nobody for None."""
+    return "nobody" if owner is None else f"{owner[0]}:{owner[1]}"
+
+
 def _on_node(conf: PveConf, kind: str, number: int) -> int | None:
     entries = [*_entries(conf)]
     if not entries:

@@ -13,6 +13,7 @@ from phoenix.docker.names import DAEMON_JSON
 from phoenix.plan.actions import NodePlan
 from phoenix.plan.audit import HARDEN, AuditedContainer, NodeAudit
 from phoenix.plan.findings import BESIDE, DRIFT, Severity
+from phoenix.pve.id_maps import owner_words
 from phoenix.runs.outcome import Ending, Outcome
 from phoenix.runs.record import RunRecord
 from phoenix.text.printable import printable
@@ -90,7 +91,7 @@ def _quota(quota: int | None) -> list[str]:
 
 
 def _owner(owner: tuple[int, int] | None) -> str:
-    return "" if owner is None else f" (for {owner[0]}:{owner[1]})"
+    return "" if owner is None else f" (for {owner_words(owner)})"
 
 
 def audit_lines(audits: Sequence[NodeAudit]) -> Iterator[str]:

@@ -37,12 +37,18 @@ VOLUME = {"name": "data", "pool": "nosuchpool", "mount_point": "/data"}
             {**NEW, "volumes": [{**VOLUME, "pool": "tank", "name": "my data"}]},
             "tank/my data is no name", "letters",
         ),
-        ({**NEW, "id_maps": ["u 0 200000 65536", "g 0 200000 65536"]}, "is 200000:200000 on", "begin at 100000"),
-        ({**NEW, "id_maps": ["u 1 100001 5", "g 1 100001 5"]}, "its root is nobody on", "begin at 100000"),
+        (
+            {**NEW, "id_maps": ["u 0 200000 65536", "g 0 200000 65536"]},
+            "its root is 200000:200000 on", "begin at 100000",
+        ),
+        (
+            {**NEW, "id_maps": ["u 1 100001 5", "g 1 100001 5"]},
+            "its root is nobody on", "begin at 100000",
+        ),
         (
             {**NEW, "mount_points": [
                 {"host_path": "/srv/a", "container_path": "/a", "owner_uid": 70000}]},
-            "its id maps have none for owner (70000, 70000)", "",
+            "its id maps have none for owner 70000:70000", "name one that they map",
         ),
     ],
 )  # fmt: skip
