@@ -56,6 +56,11 @@ REQUEST = {
 }
 
 
+def last(done):
+    assert done.stderr == ""
+    return done.stdout.splitlines()[-1]
+
+
 class InstallGuest(ScriptNode):
     """A fake node with container 910, a Debian without Docker."""
 
