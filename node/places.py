@@ -48,7 +48,7 @@ def make_folder_of(wanted: Folder) -> bool:
     if os.path.isdir(path):
         return False
     if os.path.lexists(path):
-        raise PlaceError(f"{wanted.path} is there and no folder")
+        raise PlaceError(f"{wanted.path} is there and is no folder")
     make_folder(os.path.dirname(path), 0o755)
     # whenever the power goes, what is at its place has its owner
     new = f"{path}.phoenix-new"
@@ -88,7 +88,7 @@ def _properties(name: str) -> dict[str, str] | None:
     if inherits:
         found.pop(_NEW, None)
     if found.get("type") != "filesystem":
-        raise PlaceError(f"{name} is there and no file system")
+        raise PlaceError(f"{name} is there and is no file system")
     return found
 
 

@@ -7,25 +7,18 @@ nothing to do for it afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from phoenix.docker.names import PROBES
 from phoenix.fleet.model import Container, Fleet
 from phoenix.plan.actions import ContainerChange, NodePlan
-from phoenix.plan.create_checks import NO_OTHERS
 from phoenix.plan.creation import Creation
-from phoenix.plan.facts import NodeFacts
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.install import wanted_install
 from phoenix.plan.new_conf import Draft
 from phoenix.plan.options import Force, Options
-from phoenix.plan.predict import (
-    Prediction,
-    missing,
-    planned_as_there,
-    predict,
-)
+from phoenix.plan.predict import Prediction, missing, planned_as_there
 from phoenix.pve.observed import ObservedPct
 
 #: What a plan says of one that is stopped, and means nothing of one that is not there yet.
@@ -56,26 +49,12 @@ def share_out(
     return {node: tuple(ctids) for node, ctids in shares.items()}, problems
 
 
-def plan_create(
-    *,
-    fleet: Fleet,
-    options: Options,
-    facts: NodeFacts,
-    templates: Mapping[str, str],
-    here: Collection[int] | None = None,
-    inventory: Mapping[str, Collection[int]] = NO_OTHERS,
-) -> NodePlan:
+def creation_plan(prediction: Prediction, templates: Mapping[str, str]) -> NodePlan:
     """What is made on a node, in its order, with the profiles that it needs. Pure, raises nothing.
 
-    `templates`: as for `plan_node`; `here`: what this node is to make (`share_out`), None for all
-    that is missing; `inventory`: all nodes of the run, each with what it has then.
+    It is harden's plan, with the containers made instead of changed; `templates`: as for
+    `plan_node`.
     """
-    prediction = predict(fleet, options, facts, templates, here, inventory)
-    return creation_plan(prediction, templates)
-
-
-def creation_plan(prediction: Prediction, templates: Mapping[str, str]) -> NodePlan:
-    """The plan of create: harden's, with the containers made instead of changed."""
     plan = planned_as_there(prediction, templates)
     changes = {change.ctid: change for change in plan.containers}
     findings = [*prediction.findings]

@@ -57,7 +57,11 @@ def predict(
     here: Collection[int] | None = None,
     inventory: Mapping[str, Collection[int]] = NO_OTHERS,
 ) -> Prediction:
-    """The node as it is going to be, for `creation_plan` and for what else asks about it."""
+    """The node as it is going to be, for `creation_plan` and for what else asks about it.
+
+    `templates`: as for `plan_node`; `here`: what this node is to make (`share_out`), None for all
+    that is missing; `inventory`: all nodes of the run, each with what it has then.
+    """
     new = [
         container
         for container in missing(fleet, options, [facts.containers])
@@ -165,7 +169,7 @@ class _Predictor:
         for note in draft.notes:
             self._note(Code.MADE, container.ctid, note)
         self._gpu(draft.container)
-        new = plan_storage(draft, self.facts.storage, self.facts.stock)
+        new = plan_storage(draft, self._facts().storage, self.facts.stock)
         for text, fix in new.problems:
             self._error(container.ctid, text, fix)
         if new.problems or not self._is_roots(draft):

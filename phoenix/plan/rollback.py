@@ -122,7 +122,8 @@ def _docker(
     if held := kept_by(docker):
         weight = Severity.ERROR if ctid in options.only else Severity.NOTE
         text = f"its Docker holds {held}: it stays, and with it what the run changed here"
-        fix = "docker system prune -af --volumes there and undo the run once more"
+        way = "take it away there (docker system prune -af --volumes), then undo the run once more"
+        fix = f"if nothing of that is needed: {way}"
         findings.append(Finding(Code.PACKAGES_STAY, weight, text, ctid, name, fix))
         return _STAYS
     try:

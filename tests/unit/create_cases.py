@@ -2,12 +2,13 @@
 
 from plan_cases import SOURCE, apparmor, fleet, node
 
-from phoenix.plan.create import plan_create
+from phoenix.plan.create import creation_plan
 from phoenix.plan.create_checks import NO_OTHERS
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.findings import Severity
 from phoenix.plan.node import plan_node
 from phoenix.plan.options import Options
+from phoenix.plan.predict import predict
 from phoenix.plan.profiles import HOOK_TEMPLATE
 from phoenix.pve.observed import ObservedPct
 from phoenix.pve.stock import ObservedStock, Storage
@@ -42,14 +43,9 @@ def facts(*containers, storage=None, stock=STOCK, host=None):
 
 
 def create(*containers, options=None, seen=None, here=None, inventory=NO_OTHERS, **entries):
-    return plan_create(
-        fleet=fleet(**entries),
-        options=options or Options(),
-        facts=seen or facts(*containers),
-        templates=TEMPLATES,
-        here=here,
-        inventory=inventory,
-    )
+    given, seen = options or Options(), seen or facts(*containers)
+    predicted = predict(fleet(**entries), given, seen, TEMPLATES, here, inventory)
+    return creation_plan(predicted, TEMPLATES)
 
 
 def made(*containers, **given):

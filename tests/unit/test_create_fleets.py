@@ -9,9 +9,10 @@ from plan_cases import SOURCE, apparmor
 
 from phoenix.fleet.adopt import adopt
 from phoenix.fleet.parse import parse_fleet
-from phoenix.plan.create import plan_create
+from phoenix.plan.create import creation_plan
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.options import Options
+from phoenix.plan.predict import predict
 from phoenix.pve.observed import ObservedPct
 from phoenix.pve.stock import ObservedStock, Storage
 from phoenix.pve.storage import ObservedStorage
@@ -43,7 +44,7 @@ def made(name):
     )
     options = Options(allow=("raw-hooks", "host-paths"))
     templates = {**TEMPLATES, "lxc-phoenix-v2.j2": SOURCE}
-    return fleet, plan_create(fleet=fleet, options=options, facts=facts, templates=templates)
+    return fleet, creation_plan(predict(fleet, options, facts, templates), templates)
 
 
 @pytest.mark.parametrize("name", ["fleet-15.json", "fleet-22.json"])

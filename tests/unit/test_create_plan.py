@@ -195,6 +195,17 @@ def test_the_pool_of_a_volume_may_be_a_storage_of_proxmox():
     assert its.change.after.main.raw("lxc.mount.entry")[0].startswith("/rpool/data/media media")
 
 
+def test_what_two_of_them_mount_is_made_for_the_first():
+    volume = {"name": "media", "pool": "local-zfs", "mount_point": "/media"}
+    point = {"host_path": "/srv/films", "container_path": "/films"}
+    entry = {**NEW, "volumes": [volume], "mount_points": [point]}
+    first, second = create(ct970=entry, ct971=entry).creations
+    assert (len(first.datasets), len(first.folders)) == (1, 1)
+    assert (second.datasets, second.folders) == ((), ())
+    mounted = [one.change.after.main.raw("lxc.mount.entry") for one in (first, second)]
+    assert mounted[0] == mounted[1]
+
+
 def test_a_privileged_container_owns_what_it_mounts_as_the_nodes_root():
     volume = {"name": "data", "pool": "tank", "mount_point": "/data"}
     its = made(ct970={**NEW, "unprivileged": False, "volumes": [volume]})

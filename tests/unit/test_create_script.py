@@ -206,7 +206,7 @@ def test_one_that_a_cut_left_without_its_owner_gets_it(node):
 @pytest.mark.parametrize(
     ("properties", "why"),
     [
-        ("type\tvolume\t-\n", "tank/web is there and no file system"),
+        ("type\tvolume\t-\n", "tank/web is there and is no file system"),
         ("type\tfilesystem\t-\nmounted\tno\t-\nphoenix-harden:new\t1\tlocal\n", "is not mounted"),
     ],
 )
@@ -241,4 +241,4 @@ def test_what_is_no_folder_stops_it(node):
     node.asks(folders=[SRV])
     done = node.create()
     assert (done.returncode, node.pct) == (1, [])
-    assert "/srv/web/data is there and no folder" in done.stdout
+    assert "/srv/web/data is there and is no folder" in done.stdout
