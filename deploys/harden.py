@@ -8,11 +8,8 @@ install=true Docker comes into those that shall have it and have none, once they
 a failure no node begins another container. A node that is right already costs no operation.
 """
 
-from pyinfra import host
-
 from deploys.steps import containers, node
 from deploys.steps.survey import survey
-from operations import docker
 
 run = survey()
 
@@ -22,30 +19,11 @@ node.prepare(run)
 
 containers.recover(run, then="go on")
 
-for change in host.loop(run.plan.packages):
-    run.step(
-        docker.packages,
-        name=f"CT {change.ctid} {change.name}: packages",
-        ctid=change.ctid,
-        packages=change.guest.packages,
-        observed=run.node_dockers[change.ctid],
-    )
+containers.bring_packages(run)
 
 containers.commit(run, "changes", snapshots=run.options.snapshot)
 
-if run.options.snapshot:
-    containers.snapshots(run, run.plan.only_installs)
-
-for new in host.loop(run.plan.installs):
-    run.step(
-        docker.install,
-        name=f"CT {new.ctid} {new.name}: Docker",
-        ctid=new.ctid,
-        install=new.install,
-        label=new.label,
-        architecture=new.architecture,
-        observed=run.node_dockers[new.ctid],
-    )
+containers.install_docker(run, snapshots=run.options.snapshot)
 
 node.keep_watch(run)
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pyinfra import host
 
 from deploys.steps.run import Run
+from deploys.steps.survey import Survey
 from operations import docker, transaction
 from operations.snapshot import snapshot
 from phoenix.plan.actions import Removal
-from phoenix.plan.install import InstallChange
 
 
 def recover(run: Run, then: str, back_is_fine: bool = False) -> None:
@@ -26,6 +26,18 @@ def recover(run: Run, then: str, back_is_fine: bool = False) -> None:
             ctid=cut.ctid,
             again=run.replan,
             back_is_fine=back_is_fine,
+        )
+
+
+def bring_packages(run: Survey) -> None:
+    """Have what guests lack, as they are planned, before anything of them restarts."""
+    for change in host.loop(run.plan.packages):
+        run.step(
+            docker.packages,
+            name=f"CT {change.ctid} {change.name}: packages",
+            ctid=change.ctid,
+            packages=change.guest.packages,
+            observed=run.node_dockers[change.ctid],
         )
 
 
@@ -53,10 +65,23 @@ def commit(run: Run, what: str, snapshots: bool = False) -> None:
         )
 
 
-def snapshots(run: Run, changes: Sequence[InstallChange]) -> None:
-    """Take one of each container of which nothing is committed."""
-    for change in host.loop(changes):
+def install_docker(run: Survey, snapshots: bool = False) -> None:
+    """Bring Docker into those that shall have it, once they are confined.
+
+    `snapshots`: take one of each container of which nothing is committed, before all of that.
+    """
+    for change in host.loop(run.plan.only_installs if snapshots else ()):
         run.step(snapshot, name=f"Snapshot of CT {change.ctid} {change.name}", ctid=change.ctid)
+    for new in host.loop(run.plan.installs):
+        run.step(
+            docker.install,
+            name=f"CT {new.ctid} {new.name}: Docker",
+            ctid=new.ctid,
+            install=new.install,
+            label=new.label,
+            architecture=new.architecture,
+            observed=run.node_dockers[new.ctid],
+        )
 
 
 def remove_packages(run: Run, removals: Sequence[Removal]) -> None:
