@@ -242,17 +242,17 @@ class NetworkConfig(_Part):
         | None
     ) = Field(None, description="dhcp, manual, or its IPv4 address with the network's length.")
     gw: Annotated[str, AfterValidator(new_values.gateway)] | None = Field(
-        None, description="Its way out."
+        None, description="Its way out, an IPv4 address; only with an address in ip."
     )
     ip6: Annotated[str, AfterValidator(new_values.address6)] | None = Field(
         None, description="auto, dhcp, manual, or its IPv6 address with the network's length."
     )
     gw6: Annotated[str, AfterValidator(new_values.gateway6)] | None = Field(
-        None, description="Its way out by IPv6."
+        None, description="The same for IPv6, only with one in ip6."
     )
     tag: int | None = Field(None, ge=1, le=4094, description="The VLAN that it is in.")
-    mtu: int | None = Field(None, ge=64, le=65535, description="The longest packet.")
-    firewall: bool | None = Field(None, description="Whether Proxmox's firewall stands before it.")
+    mtu: int | None = Field(None, ge=64, le=65535, description="The longest packet, in bytes.")
+    firewall: bool | None = Field(None, description="Whether Proxmox's firewall filters it.")
 
 
 class DockerRepo(_Part):
@@ -412,12 +412,14 @@ class ContainerEntry(_Part):
         None, description="Ids of containers that have to run before this one."
     )
     clone_from_ctid: Ctid | None = Field(
-        None, description="Id of the container that it is, or was, cloned from."
+        None,
+        description="Id of the container that it is, or was, cloned from; the clone begins with the "
+        "template_snapshot_name of that one's entry, if it has such a snapshot.",
     )
     template: Annotated[str, AfterValidator(new_values.template)] | None = Field(
         None,
-        description="For create: the template that it is made from, a path on the node or a "
-        "storage's.",
+        description="For create: the template that it is made from, instead of clone_from_ctid: a "
+        "storage's (pveam list), or the path of an archive on the node.",
         examples=["local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst"],
     )
     template_snapshot_name: (
@@ -444,7 +446,9 @@ class ContainerEntry(_Part):
         None, ge=16, le=2**30, description="For create: its memory in MiB."
     )
     swap_mb: int | None = Field(None, ge=0, le=2**30, description="For create: its swap in MiB.")
-    cores: int | None = Field(None, ge=1, le=8192, description="For create: its cores.")
+    cores: int | None = Field(
+        None, ge=1, le=8192, description="For create: its CPU cores; all where it is missing."
+    )
     storage_pool: (
         Annotated[
             str,
@@ -452,9 +456,15 @@ class ContainerEntry(_Part):
             WithJsonSchema({"type": "string", "pattern": f"^{new_values.STORAGE.pattern}$"}),
         ]
         | None
-    ) = Field(None, description="For create: the storage of Proxmox that its disk is on.")
+    ) = Field(
+        None,
+        description="For create: the storage of Proxmox that its disk is on; needed with template.",
+    )
     storage_size_gb: float | None = Field(
-        None, ge=0.001, le=1048576, description="For create: the size of its disk in GiB."
+        None,
+        ge=0.001,
+        le=1048576,
+        description="For create: the size of its disk in GiB; 8. A clone's only grows.",
     )
     network_config: NetworkConfig | None = Field(None, description="For create: its network card.")
     mac_address: (
