@@ -8,6 +8,7 @@ are what an editor shows.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
@@ -413,7 +414,7 @@ class ContainerEntry(_Part):
     )
     clone_from_ctid: Ctid | None = Field(
         None,
-        description="Id of the container that it is, or was, cloned from; the clone begins with the "
+        description="Id of the container that it is, or was, cloned from; a clone begins with the "
         "template_snapshot_name of that one's entry, if it has such a snapshot.",
     )
     template: Annotated[str, AfterValidator(new_values.template)] | None = Field(
@@ -506,6 +507,13 @@ class ContainerEntry(_Part):
         "the first on the node, how many.",
         examples=[["u 0 100000 65536", "g 0 100000 65536"]],
     )
+
+    @property
+    def parts(self) -> Iterator[tuple[str, BaseModel]]:
+        """Its keys that are one object, each with that."""
+        for name in ("health_check", "network_config", "docker_repo"):
+            if part := getattr(self, name):
+                yield name, part
 
 
 class FleetFile(_Part):

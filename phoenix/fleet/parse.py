@@ -168,12 +168,9 @@ def _ignored_in(key: str, entry: ContainerEntry) -> Iterator[str]:
         for index, part in enumerate(getattr(entry, field) or ()):
             for name in part.model_extra or {}:
                 yield json_path("lxc_configs", key, field, index, name)
-    for name in (entry.health_check and entry.health_check.model_extra) or {}:
-        yield json_path("lxc_configs", key, "health_check", name)
-    for name in (entry.network_config.model_extra if entry.network_config else None) or {}:
-        yield json_path("lxc_configs", key, "network_config", name)
-    for name in (entry.docker_repo.model_extra if entry.docker_repo else None) or {}:
-        yield json_path("lxc_configs", key, "docker_repo", name)
+    for field, part in entry.parts:
+        for name in part.model_extra or {}:
+            yield json_path("lxc_configs", key, field, name)
 
 
 def _container(

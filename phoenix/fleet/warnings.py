@@ -89,8 +89,8 @@ def container_warnings(
     if permit := health_permit(container, privileged=container.unprivileged is False):
         yield f"{at(permit.key)}: {permit.why}: needs --data allow={permit.word}"
     yield from _misspelt(at, entry)
-    if entry.health_check:
-        yield from _misspelt(partial(at, "health_check"), entry.health_check)
+    for field, part in entry.parts:
+        yield from _misspelt(partial(at, field), part)
 
 
 def _misspelt(at: Callable[..., str], part: BaseModel) -> Iterator[str]:

@@ -207,9 +207,13 @@ def test_an_address_of_a_card_that_it_does_not_have_is_told():
         ({"template": NEW["template"]}, ": storage_pool is missing"),
         ({"clone_from_ctid": 900, **NEW}, ": template and clone_from_ctid: it is made from one"),
         ({"docker_source": "distro"}, ".docker_source: has no effect without 'docker' in features"),
+        (
+            {"network_config": {"bridge": "vmbr0", "firewal": True}},
+            ".network_config.firewal: is ignored; is firewall meant?",
+        ),
     ],
 )
-def test_what_create_cannot_use_is_told_before_it_runs(entry, says):
+def test_what_create_cannot_use_is_told_by_check(entry, says):
     (warning,) = container(**entry).warnings
     assert warning.startswith(f"lxc_configs.910{says}")
 
