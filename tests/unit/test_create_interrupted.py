@@ -54,6 +54,19 @@ def test_what_cannot_be_written_down_as_made_is_taken_away_now_and_not_when_it_i
     # a full disk, from the moment on at which all is proven
     node.boot = f"""
 import os
+def write(fd, data, real=os.write):
+    if b'"event":"done"' in bytes(data):
+        raise OSError(28, "No space left on device")
+    return real(fd, data)
+os.write = write
+{node.boot}"""
+    done = node.create()
+    assert done.returncode == 1, done.stdout
+    assert is_gone(node)
+    assert done.stdout.splitlines()[-1].startswith(
+        "CT 970: restored: FAILED its making is written down"
+    )
+    assert node.events == ["intent", "started", "back", "restored"]
 
 
 def test_killed_when_all_is_done_it_stays(node):

@@ -11,6 +11,7 @@ from create_node import (
     FINAL,
     MARK,
     OWNER,
+    RAW,
     RUN,
     SOURCE,
     SRV,

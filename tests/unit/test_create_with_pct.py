@@ -4,8 +4,8 @@ import sys
 
 import pytest
 from create_node import RAW, Node
+from standin_images import DEBIAN, pack
 from standin_node import PCT
-from test_standin_create import DEBIAN, pack
 
 TEMPLATE = "local:vztmpl/debian.tar"
 OPTIONS = ("--hostname", "web", "--rootfs", "local:4", "--features", "nesting=1", "--memory", "256")
