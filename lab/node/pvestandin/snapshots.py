@@ -9,7 +9,7 @@ import time
 from . import container, disks, node, schema
 from .conf import Conf, Section, load, locked, save
 from .node import PctError
-from .storage import parsed, run
+from .storage import NO_SNAPSHOTS, parsed, run
 
 _NOT_COPIED = re.compile(r"snapstate|snaptime|vmstate|lock|digest|description|unused\d+")
 
@@ -52,7 +52,7 @@ def _prepare(conf: Conf, name: str, description: str | None) -> None:
     if len(points) > len(volumes) or not all(
         parsed(volid)[0].has_snapshots for volid in volumes.values()
     ):
-        raise PctError("snapshot feature is not available")
+        raise PctError(NO_SNAPSHOTS)
     taken = conf.snapshots[name] = Section()
     _copy(conf, taken)
     taken.options |= {"snapstate": "prepare", "snaptime": str(int(time.time()))}

@@ -10,11 +10,14 @@ from __future__ import annotations
 import os
 import re
 import sys
+from abc import ABC, abstractmethod
 
 from . import node
 from .node import PctError
 
 THIN = "/var/lib/vz/thin"
+#: What a storage of a kind without them says.
+NO_SNAPSHOTS = "snapshot feature is not available"
 #: The storage that PVE::Storage::Plugin adds where none is called `local`.
 LOCAL = {"type": "dir", "path": "/var/lib/vz", "content": "rootdir,images,vztmpl,iso,backup"}
 
@@ -32,7 +35,7 @@ def run(*command: str) -> str:
     return done.stdout.decode(errors="replace")
 
 
-class Storage:
+class Storage(ABC):
     """A storage of /etc/pve/storage.cfg. A volume's name is what follows `STORAGE:`."""
 
     has_snapshots = False
@@ -41,56 +44,56 @@ class Storage:
         self.name = name
         self.settings = settings
 
+    @abstractmethod
     def allocate(self, ctid: str, kib: int, owner: tuple[int, int]) -> str:
         """A new volume of a container, empty, its root of that owner; its name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def image(self, volume: str) -> str:
         """The file of a raw volume, the folder of any other, as the node sees it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_raw(self, volume: str) -> bool:
         """Is it an image, with a file system in it?"""
-        raise NotImplementedError
 
     def there(self, volume: str) -> bool:
         """Is there such a volume?"""
         return os.path.exists(node.path(self.image(volume)))
 
+    @abstractmethod
     def volumes(self, ctid: str) -> list[str]:
         """The names of a container's volumes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def free(self, volume: str) -> None:
         """Remove a volume, and its snapshots."""
-        raise NotImplementedError
 
+    @abstractmethod
     def make_base(self, volume: str) -> str:
         """Turn a volume into a template's, which nobody writes to; its new name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def grow(self, volume: str, size: int) -> None:
         """Give a volume that many bytes."""
-        raise NotImplementedError
 
     def snapshot(self, volume: str, name: str) -> None:
         """Freeze a volume's state under that name."""
-        raise NotImplementedError
+        raise PctError(NO_SNAPSHOTS)
 
     def frozen(self, volume: str, name: str) -> str:
         """Where a snapshot's content is, like `image`."""
-        raise NotImplementedError
+        raise PctError(NO_SNAPSHOTS)
 
     def roll_back(self, volume: str, name: str) -> None:
         """Give a volume the state of a snapshot."""
-        raise NotImplementedError
+        raise PctError(NO_SNAPSHOTS)
 
-    def check_rollback(self, volume: str, name: str) -> None:
+    def check_rollback(self, volume: str, name: str) -> None:  # noqa: B027 - LVM takes back any
         """Refuse what cannot be rolled back to."""
 
     def delete_snapshot(self, volume: str, name: str) -> None:
         """Forget a snapshot."""
-        raise NotImplementedError
+        raise PctError(NO_SNAPSHOTS)
 
     def _make_image(self, volume: str, kib: int, owner: tuple[int, int]) -> None:
         try:
@@ -285,7 +288,7 @@ class Zfs(Storage):
         return f"{self.settings['pool']}/{volume}"
 
 
-KINDS = {"dir": Directory, "lvmthin": Thin, "zfspool": Zfs}
+KINDS: dict[str, type[Storage]] = {"dir": Directory, "lvmthin": Thin, "zfspool": Zfs}
 
 
 def storages() -> dict[str, Storage]:
