@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
+import subprocess
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from lab.errors import LabError
 from lab.progress import say, step
 
 UNFINISHED = ".unfinished"
-MOUNTS = Path("/proc/self/mountinfo")
+PROC = Path("/proc")
 KEPT = 2  # of each stack and kind, those that were used last
 
 
@@ -58,8 +60,9 @@ def entry(
             return place
         stack, _, _ = name.partition(".")
         for left in root().glob(f"{stack}.*{UNFINISHED}"):
-            if _mounted_below(left):
+            if _is_at_work(left):
                 raise LabError(f"an earlier build of {left.stem} goes on: wait until it has ended")
+            _unmount_below(left)
             say(f"an earlier build of {left.stem} was interrupted: removing it")
             clean_up(left)
             shutil.rmtree(left)
@@ -119,11 +122,29 @@ def _remove(place: Path) -> None:
     shutil.rmtree(left)
 
 
-def _mounted_below(folder: Path) -> bool:
-    """Whether something is: mmdebstrap outlives us where only we are ended, and has /proc there."""
+def _is_at_work(folder: Path) -> bool:
+    """Whether a process is in there: mmdebstrap, which is started there, may outlive us."""
     inside = f"{folder.resolve()}/"
-    lines = MOUNTS.read_text(errors="replace").splitlines()
-    return any(line.split(" ")[4].startswith(inside) for line in lines)
+    for link in (*PROC.glob("[0-9]*/cwd"), *PROC.glob("[0-9]*/root")):
+        with suppress(OSError):  # it has ended, or is somebody else's
+            if f"{link.readlink()}/".startswith(inside):
+                return True
+    return False
+
+
+def _unmount_below(folder: Path) -> None:
+    """Take out what a build that was killed left mounted: it is not ours to remove."""
+    inside = f"{folder.resolve()}/"
+    lines = (PROC / "self/mountinfo").read_text(errors="replace").splitlines()
+    points = (re.sub(r"\\([0-7]{3})", _unescaped, line.split(" ")[4]) for line in lines)
+    for point in reversed([point for point in points if point.startswith(inside)]):
+        done = subprocess.run(["umount", point], capture_output=True, text=True)
+        if done.returncode:
+            raise LabError(f"{point} is left of an earlier build: {done.stderr.strip()}")
+
+
+def _unescaped(octal: re.Match[str]) -> str:
+    return chr(int(octal[1], 8))
 
 
 def _building(name: str) -> AbstractContextManager[None]:

@@ -111,23 +111,64 @@ def test_what_was_not_used_for_longest_is_removed():
     assert trees.exists()
 
 
-def test_what_an_earlier_build_still_has_mounted_is_not_removed(monkeypatch, tmp_path):
+def interrupted():
     def fail(_folder):
         raise LabError("ended")
 
     with pytest.raises(LabError, match="ended"):
         cache.entry("stable.image-1", fail)
     (left,) = cache.root().glob("*.unfinished")
-    (left / "proc").mkdir()
-    (left / "proc/stat").touch()
-    mounts = tmp_path / "mountinfo"
-    mounts.write_text(
-        "30 1 0:26 / / rw shared:1 - ext4 /dev/vda rw\n"
-        f"31 30 0:27 / {left}/proc ro - proc proc rw\n"
-    )
-    monkeypatch.setattr(cache, "MOUNTS", mounts)
+    return left
+
+
+@pytest.mark.parametrize("where", ["cwd", "root"])
+def test_a_build_that_somebody_still_works_in_is_not_removed(where, tmp_path, monkeypatch):
+    left = interrupted()
+    (left / "tree").mkdir()
+    process = tmp_path / "proc/4711"
+    process.mkdir(parents=True)
+    (process / where).symlink_to(left / "tree")
+    (tmp_path / "proc/self").mkdir()
+    (tmp_path / "proc/self/mountinfo").touch()
+    monkeypatch.setattr(cache, "PROC", tmp_path / "proc")
     with pytest.raises(LabError, match=r"build of stable.image-1 goes on: wait until"):
         cache.entry("stable.image-1", make)
-    assert (left / "proc/stat").exists()
-    mounts.write_text("30 1 0:26 / / rw shared:1 - ext4 /dev/vda rw\n")
+    assert (left / "tree").exists()
+    (process / where).unlink()
     assert (cache.entry("stable.image-1", make) / "image").exists()
+
+
+@pytest.fixture
+def mounted(tmp_path, monkeypatch):
+    """What is mounted, and an `umount` that takes the last one away."""
+    table = tmp_path / "proc/self/mountinfo"
+    table.parent.mkdir(parents=True)
+    monkeypatch.setattr(cache, "PROC", tmp_path / "proc")
+    program = tmp_path / "bin/umount"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$1" >>{tmp_path}/gone\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    return table
+
+
+def test_what_a_killed_build_left_mounted_is_unmounted_the_innermost_first(mounted, tmp_path):
+    left = interrupted()
+    mounted.write_text(
+        "30 1 0:26 / / rw shared:1 - ext4 /dev/vda rw\n"
+        f"31 30 0:27 / {left}/a\\040tree rw - tmpfs tmpfs rw\n"
+        f"32 31 0:28 / {left}/a\\040tree/proc ro - proc proc rw\n"
+    )
+    assert (cache.entry("stable.image-1", make) / "image").exists()
+    gone = (tmp_path / "gone").read_text().splitlines()
+    assert gone == [f"{left}/a tree/proc", f"{left}/a tree"]
+
+
+def test_what_cannot_be_unmounted_is_named_and_nothing_is_removed(mounted, tmp_path):
+    left = interrupted()
+    (left / "kept").touch()
+    mounted.write_text(f"31 30 0:27 / {left}/proc rw - proc proc rw\n")
+    (tmp_path / "bin/umount").write_text("#!/bin/sh\necho umount: target is busy >&2\nexit 32\n")
+    with pytest.raises(LabError, match=r"proc is left of an earlier build: umount: target is busy"):
+        cache.entry("stable.image-1", make)
+    assert (left / "kept").exists()
