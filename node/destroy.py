@@ -73,11 +73,13 @@ class Destruction(Transaction):
             forget_note(self)
             self.note("done", after=NONE)
             return self.ends(Ending.DONE, "destroyed")
-        if self.digest() != self.staged.before:
+        if is_destroyed(read(at(self.conf_name)) or b""):
             # the journal leaves it open: the next run goes on
             return self.ends(Ending.FAILED, f"it is gone in part: {why[0]}")
         if ran and not self.gate.running() and not self.gate.starts("starts again"):
             why.append(f"and it does not start: pct start {self.ctid} --debug")
+        if self.digest() != self.staged.before:
+            return self._left_to_its_owner(why)
         self.note("restored", after=self.staged.before)
         return self.ends(Ending.RESTORED, f"it is not destroyed: {'; '.join(why)}")
 
@@ -86,10 +88,13 @@ class Destruction(Transaction):
         found = read(at(self.conf_name))
         is_ours = digest(found) == self.staged.before or is_destroyed(found or b"")
         if found is not None and not is_ours:
-            self.note("failed")
-            text = f"{self.conf_name} was changed meanwhile: left as it is"
-            return self.ends(Ending.FAILED, text)
+            return self._left_to_its_owner([])
         return self.end()
+
+    def _left_to_its_owner(self, why: list[str]) -> int:
+        self.note("failed")
+        text = f"{self.conf_name} was changed meanwhile: left as it is"
+        return self.ends(Ending.FAILED, "; ".join((text, *why[1:])))
 
     def _left(self, why: list[str]) -> str:
         left = destroy(self.ctid, 90)
@@ -129,11 +134,15 @@ def destroy(ctid: int, seconds: int) -> str:
     # of a protected one it is known by now that it is ours
     if is_true(made.main["protection"]):
         _pct("set", f"{ctid:d}", "--protection", "0")
+    ready = read(path)
     if restart.state(ctid) == "running":
         try:
             restart.stop(ctid, seconds)
         except Stop as stop:
             return stop.text
+    # a shutdown takes its time, and whoever edits a conf meanwhile means to keep it
+    if read(path) != ready:
+        return "its conf was changed meanwhile"
     said = _pct("destroy", f"{ctid:d}")
     # what it is afterwards counts, not what pct returns
     return "" if not os.path.exists(path) else said or "pct gives no reason"

@@ -6,17 +6,20 @@ Nothing here is ever destroyed or removed, also where the container comes to not
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
+from pathlib import PurePosixPath
 
 from node.bounded import run
 from node.create_request import Dataset, Folder, Owner
-from node.files import make_folder, sync_folder, text
+from node.files import text
 from node.root import at
 
 #: Of a dataset that is made and has not its owner yet: a power cut may come in between.
 _NEW = "phoenix-harden:new"
 _PATIENCE = 120
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 class PlaceError(Exception):
@@ -49,16 +52,53 @@ def make_folder_of(wanted: Folder) -> bool:
         return False
     if os.path.lexists(path):
         raise PlaceError(f"{wanted.path} is there and is no folder")
-    make_folder(os.path.dirname(path), 0o755)
-    # whenever the power goes, what is at its place has its owner
-    new = f"{path}.phoenix-new"
-    with suppress(FileNotFoundError):
-        os.rmdir(new)
-    # not through a link that somebody has put there
-    os.mkdir(new)
-    _own(new, wanted.owner, mode=0o755)
-    os.rename(new, path)
-    sync_folder(os.path.dirname(path))
+    place = PurePosixPath(wanted.path)
+    above = _above(place)
+    try:
+        # whenever the power goes, what is at its place has its owner
+        new = f"{place.name}.phoenix-new"
+        with suppress(FileNotFoundError):
+            os.rmdir(new, dir_fd=above)
+        # not through a link that somebody has put there
+        os.mkdir(new, dir_fd=above)
+        _own(new, wanted.owner, mode=0o755, above=above)
+        os.rename(new, place.name, src_dir_fd=above, dst_dir_fd=above)
+        os.fsync(above)
+    finally:
+        os.close(above)
+    return True
+
+
+def _above(path: PurePosixPath) -> int:
+    """Open the folder above, made where it is missing; to be closed.
+
+    Raises PlaceError where a link is on the way: a guest may have put it there, and Proxmox wants
+    none in what it binds (pct(1), "Bind Mount Points").
+    """
+    folder = os.open(at("/"), os.O_RDONLY | os.O_DIRECTORY)
+    for one in (*reversed(path.parents),)[1:]:
+        try:
+            made = _make(one.name, folder)
+            below = os.open(one.name, _FOLDER, dir_fd=folder)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+                raise
+            why = f"{one} is a link or no folder; name the folder itself"
+            raise PlaceError(f"{path} is not made: {why}") from None
+        finally:
+            os.close(folder)
+        folder = below
+        if made:
+            os.fchmod(folder, 0o755)
+    return folder
+
+
+def _make(name: str, above: int) -> bool:
+    try:
+        os.mkdir(name, dir_fd=above)
+    except FileExistsError:
+        return False
+    os.fsync(above)
     return True
 
 
@@ -99,8 +139,8 @@ def _zfs(*words: str) -> None:
         raise PlaceError(f"zfs {words[0]}: {said or 'no answer'}")
 
 
-def _own(path: str, owner: Owner, mode: int | None = None) -> None:
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+def _own(path: str, owner: Owner, mode: int | None = None, above: int | None = None) -> None:
+    folder = os.open(path, _FOLDER, dir_fd=above)
     try:
         if mode is not None:
             os.fchmod(folder, mode)

@@ -227,6 +227,7 @@ def test_a_folder_that_is_missing_is_made_with_its_owner_and_for_all_to_enter(no
     made = (node.root / "srv/web/data").stat()
     assert (stat.S_IMODE(made.st_mode), made.st_uid) == (0o755, OWNER[0])
     assert [path.name for path in (node.root / "srv/web").iterdir()] == ["data"]
+    assert stat.S_IMODE((node.root / "srv/web").stat().st_mode) == 0o755
 
 
 def test_a_folder_that_is_there_is_left_exactly_as_it_is(node):
@@ -235,6 +236,17 @@ def test_a_folder_that_is_there_is_left_exactly_as_it_is(node):
     node.asks(folders=[{**SRV, "owner": (4711, 4711)}])
     assert node.create().returncode == 0
     assert (stat.S_IMODE(there.stat().st_mode), there.stat().st_uid) == (0o700, OWNER[0])
+
+
+def test_no_folder_is_made_behind_a_link_which_a_guest_may_have_put_there(node):
+    (node.root / "srv").mkdir(exist_ok=True)
+    (node.root / "etc").mkdir(exist_ok=True)
+    (node.root / "srv/web").symlink_to(node.root / "etc")
+    node.asks(folders=[SRV])
+    done = node.create()
+    assert (done.returncode, node.pct) == (1, [])
+    assert "/srv/web/data is not made: /srv/web is a link or no folder" in done.stdout
+    assert not (node.root / "etc/data").exists()
 
 
 def test_what_is_no_folder_stops_it(node):

@@ -95,6 +95,17 @@ def test_one_that_cannot_be_destroyed_runs_again(node):
     assert last == "CT 970: restored: it is not destroyed: pct: destroy cannot be done"
 
 
+def test_one_that_is_changed_while_it_shuts_down_stays_and_runs_again(node):
+    (node.fake / "before-shutdown").write_text('echo "tags: kept" >>"$conf/970.conf"')
+    done = node.destroy()
+    assert done.returncode == 3
+    assert (node.conf.read_text(), node.state) == (f"{FINAL}tags: kept\n", "running")
+    assert "destroy 970" not in node.pct
+    assert node.events == ["intent", "failed"]
+    last = done.stdout.splitlines()[-1]
+    assert last == "CT 970: failed: /etc/pve/lxc/970.conf was changed meanwhile: left as it is"
+
+
 def test_one_that_cannot_be_stopped_stays(node):
     node.fails("shutdown", "stop")
     done = node.destroy()
