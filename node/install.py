@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from node.transaction import Transaction
 
 _FUSE = "fuse-overlayfs"
+#: What `docker run --gpus` takes; dockerd looks for it when it starts.
+_TOOLKIT = "nvidia-container-toolkit"
 _SOURCES = ("distro", "docker-ce", "keep")
 _DRIVERS = (_FUSE, "overlay2", "auto")
 _KEEP = "docker_source keep: nothing is installed"
@@ -160,6 +162,7 @@ class Wanted:
     source: str
     driver: str
     repo: Repo | None
+    nvidia: bool
 
     @classmethod
     def read(cls, asked: Any) -> Wanted:
@@ -171,7 +174,10 @@ class Wanted:
             raise ValueError("a source or driver that is not known")
         if not (repo is None or isinstance(repo, dict)):
             raise ValueError("a repository that is none")
-        return cls(source, driver, None if repo is None else Repo.read(repo))
+        nvidia = asked.get("nvidia", False)
+        if not isinstance(nvidia, bool):
+            raise ValueError("nvidia that is neither true nor false")
+        return cls(source, driver, None if repo is None else Repo.read(repo), nvidia)
 
 
 class Installation:
@@ -208,8 +214,12 @@ class Installation:
             )
         has_changed = self._put_daemon_json(wanted.driver, system)
         work = Work(self.ctid, system.manager, self.journal)
-        self._bring(work, self._names(work, wanted, system.manager))
-        self._start(system, has_changed)
+        names = self._names(work, wanted, system.manager)
+        self._bring(work, names)
+        if _TOOLKIT in names:
+            # no unprivileged container may write the rules for devices of its cgroups
+            self._script("gpu", "its NVIDIA toolkit cannot be set up")
+        self._start((has_changed and system.has_docker) or _TOOLKIT in work.came)
 
     def _check_label(self) -> None:
         if self.label is None:
@@ -294,7 +304,17 @@ class Installation:
             if "moby-engine" not in names:
                 self._have_docker_ce(work, None, manager)
                 names = [*DOCKER_CE]
-        return [*names, *([_FUSE] if self.driver == _FUSE else [])]
+        fuse = [_FUSE] if self.driver == _FUSE else []
+        return [*names, *fuse, *(self._toolkit(work, manager) if wanted.nvidia else [])]
+
+    def _toolkit(self, work: Work, manager: str) -> list[str]:
+        found = self._there(work, _TOOLKIT) if manager != "apk" else []
+        if not found:
+            self._say(
+                f"note: its package sources have no {_TOOLKIT}: docker run --gpus works once it is "
+                "installed there"
+            )
+        return found
 
     def _refresh(self, work: Work) -> None:
         """Have its sources answer; one that has just started may have no network yet."""
@@ -342,16 +362,17 @@ class Installation:
         if code != 0:
             raise InstallError("its packages did not all come in, see above")
 
-    def _start(self, system: _System, has_changed: bool) -> None:
-        ended = guest.attach(
-            self.ctid,
-            ["sh", "-c", guest.script("install"), "install", "enable"],
-            seconds=_STARTS,
-            services=True,
-        )
+    def _script(self, action: str, fails: str) -> None:
+        """Have templates/guest/install.sh do it; `fails`: what is said where it does not."""
+        words = ["sh", "-c", guest.script("install"), "install", action]
+        ended = guest.attach(self.ctid, words, seconds=_STARTS, services=True)
         if not ended.ok:
-            raise InstallError(f"its Docker does not start: {guest.last_line(ended)}")
-        if has_changed and system.has_docker:
+            raise InstallError(f"{fails}: {guest.last_line(ended)}")
+
+    def _start(self, anew: bool) -> None:
+        """`anew`: what runs already does not know all that is there now."""
+        self._script("enable", "its Docker does not start")
+        if anew:
             try:
                 GuestFile(self.ctid).restart()
             except GuestError as error:

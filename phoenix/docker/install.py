@@ -28,12 +28,14 @@ class Install:
 
     `driver`: the storage driver for its daemon.json, which is written before Docker first starts;
     `auto`: overlay2 where the guest can mount one, else fuse-overlayfs. `repository`: for
-    `docker-ce`, None where the guest has that repository.
+    `docker-ce`, None where the guest has that repository. `nvidia`: with NVIDIA's container toolkit
+    where the guest's sources have it, for `docker run --gpus`.
     """
 
     source: Source = "distro"
     driver: Literal["fuse-overlayfs", "overlay2", "auto"] = "fuse-overlayfs"
     repository: Repository | None = None
+    nvidia: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As the node's program reads it (`node.install`)."""
@@ -41,6 +43,7 @@ class Install:
         return {
             "source": self.source,
             "driver": self.driver,
+            "nvidia": self.nvidia,
             "repository": None
             if repository is None
             else {

@@ -61,7 +61,8 @@ def wanted_install(container: Container, docker: ObservedDocker | None = None) -
         driver = "fuse-overlayfs"
     if driver == "auto" and docker is not None and docker.overlay is not None:
         driver = "overlay2" if docker.overlay else "fuse-overlayfs"
-    return Install(container.install_source, driver, container.install_repository)
+    source, repository = container.install_source, container.install_repository
+    return Install(source, driver, repository, container.nvidia)
 
 
 def lacks_docker(docker: ObservedDocker) -> bool:

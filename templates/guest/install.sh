@@ -5,6 +5,7 @@
 #   codename        that of its release, as package repositories call it
 #   fingerprints    of the OpenPGP key on stdin, as `gpg --show-keys --with-colons` prints them
 #   put PATH        have what comes on stdin as this file, root's own and readable by all
+#   gpu             have NVIDIA's toolkit leave the rules of cgroups for devices alone
 #   enable          have Docker start with the guest, and now
 #   forget          remove the files of a repository of Docker's that we put here
 #
@@ -34,6 +35,9 @@ put() { # PATH
     file=$root$1
     mkdir -p "${file%/*}" && cat >"$file.phoenix-harden" && mv -f "$file.phoenix-harden" "$file"
 }
+gpu() {
+    nvidia-ctk config --set nvidia-container-cli.no-cgroups=true --in-place
+}
 enable() {
     if [ -d /run/systemd/system ]; then
         # after failed starts systemd refuses another one for a while
@@ -55,7 +59,7 @@ forget() {
 }
 
 case $1 in
-codename | fingerprints | enable | forget) "$1" ;;
+codename | fingerprints | gpu | enable | forget) "$1" ;;
 put) put "$2" ;;
 *) exit 1 ;;
 esac

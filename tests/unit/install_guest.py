@@ -76,7 +76,7 @@ class InstallGuest(ScriptNode):
         self.label = self.has("/proc/4711/attr/apparmor/current", f"{LABEL}\n")
         self.tool("lxc-attach", LXC_ATTACH)
         self.tool("nsenter", "echo phoenix-harden")
-        for name in ("systemctl", "rc-service", "rc-update", "service"):
+        for name in ("systemctl", "rc-service", "rc-update", "service", "nvidia-ctk"):
             self.tool(name, SERVICE)
         self.is_a("debian 13", "apt")
         self.installed()

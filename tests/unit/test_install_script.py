@@ -57,6 +57,49 @@ def test_a_second_time_nothing_comes_in_and_nothing_is_written_down(guest):
     assert (guest.journal, guest.daemon_json) == (before, text)
 
 
+# --- with a GPU -----------------------------------------------------------------------------------
+
+TOOLKIT = "nvidia-container-toolkit"
+
+
+def test_with_a_gpu_nvidias_toolkit_comes_in_is_set_up_and_dockerd_finds_it(guest):
+    guest.available("docker.io", "docker-cli", TOOLKIT)
+    done = guest.install(nvidia=True)
+    assert (done.returncode, last(done)) == (0, DONE)
+    assert ("done", f"docker.io docker-cli fuse-overlayfs {TOOLKIT}") in guest.journaled()
+    calls = guest.calls
+    setting = "config --set nvidia-container-cli.no-cgroups=true --in-place"
+    assert any(call.startswith("service ") and call.endswith(setting) for call in calls)
+    # it looks for it when it starts, and a package may have started it before
+    assert calls.index("script install gpu ") < calls.index("script install enable ")
+    assert "script daemon-json restart " in calls
+    before = len(calls)
+    assert guest.install(nvidia=True).returncode == 0
+    assert "script daemon-json restart " not in guest.calls[before:]
+
+
+def test_without_a_source_for_nvidias_toolkit_docker_comes_in_and_that_is_a_note(guest):
+    done = guest.install(nvidia=True)
+    assert (done.returncode, last(done)) == (0, DONE)
+    assert f"note: its package sources have no {TOOLKIT}: docker run --gpus" in done.stdout
+    assert "script install gpu " not in guest.calls
+
+
+def test_without_a_gpu_no_toolkit_is_looked_for(guest):
+    guest.available("docker.io", "docker-cli", TOOLKIT)
+    assert guest.install().returncode == 0
+    assert not [call for call in guest.calls if TOOLKIT in call]
+
+
+def test_a_toolkit_that_cannot_be_set_up_is_said_and_docker_is_not_started(guest):
+    guest.available("docker.io", "docker-cli", TOOLKIT)
+    guest.tool("nvidia-ctk", 'echo "unable to create config file" >&2; exit 1')
+    done = guest.install(nvidia=True)
+    assert done.returncode == 3
+    assert "its NVIDIA toolkit cannot be set up: unable to create" in last(done)
+    assert "script install enable " not in guest.calls
+
+
 # --- what is there before -------------------------------------------------------------------------
 
 
