@@ -108,7 +108,7 @@ class ScriptNode:
     def verb(self, verb, *words, request=None, timeout=60):
         """Run a verb of the node's program in the way in which it reaches a node."""
         return subprocess.run(
-            [sys.executable, "-I", "-c", self.boot, verb, *words],
+            [sys.executable, "-IS", "-c", self.boot, verb, *words],
             input=stdin(request),
             env=self.environment,
             capture_output=True,
