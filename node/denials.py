@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import stat
-import subprocess
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
-from typing import IO, Any
+from typing import Any
 
-from node import containers
-from node.bounded import run
-from node.files import open_regular
-from node.root import at, environment
-from node.say import Stop
-from phoenix.apparmor.audit_line import LONGEST, count, read_time
+from node import containers, log_files, log_journal, log_source, owner
+from node.tally import Seen, buckets, tally
 
-#: Refusals of more kinds than this are only counted.
-MOST_KINDS = 500
-#: Seconds that the kernel's own log may take.
+#: Seconds that the journal may take.
 _PATIENCE = 600
-
-_FOLDER = "/var/log/audit"
 
 
 def observe(since: list[int] | None, only: list[int]) -> dict[str, Any]:
@@ -33,26 +20,41 @@ def observe(since: list[int] | None, only: list[int]) -> dict[str, Any]:
     containers that run, of those in `only` if there are any. Before and after each container's
     start is counted apart.
 
-    - `source`: `audit.log`, `kernel log`, or "" where no container runs
+    - `source`: `audit.log`, `journal`, `kernel log`, or "" where no container runs
+    - `missing`: what that may lack, in words, "" for nothing
     - `begins`: the log's first time, if that is after the first of `since`
-    - `denials`: count, last time, line · `left`: lines of further kinds than 500
+    - `begin`, `width`: bucket N of a `spread` begins at `begin` + N * `width` (seconds); there are
+      48 at most
+    - `denials`: [COUNT, LAST, TEXT, MORE] of each kind between two starts, seen longest ago first
+    - MORE: `first`: time · `spread`: [[BUCKET, COUNT], ...] · `pid`: process of the last line, 0
+      for none · `owner`: [CTID, ENGINE_ID or ""] of that process where it still lives, else null
+    - `floods`: [PROFILE, LINES, FIRST, LAST] of lines that are none of the denials: a profile had
+      too many kinds (`node.tally`) · `left`: their number
     """
     times = _times(since, only)
     if not times:
         return {"source": "", "begins": None, "left": 0, "denials": []}
-    logs = _logs()
-    if logs and _is_auditd_active():
-        source, lines = "audit.log", _of_files(logs, times[0])
-        first = _first_time(logs[0][1])
-    else:
-        source, lines, first = "kernel log", of_kernel(times[0]), 0.0
-    counted = count(lines, times, MOST_KINDS)
+    source, problems = log_source.choose(), list[str]()
+    lines, first = _log(source, times[0], problems)
+    into = buckets(max(times[0], first), time.time())
+    counted = tally(lines, times, into)
+    problems += filter(None, [log_source.missing(source)])
     return {
         "source": source,
+        "missing": "; ".join(problems),
         "begins": first if first > times[0] else None,
+        "begin": into.begin,
+        "width": into.width,
         "left": counted.left,
-        "denials": counted.denials,
+        "denials": [_told(text, seen) for text, seen in counted.denials],
+        "floods": [[name, one.count, one.first, one.last] for name, one in counted.floods],
     }
+
+
+def _told(text: str, seen: Seen) -> list[Any]:
+    whose = owner.find(seen.pid, seen.last) if seen.pid else None
+    more = {"first": seen.first, "spread": sorted(seen.spread.items()), "pid": seen.pid}
+    return [seen.count, seen.last, text, {**more, "owner": whose}]
 
 
 def _times(since: list[int] | None, only: list[int]) -> list[int]:
@@ -70,91 +72,11 @@ def _times(since: list[int] | None, only: list[int]) -> list[int]:
     return sorted({*asked, *(start for start in starts.values() if asked and start > min(asked))})
 
 
-def _is_auditd_active() -> bool:
-    # an old audit.log stays behind where auditd is gone: the kernel then logs by itself
-    return run(["systemctl", "-q", "is-active", "auditd"]).ok
-
-
-def _logs() -> list[tuple[float, str]]:
-    """auditd's own files, with when they were last written, the oldest first.
-
-    Compressed ones are not read. None at all without the present one, or while that is empty.
-    """
-    try:
-        names = [name for name in os.listdir(at(_FOLDER)) if _is_log(name)]
-    except OSError:
-        return []
-    found = []
-    for path in (at(f"{_FOLDER}/{name}") for name in names):
-        with suppress(FileNotFoundError):
-            about = os.lstat(path)
-            if stat.S_ISREG(about.st_mode) and about.st_size:
-                found.append((about.st_mtime, path))
-    present = at(f"{_FOLDER}/audit.log")
-    return sorted(found) if any(path == present for _, path in found) else []
-
-
-def _is_log(name: str) -> bool:
-    return name.startswith("audit.log") and "z" not in name
-
-
-def _of_files(logs: list[tuple[float, str]], since: float) -> Iterator[str]:
-    for written, path in logs:
-        # what was last written before has nothing of interest
-        if written > since and (file := open_regular(path)):
-            with file:
-                yield from _lines(file)
-
-
-def of_kernel(since: float, patience: float = _PATIENCE) -> Iterator[str]:
-    """The lines of the kernel's own log. Raises Stop where it comes to no end."""
-    asked = ["journalctl", "-q", "-o", "cat", "_TRANSPORT=kernel", "--since", f"@{since}"]
-    try:
-        process = subprocess.Popen(
-            asked,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment(),
-            cwd="/",
-            start_new_session=True,
-        )
-    except OSError:
-        return
-    given_up = threading.Event()
-
-    def give_up() -> None:
-        given_up.set()
-        process.kill()
-
-    watch = threading.Timer(patience, give_up)
-    watch.start()
-    try:
-        if process.stdout is not None:
-            yield from _lines(process.stdout)
-    finally:
-        watch.cancel()
-        process.kill()
-        process.wait()
-    if given_up.is_set():
-        raise Stop(1, f"journalctl came to no end in {patience:.0f} s: give a later since=")
-
-
-def _lines(file: IO[bytes]) -> Iterator[str]:
-    """Its lines, one in memory at a time; those that are longer than any of the kernel's are not
-    of interest, whoever wrote them.
-    """
-    goes_on = False
-    while piece := file.readline(LONGEST):
-        is_end = piece.endswith(b"\n") or len(piece) < LONGEST
-        if is_end and not goes_on:
-            yield piece.decode("utf-8", "replace")
-        goes_on = not is_end
-
-
-def _first_time(path: str) -> float:
-    file = open_regular(path)
-    if file is None:
-        return 0.0
-    with file:
-        return read_time(file.readline(LONGEST).decode("utf-8", "replace")) // 1
+def _log(source: str, since: float, problems: list[str]) -> tuple[Iterator[str], float]:
+    """The lines of a log since a time, and when it begins."""
+    if transport := log_source.TRANSPORTS.get(source):
+        first = log_journal.first_time(transport)
+        return log_journal.lines(transport, since, _PATIENCE), first
+    logs = log_files.find()
+    lines = log_files.lines_of(log_files.written_since(logs, since), problems)
+    return lines, log_files.first_time(logs) // 1

@@ -11,11 +11,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 
-from node.denials import of_kernel
-from node.files import open_regular, read
-from node.root import at
+from node import log_files, log_journal, owner
 from node.say import Stop
-from phoenix.apparmor.audit_line import LONGEST, REFUSED, refusal
+from phoenix.apparmor.audit_line import REFUSED, Refusal, refusal
 from phoenix.text.printable import LONGEST_LINE, printable
 
 #: So many kinds are told, the last ones among them; so many are told apart.
@@ -38,11 +36,11 @@ def since(profile: str, began: int, ctid: int) -> list[str]:
     with suppress(OSError, Stop):
         for number, line in enumerate(_lines(began)):
             found = refusal(line)
-            if found is None or found[0] < began or not found[1].startswith(REFUSED):
+            if found is None or found.time < began or not found.text.startswith(REFUSED):
                 continue
-            if not any(name in found[1] for name in names) or _is_of_another(line, ctid):
+            if not any(name in found.text for name in names) or _is_of_another(found, ctid):
                 continue
-            kind = _VARYING.sub("*", found[1])
+            kind = _VARYING.sub("*", found.text)
             if kind in kinds or len(kinds) < _APART:
                 kinds[kind] += 1
                 lines[kind] = number
@@ -54,23 +52,12 @@ def since(profile: str, began: int, ctid: int) -> list[str]:
     return [printable(text, LONGEST_LINE) for text in told]
 
 
-def _is_of_another(line: str, ctid: int) -> bool:
-    # of a message on the bus, the bus itself stands in front
-    pid = re.search(r" pid=([0-9]{1,10}) ", line[line.find('apparmor="') :])
-    try:
-        groups = read(at(f"/proc/{pid[1]}/cgroup")) if pid else None
-    except OSError:
-        return False
-    # as the node sees it: 0::/lxc/910/ns/init.scope
-    owner = re.search(rb":/lxc(?:\.payload)?[./]([1-9][0-9]*)/", groups or b"")
-    return owner is not None and int(owner[1]) != ctid
+def _is_of_another(found: Refusal, ctid: int) -> bool:
+    whose = owner.find(found.pid, found.time) if found.pid else None
+    return whose is not None and whose[0] != ctid
 
 
 def _lines(began: int) -> Iterator[str]:
-    log = open_regular(at("/var/log/audit/audit.log"))
-    if log is None:
-        yield from of_kernel(began, patience=30)
-        return
-    with log:
-        while line := log.readline(LONGEST):
-            yield line.decode("utf-8", "replace")
+    if logs := log_files.find():
+        return log_files.lines_of(log_files.written_since(logs, began), [])
+    return log_journal.lines(log_journal.KERNEL, began, patience=30)

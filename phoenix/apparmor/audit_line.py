@@ -8,8 +8,8 @@ the standard library only.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import NamedTuple
 
 #: How the text of a refusal begins; a profile that kills for it says so.
 REFUSED = ('apparmor="DENIED"', 'apparmor="KILLED"')
@@ -18,14 +18,14 @@ _VERDICT = 'apparmor="(?:DENIED|KILLED|ALLOWED|AUDIT)" '
 # beginning only: what a program says in a message of its own stands further on.
 _HEAD = re.compile(
     r"(?:node=\S+ )?(?:type=AVC msg=|(?:audit: )?type=1400 )"
-    rf"audit\(([0-9]{{1,12}}\.[0-9]{{1,3}}):[0-9]+\): (?={_VERDICT})"
+    rf"audit\(([0-9]{{1,12}}\.[0-9]{{1,3}}):([0-9]{{1,20}})\): (?={_VERDICT})"
 )
 # The message bus asks for AppArmor's policy itself, and has the kernel log what it refuses (dbus,
 # bus/apparmor.c; AUDIT_USER_AVC). In front of the quotation stands what the kernel knows of the
 # bus: one inside a container says what it likes.
 _BUS_HEAD = re.compile(
     r"(?:node=\S+ )?(?:type=USER_AVC msg=|(?:audit: )?type=1107 )"
-    r"audit\(([0-9]{1,12}\.[0-9]{1,3}):[0-9]+\): "
+    r"audit\(([0-9]{1,12}\.[0-9]{1,3}):([0-9]{1,20})\): "
     rf"(?:(?!subj==?\"?lxc-)[^\s']+ +)*msg='(?={_VERDICT}operation=\"dbus_)"
 )
 _PEER_PID = re.compile(r" peer_pid=[0-9]+")
@@ -43,7 +43,8 @@ _TIME = re.compile(r"audit\(([0-9]{1,12}(?:\.[0-9]{1,3})?):")
 _PROFILE = re.compile(r' profile="([^"]+)"')
 # the last part of a name
 _NAME = re.compile(r'( name="[^"]*/)[^"/]+(/?")')
-_PID = re.compile(r" pid=[0-9]+")
+_PID = re.compile(r" pid=([0-9]{1,10})(?![0-9])")
+_NAMESPACE = re.compile(r' namespace=("[^"]*"|\S+)')
 _PROCESS = re.compile(r'"/proc/[0-9]+')
 
 #: A line of the kernel's is shorter (a path in hex is 8 KiB).
@@ -72,15 +73,27 @@ def read_time(line: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-def refusal(line: str) -> tuple[float, str] | None:
-    r"""When a container was refused something, or a rule logged it, and by which text equal ones
-    are counted.
+class Refusal(NamedTuple):
+    """A line about a container: when, and the text by which equal ones are counted.
 
-    None for every other line. Neither one process is told from another, nor its folder in /proc.
+    `pid`: the process as the node counts, 0 where the line names none; `serial`: the kernel's own
+    number of the line, which begins anew with each boot.
+    """
+
+    time: float
+    text: str
+    pid: int = 0
+    serial: int = 0
+
+
+def refusal(line: str) -> Refusal | None:
+    r"""What a container was refused, or a rule logged of it; None for every other line.
+
+    In the text neither one process is told from another, nor its folder in /proc.
 
     >>> refusal('type=AVC msg=audit(17.500:1): apparmor="DENIED" operation="open" profile="lxc-a" '
-    ...     'name="/proc/7/mem" pid=7 comm="dd"\x1dFSUID="root"')
-    (17.5, 'apparmor="DENIED" operation="open" profile="lxc-a" name="/proc/*/mem" comm="dd"')
+    ...     'name="/proc/7/mem" pid=7 comm="dd"\x1dFSUID="root"').text
+    'apparmor="DENIED" operation="open" profile="lxc-a" name="/proc/*/mem" comm="dd"'
     """
     if 'apparmor="' not in line[:1000] or len(line) > LONGEST:
         return None
@@ -90,48 +103,41 @@ def refusal(line: str) -> tuple[float, str] | None:
         return None
     text = _said(line, head.end(), bool(of_bus))
     # what a guest's own policy logs is the guest's affair
-    if not _OF_CONTAINER.search(text) or (_is_logged(text) and " namespace=" in text):
+    if not _OF_CONTAINER.search(text) or (is_logged(text) and " namespace=" in text):
         return None
-    return float(head[1]), _PROCESS.sub('"/proc/*', _PID.sub("", text, count=1))
+    pid = 0
+    if found := _PID.search(text):
+        pid, text = int(found[1]), text[: found.start()] + text[found.end() :]
+    return Refusal(float(head[1]), _PROCESS.sub('"/proc/*', text), pid, int(head[2]))
 
 
-@dataclass(frozen=True)
-class Counted:
-    """`denials`: how often, when last, and the text of each kind; `left`: lines of other kinds."""
+def whose(text: str) -> str:
+    """In whose name such a text is counted: a profile of the node, without those below it, or a
+    container's namespace, whatever its root calls the policies in there.
 
-    denials: tuple[tuple[int, float, str], ...] = ()
-    left: int = 0
-
-
-def count(lines: Iterable[str], since: Sequence[float], kinds: int) -> Counted:
-    """Count equal refusals of containers, and what rules with `audit` log.
-
-    `since`: times, ascending. What is older than the first is passed over, what lies before and
-    after each further one is counted apart. `kinds`: of so many kinds at most each is told, and a
-    tenth of that of what each profile logs, beyond which it is told by folders: writing many files
-    hides neither a refusal nor what is written elsewhere.
+    >>> whose('apparmor="DENIED" profile="lxc-a//null-/usr/bin/x" name="/b"')
+    'lxc-a'
+    >>> whose('apparmor="DENIED" namespace="root//lxc-910_<-var-lib-lxc>//x" profile="lxc-b"')
+    'root//lxc-910_<-var-lib-lxc>'
     """
-    found: dict[tuple[int, str], tuple[int, float]] = {}
-    told: dict[str, int] = {}
-    left = 0
-    for line in lines:
-        read = refusal(line)
-        if read is None or not since or read[0] < since[0]:
-            continue
-        time, text = read
-        part = sum(time >= start for start in since)
-        whose, room = ("", kinds) if not _is_logged(text) else (_profile(text), max(1, kinds // 10))
-        if whose and (part, text) not in found and told.get(whose, 0) >= room:
-            text, whose, room = _NAME.sub(r"\1*\2", text), f"{whose} folders", room
-        if (part, text) not in found:
-            if told.get(whose, 0) >= room:
-                left += 1
-                continue
-            told[whose] = told.get(whose, 0) + 1
-        times, last = found.get((part, text), (0, time))
-        found[part, text] = (times + 1, max(last, time))
-    denials = ((times, last, text) for (_, text), (times, last) in found.items())
-    return Counted(tuple(denials), left)
+    if found := _NAMESPACE.search(text):
+        return "//".join(_value("namespace", found[1]).split("//")[:2])
+    profile = _PROFILE.search(text)
+    return profile[1].partition("//")[0] if profile else ""
+
+
+def is_logged(text: str) -> bool:
+    """Whether nothing was refused: a rule with `audit` asks for the line."""
+    return text.startswith('apparmor="AUDIT"')
+
+
+def folder_of(text: str) -> str:
+    """The same text for all files of a folder.
+
+    >>> folder_of('apparmor="AUDIT" profile="lxc-a" name="/etc/hosts"')
+    'apparmor="AUDIT" profile="lxc-a" name="/etc/*"'
+    """
+    return _NAME.sub(r"\1*\2", text)
 
 
 def _said(line: str, begin: int, of_bus: bool) -> str:
@@ -147,15 +153,6 @@ def _said(line: str, begin: int, of_bus: bool) -> str:
 
 def _first_profile(label: re.Match[str]) -> str:
     return f' profile="{label[1].partition("//&")[0]}"{label[0] if "//&" in label[1] else ""}'
-
-
-def _is_logged(text: str) -> bool:
-    return text.startswith('apparmor="AUDIT"')
-
-
-def _profile(text: str) -> str:
-    found = _PROFILE.search(text)
-    return found[1] if found else "-"
 
 
 def _value(name: str, value: str) -> str:

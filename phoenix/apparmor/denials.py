@@ -15,7 +15,7 @@ from typing import Any
 
 from phoenix.apparmor.advice import VARYING, is_file, permission, verdict
 from phoenix.apparmor.audit_line import read_fields, read_time
-from phoenix.text.printable import printable
+from phoenix.text.printable import LONGEST_LINE, printable
 
 #: A profile that Proxmox generated for a container.
 GENERATED = re.compile(r"lxc-([0-9]+)_</var/lib/lxc>")
@@ -189,14 +189,40 @@ class ObservedDenials:
 
 
 def denials_from_json(data: Mapping[str, Any]) -> ObservedDenials:
-    """Read the section `denials` of the node's answer (`node.denials`)."""
-    denials = []
-    for count, last, line in data["denials"]:
-        if denial := read_line(line):
-            denials.append(replace(denial, count=int(count), last=float(last)))
+    """Read the section `denials` of the node's answer (`node.denials.observe`).
+
+    Raises KeyError, TypeError, ValueError or AttributeError where it is none.
+    """
     begins = data["begins"]
+    floods = ((printable(str(name)), *numbers) for name, *numbers in data.get("floods", ()))
     return ObservedDenials(
-        data["source"], None if begins is None else float(begins), int(data["left"]), tuple(denials)
+        source=data["source"],
+        begins=None if begins is None else float(begins),
+        left=int(data["left"]),
+        denials=tuple(filter(None, (_denial(*told) for told in data["denials"]))),
+        begin=float(data.get("begin", 0)),
+        width=int(data.get("width", 0)),
+        floods=tuple(
+            Flood(name, int(lines), float(first), float(last))
+            for name, lines, first, last in floods
+        ),
+        missing=printable(str(data.get("missing", "")), LONGEST_LINE),
+    )
+
+
+def _denial(count: Any, last: Any, line: str, more: Mapping[str, Any] = {}) -> Denial | None:
+    denial = read_line(line)
+    if denial is None:
+        return None
+    owner = more.get("owner")
+    return replace(
+        denial,
+        count=int(count),
+        last=float(last),
+        first=float(more.get("first", last)),
+        spread=tuple((int(bucket), int(times)) for bucket, times in more.get("spread", ())),
+        pid=int(more.get("pid", 0)),
+        owner=None if owner is None else Owner(int(owner[0]), printable(str(owner[1]))),
     )
 
 

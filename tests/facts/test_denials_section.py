@@ -1,12 +1,16 @@
 """node/denials.py against a tree of files that looks like a node, with a fake journal."""
 
+import gzip
+import json
 import os
 import time
+from dataclasses import astuple
 
 import pytest
 
 from facts.audit import Denials
-from node import denials
+from node import tally
+from phoenix.apparmor.denials import Owner
 from tests.facts.conftest import FactNode
 
 LINE = (
@@ -116,8 +120,8 @@ def test_without_auditd_the_kernels_own_log_is_read_even_if_an_old_audit_log_lie
     seen = node.ask(1795304458, 1795304470)
     assert (seen.source, seen.begins) == ("kernel log", None)
     assert counts(seen) == [("/a", 1, 1795304459.0)]
-    asked = (node.fake / "asked").read_text()
-    assert asked == "-q -o cat _TRANSPORT=kernel --since @1795304458\n"
+    asked = (node.fake / "asked").read_text().splitlines()
+    assert asked[-1] == "-q -o cat _TRANSPORT=kernel --since @1795304458"
 
 
 def test_a_time_ago_is_reckoned_by_the_nodes_own_clock(node):
@@ -152,12 +156,153 @@ def test_where_no_container_runs_nobody_looks(node):
     assert node.see(Denials, None, (911,)).source == ""
 
 
+def packed(node, name, *lines, written, cut=0):
+    """A log that logrotate has compressed."""
+    data = gzip.compress("".join(f"{text}\n" for text in lines).encode())
+    (node.logs / name).write_bytes(data[: len(data) - cut])
+    os.utime(node.logs / name, (written, written))
+
+
+def test_logs_that_logrotate_has_compressed_are_read_too(node):
+    packed(node, "audit.log.2.gz", line(1795304300), written=1795304310)
+    packed(node, "audit.log-20261122.gz", line(1795304200), written=1795304210)
+    node.log(line(1795304400), name="audit.log.1", written=1795304410)
+    node.log(line(1795304500))
+    seen = node.ask(1795304250)
+    assert (counts(seen), seen.begins) == ([("/a", 3, 1795304500.0)], None)
+    assert node.ask(1795304100).begins == 1795304200
+    assert counts(node.ask(1795304100)) == [("/a", 4, 1795304500.0)]
+
+
+def test_one_that_is_being_compressed_counts_once(node):
+    packed(node, "audit.log.1.gz", line(1795304400), written=1795304410, cut=8)
+    node.log(line(1795304400), name="audit.log.1", written=1795304410)
+    node.log(line(1795304500))
+    seen = node.ask(1795304300)
+    assert (counts(seen), seen.missing) == ([("/a", 2, 1795304500.0)], "")
+
+
+def test_what_is_compressed_otherwise_or_damaged_is_named(node):
+    node.log(line(1795304300), name="audit.log.2.xz", written=1795304310)
+    packed(
+        node, "audit.log.1.gz", *map(line, range(1795304400, 1795304500)), written=1795304501, cut=9
+    )
+    node.log(line(1795304600))
+    seen = node.ask(1795304250)
+    assert seen.missing == "audit.log.2.xz is not read: only .gz is; audit.log.1.gz is damaged"
+    assert seen.denials[0].last == 1795304600
+    # nothing of it is asked for
+    assert node.ask(1795304550).missing == ""
+
+
+def test_a_log_is_where_auditd_is_told_to_write_it(node):
+    node.has("/etc/audit/auditd.conf", "# a comment\nlog_file = /srv/audit/all.log\n")
+    node.has("/srv/audit/all.log", f"{line(1795304458)}\n")
+    assert counts(node.ask(1795304400)) == [("/a", 1, 1795304458.0)]
+    node.has("/etc/audit/auditd.conf", "log_file = /srv/audit/all.log\nwrite_logs = no\n")
+    (node.fake / "kernel").touch()
+    assert node.ask(1795304400).source == "kernel log"
+
+
+def test_each_log_says_what_it_may_lack(node):
+    node.log(line(1795304458))
+    node.tool("auditctl", 'printf "enabled 1\\nlost 17\\nbacklog 0\\n"')
+    assert node.ask(1795304400).missing == "since the node was booted 17 lines of audit were lost"
+    node.tool("auditctl", 'printf "enabled 1\\nlost 0\\n"')
+    assert node.ask(1795304400).missing == ""
+    (node.fake / "auditd").unlink()
+    (node.fake / "kernel").touch()
+    assert "apt install auditd" in node.ask(1795304400).missing
+
+
+def test_where_journald_listens_to_the_kernels_audit_its_journal_is_read(node):
+    (node.fake / "auditd").unlink()
+    node.tool("systemctl", '[ "$*" = "-q is-active systemd-journald-audit.socket" ]')
+    said = line(1795304459.5).partition(": ")[2].partition("\x1d")[0]
+    entry = {
+        "_AUDIT_TYPE": "1400",
+        "_AUDIT_ID": "4769",
+        "_SOURCE_REALTIME_TIMESTAMP": "1795304459500000",
+        "MESSAGE": f"AVC {said}",
+    }
+    odd = [{**entry, "MESSAGE": [1, 2]}, {**entry, "_AUDIT_ID": "x"}, ["apparmor="], {}]
+    (node.fake / "kernel").write_text("".join(f"{json.dumps(one)}\n" for one in [entry, *odd]))
+    seen = node.ask(1795304458)
+    assert (seen.source, counts(seen)) == ("journal", [("/a", 1, 1795304459.5)])
+    assert "apt install auditd" in seen.missing
+    asked = (node.fake / "asked").read_text().splitlines()[-1]
+    assert asked.startswith("-q -o json _TRANSPORT=audit --since @1795304458 --output-fields=MESS")
+
+
+def test_when_each_kind_came_is_told_in_buckets(node):
+    began = int(time.time()) - 7200
+    node.log(line(began + 10), line(began + 5000), written=time.time())
+    seen = node.ask(began)
+    (one,) = seen.denials
+    assert (one.first, one.last) == (began + 10, began + 5000)
+    assert seen.begin <= began < seen.begin + seen.width
+    where = [seen.begin + bucket * seen.width for bucket, _ in one.spread]
+    assert all(
+        at < one < at + seen.width for at, one in zip(where, (one.first, one.last), strict=True)
+    )
+    assert [times for _, times in one.spread] == [1, 1]
+
+
+ENGINE = "e3" * 32
+
+
+def lives(node, pid, group, began):
+    """A process of the node since then."""
+    boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    ticks = int((began - boot) * 100)
+    node.has(f"/proc/{pid}/stat", f"{pid} (a) b) {' '.join(['S', '1', *['0'] * 17, str(ticks)])}\n")
+    node.has(f"/proc/{pid}/cgroup", group)
+
+
+@pytest.mark.parametrize(
+    ("group", "owner"),
+    [
+        ("0::/lxc/910/ns/init.scope\n", Owner(910)),
+        ("0::/lxc/910\n", Owner(910)),
+        ("0::/lxc.payload.910/init.scope\n", Owner(910)),
+        (f"0::/lxc/910/ns/system.slice/docker-{ENGINE}.scope\n", Owner(910, ENGINE)),
+        (f"0::/lxc/910/ns/docker/{ENGINE}\n", Owner(910, ENGINE)),
+        (f"0::/lxc/910/ns/docker/{ENGINE}/docker/{'0f' * 32}/x\n", Owner(910, ENGINE)),
+        (f"0::/lxc/910/ns/machine.slice/libpod-{ENGINE}.scope/container\n", Owner(910, ENGINE)),
+        (f"12:pids:/lxc/910/docker/{ENGINE}\n0::/\n", Owner(910, ENGINE)),
+        # what a guest calls its groups by itself names no other container
+        ("0::/lxc/910/ns/x:/lxc/952/ns\n", Owner(910)),
+        (f"0::/lxc/910/ns/docker-{ENGINE}0.scope\n", Owner(910)),
+        ("0::/lxc.monitor/910\n", None),
+        ("0::/system.slice/x:/lxc/952/ns\n", None),
+        ("", None),
+    ],
+)
+def test_a_process_that_lives_tells_whose_it_is(node, group, owner):
+    now = time.time()
+    lives(node, 7, group, now - 60)
+    node.log(line(now - 30), written=now)
+    (one,) = node.ask(int(now) - 100).denials
+    assert (one.pid, one.owner) == (7, owner)
+
+
+def test_a_process_that_began_after_the_line_has_only_got_the_number(node):
+    now = time.time()
+    lives(node, 7, "0::/lxc/910/ns/init.scope\n", now - 29)
+    node.log(line(now - 30), written=now)
+    (one,) = node.ask(int(now) - 100).denials
+    assert (one.pid, one.owner) == (7, None)
+
+
 def test_more_kinds_than_anybody_reads_are_only_counted(node):
-    kinds = denials.MOST_KINDS + 2
+    kinds = tally.MOST_KINDS + 2
     node.log(*(line(1795304458 + number, name=f"/{number % kinds}") for number in range(2 * kinds)))
     seen = node.ask(1795304458)
-    assert [one.count for one in seen.denials] == [2] * denials.MOST_KINDS
-    assert seen.left == 4
+    assert len(seen.denials) == tally.MOST_KINDS
+    assert seen.denials[-1].last == 1795304458 + 2 * kinds - 1
+    assert sum(one.count for one in seen.denials) + seen.left == 2 * kinds
+    ((profile, lines, first, _),) = map(astuple, seen.floods)
+    assert (profile, lines, first) == ("lxc-a", seen.left, 1795304458.0)
 
 
 def test_a_line_that_no_kernel_wrote_costs_no_memory_and_counts_for_nothing(node):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from node.pack import SHARED
-from phoenix.apparmor.audit_line import LONGEST, Counted, count, read_fields, refusal
+from phoenix.apparmor.audit_line import LONGEST, read_fields, refusal
 
 LINE = (
     'type=AVC msg=audit({time}:4769): apparmor="{verdict}" operation="open" class="file" '
@@ -39,48 +39,6 @@ def of_kernel(text):
 
 def line(time, verdict="DENIED", profile="lxc-a", name="/a", pid=7):
     return LINE.format(time=f"{time:.3f}", verdict=verdict, profile=profile, name=name, pid=pid)
-
-
-def names(counted):
-    return [(read_fields(text)["name"], times, last) for times, last, text in counted.denials]
-
-
-def test_equal_lines_of_different_processes_are_one_with_the_last_time():
-    found = count([line(17, pid=1), line(18.5, pid=2), line(19, name="/b")], [17], 500)
-    assert names(found) == [("/a", 2, 18.5), ("/b", 1, 19.0)]
-    assert "pid=" not in found.denials[0][2]
-    assert "FSUID" not in found.denials[0][2]
-
-
-def test_folders_of_processes_are_not_told_apart():
-    found = count([line(17, name="/proc/17/mem"), line(18, name="/proc/18/mem")], [17], 500)
-    assert names(found) == [("/proc/*/mem", 2, 18.0)]
-
-
-def test_lines_before_and_after_a_start_are_counted_apart():
-    found = count([line(9), line(10), line(15), line(20), line(21)], [10, 20], 500)
-    assert names(found) == [("/a", 2, 15.0), ("/a", 2, 21.0)]
-
-
-def test_more_kinds_than_anybody_reads_are_only_counted():
-    found = count([line(10 + n, name=f"/{n % 4}") for n in range(8)], [10], 2)
-    assert (len(found.denials), found.left) == (2, 4)
-    assert count([line(10)], [], 500) == Counted()
-
-
-def test_what_rules_log_takes_no_room_of_refusals():
-    logged = [line(10 + n, "AUDIT", name=f"/etc/{n}") for n in range(4)]
-    other = line(15, "AUDIT", name="/root/x")
-    found = count([*logged, other, line(20), line(21, name="/b")], [10], 20)
-    assert [(name, times) for name, times, _ in names(found)] == [
-        *(("/etc/0", 1), ("/etc/1", 1), ("/etc/*", 2), ("/root/*", 1), ("/a", 1), ("/b", 1))
-    ]
-    assert found.left == 0
-
-
-def test_of_more_folders_than_anybody_reads_the_rest_is_only_counted():
-    found = count([line(10 + n, "AUDIT", name=f"/{n}/a") for n in range(8)], [10], 20)
-    assert (len(found.denials), found.left) == (4, 4)
 
 
 def test_what_the_policy_of_a_guest_logs_is_its_own_affair():
@@ -164,8 +122,6 @@ def test_a_refusal_of_the_message_bus_is_the_same_text_in_every_log():
     lines = [bus(), of_kernel(bus(pid=8)), of_kernel(bus(tail="")), bus(tail="'"), bus(tail="\n")]
     lines.append(bus().replace("label=", "profile="))
     assert {refusal(text)[1] for text in lines} == {expected}
-    counted = count(lines, [17], 500)
-    assert (counted.denials, counted.left) == (((6, 17.0, expected),), 0)
 
 
 def test_the_fields_of_such_a_line_are_those_that_the_bus_says():

@@ -203,6 +203,12 @@ def denied(node):
     return node
 
 
+def is_of_group(node, pid, group):
+    """A process that lives, in this control group."""
+    node.has(f"/proc/{pid}/cgroup", f"0::{group}\n")
+    node.has(f"/proc/{pid}/stat", f"{pid} (a) {' '.join(['S', '1', *['0'] * 17, '1'])}\n")
+
+
 DENIAL = '  apparmor="DENIED" operation="mount" profile="lxc-docker-nested" comm="a"'
 
 
@@ -218,8 +224,8 @@ def test_what_the_nodes_message_bus_refused_explains_it_too(denied):
     line += 'member="StartUnit" mask="send" name=":1.2" pid=%d label="lxc-docker-nested" peer_pid=1'
     denied.has("/var/log/audit/audit.log", "".join(f"{line % pid}\n" for pid in (7, 8)))
     # the bus is no process of the container's, nor is the one in another
-    denied.has("/proc/8/cgroup", "0::/lxc/952/ns/init.scope\n")
-    denied.has("/proc/9/cgroup", "0::/lxc/952/ns/init.scope\n")
+    is_of_group(denied, 8, "/lxc/952/ns/init.scope")
+    is_of_group(denied, 9, "/lxc/952/ns/init.scope")
     denied.label.write_text("unconfined\n")
     said = denied.commit().stdout.splitlines()
     assert [text for text in said if "DENIED" in text] == [
@@ -247,13 +253,13 @@ def test_equal_denials_are_one_line_and_the_kinds_that_are_cut_are_counted(denie
 
 @pytest.mark.parametrize("group", ["/lxc/952/ns/init.scope", "/lxc.payload.952/init.scope"])
 def test_a_denial_of_a_process_in_another_container_does_not_explain_it(denied, group):
-    denied.has("/proc/7/cgroup", f"0::{group}\n")
+    is_of_group(denied, 7, group)
     denied.label.write_text("unconfined\n")
     assert "DENIED" not in denied.commit().stdout
 
 
 def test_one_of_its_own_processes_does(denied):
-    denied.has("/proc/7/cgroup", "0::/lxc/910/ns/init.scope\n")
+    is_of_group(denied, 7, "/lxc/910/ns/init.scope")
     denied.label.write_text("unconfined\n")
     assert DENIAL in denied.commit().stdout
 
