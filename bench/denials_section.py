@@ -70,7 +70,7 @@ def main() -> None:
             check=True,
         )
     took, peak, kinds, left, told = json.loads(asked.stdout)
-    print(f"{lines:,} lines, {size / 1e6:.0f} MB: {took:.1f} s of processor, {peak:.0f} MB of memory")
+    print(f"{lines:,} lines, {size / 1e6:.0f} MB: {took:.1f} s of processor, {peak:.0f} MB in use")
     print(f"told: {kinds} kinds, {told:.1f} MB; {left:,} lines are floods")
 
 

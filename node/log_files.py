@@ -25,7 +25,8 @@ _CONF = "/etc/audit/auditd.conf"
 #: containers have the log say may be written to be small.
 _MOST_UNPACKED, _PATIENCE = 1024**3, 120
 
-_BLOCK = 256 * 1024
+#: So much is read at once.
+BLOCK = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def present() -> str | None:
 
 
 def find() -> list[LogFile]:
-    """All of them, the oldest first, the present one last; none where that is not there or empty.
+    """All of them, the oldest first, the present one last; none where nothing is in any.
 
     One that is still being compressed is there twice: the compressed one is left out.
     """
@@ -67,8 +68,10 @@ def find() -> list[LogFile]:
         names = set()
     names = {one for one in names if os.path.splitext(one)[0] not in names or not _packed(one)}
     found = [log for one in names if (log := _log_file(os.path.join(folder, one)))]
+    # right after a rotation the present one is empty
+    found = [log for log in found if log.size or log.path == path]
     found.sort(key=lambda log: (log.path == path, log.written))
-    return found if found and found[-1].path == path else []
+    return found if any(log.size for log in found) else []
 
 
 def written_since(logs: Sequence[LogFile], since: float) -> list[LogFile]:
@@ -79,7 +82,7 @@ def written_since(logs: Sequence[LogFile], since: float) -> list[LogFile]:
 def _log_file(path: str) -> LogFile | None:
     with suppress(OSError):
         about = os.lstat(path)
-        if stat.S_ISREG(about.st_mode) and about.st_size:
+        if stat.S_ISREG(about.st_mode):
             return LogFile(path, about.st_mtime, about.st_ino, about.st_size)
     return None
 
@@ -130,18 +133,33 @@ def opened(log: LogFile) -> IO[bytes] | None:
     return None
 
 
-def apparmor_lines(pieces: Iterable[bytes]) -> Iterator[str]:
-    """The lines that may be AppArmor's, of a text in pieces of any size.
+class Lines:
+    """The lines that may be AppArmor's, of a text that comes in pieces of any size.
 
     Those that are longer than any of the kernel's are not of interest, whoever wrote them.
     """
-    rest = b""
-    for piece in pieces:
-        *whole, rest = (rest + piece).split(b"\n")
-        yield from _of_apparmor(whole)
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, piece: bytes) -> Iterator[str]:
+        """The lines that end in the next piece."""
+        *whole, self._rest = (self._rest + piece).split(b"\n")
         # enough to see that it is too long
-        rest = rest[: LONGEST + 1]
-    yield from _of_apparmor([rest])
+        self._rest = self._rest[: LONGEST + 1]
+        return _of_apparmor(whole)
+
+    def end(self) -> Iterator[str]:
+        """The last one, where that has no end."""
+        return _of_apparmor([self._rest])
+
+
+def apparmor_lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    """All of them in these pieces."""
+    lines = Lines()
+    for piece in pieces:
+        yield from lines.feed(piece)
+    yield from lines.end()
 
 
 def _of_apparmor(lines: Iterable[bytes]) -> Iterator[str]:
@@ -156,7 +174,7 @@ def _unpacked(log: LogFile, file: IO[bytes]) -> IO[bytes] | gzip.GzipFile:
 
 def _pieces(log: LogFile, file: IO[bytes], deadline: float, problems: list[str]) -> Iterator[bytes]:
     plain, read_so_far = _unpacked(log, file), 0
-    while piece := plain.read(_BLOCK):
+    while piece := plain.read(BLOCK):
         read_so_far += len(piece)
         if plain is not file and (read_so_far > _MOST_UNPACKED or time.monotonic() > deadline):
             problems.append(f"{log.name} is read in part: it is too large once unpacked")

@@ -11,9 +11,10 @@ import os
 import subprocess
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 from node.bounded import run
-from node.log_files import apparmor_lines
+from node.log_files import BLOCK, apparmor_lines
 from node.root import environment
 from node.say import Stop
 
@@ -21,7 +22,6 @@ from node.say import Stop
 AUDIT, KERNEL = "audit", "kernel"
 
 _FIELDS = "MESSAGE,_AUDIT_TYPE,_AUDIT_ID,_SOURCE_REALTIME_TIMESTAMP"
-_BLOCK = 256 * 1024
 
 
 def has_audit() -> bool:
@@ -54,7 +54,8 @@ def lines(transport: str, since: float, patience: float) -> Iterator[str]:
     watch.start()
     try:
         if process.stdout is not None:
-            yield from lines_of(transport, iter(lambda: _read(process), b""))
+            read = partial(os.read, process.stdout.fileno(), BLOCK)
+            yield from as_audit_lines(transport, apparmor_lines(iter(read, b"")))
     finally:
         watch.cancel()
         process.kill()
@@ -81,10 +82,9 @@ def started(transport: str, since: float, follow: bool = False) -> subprocess.Po
     )
 
 
-def lines_of(transport: str, pieces: Iterator[bytes]) -> Iterator[str]:
-    """The lines of AppArmor in what journalctl writes, as auditd would have them."""
-    found = apparmor_lines(pieces)
-    return filter(None, map(_of_entry, found)) if transport == AUDIT else found
+def as_audit_lines(transport: str, lines: Iterator[str]) -> Iterator[str]:
+    """What journalctl wrote as lines of audit."""
+    return filter(None, map(_of_entry, lines)) if transport == AUDIT else lines
 
 
 def _of_entry(entry: str) -> str:
@@ -101,7 +101,3 @@ def _of_entry(entry: str) -> str:
 
 def _command(transport: str, form: str, *more: str) -> list[str]:
     return ["journalctl", "-q", "-o", form, f"_TRANSPORT={transport}", *more]
-
-
-def _read(process: subprocess.Popen[bytes]) -> bytes:
-    return os.read(process.stdout.fileno(), _BLOCK) if process.stdout else b""

@@ -21,6 +21,7 @@ from node.say import Stop, say
 #: Where each verb is; only what is asked for is loaded.
 VERBS = {
     "observe": "node.observe",
+    "follow": "node.follow",
     "archive": "node.archive",
     "begin": "node.begin",
     "stage": "node.stage",
