@@ -34,8 +34,8 @@ class EngineNames:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for _, answer in self._asked.values():
-            answer.cancel()
+        for asked in self._asked.values():
+            asked[1].cancel()
         self._pool.shutdown()
 
     def name(self, ctid: int, engine_id: str) -> str:

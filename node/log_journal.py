@@ -26,7 +26,7 @@ _FIELDS = "MESSAGE,_AUDIT_TYPE,_AUDIT_ID,_SOURCE_REALTIME_TIMESTAMP"
 
 def has_audit() -> bool:
     """Whether journald listens to the kernel's audit."""
-    return run(["systemctl", "-q", "is-active", "systemd-journald-audit.socket"]).ok
+    return run(["systemctl", "-q", "is-active", "systemd-journald-audit.socket"], seconds=10).ok
 
 
 def first_time(transport: str) -> float:

@@ -21,7 +21,7 @@ def choose() -> str:
     by rates (measured: none of 300 lines). journald, where it listens to the kernel's audit, gets
     what it reads fast enough.
     """
-    if run(["systemctl", "-q", "is-active", "auditd"]).ok and log_files.find():
+    if run(["systemctl", "-q", "is-active", "auditd"], seconds=10).ok and log_files.find():
         return FILE
     return JOURNAL if log_journal.has_audit() else KERNEL
 
