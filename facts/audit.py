@@ -17,12 +17,17 @@ class Denials(Observed[ObservedDenials]):
     """What AppArmor refused to containers since some time, equal refusals counted on the node.
 
     ```
-    {"denials": {"source": "audit.log", "begins": null, "left": 12, "denials":
-     [[3, 1795306396.288, "apparmor=\\"DENIED\\" operation=\\"open\\" profile=\\"lxc-a\\" ..."]]}}
+    {"denials": {"source": "audit.log", "missing": "", "begins": null, "begin": 1795305600,
+     "width": 60, "left": 12, "floods": [["lxc-a", 12, 1795305700.5, 1795305760.2]], "denials":
+     [[3, 1795306396.288, "apparmor=\\"DENIED\\" operation=\\"open\\" profile=\\"lxc-a\\" ...",
+       {"first": 1795305610.2, "spread": [[0, 1], [13, 2]], "pid": 4711, "owner": [910, ""]}]]}}
     ```
 
-    becomes `ObservedDenials(source="audit.log", left=12, denials=(Denial(count=3,
-    last=1795306396.288, complain=False, fields={"operation": "open", ...}),))`.
+    becomes `ObservedDenials(source="audit.log", begin=1795305600.0, width=60, left=12,
+    floods=(Flood("lxc-a", 12, 1795305700.5, 1795305760.2),), denials=(Denial(count=3,
+    last=1795306396.288, complain=False, fields={"operation": "open", ...}, first=1795305610.2,
+    spread=((0, 1), (13, 2)), pid=4711, owner=Owner(910)),))`. `node.denials.observe` says what
+    each means.
     """
 
     section = "denials"
