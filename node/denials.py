@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from node import containers, log_files, log_journal, log_source, owner
+from node.log_gaps import noting_gaps
 from node.tally import Seen, buckets, tally
 
 #: Seconds that the journal may take.
@@ -79,4 +80,4 @@ def _log(source: str, since: float, problems: list[str]) -> tuple[Iterator[str],
         return log_journal.lines(transport, since, _PATIENCE), first
     logs = log_files.find()
     lines = log_files.lines_of(log_files.written_since(logs, since), problems)
-    return lines, log_files.first_time(logs) // 1
+    return noting_gaps(lines, since, problems), log_files.first_time(logs) // 1

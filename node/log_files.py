@@ -108,7 +108,7 @@ def first_time(logs: Sequence[LogFile]) -> float:
 
 
 def lines_of(logs: Iterable[LogFile], problems: list[str]) -> Iterator[str]:
-    """Their lines of AppArmor; what could not be read is added to `problems`, in words."""
+    """Their lines (see `Lines`); what could not be read is added to `problems`, in words."""
     deadline = time.monotonic() + _PATIENCE
     for log in logs:
         if not is_readable(log):
@@ -134,7 +134,7 @@ def opened(log: LogFile) -> IO[bytes] | None:
 
 
 class Lines:
-    """The lines that may be AppArmor's, of a text that comes in pieces of any size.
+    """The lines that may be AppArmor's, or auditd's about itself, of a text in pieces of any size.
 
     Those that are longer than any of the kernel's are not of interest, whoever wrote them.
     """
@@ -147,11 +147,11 @@ class Lines:
         *whole, self._rest = (self._rest + piece).split(b"\n")
         # enough to see that it is too long
         self._rest = self._rest[: LONGEST + 1]
-        return _of_apparmor(whole)
+        return _of_interest(whole)
 
     def end(self) -> Iterator[str]:
         """The last one, where that has no end."""
-        return _of_apparmor([self._rest])
+        return _of_interest([self._rest])
 
 
 def apparmor_lines(pieces: Iterable[bytes]) -> Iterator[str]:
@@ -162,9 +162,9 @@ def apparmor_lines(pieces: Iterable[bytes]) -> Iterator[str]:
     yield from lines.end()
 
 
-def _of_apparmor(lines: Iterable[bytes]) -> Iterator[str]:
+def _of_interest(lines: Iterable[bytes]) -> Iterator[str]:
     for line in lines:
-        if b"apparmor=" in line and len(line) <= LONGEST:
+        if (b"apparmor=" in line or b"type=DAEMON_" in line) and len(line) <= LONGEST:
             yield line.decode("utf-8", "replace")
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import time
 from dataclasses import astuple
+from datetime import UTC, datetime
 
 import pytest
 
@@ -213,6 +214,27 @@ def test_each_log_says_what_it_may_lack(node):
     (node.fake / "auditd").unlink()
     (node.fake / "kernel").touch()
     assert "apt install auditd" in node.ask(1795304400).missing
+
+
+def daemon(word, at):
+    return f"type=DAEMON_{word} msg=audit({at:.3f}:17): op={word.lower()} ver=4.0.2 res=success"
+
+
+def test_when_auditd_was_stopped_is_told_as_what_may_be_missing(node):
+    booted = int(time.time() - time.clock_gettime(time.CLOCK_BOOTTIME))
+    times = [booted + n for n in (10, 100, 105, 200, 300, 400)]
+    words = ("START", "END", "START", "END", "START")
+    said = [daemon(word, at) for word, at in zip(words, times, strict=False)]
+    # before the node was booted it may have been off; a restart is none
+    node.log(daemon("END", booted - 600), *said, line(times[-1]), written=time.time())
+    missing = node.ask(booted - 900).missing
+    start, end = (f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%SZ}" for at in times[3:5])
+    assert missing == f"auditd was stopped from {start} to {end}: what came then may be missing"
+    # it was before that
+    assert node.ask(booted + 350).missing == ""
+    # whatever a damaged log says
+    node.log(daemon("END", 999999999900), daemon("START", 999999999999.5), written=time.time())
+    assert node.ask(booted + 350).missing.startswith("auditd was stopped from 9999-12-31")
 
 
 def test_where_journald_listens_to_the_kernels_audit_its_journal_is_read(node):
