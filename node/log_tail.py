@@ -14,8 +14,9 @@ from node.log_files import BLOCK, Lines, LogFile
 #: So many seconds pass before journalctl is started again, where it has ended.
 _PAUSE = 2
 
-#: So many bytes before where we are show that it is still the same text.
-_KNOWN = 64
+#: So many bytes before where we are show that it is still the same text: those of a line have its
+#: time and number.
+_KNOWN = 1024
 
 
 class FileTail:
@@ -26,7 +27,7 @@ class FileTail:
     def __init__(self, at_end: bool) -> None:
         """`at_end`: nothing that is there already is of interest. Raises OSError."""
         self._file: IO[bytes] | None = None
-        self._lines, self._known = Lines(), b""
+        self._lines, self._known, self._at = Lines(), b"", 0
         #: Whether what comes may have come before.
         self.is_again = False
         logs = log_files.find() if at_end else []
@@ -38,11 +39,9 @@ class FileTail:
         """What has come; `since`: from when on other files than this one may have something of
         it. Raises OSError.
         """
-        if self._file is None or self._is_cut(self._file):
-            yield from self._read_all(since)
-        yield from self._read_on()
+        yield from self._read_all(since) if self._file is None else self._read_on(since)
         if self._is_renamed():
-            yield from self._read_on()
+            yield from self._read_on(since)
             yield from self._read_all(since)
 
     def close(self) -> None:
@@ -54,12 +53,13 @@ class FileTail:
     def _open(self, log: LogFile) -> None:
         self.close()
         self._file = log_files.opened(log)
-        self._lines, self._known = Lines(), b""
+        self._lines, self._known, self._at = Lines(), b"", 0
 
     def _skip(self) -> None:
         if self._file is not None:
-            end = os.lseek(self._file.fileno(), 0, os.SEEK_END)
-            self._known = os.pread(self._file.fileno(), _KNOWN, max(0, end - _KNOWN))
+            self._at = os.fstat(self._file.fileno()).st_size
+            before = max(0, self._at - _KNOWN)
+            self._known = os.pread(self._file.fileno(), self._at - before, before)
 
     def _read_all(self, since: float) -> Iterator[str]:
         logs = log_files.find()
@@ -67,17 +67,22 @@ class FileTail:
             self.is_again = True
             yield from log_files.lines_of(log_files.written_since(logs, since)[:-1], [])
             self._open(logs[-1])
-            yield from self._read_on()
+            yield from self._read_on(since)
             self.is_again = False
 
-    def _read_on(self) -> Iterator[str]:
-        while self._file is not None and (piece := os.read(self._file.fileno(), BLOCK)):
-            self._known = (self._known + piece)[-_KNOWN:]
-            yield from self._lines.feed(piece)
-
-    def _is_cut(self, file: IO[bytes]) -> bool:
-        here, known = os.lseek(file.fileno(), 0, os.SEEK_CUR), self._known
-        return os.pread(file.fileno(), len(known), here - len(known)) != known
+    def _read_on(self, since: float) -> Iterator[str]:
+        while self._file is not None:
+            # with what is known already, in one: it may be cut at any moment
+            before = self._at - len(self._known)
+            piece = os.pread(self._file.fileno(), BLOCK, before)
+            if not piece.startswith(self._known):
+                yield from self._read_all(since)
+                return
+            new = piece[len(self._known) :]
+            if not new:
+                return
+            self._at, self._known = self._at + len(new), piece[-_KNOWN:]
+            yield from self._lines.feed(new)
 
     def _is_renamed(self) -> bool:
         """Whether there is another one. auditd goes on with this one until it has that."""
