@@ -8,10 +8,14 @@ from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from node import guest, outside
+from node.dockers import PATIENCE
 
 #: So many names are known at most; one that a guest did not tell is asked for again after so many
-#: seconds. A guest has so many seconds for one.
-_MOST, _PAUSE, _PATIENCE = 1000, 60, 5
+#: seconds.
+_MOST, _PAUSE = 1000, 60
+
+#: How long a guest may take for one, in seconds.
+_PATIENCE = min(5.0, PATIENCE)
 
 # as Docker allows them (daemon/names), after the slash that `inspect` puts in front
 _NAME = re.compile(rb"/?([a-zA-Z0-9][a-zA-Z0-9_.-]{0,79})\s*")

@@ -179,7 +179,7 @@ class _Stream:
         for profile, flow in self.flows.items():
             if flow.lines > flow.told and now - flow.told_at >= _AGAIN:
                 flow.told, flow.told_at = flow.lines, now
-                flood = {"event": "flood", "profile": profile[:_TEXT], "at": flow.at}
+                flood = {"event": "flood", "profile": _fitting(profile), "at": flow.at}
                 self._write(flood, lines=flow.lines, kinds=flow.kinds)
         if now >= self.alive_at:
             self.alive_at = now + _ALIVE

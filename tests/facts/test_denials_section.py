@@ -270,50 +270,17 @@ def test_when_each_kind_came_is_told_in_buckets(node):
     assert [times for _, times in one.spread] == [1, 1]
 
 
-ENGINE = "e3" * 32
-
-
-def lives(node, pid, group, began):
-    """A process of the node since then."""
-    boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-    ticks = int((began - boot) * 100)
-    node.has(f"/proc/{pid}/stat", f"{pid} (a) b) {' '.join(['S', '1', *['0'] * 17, str(ticks)])}\n")
-    node.has(f"/proc/{pid}/cgroup", group)
-
-
-@pytest.mark.parametrize(
-    ("group", "owner"),
-    [
-        ("0::/lxc/910/ns/init.scope\n", Owner(910)),
-        ("0::/lxc/910\n", Owner(910)),
-        ("0::/lxc.payload.910/init.scope\n", Owner(910)),
-        (f"0::/lxc/910/ns/system.slice/docker-{ENGINE}.scope\n", Owner(910, ENGINE)),
-        (f"0::/lxc/910/ns/docker/{ENGINE}\n", Owner(910, ENGINE)),
-        (f"0::/lxc/910/ns/docker/{ENGINE}/docker/{'0f' * 32}/x\n", Owner(910, ENGINE)),
-        (f"0::/lxc/910/ns/machine.slice/libpod-{ENGINE}.scope/container\n", Owner(910, ENGINE)),
-        (f"12:pids:/lxc/910/docker/{ENGINE}\n0::/\n", Owner(910, ENGINE)),
-        # what a guest calls its groups by itself names no other container
-        ("0::/lxc/910/ns/x:/lxc/952/ns\n", Owner(910)),
-        (f"0::/lxc/910/ns/docker-{ENGINE}0.scope\n", Owner(910)),
-        ("0::/lxc.monitor/910\n", None),
-        ("0::/system.slice/x:/lxc/952/ns\n", None),
-        ("", None),
-    ],
-)
-def test_a_process_that_lives_tells_whose_it_is(node, group, owner):
+def test_a_process_that_lives_tells_whose_it_is(node):
     now = time.time()
-    lives(node, 7, group, now - 60)
-    node.log(line(now - 30), written=now)
-    (one,) = node.ask(int(now) - 100).denials
-    assert (one.pid, one.owner) == (7, owner)
-
-
-def test_a_process_that_began_after_the_line_has_only_got_the_number(node):
-    now = time.time()
-    lives(node, 7, "0::/lxc/910/ns/init.scope\n", now - 29)
-    node.log(line(now - 30), written=now)
-    (one,) = node.ask(int(now) - 100).denials
-    assert (one.pid, one.owner) == (7, None)
+    boot = now - time.clock_gettime(time.CLOCK_BOOTTIME)
+    ticks = int((now - 60 - boot) * 100)
+    node.has("/proc/7/stat", f"7 (a) {' '.join(['S', '1', *['0'] * 17, str(ticks)])}\n")
+    node.has("/proc/7/cgroup", f"0::/lxc/910/ns/system.slice/docker-{'e3' * 32}.scope\n")
+    node.log(line(now - 30), line(now - 90, name="/b"), written=now)
+    before, after = node.ask(int(now) - 100).denials
+    assert (after.pid, after.owner) == (7, Owner(910, "e3" * 32))
+    # it has only got the number of that one
+    assert (before.pid, before.owner) == (7, None)
 
 
 def test_more_kinds_than_anybody_reads_are_only_counted(node):

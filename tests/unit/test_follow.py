@@ -80,7 +80,7 @@ class Node(ScriptNode):
             [sys.executable, "-I", "-c", self.boot, "follow"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=self.environment,
+            env={**self.environment, "PHOENIX_GUEST_TIMEOUT": "1"},
         )
         with process:
             process.stdin.write(stdin({"only": [*only], "after": after}).encode())
