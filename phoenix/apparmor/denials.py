@@ -20,6 +20,8 @@ from phoenix.text.printable import printable
 #: A profile that Proxmox generated for a container.
 GENERATED = re.compile(r"lxc-([0-9]+)_</var/lib/lxc>")
 _LXC_START = "/usr/bin/lxc-start"
+#: So long a rule is told in a sentence.
+_LONGEST_RULE = 300
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,11 @@ class Denial:
 
     @property
     def next_step(self) -> str:
-        """What to do about it."""
+        """What to do about it, whichever container it was."""
+        return self.step_for("CTID")
+
+    def step_for(self, ctid: str) -> str:
+        """What to do about it in the container `ctid`."""
         if self.logged:
             return "a rule with `audit` asks for it: apparmor_audit, or one of your own"
         if self.by_lxc_start:
@@ -160,8 +166,10 @@ class Denial:
             return "no rule is proposed for such a thing: find out what in it tried that"
         if self._generated:
             return "if its software needs that: a rule for it in apparmor_raw of the fleet file"
-        words = f"`{rule}`" if rule else "a rule for it"
-        return f"if its software needs that: {words} in a template of your own, --data profiles=DIR"
+        # a path may have 4 KiB
+        words = f"`{rule}`" if 0 < len(rule) <= _LONGEST_RULE else "a rule for it"
+        where = f"profiles.d/{ctid}.rules, which phoenix learn proposes"
+        return f"if its software needs that: {words} in {where}"
 
 
 @dataclass(frozen=True)
