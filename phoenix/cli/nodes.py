@@ -74,7 +74,7 @@ class Node:
         """
         command = self._command("observe", ",".join(sections))
         sent = _sent(sections, observes=True)
-        with self._started(command) as (process, errors):
+        with self._started(command, apart=False) as (process, errors):
             output, _ = process.communicate(sent)
             said = output.decode("utf-8", "replace").splitlines()
             self._check(process.returncode, said, errors)
@@ -91,7 +91,7 @@ class Node:
         something else. The verb ends with the block: its stdin does, and ssh. NodeError comes from
         the lines where it ends by itself and not well; to start it again is the caller's.
         """
-        with self._started(self._command(verb)) as (process, errors):
+        with self._started(self._command(verb), apart=True) as (process, errors):
             assert process.stdin is not None
             with suppress(OSError):  # it has ended already: why is said where it is read
                 process.stdin.write(_sent(request))
@@ -117,9 +117,12 @@ class Node:
 
     @contextmanager
     def _started(
-        self, command: Sequence[str]
+        self, command: Sequence[str], apart: bool
     ) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
-        """A process, and what it writes to stderr; it ends with the block."""
+        """A process, and what it writes to stderr; it ends with the block.
+
+        `apart`: Ctrl-C is not for it.
+        """
         with tempfile.TemporaryFile() as errors:
             try:
                 process = subprocess.Popen(
@@ -127,8 +130,7 @@ class Node:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=errors,
-                    # Ctrl-C is for us: we end it
-                    start_new_session=True,
+                    start_new_session=apart,
                 )
             except OSError as error:
                 hint = ": apt install openssh-client" if self.login else ""
