@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from phoenix.apparmor.denials import Denial, Owner, read_line
-from phoenix.text.printable import printable
+from phoenix.text.printable import LONGEST_LINE, printable
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ def read_event(data: Mapping[str, Any]) -> Event | None:
 def _read(data: Mapping[str, Any]) -> Event | None:
     kind = data["event"]
     if kind == "source":
-        return Source(str(data["source"]), str(data["missing"] or ""))
+        missing = printable(str(data["missing"] or ""), LONGEST_LINE)
+        return Source(printable(str(data["source"])), missing)
     if kind == "denial":
         return _new_kind(data)
     if kind == "again":
