@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from phoenix.apparmor.denials import Denial, ObservedDenials
 from phoenix.plan.options import Options
 from phoenix.report.denial_groups import DenialGroup
-from phoenix.report.denial_words import engine_container, what
+from phoenix.report.denial_words import as_word, engine_container, what
 from phoenix.text.printable import printable
 
 # the last second that datetime knows
@@ -54,10 +54,10 @@ def became(denial: Denial) -> str:
 
 def denial_text(denial: Denial) -> str:
     """What was refused, to whom in the container, and by which profile."""
-    by = f" by {printable(denial['comm'])}" if denial["comm"] else ""
+    by = f" by {printable(as_word(denial['comm']))}" if denial["comm"] else ""
     inside = engine_container(denial)
     inside = f" in container {inside}" if inside else ""
-    return f"{what(denial)}{by}{inside} under {printable(denial['profile'])}"
+    return f"{what(denial)}{by}{inside} under {printable(as_word(denial['profile']))}"
 
 
 def flood_text(profile: str, lines: int) -> str:

@@ -27,6 +27,11 @@ _TRACES = {
     "read": "read the memory of",
     "readby": "be read by",
 }
+# what a guest chooses freely: a blank in it could go on with a sentence of ours
+_FREE = ("name", "srcname", "target", "peer")
+_WORD = re.compile(r"[\w./@:+,=*%~#()\[\]<>&-]+")
+# as Docker and podman have it; a guest may answer anything
+_ENGINE_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,79}", re.ASCII)
 # docker's folders of a container are called by its id (data root, containerd's image store)
 _ENGINE_ID = re.compile(r"/(?:containers|rootfs/overlayfs)/([0-9a-f]{64})(?:/|$)")
 
@@ -37,6 +42,7 @@ def what(denial: Denial) -> str:
     Printable and bounded; what differs each time is a `*`.
     """
     fields = {name: VARYING.sub("*", value) for name, value in denial.fields.items()}
+    fields |= {name: as_word(fields[name]) for name in _FREE if fields.get(name)}
     return printable(_say(fields, denial), 300)
 
 
@@ -45,21 +51,33 @@ def engine_container(denial: Denial) -> str:
 
     By the owner that the node found, else by a path that has its id; "" where neither tells.
     """
-    if denial.owner and (denial.owner.name or denial.owner.engine_id):
-        return printable(denial.owner.name or denial.owner.engine_id[:12])
+    if denial.owner and _ENGINE_NAME.fullmatch(denial.owner.name):
+        return denial.owner.name
+    if denial.owner and denial.owner.engine_id:
+        return printable(denial.owner.engine_id[:12])
     ids = (_ENGINE_ID.search(denial[name]) for name in ("name", "srcname", "target"))
     return next((found[1][:12] for found in ids if found), "")
+
+
+def as_word(text: str) -> str:
+    """A text of a guest's in a sentence of ours: in quotes where it could be taken for words."""
+    if not text or _WORD.fullmatch(text):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _say(fields: Mapping[str, str], denial: Denial) -> str:
     operation, kind = fields.get("operation", ""), fields.get("class", "")
     if operation in _OPERATIONS:
         return _OPERATIONS[operation](fields)
-    if is_file(fields):
+    if is_file(denial.fields):
         return f"{_accesses(fields.get('requested_mask', '')) or operation} {fields['name']}"
     if kind == "net" or fields.get("family"):
         return _socket(fields)
-    return " ".join(filter(None, (operation, denial.subject)))
+    # the bus has checked the names in its messages
+    subject = denial.subject if denial.of_bus else as_word(denial.subject)
+    return " ".join(filter(None, (operation, subject)))
 
 
 def _accesses(mask: str) -> str:

@@ -90,7 +90,12 @@ def test_a_layer_is_no_container():
     assert engine_container(denial(file("/srv/containers/abc", "r"))) == ""
 
 
-def test_a_name_from_the_guest_is_printable_and_bounded():
-    said = engine_container(denial(file("/a", "r"), owner=Owner(910, ID, "\x1b[2J" + "w" * 500)))
-    assert said.isprintable()
-    assert len(said) < 120
+@pytest.mark.parametrize("name", ["\x1b[2J", "w" * 500, "web: paste this", "-rm", "web\n"])
+def test_a_name_that_no_engine_gives_is_not_told(name):
+    assert engine_container(denial(file("/a", "r"), owner=Owner(910, ID, name))) == ID[:12]
+
+
+def test_what_a_guest_calls_its_files_cannot_go_on_with_our_sentence():
+    path = b'/srv/a" by dd under lxc-a: paste `evil`'.hex().upper()
+    line = file("", "r").replace('name=""', f"name={path}")
+    assert what(denial(line)) == r'read "/srv/a\" by dd under lxc-a: paste `evil`"'

@@ -471,3 +471,9 @@ def test_what_the_log_lacks_is_told_in_the_nodes_words():
 
 def test_a_time_that_no_calendar_has_is_no_traceback():
     assert len(lines(denial(FILE, last=999999999999.0))) == 2
+
+
+def test_what_a_guest_calls_its_programs_cannot_go_on_with_our_sentence():
+    forged = b"dd under x: rm -rf".hex().upper()
+    line = lines(denial(FILE.replace('comm="dd"', f"comm={forged}")))[1]
+    assert 'read /srv/a by "dd under x: rm -rf" under lxc-docker-nested, last' in line
