@@ -20,8 +20,6 @@ from phoenix.text.printable import printable
 #: A profile that Proxmox generated for a container.
 GENERATED = re.compile(r"lxc-([0-9]+)_</var/lib/lxc>")
 _LXC_START = "/usr/bin/lxc-start"
-#: So long a rule is told in a sentence.
-_LONGEST_RULE = 300
 
 
 @dataclass(frozen=True)
@@ -166,8 +164,7 @@ class Denial:
             return "no rule is proposed for such a thing: find out what in it tried that"
         if self._generated:
             return "if its software needs that: a rule for it in apparmor_raw of the fleet file"
-        # a path may have 4 KiB
-        words = f"`{rule}`" if 0 < len(rule) <= _LONGEST_RULE else "a rule for it"
+        words = f"`{rule}`" if rule else "a rule for it"
         where = f"profiles.d/{ctid}.rules, which phoenix learn proposes"
         return f"if its software needs that: {words} in {where}"
 
