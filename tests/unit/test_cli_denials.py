@@ -112,8 +112,8 @@ class Following:
         return self
 
     def __exit__(self, *_):
-        self.process.kill()
-        self.process.communicate()
+        with self.process:
+            self.process.kill()
 
     def line(self):
         return self.process.stdout.readline()
