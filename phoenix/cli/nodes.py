@@ -20,9 +20,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import IO, Any
 
-from node.pack import BOOT, stdin
 from phoenix.text.answer import read_answer
 from phoenix.text.printable import LONGEST_LINE, printable
 
@@ -149,7 +149,7 @@ class Node:
 
     def _command(self, verb: str, *words: str) -> list[str]:
         python = sys.executable if not self.login else "python3"
-        there = [python, "-I", "-c", BOOT, verb, *words]
+        there = [python, "-I", "-c", str(_pack().BOOT), verb, *words]
         if not self.login:
             return there
         options = [text for name, value in _OPTIONS.items() for text in ("-o", f"{name}={value}")]
@@ -234,9 +234,21 @@ def _lab() -> Node | None:
     return Node("pve-lab", f"{target.user}@{target.host}", (*options, *known))
 
 
+def _pack() -> ModuleType:
+    """What packs the program; only who asks a node needs it."""
+    try:
+        from node import pack
+    except ModuleNotFoundError:
+        raise NodeError(
+            "phoenix was installed here before it brought the program for the nodes: run make "
+            ".venv/done in its checkout"
+        ) from None
+    return pack
+
+
 def _sent(request: Any, observes: bool = False) -> bytes:
     try:
-        return stdin(request, observes=observes).encode()
+        return bytes(_pack().stdin(request, observes=observes), "ascii")
     except OSError as error:
         raise NodeError(
             f"the program for the nodes is not whole here ({error.filename}): run phoenix from a "
