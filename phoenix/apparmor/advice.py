@@ -51,6 +51,8 @@ _KERNELS_FILES = re.compile(
     r"sysrq-trigger|k?core|kmem|mem|kallsyms|kmsg|core_pattern|modprobe|hotplug|uevent_helper|"
     r"release_agent|notify_on_release|binfmt_misc|register|poweroff_cmd|.*_helper|acpi|scsi"
 )
+# of a path in a rule that is told in a sentence; one may have 4 KiB
+_LONGEST_PATH = 300
 _PLAIN_PATH = re.compile(r"(?:/[\w. @:+-]+)+/?", re.ASCII)
 # file systems that are data; the kernel's own ones (proc, sysfs, debugfs, ...) are not
 _DATA = re.compile(r"overlay|tmpfs|ramfs|fuse(\..+)?|nfs4?|cifs|smb3|ext[234]|xfs|btrfs|squashfs")
@@ -149,7 +151,7 @@ def _file(fields: Mapping[str, str]) -> tuple[Verdict, str]:
         return "unknown", ""
     # a path that could not be resolved says why
     plain = _PLAIN_PATH.fullmatch(path) and not VARYING.search(path) and not fields.get("info")
-    if not plain or not mask or set(mask) - set("rwcdk"):
+    if not plain or len(path) > _LONGEST_PATH or not mask or set(mask) - set("rwcdk"):
         return "own", ""
     parts = {"r": "r", "w": "wcd", "k": "k"}
     access = "".join(one for one, asked in parts.items() if set(asked) & set(mask))

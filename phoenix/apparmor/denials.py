@@ -129,7 +129,11 @@ class Denial:
 
     @property
     def next_step(self) -> str:
-        """What to do about it."""
+        """What to do about it, whichever container it was."""
+        return self.step_for("CTID")
+
+    def step_for(self, ctid: str) -> str:
+        """What to do about it in the container `ctid`."""
         if self.logged:
             return "a rule with `audit` asks for it: apparmor_audit, or one of your own"
         if self.by_lxc_start:
@@ -161,7 +165,8 @@ class Denial:
         if self._generated:
             return "if its software needs that: a rule for it in apparmor_raw of the fleet file"
         words = f"`{rule}`" if rule else "a rule for it"
-        return f"if its software needs that: {words} in a template of your own, --data profiles=DIR"
+        where = f"profiles.d/{ctid}.rules, which phoenix learn proposes"
+        return f"if its software needs that: {words} in {where}"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""The `phoenix` command: check, adopt and describe fleet files, lint profiles, run the lab.
+"""The `phoenix` command: fleet files, profiles, denials, the lab.
 
-With `lint.py` the only module of `phoenix/` that reads and writes files.
+The modules of `phoenix/cli` are the only ones of `phoenix/` that read files or run a program.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from phoenix.apparmor.observed import PROFILE_NAME
+from phoenix.cli.denials import add_denials
 from phoenix.cli.lint import add_lint
 from phoenix.fleet.adopt import Adoption, adopt
 from phoenix.fleet.document import MAX_BYTES
@@ -147,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     adoption.set_defaults(command=_adopt)
 
     add_lint(commands)
+    add_denials(commands)
 
     commands.add_parser(
         "lab",

@@ -35,19 +35,28 @@ from phoenix.runs.files import Interrupted
 
 def check_selection(fleet: Fleet, options: Options, nodes: Sequence[ObservedPct]) -> list[str]:
     """The problems of `only=` over all nodes: a CTID that the file or every node lacks."""
-    present = {ctid for node in nodes for ctid in node.containers}
-    elsewhere = {ctid: name for node in nodes for ctid, name in node.elsewhere.items()}
     problems = []
     for ctid in options.only:
         container = fleet.containers.get(ctid)
-        if problem := _named_wrongly(fleet, options, ctid):
-            problems.append(problem)
-        elif ctid not in present and ctid in elsewhere:
-            problems.append(f"only={ctid}: it is on {elsewhere[ctid]}: add that to PHOENIX_NODES")
-        elif ctid not in present:
-            way = ": deploys/create.py makes it" if container and container.is_described else ""
-            problems.append(f"only={ctid}: no node of this inventory has a container {ctid}{way}")
+        way = ": deploys/create.py makes it" if container and container.is_described else ""
+        problem = _named_wrongly(fleet, options, ctid) or _absent(ctid, nodes, way)
+        problems += [problem] if problem else []
     return problems
+
+
+def check_present(options: Options, nodes: Sequence[ObservedPct]) -> list[str]:
+    """The problems of `only=` where no fleet file counts: a CTID that every node lacks."""
+    return [problem for ctid in options.only if (problem := _absent(ctid, nodes))]
+
+
+def _absent(ctid: int, nodes: Sequence[ObservedPct], way: str = "") -> str:
+    """Where a container is that none of the nodes has, "" if one has it; `way` to have it made."""
+    if any(ctid in node.containers for node in nodes):
+        return ""
+    elsewhere = {ctid: name for node in nodes for ctid, name in node.elsewhere.items()}
+    if ctid in elsewhere:
+        return f"only={ctid}: it is on {elsewhere[ctid]}: add that to PHOENIX_NODES"
+    return f"only={ctid}: no node of this inventory has a container {ctid}{way}"
 
 
 def check_named(fleet: Fleet, options: Options) -> list[str]:

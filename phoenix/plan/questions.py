@@ -36,14 +36,18 @@ def asked_by_audit(fleet: Fleet, options: Options) -> Request:
     of the node itself takes confinement away.
     """
     chosen = _chosen(fleet, options)
-    since = None if options.since is None else [options.since]
     return {
         **_common(chosen, options),
         "dockers": {"ctids": [*options.only] or None, "probe": _auto(chosen)},
-        "denials": {"since": since, "only": [*options.only]},
+        **_denials(options),
         "fallen": {"only": [*options.only]},
         "overrides": {},
     }
+
+
+def asked_by_denials(options: Options) -> Request:
+    """What was denied, and the containers at whose door it is laid; no fleet file needed."""
+    return {"containers": {}, **_denials(options)}
 
 
 def asked_again(fleet: Fleet, options: Options) -> Request:
@@ -79,6 +83,11 @@ def _common(chosen: Sequence[Container], options: Options) -> Request:
         "etc_pve": {},
         "includes": {},
     }
+
+
+def _denials(options: Options) -> Request:
+    since = None if options.since is None else [options.since]
+    return {"denials": {"since": since, "only": [*options.only]}}
 
 
 def _meant(container: Container) -> tuple[Container, ...]:

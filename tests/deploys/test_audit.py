@@ -119,7 +119,9 @@ def test_what_was_denied_is_shown_below_the_table_and_is_no_finding(pyinfra):
     assert done.code == 0, done.stderr
     below = done.stderr.partition("1 container, 0 need attention")[2]
     assert "pve1: denied since each container's start (audit.log):" in below
-    assert "  CT 910: 3x create vsock stream by perl under lxc-docker-nested" in below
+    assert (
+        "  CT 910 portainer: 3x open a vsock stream socket by perl under lxc-docker-nested" in below
+    )
     assert "the profile denies this on purpose: find out what in it tried that" in below
 
 
@@ -388,6 +390,6 @@ def test_what_was_denied_to_one_that_is_ignored_is_not_shown(pyinfra):
     denied = (1, 1795308400.5, DENIED[2].replace("lxc-docker-nested", "lxc-other"))
     node = right(denials=[denied])
     node.confs = {**node.confs, 970: OPEN.replace("unconfined", "lxc-other")}
-    assert "CT 970: 1x create vsock" in pyinfra("audit", node, fleet=FLEET).stderr
+    assert "1x open a vsock stream socket" in pyinfra("audit", node, fleet=FLEET).stderr
     done = pyinfra("audit", node, fleet=FLEET, unmanaged="ignore")
     assert "vsock" not in done.stderr

@@ -70,8 +70,8 @@ def test_the_audit_tells_the_denial_and_no_workaround_any_more(hardened):
     done = pyinfra("audit", "-y", fleet=fleet, only="953,954", strict="true")
     assert done.returncode == 0, done.stderr
     assert "pve-lab: denied since each container's start (audit.log):" in done.stderr
-    (line,) = [line for line in done.stderr.splitlines() if "open r /etc/debian_version" in line]
-    assert line.startswith("  CT 953: ")
+    (line,) = [line for line in done.stderr.splitlines() if "read /etc/debian_version" in line]
+    assert line.startswith("  CT 953 ")
     assert "by cat under lxc-953_</var/lib/lxc>, last " in line
     assert "workaround" not in done.stderr
 

@@ -184,3 +184,9 @@ def test_what_may_lie_in_one_of_the_kernels_under_another_name_gets_no_rule(path
 @pytest.mark.parametrize("path", ["/srv/2024/a", "/srv/kernels/a", "/data/1/rooted", "/powers/a"])
 def test_a_name_that_only_begins_so_is_an_ordinary_file(path):
     assert judge(FILE.format(path, "w")) == ("rule", f"{path} w,")
+
+
+def test_a_path_that_fills_the_screen_gets_no_rule():
+    path = f"/srv/{'x' * 295}"
+    assert judge(FILE.format(path, "r")) == ("rule", f"{path} r,")
+    assert judge(FILE.format(f"{path}x", "r")) == ("own", "")

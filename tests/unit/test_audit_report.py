@@ -79,8 +79,8 @@ def test_the_data_hold_all_that_the_table_and_the_lines_below_it_say():
         "comm": "dd",
         "profile": "lxc-a",
         "rule": "",
-        "next_step": "if its software needs that: a rule for it in a template of your own, "
-        "--data profiles=DIR",
+        "next_step": "if its software needs that: a rule for it in profiles.d/CTID.rules, which "
+        "phoenix learn proposes",
     }
     assert allowed["comm"] == "\\x1b["
 

@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from phoenix.apparmor.denials import ObservedDenials, denials_from_json, read_line
+from phoenix.apparmor.denials import (
+    Flood,
+    ObservedDenials,
+    Owner,
+    denials_from_json,
+    read_line,
+)
 from phoenix.plan.options import Options
 from phoenix.pve.conf import PveConf
 from phoenix.pve.observed import ObservedContainer
@@ -217,7 +223,7 @@ def test_a_path_that_could_not_be_resolved_gets_no_rule():
 @pytest.mark.parametrize(
     ("line", "step"),
     [
-        (FILE, "if its software needs that: `/srv/a r,` in a template of your own"),
+        (FILE, "if its software needs that: `/srv/a r,` in profiles.d/CTID.rules, which phoenix"),
         # it allows every file by itself
         (GENERATED, "an `audit deny` rule says so: look at lxc.apparmor.raw in its conf"),
         (
@@ -226,7 +232,7 @@ def test_a_path_that_could_not_be_resolved_gets_no_rule():
         ),
         (
             MOUNT.replace("proc", "nfs4"),
-            "if its software needs that: a rule for it in a template of your own",
+            "if its software needs that: a rule for it in profiles.d/CTID.rules, which phoenix",
         ),
         (MOUNT, "the profile denies this on purpose: find out what in it tried that"),
         (INSIDE, "refused by the container's own policy"),
@@ -263,12 +269,12 @@ def test_the_audit_tells_what_was_denied_and_then_what_would_have_been():
     allowed = denial(FILE.replace("DENIED", "ALLOWED"), 2, 1795307262.0)
     assert lines(denial(INSIDE, last=1795307262.0), allowed) == [
         "pve1: denied since each container's start (audit.log):",
-        "  CT 910: 1x change_profile :root:unconfined by sh under unconfined, last 2026-11-22 "
+        "  CT 910: 1x change to profile :root:unconfined by sh under unconfined, last 2026-11-22 "
         "00:27:42Z: refused by the container's own policy (Docker's): look there, not here",
         "pve1: would have been denied since each container's start (audit.log):",
-        "  CT 910 or 952: 2x open r /srv/a by dd under lxc-docker-nested, last 2026-11-22 "
-        "00:27:42Z: if its software needs that: `/srv/a r,` in a template of your own, "
-        "--data profiles=DIR",
+        "  one of CT 910, 952: 2x read /srv/a by dd under lxc-docker-nested, last 2026-11-22 "
+        "00:27:42Z: if its software needs that: `/srv/a r,` in profiles.d/CTID.rules, which "
+        "phoenix learn proposes",
     ]
 
 
@@ -280,7 +286,7 @@ def test_nothing_denied_is_said_with_how_far_that_can_be_trusted():
     ]
     assert lines(seen=ObservedDenials("audit.log", begins=0.0, left=7)) == [
         "pve1: nothing was denied since 1970-01-01 00:00:00Z, where the log begins (audit.log)",
-        "pve1: 7 more lines of other kinds are left out: give a later since=",
+        "pve1: 7 more lines of other kinds are left out: a later since shows more",
     ]
     assert lines(seen=ObservedDenials()) == []
 
@@ -313,7 +319,7 @@ def test_what_a_rule_logs_is_told_apart_and_is_no_denial():
     lines = [*denial_lines("pve1", ObservedDenials("audit.log"), found, Options())]
     assert lines[0].startswith("pve1: denied since")
     assert lines[2].startswith("pve1: logged on request since")
-    assert "3x open r /etc/passwd by dd" in lines[3]
+    assert "3x read /etc/passwd by dd" in lines[3]
     only = [*denial_lines("pve1", ObservedDenials("audit.log"), groups(denial(logged)), Options())]
     assert any("nothing was denied" in line for line in only)
 
@@ -388,3 +394,86 @@ def test_messages_to_one_peer_are_one_group_whatever_its_connection_is_called():
 def test_what_a_profile_killed_for_was_refused():
     one = read_line(FILE.replace("DENIED", "KILLED"))
     assert (one.complain, one.logged, one.rule) == (False, False, "/srv/a r,")
+
+
+def test_a_process_that_lives_still_tells_whose_line_it_is():
+    mine = replace(denial(FILE), owner=Owner(952, "ab" * 32, "web"))
+    (group,) = groups(mine)
+    assert (group.ctids, group.others) == ((952,), False)
+
+
+def test_of_several_equal_lines_only_the_last_ones_process_is_known():
+    several = replace(denial(FILE, count=3), owner=Owner(952))
+    (group,) = groups(several)
+    assert group.ctids == (910, 952)
+    assert group.whose == "one of CT 910, 952 (the last time 952)"
+    alone = containers(container(952), container(953, "unconfined"))
+    assert [group.whose for group in groups(several, here=alone)] == ["CT 952"]
+
+
+def test_what_the_line_names_comes_before_whose_process_it_was():
+    forged = replace(denial(GENERATED), owner=Owner(952))
+    assert [group.ctids for group in groups(forged)] == [(910,)]
+
+
+def test_an_owner_that_is_none_of_the_nodes_containers_counts_for_nothing():
+    assert [one.ctids for one in groups(replace(denial(FILE), owner=Owner(999)))] == [(910, 952)]
+
+
+def test_many_that_share_a_profile_are_not_all_named():
+    here = containers(*(container(ctid) for ctid in range(900, 950)))
+    (group,) = groups(denial(FILE), here=here)
+    assert group.whose == "one of CT 900, 901, 902, 903, 904, 905, 906, 907, others"
+
+
+def test_a_container_is_called_by_its_name_and_its_advice_by_its_ctid():
+    here = containers(container(910, conf="hostname: portainer\n"))
+    (group,) = groups(denial(FILE), here=here)
+    assert (group.whose, group.who) == ("CT 910", "CT 910 portainer")
+    assert "`/srv/a r,` in profiles.d/910.rules" in group.next_step
+
+
+def test_equal_lines_that_are_put_together_keep_when_they_were():
+    layer = FILE.replace("/srv/a", f"/var/lib/docker/{'a1' * 32}/merged")
+    one = replace(denial(layer, 2, 3000.0), first=2900.0, spread=((4, 1), (5, 1)))
+    other = denial(layer.replace("a1", "b2"), 3, 2500.0)
+    other = replace(other, first=2400.0, spread=((1, 2), (4, 1)))
+    (group,) = groups(one, other)
+    assert (group.denial.first, group.denial.last) == (2400.0, 3000.0)
+    assert group.denial.spread == ((1, 2), (4, 2), (5, 1))
+
+
+def test_the_docker_container_is_in_the_line():
+    one = replace(denial(FILE, last=1795307262.0), owner=Owner(952, "ab" * 32, "web"))
+    line = lines(one)[1]
+    assert line.startswith("  CT 952: 1x read /srv/a by dd in container web under lxc-docker-")
+
+
+def test_a_flood_is_told_as_one_and_its_lines_are_not_told_twice():
+    flood = Flood(NESTED, 990, 1795307262.0, 1795307300.0)
+    seen = ObservedDenials("audit.log", left=1000, floods=(flood,))
+    assert lines(seen=seen) == [
+        "pve1: from 2026-11-22 00:27:42Z to 2026-11-22 00:28:20Z: flood: lxc-docker-nested "
+        "logged 990 more lines of too many kinds to tell apart: find out what under it tries so "
+        "much",
+        "pve1: 10 more lines of other kinds are left out: a later since shows more",
+    ]
+    assert len(lines(seen=replace(seen, left=990))) == 1
+
+
+def test_what_the_log_lacks_is_told_in_the_nodes_words():
+    seen = ObservedDenials("journal", missing="auditd has not run from 14:00 to 14:10")
+    assert lines(seen=seen) == [
+        "pve1: nothing was denied since each container's start (journal, auditd has not run from "
+        "14:00 to 14:10)"
+    ]
+
+
+def test_a_time_that_no_calendar_has_is_no_traceback():
+    assert len(lines(denial(FILE, last=999999999999.0))) == 2
+
+
+def test_what_a_guest_calls_its_programs_cannot_go_on_with_our_sentence():
+    forged = b"dd under x: rm -rf".hex().upper()
+    line = lines(denial(FILE.replace('comm="dd"', f"comm={forged}")))[1]
+    assert 'read /srv/a by "dd under x: rm -rf" under lxc-docker-nested, last' in line
