@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
@@ -12,6 +11,7 @@ from pyinfra.api.exceptions import FactProcessError
 from typing_extensions import override
 
 from facts.program import asking
+from phoenix.text import answer
 from phoenix.text.printable import printable
 
 T = TypeVar("T")
@@ -57,9 +57,9 @@ class Observed(FactBase[T]):
 
     @override
     def process(self, output: list[str]) -> T:
-        answer = read_answer(output)
+        said = read_answer(output)
         try:
-            return self.read(answer[self.section])
+            return self.read(said[self.section])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FactProcessError(_odd(self.section, error)) from None
 
@@ -78,14 +78,10 @@ def read_answer(output: list[str]) -> dict[str, Any]:
 
     Raises FactProcessError where there is none.
     """
-    line = next((line for line in reversed(output) if line.startswith("{")), "")
     try:
-        answer = json.loads(line)
-    except (ValueError, RecursionError):
-        answer = None
-    if not isinstance(answer, dict):
-        raise FactProcessError("the node's answer did not arrive whole: run again")
-    return answer
+        return answer.read_answer(output)
+    except ValueError as error:
+        raise FactProcessError(str(error)) from None
 
 
 def _odd(section: str, error: Exception) -> str:

@@ -1,0 +1,242 @@
+"""The nodes that a command of `phoenix` asks, by ssh's own client.
+
+Everything that ssh_config(5) says of a node counts (names, jump hosts, keys), but no host key is
+ever accepted by this command: only what the operator has accepted before.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import select
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from node.pack import BOOT, stdin
+from phoenix.text.answer import read_answer
+from phoenix.text.printable import LONGEST_LINE, printable
+
+#: One line of a stream; `node follow` writes shorter ones.
+LONGEST = 64 * 1024
+
+VARIABLE = "PHOENIX_NODES"
+_CHECKOUT = Path(__file__).resolve().parents[2]
+
+# as ssh takes it: no port, and nothing that could be an option of its own
+_LOGIN = re.compile(
+    r"(?:[\w.][\w.-]*@)?(?:\w[\w.-]*|[0-9a-f]*:[0-9a-f]*:[0-9a-f:.]*(?:%[\w.-]+)?)",
+    re.ASCII | re.IGNORECASE,
+)
+_OPTIONS = {
+    "BatchMode": "yes",
+    "StrictHostKeyChecking": "yes",
+    "ConnectTimeout": "15",
+    # a line that is dead is noticed after 15 seconds
+    "ServerAliveInterval": "5",
+    "ServerAliveCountMax": "3",
+    # a connection that others share must not end with ours
+    "ControlMaster": "no",
+    # what a login by hand may have in ssh_config(5), and a command cannot
+    "ClearAllForwardings": "yes",
+    "RemoteCommand": "none",
+    # no banners: what is left on stderr explains a failure
+    "LogLevel": "ERROR",
+}
+_SSH_FAILED, _NO_PROGRAM = 255, 127
+
+
+class NodeError(Exception):
+    """A node could not be asked: which, why, and what to do, in one printable line."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node. `login`: as for ssh, "" for this machine; `options`: more of ssh's own."""
+
+    name: str
+    login: str = ""
+    options: tuple[str, ...] = ()
+
+    def ask(self, sections: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """What the node says of itself: `sections` of `node.observe`, and the same ones answered.
+
+        Raises NodeError.
+        """
+        command = self._command("observe", ",".join(sections))
+        sent = _sent(sections, observes=True)
+        with self._started(command) as (process, errors):
+            output, _ = process.communicate(sent)
+            said = output.decode("utf-8", "replace").splitlines()
+            self._check(process.returncode, said, errors)
+        try:
+            return read_answer(said)
+        except ValueError as error:
+            raise NodeError(f"{self.name}: {error}") from None
+
+    @contextmanager
+    def stream(self, verb: str, request: Any) -> Iterator[Iterator[str]]:
+        """Start a verb of the node's program that goes on, and give its lines as they come.
+
+        After each second without a line comes an empty one, so that whoever reads can do
+        something else. The verb ends with the block: its stdin does, and ssh. NodeError comes from
+        the lines where it ends by itself and not well; to start it again is the caller's.
+        """
+        with self._started(self._command(verb)) as (process, errors):
+            assert process.stdin is not None
+            with suppress(OSError):  # it has ended already: why is said where it is read
+                process.stdin.write(_sent(request))
+                process.stdin.flush()
+            yield self._lines(process, errors)
+
+    def _lines(self, process: subprocess.Popen[bytes], errors: IO[bytes]) -> Iterator[str]:
+        assert process.stdout is not None
+        rest = b""
+        while True:
+            if not select.select([process.stdout], [], [], 1)[0]:
+                yield ""
+                continue
+            said = os.read(process.stdout.fileno(), LONGEST)
+            if not said:
+                break
+            *lines, rest = (rest + said).split(b"\n")
+            yield from (line.decode("utf-8", "replace") for line in lines if line)
+            if len(rest) > LONGEST:
+                raise NodeError(f"{self.name}: a line of its answer has no end: run again")
+        last = rest.decode("utf-8", "replace")
+        self._check(process.wait(), [last], errors)
+
+    @contextmanager
+    def _started(
+        self, command: Sequence[str]
+    ) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+        """A process, and what it writes to stderr; it ends with the block."""
+        with tempfile.TemporaryFile() as errors:
+            try:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    # Ctrl-C is for us: we end it
+                    start_new_session=True,
+                )
+            except OSError as error:
+                hint = ": apt install openssh-client" if self.login else ""
+                raise NodeError(
+                    f"{self.name}: cannot run {command[0]}: {error.strerror}{hint}"
+                ) from None
+            try:
+                yield process, errors
+            finally:
+                process.kill()
+                for pipe in (process.stdin, process.stdout):
+                    with suppress(OSError):  # what was not sent goes nowhere
+                        if pipe:
+                            pipe.close()
+                process.wait()
+
+    def _command(self, verb: str, *words: str) -> list[str]:
+        python = sys.executable if not self.login else "python3"
+        there = [python, "-I", "-c", BOOT, verb, *words]
+        if not self.login:
+            return there
+        options = [text for name, value in _OPTIONS.items() for text in ("-o", f"{name}={value}")]
+        return ["ssh", "-T", *options, *self.options, "--", self.login, shlex.join(there)]
+
+    def _check(self, status: int, said: Sequence[str], errors: IO[bytes]) -> None:
+        """Raise NodeError where the program did not end well."""
+        if status == 0:
+            return
+        size = errors.seek(0, os.SEEK_END)
+        errors.seek(max(0, size - LONGEST))
+        told = [*said, *errors.read().decode("utf-8", "replace").splitlines()]
+        last = next((line.strip() for line in reversed(told) if line.strip()), "")
+        last = printable(last or f"ended with exit code {status}", LONGEST_LINE)
+        raise NodeError(f"{self.name}: {last}{self._next_step(status, told)}")
+
+    def _next_step(self, status: int, told: Sequence[str]) -> str:
+        text = "\n".join(told)
+        if status == _NO_PROGRAM and self.login:
+            return ": python3 is missing on this node: apt install python3"
+        if status != _SSH_FAILED or not self.login:
+            return ""
+        if "Host key verification failed" in text:
+            return (
+                ": log in once by hand, compare the fingerprint of its host key with the node's "
+                f"own, and accept it: ssh {self.login}"
+            )
+        if "Permission denied" in text:
+            return (
+                f": none of your keys is accepted: ssh-copy-id {self.login}, or ssh-add where a "
+                "key has a passphrase"
+            )
+        return f": see whether this works: ssh {self.login}"
+
+
+def nodes(named: Sequence[str] = ()) -> tuple[Node, ...]:
+    """The nodes to ask: those of `--node`, each as for ssh, else those of PHOENIX_NODES.
+
+    Else this machine if it has `pct`, else the lab if it runs: as `inventory.py` has it. Raises
+    NodeError where there are none, or one has no name.
+    """
+    given = named or os.environ.get(VARIABLE, "").split(",")
+    logins = [name.strip() for name in given if name.strip()]
+    if logins:
+        return tuple({node.name: node for node in map(_named, logins)}.values())
+    if shutil.which("pct"):
+        return (Node(socket.gethostname().partition(".")[0]),)
+    lab = _lab()
+    if lab is None:
+        raise NodeError(
+            f"no node: give --node root@pve1, or set {VARIABLE}=root@pve1,root@pve2, run this on "
+            "a Proxmox VE node, or start the lab with .venv/bin/phoenix lab up"
+        )
+    return (lab,)
+
+
+def _named(login: str) -> Node:
+    if not _LOGIN.fullmatch(login):
+        raise NodeError(
+            f"{printable(login)}: no node's name: write it as for ssh, like root@pve1; a port "
+            "belongs into ~/.ssh/config"
+        )
+    user, _, name = login.rpartition("@")
+    return Node(name, f"{user or 'root'}@{name}")
+
+
+def _lab() -> Node | None:
+    """The lab's node, if it runs. By name: the product does without the lab."""
+    try:
+        instance = importlib.import_module("lab.instance")
+        problem: type[Exception] = importlib.import_module("lab.errors").LabError
+    except ModuleNotFoundError:
+        return None
+    try:
+        target = instance.ssh_target(_CHECKOUT)
+    except problem as error:
+        raise NodeError(str(error)) from None
+    if target is None:
+        return None
+    options = ("-F", "none", "-i", str(target.key), "-p", str(target.port))
+    known = ("-o", "IdentitiesOnly=yes", "-o", f"UserKnownHostsFile={target.known_hosts}")
+    return Node("pve-lab", f"{target.user}@{target.host}", (*options, *known))
+
+
+def _sent(request: Any, observes: bool = False) -> bytes:
+    try:
+        return stdin(request, observes=observes).encode()
+    except OSError as error:
+        raise NodeError(
+            f"the program for the nodes is not whole here ({error.filename}): run phoenix from a "
+            "checkout"
+        ) from None
