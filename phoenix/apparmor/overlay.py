@@ -310,6 +310,8 @@ def _top_flaw(parts: list[str]) -> str:
 
     Of the latter the kernel gives paths from its own root.
     """
+    if not parts:
+        return _reached("/ has a procfs in it")
     if _is_along(parts, _SYSTEMDS):
         return _reached("systemd mounts a procfs in a folder of /run/systemd")
     for place in ([], *(place.split("/") for place in MOVED)):

@@ -1,7 +1,4 @@
-"""`phoenix lint`: read profile files, ask this machine's parser, print what was found.
-
-With `main.py` the only module of `phoenix/` that reads files and runs a program.
-"""
+"""`phoenix lint`: read profile files, ask this machine's parser, print what was found."""
 
 from __future__ import annotations
 

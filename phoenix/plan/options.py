@@ -138,8 +138,11 @@ _EARLIEST = datetime(2010, 1, 1).timestamp()
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
 
 
-def _since(value: object) -> int:
-    """`2h` is 7200 seconds ago, -7200; a date or time is its seconds since the epoch."""
+def read_since(value: object) -> int:
+    """`2h` is 7200 seconds ago, -7200; a date or time is its seconds since the epoch.
+
+    Raises ValueError; its text says what to write.
+    """
     text = str(value)
     if ago := _AGO.fullmatch(text):
         return -int(ago[1]) * _SECONDS[ago[2]]
@@ -209,7 +212,7 @@ class Options(BaseModel):
     #: A folder for the audit's JSON file and its page.
     report: Annotated[str | None, BeforeValidator(_path)] = None
     #: Show denials from then on: seconds since the epoch or, below zero, before now.
-    since: Annotated[int | None, BeforeValidator(_since)] = None
+    since: Annotated[int | None, BeforeValidator(read_since)] = None
 
     def takes(self, container: Container) -> bool:
         """Whether a container of the fleet file is this run's business."""
