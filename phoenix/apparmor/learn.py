@@ -174,6 +174,9 @@ class _RefusedError(Exception):
 
 def _rule(denial: Denial, data_roots: Sequence[str]) -> tuple[str, str]:
     operation, kind = denial["operation"], denial["class"]
+    for begin, word in _NEVER.items():
+        if operation.startswith(begin) or kind == word:
+            return f"{word},", ""
     if operation == "capable":
         return f"capability {denial['capname']},", ""
     if kind == "net" or denial["family"]:
@@ -190,9 +193,6 @@ def _rule(denial: Denial, data_roots: Sequence[str]) -> tuple[str, str]:
         return f"{among} ({denial['requested_mask']}){which} peer=@{{profile_name}},", ""
     if among:
         return f"{among} peer=another,", ""
-    for begin, word in _NEVER.items():
-        if operation.startswith(begin) or kind == word:
-            return f"{word},", ""
     raise _RefusedError("no rule is known for such a thing: find out what in it tried that")
 
 

@@ -161,7 +161,7 @@ def flaw(line: str) -> str:
 def path_flaw(path: str) -> str:
     """Why a path cannot stand in a rule here, "" if it can: its form, or where it may lead."""
     if "**" in path:
-        return "** reaches all that lies below, a /proc too: name the folder; * is for part of one"
+        return "** reaches everything below, a /proc too: name the folder; * is for part of a name"
     first, *parts = path.removesuffix("/").split("/")
     plain = all(_PART.fullmatch(part.replace(DOCKER_ID, "")) for part in parts)
     if (first and first not in PLACES) or not plain or {".", "..", ""} & {*parts}:
@@ -210,7 +210,9 @@ def _structure_flaw(line: str, read: ProfileText) -> str:
         return f"no variables of its own; there are {', '.join((*PLACES, DOCKER_ID))}"
     if len(read.profiles) != 1 or read.problem or len(read.profiles[0].rules) != 1:
         return "one rule a line, with a comma at its end, and nothing else"
-    return "" if line.endswith(",") else "a rule ends with a comma; a comment has its own line"
+    if not line.endswith(",") or read.profiles[0].rules[0].conditional:
+        return "a rule ends with a comma, without an `if`; a comment has its own line"
+    return ""
 
 
 # --- what each kind of rule may say ---------------------------------------------------------------

@@ -128,8 +128,8 @@ def _profile_warnings(
         )
     if not container.named and container.overlay is not None:
         yield (
-            f"{overlay_file(container.ctid)}: {container.profile}: only a profile with a name takes "
-            "an overlay: harden refuses it"
+            f"{overlay_file(container.ctid)}: {container.profile}: only a profile with a name "
+            "takes an overlay: harden refuses it"
         )
     if not container.named and container.own:
         yield f"{where}: {container.profile}, so apparmor_own has no effect"
