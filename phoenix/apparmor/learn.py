@@ -228,17 +228,20 @@ def _file(denial: Denial, data_roots: Sequence[str]) -> tuple[str, str]:
 
 
 def _whole(rule: str, access: str) -> str:
-    return f"{rule} {''.join(one for one in _ORDER if one in access)}," if access else rule
+    """The rule for a file with its accesses, each once; another rule as it is."""
+    # whoever writes may append as well, and the parser takes but one of them
+    order = _ORDER.replace("a", "") if "w" in access else _ORDER
+    return f"{rule} {''.join(one for one in order if one in access)}," if access else rule
 
 
 def _path(path: str, data_roots: Sequence[str]) -> str:
     """A path as a rule has it. Raises _RefusedError for one that no rule has."""
-    path = _generalised(path, data_roots)
-    if why := path_flaw(path):
+    rule = _generalised(path, data_roots)
+    if why := path_flaw(rule):
         raise _RefusedError(why)
-    if "*" in path:
-        raise _RefusedError("its name holds a *, which a rule takes for any name")
-    return f'"{path}"' if " " in path else path
+    if path[:1] != "/" or {*"*{"} & {*path}:
+        raise _RefusedError("its name holds what a rule takes for more than that name")
+    return f'"{rule}"' if " " in rule else rule
 
 
 def _generalised(path: str, data_roots: Sequence[str]) -> str:
@@ -297,12 +300,9 @@ class _Table:
 
     def _of(self, key: tuple[str, str], denials: Sequence[Denial]) -> Seen:
         text, why = key
-        access = self._access[key]
-        # whoever writes may append as well
-        access = access.replace("a", "") if "w" in access else access
         count = sum(one.count for one in denials)
         last = max(one.last for one in denials)
-        return Seen(_whole(text, access), why, count, last, _by(denials))
+        return Seen(_whole(text, self._access[key]), why, count, last, _by(denials))
 
 
 def _by(denials: Iterable[Denial]) -> tuple[str, ...]:

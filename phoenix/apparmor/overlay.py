@@ -164,7 +164,7 @@ def path_flaw(path: str) -> str:
         return "** reaches everything below, a /proc too: name the folder; * is for part of a name"
     first, *parts = path.removesuffix("/").split("/")
     plain = all(_PART.fullmatch(part.replace(DOCKER_ID, "")) for part in parts)
-    if (first and first not in PLACES) or not plain or {".", "..", ""} & {*parts}:
+    if not path or (first and first not in PLACES) or not plain or {".", "..", ""} & {*parts}:
         return (
             "a path begins with / or one of " + ", ".join(PLACES) + ", and has letters, digits, "
             "blanks, . _ + : @ - and one * in a name: rename what is called otherwise"

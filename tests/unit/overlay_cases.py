@@ -12,7 +12,7 @@ OLD = ObservedAppArmor(enabled=True, parser=(3, 0, 8), abis=("3.0",))
 
 #: Every kind of rule that there is.
 GOOD = (
-    "# what a person writes: ünïcode, \"quotes\", commas, and a \\",
+    '# what a person writes: ünïcode, "quotes", commas, and a \\',
     "",
     "mount options=(rw,silent) fstype=overlay -> /merged/,",
     'mount options=(ro,nosuid) fstype=fuse.sshfs -> "/srv/my data/",',

@@ -154,7 +154,7 @@ def test_a_variable_that_the_template_lacks_is_named():
 
 @pytest.mark.parametrize("rule", ["capability net_raw,", "/srv/secret/a r,"])
 def test_a_rule_that_a_deny_of_the_template_beats_is_said_so(rule):
-    with pytest.raises(ProfileError, match="does nothing, `deny .*` of lxc-mine.j2 beats it"):
+    with pytest.raises(ProfileError, match=r"does nothing, `deny .*` of lxc-mine\.j2 beats it"):
         rendered(rule)
 
 
