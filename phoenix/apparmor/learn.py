@@ -40,8 +40,6 @@ _OPENS = {
     "umount": "what is mounted there goes, and what lies under it is seen",
     "capability": "that right over what is the container's own",
     "network": "sockets of that kind in the container's own network",
-    "signal": "signals among processes of the same profile",
-    "ptrace": "tracing among processes of the same profile",
     "file": "that file, as far as its owner and mode let the container",
 }
 
@@ -187,12 +185,6 @@ def _rule(denial: Denial, data_roots: Sequence[str]) -> tuple[str, str]:
         return f"umount {_path(denial['name'], data_roots)},", ""
     if is_file(denial.fields):
         return _file(denial, data_roots)
-    among = next((one for one in ("signal", "ptrace") if one in (operation, kind)), "")
-    if among and denial["peer"] == denial["profile"]:
-        which = f" set=({denial['signal']})" if denial["signal"] else ""
-        return f"{among} ({denial['requested_mask']}){which} peer=@{{profile_name}},", ""
-    if among:
-        return f"{among} peer=another,", ""
     raise _RefusedError("no rule is known for such a thing: find out what in it tried that")
 
 
@@ -204,6 +196,8 @@ _NEVER = {
     "pivotroot": "pivot_root",
     "dbus_": "dbus",
     "uring_": "io_uring",
+    "ptrace": "ptrace",
+    "signal": "signal",
 }
 
 

@@ -71,9 +71,6 @@ _TOKENS = (
     r"[a-z][a-z0-9_]*",
     r"[/@][\w.+:*@{}/-]*",
     r'"[/@][\w. +:*@{}/-]*"',
-    r"\([a-z, ]+\)",
-    r"set=\([a-z0-9, ]+\)",
-    r"peer=@\{profile_name\}",
     r"(?:options|fstype)=(?:[a-z0-9._-]+|\([a-z0-9._, -]+\))",
 )
 _TOKEN = f"(?:{'|'.join(_TOKENS)})"
@@ -90,7 +87,9 @@ _NEVER = {
     "pivot_root": "it gives every file another name, and the list of denied files goes by names",
     "all": "it allows everything",
     "dbus": "the node's services do what a message asks: take the bus's socket out of the conf",
-    "unix": "sockets of its own label are allowed, and no others are its business",
+    "ptrace": "another label is no business of its, and its own is the template's",
+    "signal": "another label is no business of its, and its own is the template's",
+    "unix": "another label is no business of its, and its own is the template's",
 }
 
 
@@ -235,12 +234,6 @@ def _network(rule: Rule) -> str:
     return ""
 
 
-def _own_label(rule: Rule) -> str:
-    if rule.words[-1] != "peer=@{profile_name}":
-        return "never allowed but towards its own label: peer=@{profile_name} at the end"
-    return ""
-
-
 def _umount(rule: Rule) -> str:
     return path_flaw(rule.words[1]) if len(rule.words) == 2 else "name the one place"
 
@@ -298,8 +291,6 @@ _KINDS: Mapping[str, Callable[[Rule], str]] = {
     "capability": _capability,
     "mount": _mount,
     "network": _network,
-    "ptrace": _own_label,
-    "signal": _own_label,
     "umount": _umount,
 }
 

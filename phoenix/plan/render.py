@@ -120,7 +120,7 @@ def _check_overlay(confinement: Confinement, text: str) -> None:
             '{% include "overlay.j2" %} at its end'
         )
     written = rules(confinement.overlay)
-    unset = variables(written) - read_profiles(text).variables - {"profile_name"}
+    unset = variables(written) - read_profiles(text).variables
     if unset:
         raise ProfileError(f"{file}: {template}.j2 sets no @{{{min(unset)}}}: write the path out")
     for rule, deny in beaten(written, text):

@@ -149,7 +149,6 @@ def test_a_template_of_ones_own_has_a_place_for_it():
 def test_a_variable_that_the_template_lacks_is_named():
     with pytest.raises(ProfileError, match=r"sets no @\{dkr_data\}: write the path out"):
         rendered("@{dkr_data}/x r,")
-    assert "peer=@{profile_name}" in rendered("signal peer=@{profile_name},")
 
 
 @pytest.mark.parametrize("rule", ["capability net_raw,", "/srv/secret/a r,"])
