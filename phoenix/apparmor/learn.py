@@ -320,4 +320,4 @@ def _times(one: Seen) -> str:
 
 
 def _words(denial: Denial) -> str:
-    return printable(f"{denial['operation']} {denial.subject}")
+    return printable(f"{denial['operation']} {denial.subject}".strip())

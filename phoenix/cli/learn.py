@@ -96,7 +96,7 @@ def _learn(arguments: argparse.Namespace) -> int:
     if not lesson.rules:
         _say("nothing to learn: no rule is missing for what was seen")
     elif not arguments.write:
-        _say(f"{len(lesson.rules)} rules; --write writes them for review, and harden applies them")
+        _say(f"new rules: {len(lesson.rules)}; --write writes them for review, harden applies them")
     else:
         return _write(file, before, after.encode())
     return OK
@@ -199,8 +199,9 @@ def _list(what: str, seen: tuple[Seen, ...]) -> None:
 
 def _diff(before: str, after: str, name: str) -> str:
     old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    mark = "\n\\ No newline at end of file\n"
     lines = difflib.unified_diff(old, new, name, name)
-    return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
+    return "".join(line if line.endswith("\n") else f"{line}{mark}" for line in lines)
 
 
 def _in_words(since: int | None) -> str:
