@@ -17,8 +17,15 @@ from phoenix.plan.learning import profile_names
 
 ENTRY = {**DOCKER, "apparmor_own": True}
 APPARMOR = {
-    "enabled": True, "parser": [4, 1, 0], "abis": ["4.0"], "loaded": {}, "files": {},
-    "tunables_error": "", "hook": None, "reads_global_d": True, "stale": [],
+    "enabled": True,
+    "parser": [4, 1, 0],
+    "abis": ["4.0"],
+    "loaded": {},
+    "files": {},
+    "tunables_error": "",
+    "hook": None,
+    "reads_global_d": True,
+    "stale": [],
 }
 BIND = mount("/b/", "/a/", "rw, bind", count=3)
 
@@ -37,8 +44,13 @@ def answer(*denials, containers=None, files=None, **log):
     labels = {910: OWN} if containers is None else containers
     found = {
         str(ctid): {
-            "conf": CONF.replace("unconfined", label, 1), "running": True, "pid": ctid,
-            "started": 1795304000, "label": f"{label} (complain)", "ha": None, "live": None,
+            "conf": CONF.replace("unconfined", label, 1),
+            "running": True,
+            "pid": ctid,
+            "started": 1795304000,
+            "label": f"{label} (complain)",
+            "ha": None,
+            "live": None,
             "ours": None,
         }
         for ctid, label in labels.items()
