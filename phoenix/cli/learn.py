@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -113,10 +113,13 @@ def _container(fleet: Path, number: int) -> Container:
     containers = parse_fleet(data, overlays=overlays_beside(fleet)).containers
     if number not in containers:
         raise FleetError([Problem(f"lxc_configs.{number}", "", "is missing: add it there")])
-    if not containers[number].named:
+    container = containers[number]
+    if container.is_described:
+        container = replace(container, profile=container.profile_when_made)
+    if not container.named:
         hint = "only a profile with a name has an overlay: name one in apparmor_profile"
-        raise FleetError([Problem(f"lxc_configs.{number}", containers[number].profile, hint)])
-    return containers[number]
+        raise FleetError([Problem(f"lxc_configs.{number}", container.profile, hint)])
+    return container
 
 
 # --- what the nodes say ---------------------------------------------------------------------------

@@ -224,6 +224,14 @@ def test_a_fleet_file_that_does_not_fit_is_told(learn, fleet, text, said):
     assert said in err
 
 
+def test_one_that_was_made_has_the_profile_that_its_features_imply(learn, fleet):
+    made = {"template": "local:vztmpl/x.tar.zst", "features": ["docker"]}
+    fleet.write_text(json.dumps({"lxc_configs": {"910": made}}))
+    status, out, _ = learn(pve1=answer(BIND))
+    assert status == 0
+    assert "/a/ -> /b/" in out
+
+
 def test_no_fleet_file_is_told(learn, fleet):
     fleet.unlink()
     status, _, err = learn(pve1=answer(BIND))
