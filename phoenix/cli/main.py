@@ -150,8 +150,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     adoption.set_defaults(command=_adopt)
 
-    add_lint(commands)
     add_learn(commands)
+    add_lint(commands)
 
     commands.add_parser(
         "lab",

@@ -20,9 +20,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import IO, Any
 
-from node.pack import BOOT, stdin
 from phoenix.text.answer import read_answer
 from phoenix.text.printable import LONGEST_LINE, printable
 
@@ -74,7 +74,7 @@ class Node:
         """
         command = self._command("observe", ",".join(sections))
         sent = _sent(sections, observes=True)
-        with self._started(command) as (process, errors):
+        with self._started(command, apart=False) as (process, errors):
             output, _ = process.communicate(sent)
             said = output.decode("utf-8", "replace").splitlines()
             self._check(process.returncode, said, errors)
@@ -91,7 +91,7 @@ class Node:
         something else. The verb ends with the block: its stdin does, and ssh. NodeError comes from
         the lines where it ends by itself and not well; to start it again is the caller's.
         """
-        with self._started(self._command(verb)) as (process, errors):
+        with self._started(self._command(verb), apart=True) as (process, errors):
             assert process.stdin is not None
             with suppress(OSError):  # it has ended already: why is said where it is read
                 process.stdin.write(_sent(request))
@@ -117,9 +117,12 @@ class Node:
 
     @contextmanager
     def _started(
-        self, command: Sequence[str]
+        self, command: Sequence[str], apart: bool
     ) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
-        """A process, and what it writes to stderr; it ends with the block."""
+        """A process, and what it writes to stderr; it ends with the block.
+
+        `apart`: Ctrl-C is not for it.
+        """
         with tempfile.TemporaryFile() as errors:
             try:
                 process = subprocess.Popen(
@@ -127,8 +130,7 @@ class Node:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=errors,
-                    # Ctrl-C is for us: we end it
-                    start_new_session=True,
+                    start_new_session=apart,
                 )
             except OSError as error:
                 hint = ": apt install openssh-client" if self.login else ""
@@ -147,7 +149,7 @@ class Node:
 
     def _command(self, verb: str, *words: str) -> list[str]:
         python = sys.executable if not self.login else "python3"
-        there = [python, "-I", "-c", BOOT, verb, *words]
+        there = [python, "-I", "-c", str(_pack().BOOT), verb, *words]
         if not self.login:
             return there
         options = [text for name, value in _OPTIONS.items() for text in ("-o", f"{name}={value}")]
@@ -232,9 +234,21 @@ def _lab() -> Node | None:
     return Node("pve-lab", f"{target.user}@{target.host}", (*options, *known))
 
 
+def _pack() -> ModuleType:
+    """What packs the program; only who asks a node needs it."""
+    try:
+        from node import pack
+    except ModuleNotFoundError:
+        raise NodeError(
+            "phoenix was installed here before it brought the program for the nodes: run make "
+            ".venv/done in its checkout"
+        ) from None
+    return pack
+
+
 def _sent(request: Any, observes: bool = False) -> bytes:
     try:
-        return stdin(request, observes=observes).encode()
+        return bytes(_pack().stdin(request, observes=observes), "ascii")
     except OSError as error:
         raise NodeError(
             f"the program for the nodes is not whole here ({error.filename}): run phoenix from a "

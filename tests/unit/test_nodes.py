@@ -128,6 +128,11 @@ def test_a_machine_without_ssh_says_what_to_install(ssh, monkeypatch):
     assert failure(PVE1).endswith("apt install openssh-client")
 
 
+def test_an_installation_without_the_program_says_what_to_do(ssh, monkeypatch):
+    monkeypatch.setitem(sys.modules, "node", None)
+    assert failure(PVE1).endswith("run make .venv/done in its checkout")
+
+
 def test_lines_are_given_as_they_come_and_stdin_stays_open(ssh):
     # the first two lines of stdin are the program and the request; the third never comes
     ssh("read p; read r; echo one; echo two; read more; echo three")
