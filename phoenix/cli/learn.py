@@ -190,7 +190,9 @@ def _notes(container: Container, asked: _Asked) -> Iterable[str]:
     if log.missing:
         yield printable(log.missing, None)
     if log.left:
-        yield f"a flood: {log.left} lines of further kinds were counted and not told apart"
+        names = printable(", ".join(sorted({flood.profile for flood in log.floods})), 200)
+        whose = f", under {names}" if names else ""
+        yield f"a flood: {log.left} lines of further kinds were counted and not told apart{whose}"
 
 
 def _list(what: str, seen: tuple[Seen, ...]) -> None:
