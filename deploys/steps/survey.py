@@ -18,6 +18,7 @@ from deploys.steps.run import Run, ask, lock, observe, read_options, show
 from node.pack import watch_script
 from phoenix.apparmor.generated_rules import ObservedRules
 from phoenix.apparmor.observed import ObservedAppArmor
+from phoenix.cli.overlays import overlays_beside
 from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.parse import Fleet, FleetError, parse_fleet
 from phoenix.plan.actions import NodePlan, WatchChange
@@ -229,7 +230,7 @@ def _read_templates(own: str | None) -> dict[str, str]:
 
 def _read_fleet(path: Path, templates: Iterable[str]) -> Fleet:
     try:
-        return parse_fleet(path.read_bytes(), list(templates))
+        return parse_fleet(path.read_bytes(), list(templates), overlays_beside(path))
     except OSError as error:
         raise DeployError(
             f"cannot read the fleet file {path}: {error.strerror}: name it with --data fleet=PATH"

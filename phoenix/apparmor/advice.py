@@ -35,9 +35,9 @@ _SOCKETS = {
 }
 # folders of the kernel's own, wherever a procfs or a sysfs may be mounted, and what boots a machine
 _KERNELS_OWN = frozenset({"proc", "sys", "dev", "boot", "efi", "modules", "firmware", "lost+found"})
-# what lies at the top of a procfs or a sysfs, or of one within: a path to a file system that is
-# mounted nowhere begins there
-_KERNELS_TOPS = re.compile(
+#: What lies at the top of a procfs or a sysfs, or of one within: a path to a file system that is
+#: mounted nowhere begins there.
+KERNELS_TOPS = re.compile(
     r"[0-9]+|acpi|apparmor|block|bus|class|debug|devices|driver|fs|hypervisor|irq|kernel|module|"
     r"mtrr|power|scsi|security|sysvipc|tracing"
 )
@@ -167,5 +167,5 @@ def _among(fields: Mapping[str, str]) -> Verdict:
 def _is_kernels(path: str) -> bool:
     """Whether a path may lead into a file system of the kernel's, or to what boots a machine."""
     parts = path.strip("/").split("/")
-    is_top = _KERNELS_TOPS.fullmatch(parts[0]) is not None
+    is_top = KERNELS_TOPS.fullmatch(parts[0]) is not None
     return is_top or bool(_KERNELS_OWN & {*parts}) or ".." in parts

@@ -18,10 +18,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from phoenix.apparmor.observed import PROFILE_NAME
+from phoenix.apparmor.overlay import rules
 from phoenix.cli.denials import add_denials
+from phoenix.cli.learn import add_learn
 from phoenix.cli.lint import add_lint
+from phoenix.cli.overlays import overlays_beside
 from phoenix.fleet.adopt import Adoption, adopt
 from phoenix.fleet.document import MAX_BYTES
+from phoenix.fleet.overlays import overlay_file
 from phoenix.fleet.parse import Container, Fleet, FleetError, Problem, parse_fleet
 from phoenix.fleet.schema import schema_text
 from phoenix.fleet.values import ctid
@@ -149,6 +153,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_lint(commands)
     add_denials(commands)
+    add_learn(commands)
 
     commands.add_parser(
         "lab",
@@ -162,7 +167,8 @@ def _check(arguments: argparse.Namespace) -> int:
     fleet: Fleet | None = None
     problems: tuple[Problem, ...] = ()
     try:
-        fleet = parse_fleet(_read(arguments.file), known_templates())
+        overlays = overlays_beside(arguments.file)
+        fleet = parse_fleet(_read(arguments.file), known_templates(), overlays)
     except FleetError as error:
         problems = error.problems
     if arguments.json:
@@ -183,6 +189,9 @@ def _show(fleet: Fleet, verbose: bool) -> None:
         words = ["docker"] * container.docker + ["nvidia"] * container.nvidia
         made = container.profile_when_made
         words += [f"(made as {made})"] * (container.is_described and made != container.profile)
+        if container.overlay is not None:
+            number = len(rules(container.overlay))
+            words.append(f"({overlay_file(container.ctid)}: {_count(number, 'rule')})")
         line = f"{container.ctid:>5}  {container.name or '':{width}}  {container.profile:31}"
         print(f"{line}  {' '.join([*words, features])}".rstrip())
     warnings = [*fleet.warnings, *(w for c in fleet.containers.values() for w in c.warnings)]
@@ -207,6 +216,7 @@ def _as_json(fleet: Fleet | None, problems: Collection[Problem], verbose: bool) 
 
 
 def _container_json(container: Container) -> dict[str, Any]:
+    overlay = container.overlay
     return {
         "name": container.name,
         "profile": container.profile,
@@ -219,6 +229,7 @@ def _container_json(container: Container) -> dict[str, Any]:
         ],
         "devices": list(container.devices),
         "docker": container.docker,
+        **({"overlay": [*map(str, rules(overlay))]} if overlay is not None else {}),
         **({"made": _made_json(container)} if container.is_described else {}),
         "warnings": list(container.warnings),
     }

@@ -114,6 +114,8 @@ class Container:
     audits: tuple[str, ...] = ()
     #: A profile of its own in any case.
     own: bool = False
+    #: The lines of its overlay (`phoenix.apparmor.overlay`), None without one.
+    overlay: tuple[str, ...] | None = None
     #: Rules for the generated profile, without the key.
     apparmor_raw: tuple[str, ...] = ()
     #: Wanted features and values (`"1"`, `"nfs;cifs"`), in the order of `pve.features.CANONICAL`.

@@ -19,6 +19,7 @@ from phoenix.fleet.file import KEY, LIST, OBJECT, ContainerEntry, FleetFile, Tun
 from phoenix.fleet.making import making
 from phoenix.fleet.model import Container, Fleet, Mount
 from phoenix.fleet.order import circles
+from phoenix.fleet.overlays import overlay_warnings, read_overlays
 from phoenix.fleet.values import SWITCHES, ctid, feature, profile
 from phoenix.fleet.warnings import NESTING_KEY, PROFILE_KEY, container_warnings, fleet_warnings
 from phoenix.pve.features import CANONICAL as FEATURES
@@ -31,11 +32,16 @@ _GIB = 1024**3
 __all__ = ["Container", "Fleet", "FleetError", "Mount", "Problem", "RawKey", "parse_fleet"]
 
 
-def parse_fleet(data: bytes, templates: Collection[str] | None = None) -> Fleet:
+def parse_fleet(
+    data: bytes,
+    templates: Collection[str] | None = None,
+    overlays: Mapping[str, bytes] = MappingProxyType({}),
+) -> Fleet:
     """Read a fleet file.
 
     `templates` are the names of the profiles that can be rendered; a name outside them is a
     warning here (an error for the containers that a run selects). None: no such warning.
+    `overlays`: the files of `profiles.d` beside it, name to content.
     Raises FleetError, and nothing else, with all problems at once.
     """
     document = read_document(data)
@@ -54,14 +60,16 @@ def parse_fleet(data: bytes, templates: Collection[str] | None = None) -> Fleet:
         for number, (key, entry) in entries.items()
     }
     problems.extend(_circles(entries))
+    own_rules = read_overlays(overlays, problems)
     if problems:
         raise FleetError(problems)
     others = {number: entry for number, (_, entry) in entries.items()}
     for number, container in containers.items():
         key, entry = entries[number]
+        container = replace(container, overlay=own_rules.get(number))
         found = tuple(container_warnings(key, container, entry, others, templates))
         containers[number] = replace(container, warnings=found)
-    warnings = tuple(fleet_warnings(containers))
+    warnings = (*fleet_warnings(containers), *overlay_warnings(overlays, containers))
     return Fleet(MappingProxyType(containers), warnings, tuple(ignored), tunables)
 
 

@@ -13,6 +13,7 @@ from phoenix.apparmor import generated_rules
 from phoenix.fleet.file import ContainerEntry
 from phoenix.fleet.making import flaws
 from phoenix.fleet.model import Container
+from phoenix.fleet.overlays import overlay_file
 from phoenix.fleet.permits import HOST_PATHS, health_permit, raw_permit
 from phoenix.pve.host_paths import path_danger
 from phoenix.pve.privileged import NOT_HELD, WAY_OUT
@@ -124,6 +125,11 @@ def _profile_warnings(
         yield (
             f"{where}: {container.profile}: apparmor_allows and apparmor_audit are for profiles "
             "with a name: harden refuses them"
+        )
+    if not container.named and container.overlay is not None:
+        yield (
+            f"{overlay_file(container.ctid)}: {container.profile}: only a profile with a name "
+            "takes an overlay: harden refuses it"
         )
     if not container.named and container.own:
         yield f"{where}: {container.profile}, so apparmor_own has no effect"

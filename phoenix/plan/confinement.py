@@ -51,7 +51,8 @@ class Confinement:
 
     `template`: a template's name, or `generated` or `unconfined`, which have one form only.
     `own`: the container whose own profile it is, None for one that others may use as well;
-    `allows` and `audits`: what it grants and logs beyond those (`phoenix.fleet.model.Container`).
+    `allows`, `audits` and `overlay`: what it grants and logs beyond those
+    (`phoenix.fleet.model.Container`).
 
     >>> Confinement("lxc-a", stacked=True, mode="complain").profile
     'lxc-a-ns-complain'
@@ -65,6 +66,7 @@ class Confinement:
     own: int | None = None
     allows: tuple[str, ...] = ()
     audits: tuple[str, ...] = ()
+    overlay: tuple[str, ...] = ()
 
     @property
     def named(self) -> bool:
@@ -133,10 +135,14 @@ def wanted(container: Container, options: Options) -> Confinement:
             options.mode or confinement.mode,
         )
     alone = container.own or container.allows or container.audits
-    if not confinement.named or not alone:
+    if not confinement.named or not (alone or container.overlay is not None):
         return confinement
     return replace(
-        confinement, own=container.ctid, allows=container.allows, audits=container.audits
+        confinement,
+        own=container.ctid,
+        allows=container.allows,
+        audits=container.audits,
+        overlay=container.overlay or (),
     )
 
 

@@ -12,6 +12,7 @@ from phoenix.docker.architecture import of_conf
 from phoenix.docker.names import PROBES
 from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.model import Container
+from phoenix.fleet.overlays import overlay_file
 from phoenix.fleet.permits import permits
 from phoenix.plan.actions import ContainerChange
 from phoenix.plan.collisions import collision_fix, collision_text
@@ -121,15 +122,18 @@ class ContainerPlanner:
                 f"name one ({name}), or drop mode=complain",
             )
             return False
-        if (its.allows or its.audits) and not confinement.named:
+        its_own = {
+            "apparmor_allows and apparmor_audit need": bool(its.allows or its.audits),
+            f"{overlay_file(its.ctid)} needs": its.overlay is not None,
+        }
+        given = [what for what, is_given in its_own.items() if is_given and not confinement.named]
+        for what in given:
             self._error(
                 Code.NEEDS_NAMED_PROFILE,
-                "apparmor_allows and apparmor_audit need a named profile, but this container's is "
-                f"{confinement.template}",
+                f"{what} a named profile, but this container's is {confinement.template}",
                 f"name one ({name}), or drop them",
             )
-            return False
-        return True
+        return not given
 
     def _ask_for_permits(self) -> None:
         for permit in permits(self.container, self.storage, is_privileged(self.observed.conf)):

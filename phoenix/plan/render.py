@@ -10,7 +10,9 @@ from jinja2 import DictLoader, StrictUndefined
 from phoenix.apparmor.abi import abi_name
 from phoenix.apparmor.allows import written_allows, written_audits
 from phoenix.apparmor.observed import MARKER, PROFILE_NAME, ObservedAppArmor
+from phoenix.apparmor.overlay import beaten, rules, variables
 from phoenix.apparmor.profile_text import read_profiles
+from phoenix.fleet.overlays import overlay_file
 from phoenix.plan.confinement import Confinement
 from phoenix.plan.guest_paths import DEFAULT_PATHS, GuestPaths
 from phoenix.text.printable import printable
@@ -59,6 +61,10 @@ def render_profile(
         "stacked": confinement.stacked,
         "allows": confinement.allows,
         "audits": confinement.audits,
+        "overlay": _indented(confinement.overlay),
+        "overlay_file": overlay_file(confinement.own or 0),
+        # no quantifiers in a profile's patterns
+        "docker_id": "[0-9a-f]" * 64,
         # in the list of what is denied: the folder whose name begins so is not
         "binfmt": "b" if "binfmt" in confinement.allows else "",
         "data_roots": paths.data_roots,
@@ -80,6 +86,8 @@ def render_profile(
         said = printable(str(error), limit=None)
         raise ProfileError(f"{name}.j2 does not render{where}: {said}") from None
     _check_form(confinement, text)
+    if confinement.overlay:
+        _check_overlay(confinement, text)
     return text
 
 
@@ -97,6 +105,29 @@ def _flags(confinement: Confinement) -> Iterable[str]:
     yield from ("attach_disconnected", "mediate_deleted")
     if confinement.mode == "complain":
         yield "complain"
+
+
+def _indented(lines: Iterable[str]) -> str:
+    return "\n".join(f"  {line}".rstrip() for line in lines)
+
+
+def _check_overlay(confinement: Confinement, text: str) -> None:
+    """Refuse an overlay that a template has no place for, or that does nothing in it."""
+    template, file = confinement.template, overlay_file(confinement.own or 0)
+    if _indented(confinement.overlay) not in text:
+        raise ProfileError(
+            f"{template}.j2 has no place for {file}: extend base.j2, or write "
+            '{% include "overlay.j2" %} at its end'
+        )
+    written = rules(confinement.overlay)
+    unset = variables(written) - read_profiles(text).variables
+    if unset:
+        raise ProfileError(f"{file}: {template}.j2 sets no @{{{min(unset)}}}: write the path out")
+    for rule, deny in beaten(written, text):
+        raise ProfileError(
+            f"{file}: `{printable(str(rule))}` does nothing, `{printable(str(deny))}` of "
+            f"{template}.j2 beats it: take it out"
+        )
 
 
 def _check_form(confinement: Confinement, text: str) -> None:
