@@ -9,7 +9,8 @@ import pytest
 from on_node import conf, pyinfra
 from test_lab_watch import PROFILE, said
 
-pytestmark = pytest.mark.lab
+#: On a container that is hardened first: each of them is minutes of work.
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 REPACK = Path(__file__).parent / "guest/repack.sh"
 ENTRY = {"apparmor_profile": "lxc-docker-nested"}
@@ -71,7 +72,6 @@ def harden(given, **more):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("source", ["lxc", "apparmor"])
 def test_an_upgrade_leaves_labels_profiles_and_the_next_start_as_they_were(kept, source):
     node, given, _ = kept
@@ -130,7 +130,6 @@ def test_a_profile_that_a_package_replaces_is_named_and_put_right(kept, tmp_path
     assert_confined(node, given)
 
 
-@pytest.mark.long
 def test_an_include_that_names_another_profile_wins_until_ours_stands_behind_it(kept, tmp_path):
     node, given, _ = kept
     node.ssh("""
@@ -171,7 +170,6 @@ def test_a_rollback_to_a_snapshot_of_before_is_named_and_confined_again(kept, tm
     assert_fell_out_and_comes_back(node, given, tmp_path)
 
 
-@pytest.mark.long
 def test_a_move_to_another_node_and_back_is_no_drift_unless_the_conf_was_changed(kept, tmp_path):
     node, given, _ = kept
     away = "/etc/pve/nodes/other/lxc"
@@ -188,7 +186,6 @@ def test_a_move_to_another_node_and_back_is_no_drift_unless_the_conf_was_changed
     assert_fell_out_and_comes_back(node, given, tmp_path)
 
 
-@pytest.mark.long
 def test_a_restore_of_a_backup_of_before_is_named_and_confined_again(kept, tmp_path):
     node, given, backup = kept
     node.ssh(f"pct stop 970; pct restore 970 {backup} --force 1 --storage thin; pct start 970")
@@ -196,7 +193,6 @@ def test_a_restore_of_a_backup_of_before_is_named_and_confined_again(kept, tmp_p
     assert_fell_out_and_comes_back(node, given, tmp_path)
 
 
-@pytest.mark.long
 def test_a_restore_that_nobody_starts_is_named_while_it_is_stopped(kept, tmp_path):
     node, given, backup = kept
     node.ssh(f"pct stop 970; pct restore 970 {backup} --force 1 --storage thin")

@@ -46,6 +46,7 @@ def test_a_hookscript_that_undoes_us_ends_in_the_old_state_with_its_name_in_the_
     assert node.label(952) == "unconfined"
 
 
+@pytest.mark.long
 def test_with_the_script_gone_it_is_done_and_stays_so_over_a_restart(hooked):
     node, fleet = hooked
     node.ssh("pct set 952 --delete hookscript")

@@ -139,13 +139,15 @@ def said(node):
             f"echo '# changed' >>{PROFILE}; apparmor_parser -r {PROFILE}",
             f"drift.profile: {PROFILE} is not as harden left it",
         ),
-        (
+        pytest.param(
             f"echo '{OTHER}' | apparmor_parser -r",
             f"drift.profile: profile lxc-docker-nested: the kernel has another text than {PROFILE}",
+            marks=pytest.mark.long,
         ),
-        (
+        pytest.param(
             "sed -i '/^lxc.apparmor.profile/s/:.*/: unconfined/' /etc/pve/lxc/910.conf",
             "drift.container: the conf of CT 910 has no lxc.apparmor.profile: lxc-docker-nested",
+            marks=pytest.mark.long,
         ),
     ],
     ids=["file", "kernel", "conf"],
@@ -178,6 +180,7 @@ UNITS = {
 }
 
 
+@pytest.mark.long
 def test_who_wires_up_onfailure_is_told_once_of_what_is_new(one):
     node, given = one
     node.ssh("mkdir -p /etc/systemd/system/phoenix-harden-watch.service.d")
