@@ -23,11 +23,38 @@ _LXC_START = "/usr/bin/lxc-start"
 
 
 @dataclass(frozen=True)
+class Owner:
+    """Whose process was refused: a container, and the one of an engine (Docker, podman) in it.
+
+    `engine_id`: 64 hexadecimal digits, "" for a process of the container's own; `name`: what the
+    engine calls it, printable, "" where that is not known.
+    """
+
+    ctid: int
+    engine_id: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Flood:
+    """`lines` of one profile that were counted and not kept, from `first` to `last` (seconds since
+    the epoch): they are of more kinds than a profile's share.
+    """
+
+    profile: str
+    lines: int
+    first: float
+    last: float
+
+
+@dataclass(frozen=True)
 class Denial:
-    """One kind of refusal, `count` times, the last time at `last` (seconds since the epoch).
+    """One kind of refusal, `count` times from `first` to `last` (seconds since the epoch).
 
     `complain`: it was let through and only logged; `logged`: no refusal, a rule asks for the line.
-    `fields`: the line's own, decoded.
+    `fields`: the line's own, decoded. `spread`: (bucket of `ObservedDenials`, lines), ascending.
+    `pid`: the process of the last line as the node counts, 0 if the line names none; `owner`: whose
+    that is, where the node could still see it.
     """
 
     count: int
@@ -35,6 +62,10 @@ class Denial:
     complain: bool
     fields: Mapping[str, str]
     logged: bool = False
+    first: float = 0.0
+    spread: tuple[tuple[int, int], ...] = ()
+    pid: int = 0
+    owner: Owner | None = None
 
     def __getitem__(self, name: str) -> str:
         return self.fields.get(name, "")
@@ -135,16 +166,22 @@ class Denial:
 
 @dataclass(frozen=True)
 class ObservedDenials:
-    """What a node's log has. `source`: `audit.log` or `kernel log`, "" where nobody looked.
+    """What a node's log has. `source`: `audit.log`, `journal` or `kernel log`, "" where nobody
+    looked; `missing`: what it may lack, "" for nothing.
 
     `begins`: the log's first time, if that is later than what was asked for; `left`: lines of
-    further kinds that were counted and not sent.
+    further kinds that were counted and not sent, of which `floods` tells by profile. Bucket N of a
+    denial's `spread` begins at `begin` + N * `width` (seconds; a width of 0: no buckets).
     """
 
     source: str = ""
     begins: float | None = None
     left: int = 0
     denials: tuple[Denial, ...] = ()
+    begin: float = 0.0
+    width: int = 0
+    floods: tuple[Flood, ...] = ()
+    missing: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
