@@ -2,9 +2,11 @@
 
 import json
 import re
+from dataclasses import replace
 
 import page_cases
 
+from phoenix.docker.observed import ObservedDocker
 from phoenix.plan.audit import NodeAudit
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.report.chart import bars
@@ -114,3 +116,16 @@ def test_a_fleet_that_is_as_it_should_be_is_told_so():
     data = page_cases.data()
     data |= {"next": [], "need_attention": 0, "nodes": []}
     assert "Nothing needs attention." in page_cases.audit_page(data, page_cases.TEMPLATE)
+
+
+def test_of_a_docker_that_does_not_answer_it_is_not_said_that_nothing_runs():
+    one = page_cases.report()
+    facts = replace(one.facts, dockers={**page_cases.DOCKERS, 910: ObservedDocker("hung")})
+    rows = tuple(
+        replace(row, docker="hung") if row.ctid == 910 else row for row in one.audit.containers
+    )
+    page = page_cases.page(replace(one, facts=facts, audit=replace(one.audit, containers=rows)))
+    row = page[page.rindex(">910 portainer</th>") :].partition("</tr>")[0]
+    assert "hung" in row
+    assert "was not told" in row
+    assert "running" not in row
