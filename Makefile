@@ -3,6 +3,7 @@
 # make confinement   docs/confinement.md anew: what root in a container can do under each profile;
 #                    STACK=current of the other stack, in a page of its own
 # make probes   the program that the gate runs in Docker, for each architecture, from its source
+# make picture  docs/report.png anew, the page of an audit as Chromium shows it
 # make docker-checks   docs/docker-checks.md anew: what people run, under each (hours)
 SHELL := /bin/sh
 PYTHON ?= python3
@@ -17,7 +18,7 @@ STACK ?= $(or $(PHOENIX_LAB_STACK),stable)
 LAB_TESTS := lab and not long
 
 .PHONY: harden test test-fast test-pyinfra test-unit test-long test-stable test-current confinement \
-    docker-checks probes lint format lock clean
+    docker-checks probes picture lint format lock clean
 
 harden confinement docker-checks: export PHOENIX_LAB_STACK := $(STACK)
 # facts/ is no installed package
@@ -61,6 +62,10 @@ confinement: .venv/done
 
 docker-checks: .venv/done
 	$(BIN)/python -u tests/lab/docker_checks.py
+
+picture: export PYTHONPATH := $(CURDIR)
+picture: .venv/done
+	$(BIN)/python tests/unit/picture.py
 
 probes:
 	templates/probe/build.sh

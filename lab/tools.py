@@ -21,6 +21,8 @@ PACKAGES = {
 #: What only the tests take.
 FOR_TESTS = {
     "apparmor_parser": "apparmor",
+    # the audit's page is looked at in it
+    "chromium": "chromium",
     # of the probes (templates/probe): their assemblers, and what runs those of other machines
     "x86_64-linux-gnu-as": "binutils-x86-64-linux-gnu",
     "aarch64-linux-gnu-as": "binutils-aarch64-linux-gnu",

@@ -1,4 +1,4 @@
-"""Which kernel runs here, and which versions of it and of LXC are installed."""
+"""Which kernel runs here, and which versions are installed of it and of what confines."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from node.bounded import run
 from node.files import read, text
 from node.root import at
 
-#: Proxmox VE has lxc-pve, and calls its kernels one or the other; the rest are Debian's.
-_PACKAGES = ("lxc-pve", "lxc", "proxmox-kernel-*", "pve-kernel-*", "linux-image-*")
+#: Proxmox VE has pve-manager and lxc-pve, and calls its kernels one or the other; the rest are
+#: Debian's.
+_PACKAGES = (
+    *("pve-manager", "lxc-pve", "lxc", "apparmor"),
+    *("proxmox-kernel-*", "pve-kernel-*", "linux-image-*"),
+)
 
 
 def observe() -> dict[str, Any]:

@@ -15,9 +15,10 @@ from phoenix.plan.actions import NodePlan
 from phoenix.plan.audit import audit_node
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.questions import asked_by_audit
-from phoenix.report.audit import NodeReport, audit_data, audit_json, audit_page
+from phoenix.report.audit import NodeReport, audit_data, audit_json
 from phoenix.report.denial_groups import group_denials
 from phoenix.report.denial_lines import denial_lines
+from phoenix.report.page import audit_page
 from phoenix.report.terminal import audit_lines
 
 PAGE = Path(__file__).parents[2] / "templates/report/audit.html.j2"
@@ -57,4 +58,4 @@ def _report(run: Survey, facts: NodeFacts, plan: NodePlan) -> NodeReport:
     found = audit_node(fleet=run.fleet, options=options, facts=facts, plan=plan)
     audited = [one.ctid for one in found.containers]
     denials = group_denials(facts.denials, pct.containers, options, audited)
-    return NodeReport(found, facts.denials, denials)
+    return NodeReport(found, facts.denials, denials, facts)

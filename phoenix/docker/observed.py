@@ -45,6 +45,8 @@ _COUNT = re.compile(r"[0-9]{1,9}")
 _MOST = 999_999_999
 _LONGEST_NAME = 100
 _CONTAINER = re.compile(r"/?[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+_WORKLOAD_STATES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
+_IMAGE = re.compile(r"[!-~]{1,256}")
 _PATH = re.compile(r"/[^\s\x00-\x1f\x7f]{0,1000}")
 _FSTAB_TYPE = re.compile(r"[a-z0-9._-]{1,32}")
 # a path that only people read; blanks are fine
@@ -53,6 +55,7 @@ _WRAPPERS = ("script", "changed", "link")
 _COMPOSE_OPTIONS = ("apparmor", "seccomp", "systempaths", "privileged")
 #: More than anybody has; docker.sh says no more.
 _MOST_COMPOSES = 500
+_MOST_WORKLOADS = 1000
 _OPTION = re.compile(r"(apparmor|seccomp|systempaths)[=:]unconfined")
 _ENGINES = {
     "dockerd": "Docker",
@@ -93,6 +96,15 @@ class Bind:
     container: str
     source: str
     target: str
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A Docker container, and what it is in Docker's words: `running`, `exited` and so on."""
+
+    name: str
+    state: str
+    image: str
 
 
 @dataclass(frozen=True)
@@ -148,6 +160,7 @@ class ObservedDocker:
     - `packages`: name to dpkg's state, such as `ii` or `rc`; `holds`: packages that apt holds.
     - `pins`: packages that apt's preferences keep at a version.
     - `wrappers`: what stands in runc's place, kind (`script`, `changed`, `link`) and path.
+    - `workloads`: Docker containers, running or not.
     - `unconfined`: Docker containers, running or not, and the option that takes a protection away.
     - `composes`: what files of compose say so, of projects that are down as well;
       `composes_cut`: not all of those files were looked at.
@@ -182,6 +195,7 @@ class ObservedDocker:
     holds: tuple[str, ...] = ()
     pins: tuple[str, ...] = ()
     wrappers: tuple[tuple[str, str], ...] = ()
+    workloads: tuple[Workload, ...] = ()
     unconfined: tuple[tuple[str, str], ...] = ()
     composes: tuple[ComposeLine, ...] = ()
     composes_cut: bool = False
@@ -272,6 +286,7 @@ def _read(answer: str) -> ObservedDocker:
     packages: dict[str, str] = {}
     holds, flags, binds, fstab = [], [], [], []
     pins, wrappers, unconfined, silent = [], [], [], []
+    workloads = []
     composes: list[ComposeLine] = []
     cut = False
     engines: list[Engine] = []
@@ -300,6 +315,9 @@ def _read(answer: str) -> ObservedDocker:
             case "wrapper", [kind, *_] if kind in _WRAPPERS:
                 if _FILE.fullmatch(path := value.partition(" ")[2]):
                     wrappers.append((kind, path))
+            case "workload", [name, state, image] if state in _WORKLOAD_STATES:
+                if _CONTAINER.fullmatch(name) and _IMAGE.fullmatch(image):
+                    workloads.append(Workload(name.removeprefix("/"), state, image))
             case "secopt", [name, option] if _CONTAINER.fullmatch(name):
                 if _OPTION.fullmatch(option):
                     unconfined.append((name.removeprefix("/"), option))
@@ -347,6 +365,7 @@ def _read(answer: str) -> ObservedDocker:
         holds=tuple(holds),
         pins=tuple(pins),
         wrappers=tuple(wrappers),
+        workloads=tuple(workloads[:_MOST_WORKLOADS]),
         unconfined=tuple(unconfined),
         composes=tuple(composes[:_MOST_COMPOSES]),
         composes_cut=cut,

@@ -69,7 +69,8 @@ class Lxc:
 class ObservedVersions:
     """What a node says: `uname -r` and `uname -v`, and package names to their versions.
 
-    Of packages there are those of LXC and of kernels, as far as they are installed.
+    Of packages there are those of LXC, of kernels, `apparmor` and `pve-manager`, as far as they are
+    installed.
     """
 
     release: str = ""

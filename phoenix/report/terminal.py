@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.plan.actions import NodePlan
-from phoenix.plan.audit import HARDEN, AuditedContainer, NodeAudit
+from phoenix.plan.audit import AuditedContainer, NodeAudit
 from phoenix.plan.findings import BESIDE, DRIFT, Severity
 from phoenix.pve.id_maps import owner_words
+from phoenix.report.next_steps import MENDED
 from phoenix.runs.outcome import Ending, Outcome
 from phoenix.runs.record import RunRecord
 from phoenix.text.printable import printable
@@ -109,7 +110,7 @@ def audit_lines(audits: Sequence[NodeAudit]) -> Iterator[str]:
         f"{_count(containers)}, {attention} {need} attention{nodes and f'; so does {nodes}'}", None
     )
     if any(one.code in DRIFT for audit in audits for one in audit.findings):
-        yield f"drift is put right by {HARDEN}; with --dry it shows what that changes"
+        yield f"drift is {MENDED}"
     for audit in audits:
         for one in audit.findings:
             # what needs attention is told already, above the table or in it

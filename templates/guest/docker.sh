@@ -27,6 +27,7 @@
 #   overlay yes|no              the probe's mount
 #   bind NAME SOURCE TARGET     a Docker container that runs and restarts by itself has this path of
 #                               the guest, symbolic links resolved; none with blanks
+#   workload NAME STATE IMAGE   a Docker container; STATE as Docker calls it
 #   secopt NAME OPTION          a Docker container, running or not, has this unconfined
 #   fstab TYPE TARGET           what /etc/fstab mounts, and is mounted; not what systemd leaves to
 #                               itself or to the node
@@ -216,8 +217,8 @@ has fuse-overlayfs && echo 'binary fuse-overlayfs'
 format='{{$name := .Name}}{{$policy := .HostConfig.RestartPolicy.Name}}
 {{- if and .State.Running (or (eq $policy "always") (eq $policy "unless-stopped"))}}
 {{- range .Mounts}}{{if eq .Type "bind"}}bind {{$name}} {{.Source}} {{.Destination}}
-{{end}}{{end}}{{end}}
-{{- range .HostConfig.SecurityOpt}}secopt {{$name}} {{.}}
+{{end}}{{end}}{{end}}workload {{$name}} {{.State.Status}} {{.Config.Image}}
+{{range .HostConfig.SecurityOpt}}secopt {{$name}} {{.}}
 {{end}}{{with index .Config.Labels "com.docker.compose.project.config_files"}}compose {{.}}
 {{end}}'
 said=
@@ -231,7 +232,9 @@ case $info in
     ids=$($limit docker ps -aq --no-trunc 2>/dev/null | head -n 1000)
     # shellcheck disable=SC2086 # words or none
     said=$([ -z "$ids" ] || $limit docker inspect --type container -f "$format" $ids 2>/dev/null |
-        sed -n -e '/^bind /p' -e '/^secopt /p' -e '/^compose /p' | head -n 5000 | head -c $mib)
+        sed -n -e '/^workload /p' -e '/^bind /p' -e '/^secopt /p' -e '/^compose /p' |
+        head -n 6000 | head -c $mib)
+    printf '%s\n' "$said" | sed -n '/^workload /p' | head -n 1000
     printf '%s\n' "$said" | sed -n '/^bind /p' | head -n 1000 | while read -r _ name source target rest; do
         [ -z "$rest" ] || continue
         if [ ${#silent} -lt 5 ]; then

@@ -147,7 +147,8 @@ def test_what_fell_over_since_a_run_proved_it_is_shown_and_is_no_finding(pyinfra
         "message": line,
         "fix": "docker logs web",
     }
-    assert f"{line}: docker logs web" in (tmp_path / "audit.html").read_text()
+    page = (tmp_path / "audit.html").read_text()
+    assert page.index(f"{line}</p>") < page.index("→ docker logs web")
 
 
 def test_nothing_that_was_denied_is_said_with_the_time_that_was_given(pyinfra):

@@ -181,6 +181,14 @@ def told(guest, *keys):
     return [line for line in lines(guest) if line.startswith(keys)]
 
 
+def test_its_containers_are_told_with_their_state_and_image(guest):
+    says(guest, "workload /web running nginx:1.29\nbind /web /a /b\nworkload /db exited pg\n\n")
+    assert told(guest, "workload") == [
+        "workload /web running nginx:1.29",
+        "workload /db exited pg",
+    ]
+
+
 def test_what_its_containers_have_unconfined_is_told_also_where_they_do_not_run(guest):
     says(guest, "secopt /a apparmor=unconfined\nsecopt /b label=disable\nsecopt /b seccomp=x\n")
     assert told(guest, "secopt") == ["secopt /a apparmor=unconfined"]

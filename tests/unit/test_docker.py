@@ -5,7 +5,15 @@ import time
 
 import pytest
 
-from phoenix.docker.observed import ODD, STATES, Bind, Engine, ObservedDocker, dockers_from_json
+from phoenix.docker.observed import (
+    ODD,
+    STATES,
+    Bind,
+    Engine,
+    ObservedDocker,
+    Workload,
+    dockers_from_json,
+)
 from phoenix.text.guest_json import read_json, too_much
 
 INFO = {
@@ -94,6 +102,26 @@ def test_what_its_containers_have_of_the_guest_is_read_in_its_form_only():
     assert docker.fstab == (("tmpfs", "/srv/t"),)
     assert docker.mount == (2, 41)
     assert ask(answer("mount 2")).mount is None
+
+
+def test_what_runs_in_it_is_read_in_its_form_only():
+    docker = ask(
+        answer(
+            "workload /web running nginx:1.29",
+            "workload db exited docker.io/library/postgres@sha256:ab",
+            "workload /a\x1b running a",
+            "workload /a sleeping a",
+            "workload /a running \u202ea",
+            "workload /a running a b",
+            "workload /a running",
+        )
+    )
+    assert docker.workloads == (
+        Workload("web", "running", "nginx:1.29"),
+        Workload("db", "exited", "docker.io/library/postgres@sha256:ab"),
+    )
+    many = ask(answer(*(f"workload /c{number} running a" for number in range(2000))))
+    assert len(many.workloads) == 1000
 
 
 def test_what_it_runs_on_is_told_in_dockers_words_and_unknown_where_it_does_not_say():

@@ -237,6 +237,7 @@ def test_what_only_tests_take_is_asked_for_by_them_alone(monkeypatch):
         "binutils-x86-64-linux-gnu",
         "binutils-aarch64-linux-gnu",
         "binutils-arm-linux-gnueabihf",
+        "chromium",
         "qemu-user",
     }
 

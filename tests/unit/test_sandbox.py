@@ -9,7 +9,7 @@ from phoenix.apparmor.observed import ObservedAppArmor
 from phoenix.cli import main as cli
 from phoenix.plan.confinement import Confinement
 from phoenix.plan.render import ProfileError, render_profile
-from phoenix.report.audit import audit_page
+from phoenix.report.page import audit_page
 from phoenix.text.sandbox import Sandbox
 
 RUNS = "os.popen('touch {marker}').read() }}}}"

@@ -18,7 +18,8 @@ from phoenix.plan.facts import NodeFacts
 from phoenix.plan.findings import Code, Severity
 from phoenix.plan.options import Options
 from phoenix.pve.conf import PveConf
-from phoenix.report.audit import NodeReport, audit_data, audit_page
+from phoenix.report.audit import NodeReport, audit_data
+from phoenix.report.page import audit_page
 from phoenix.report.terminal import audit_lines
 
 PAGE = (Path(__file__).parents[2] / "templates/report/audit.html.j2").read_text()
