@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from phoenix.apparmor.denials import Flood, ObservedDenials
+from phoenix.apparmor.denials import ObservedDenials
 from phoenix.apparmor.observed import Label
 from phoenix.docker.observed import ObservedDocker
 from phoenix.plan.audit import AuditedContainer, NodeAudit
 from phoenix.plan.facts import NodeFacts
+from phoenix.report.denial_data import flood_data, group_data, iso_time
 from phoenix.report.denial_groups import DenialGroup
 from phoenix.report.next_steps import next_steps
 from phoenix.text.printable import printable
@@ -36,7 +37,7 @@ def audit_data(nodes: Iterable[NodeReport], fleet: str, now: datetime) -> dict[s
     nodes = list(nodes)
     containers = [one for node in nodes for one in node.audit.containers]
     return {
-        "time": _time(now.timestamp()),
+        "time": iso_time(now.timestamp()),
         "fleet": fleet,
         "containers": len(containers),
         "need_attention": sum(not one.ok for one in containers),
@@ -60,14 +61,14 @@ def _node(node: NodeReport) -> dict[str, Any]:
         "findings": [one.to_json() for one in audit.findings],
         "containers": [_container(one, dockers.get(one.ctid)) for one in audit.containers],
         "log": seen.source,
-        "log_begins": None if seen.begins is None else _time(seen.begins),
+        "log_begins": None if seen.begins is None else iso_time(seen.begins),
         "log_missing": printable(seen.missing, None),
         "lines_left_out": seen.left,
-        "floods": [_flood(one) for one in seen.floods],
-        "spread_begins": _time(seen.begin) if seen.width else None,
+        "floods": [flood_data(one) for one in seen.floods],
+        "spread_begins": iso_time(seen.begin) if seen.width else None,
         "spread_width": seen.width,
-        "denials": [_denial(group) for group in node.denials if not group.denial.logged],
-        "logged": [_denial(group) for group in node.denials if group.denial.logged],
+        "denials": [group_data(group) for group in node.denials if not group.denial.logged],
+        "logged": [group_data(group) for group in node.denials if group.denial.logged],
     }
 
 
@@ -122,36 +123,3 @@ def _engine(docker: ObservedDocker) -> dict[str, Any]:
         "running": docker.running,
         "workloads": [asdict(one) for one in docker.workloads],
     }
-
-
-def _denial(group: DenialGroup) -> dict[str, Any]:
-    one = group.denial
-    return {
-        "ctids": list(group.ctids),
-        "whose": group.whose,
-        "owner": asdict(one.owner) if one.owner else None,
-        "would_have_been": one.complain,
-        "count": one.count,
-        "first": _time(one.first or one.last),
-        "last": _time(one.last),
-        "spread": [list(pair) for pair in one.spread],
-        "operation": one["operation"],
-        "subject": one.subject,
-        "comm": printable(one["comm"]),
-        "profile": printable(one["profile"]),
-        "rule": one.rule,
-        "next_step": one.next_step,
-    }
-
-
-def _flood(one: Flood) -> dict[str, Any]:
-    return {
-        "profile": printable(one.profile),
-        "lines": one.lines,
-        "first": _time(one.first),
-        "last": _time(one.last),
-    }
-
-
-def _time(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -172,7 +172,7 @@ class Follow:
             says = "now follows" if self._source.source else "follows"
             self._source = new
             text = f"{says} {source_text(new.source, new.missing)}"
-            yield self._aside("source", text, log=new.source, log_lacks=new.missing)
+            yield self._aside("source", text, log=new.source, log_missing=new.missing)
 
     def _denial(self, event: NewKind, now: float) -> Iterator[Told]:
         group = name_group(event_group(event.denial, event.sharing), self.names)

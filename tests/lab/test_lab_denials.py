@@ -25,7 +25,7 @@ PROFILE = "profile lxc-follow-test { file, capability, signal, audit deny /srv/f
 ROTATIONS = {
     "by auditd": "kill -USR1 $(pidof auditd)",
     "by copying": "cd /var/log/audit; cp -p audit.log audit.log.1; : >audit.log",
-    "by renaming": "cd /var/log/audit; mv audit.log audit.log.1; systemctl reload auditd",
+    "by renaming": "cd /var/log/audit; mv audit.log audit.log.1; kill -HUP $(pidof auditd)",
 }
 
 

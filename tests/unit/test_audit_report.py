@@ -87,8 +87,10 @@ def test_the_data_hold_all_that_the_table_and_the_lines_below_it_say():
     denied, allowed = sorted(node["denials"], key=lambda one: one["would_have_been"])
     assert denied == {
         "ctids": [954],
-        "whose": "CT 954",
+        "whose": "CT 954 <b>n8n</b>",
+        "engine_container": "",
         "owner": None,
+        "became": "denied",
         "would_have_been": False,
         "count": 2,
         "first": "2026-11-22T00:27:42Z",
@@ -96,10 +98,12 @@ def test_the_data_hold_all_that_the_table_and_the_lines_below_it_say():
         "spread": [],
         "operation": "open",
         "subject": "r /srv/<script>",
+        "what": "read /srv/<script>",
+        "text": "read /srv/<script> by dd under lxc-a",
         "comm": "dd",
         "profile": "lxc-a",
         "rule": "",
-        "next_step": "if its software needs that: a rule for it in profiles.d/CTID.rules, which "
+        "next_step": "if its software needs that: a rule for it in profiles.d/954.rules, which "
         "phoenix learn proposes",
     }
     assert allowed["comm"] == "\\x1b["

@@ -1,5 +1,7 @@
 """node/try_etc_pve.py on a tree of files."""
 
+import os
+
 import pytest
 from script_node import ScriptNode
 
@@ -20,6 +22,14 @@ def test_where_a_file_can_be_written_nothing_is_left_of_it(node):
     done = node.verb("try-etc-pve")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert there(node) == ["910.conf"]
+
+
+def test_what_a_killed_one_has_left_is_taken_away_and_what_another_writes_now_is_not(node):
+    left, writes = f"phoenix-harden.tmp.{2**22 + 1}", f"phoenix-harden.tmp.{os.getpid()}"
+    for name in (left, writes, "phoenix-harden.tmp.x"):
+        node.has(f"/etc/pve/lxc/{name}", "")
+    assert node.verb("try-etc-pve").returncode == 0
+    assert there(node) == ["910.conf", writes, "phoenix-harden.tmp.x"]
 
 
 def test_where_none_can_be_that_is_said_with_what_to_look_at(node):
