@@ -39,6 +39,9 @@ case $last in
 esac
 """
 
+#: Whoever runs us in the background may have SIGINT ignored, and children inherit that.
+INTERRUPTIBLE = ("env", "--default-signal=INT")
+
 
 class Nodes:
     """What the nodes say, and what they were asked."""
@@ -104,7 +107,15 @@ class Following:
     """`phoenix denials --follow` as a process."""
 
     def __init__(self, *argv, **streams):
-        command = [sys.executable, "-m", "phoenix.cli.main", "denials", "--follow", *argv]
+        command = [
+            *INTERRUPTIBLE,
+            sys.executable,
+            "-m",
+            "phoenix.cli.main",
+            "denials",
+            "--follow",
+            *argv,
+        ]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
         self.process = subprocess.Popen(command, cwd=ROOT, text=True, **streams)
 
@@ -295,7 +306,7 @@ def test_a_pipe_that_closes_ends_it_without_a_word(nodes):
 
 def test_ctrl_c_while_nodes_are_asked_is_no_traceback(nodes):
     os.mkfifo(nodes.folder / "pve1.json")
-    command = [sys.executable, "-m", "phoenix.cli.main", "denials"]
+    command = [*INTERRUPTIBLE, sys.executable, "-m", "phoenix.cli.main", "denials"]
     process = subprocess.Popen(
         command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

@@ -12,6 +12,9 @@ from tests.unit.test_follow import Node
 
 ROOT = Path(__file__).parents[2]
 
+#: Whoever runs us in the background may have SIGINT ignored, and children inherit that.
+INTERRUPTIBLE = ("env", "--default-signal=INT")
+
 
 @pytest.fixture
 def node(tmp_path):
@@ -23,7 +26,7 @@ def node(tmp_path):
 
 
 def start(node, *argv):
-    command = [sys.executable, "-m", "phoenix.cli.main", "denials", *argv]
+    command = [*INTERRUPTIBLE, sys.executable, "-m", "phoenix.cli.main", "denials", *argv]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     environment = {**node.environment, "PHOENIX_NODES": "root@pve1"}
     return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
