@@ -30,21 +30,14 @@ PATIENCE = 300
 
 #: Whoever runs us in the background may have SIGINT ignored, and children inherit that.
 INTERRUPTIBLE = ("env", "--default-signal=INT")
+DENIALS = (*INTERRUPTIBLE, sys.executable, "-m", "phoenix.cli.main", "denials")
 
 
 class Following:
     """`phoenix denials --follow` as a process; its lines as they come."""
 
     def __init__(self, *argv):
-        command = [
-            *INTERRUPTIBLE,
-            sys.executable,
-            "-m",
-            "phoenix.cli.main",
-            "denials",
-            "--follow",
-            *argv,
-        ]
+        command = [*DENIALS, "--follow", *argv]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         self.process = subprocess.Popen(command, cwd=REPO, text=True, **pipes)
         self.lines, self.says = queue.Queue(), queue.Queue()
@@ -142,16 +135,7 @@ def test_ctrl_c_ends_with_a_summary(node, following):
 
 def test_the_summary_is_the_same_by_the_command_and_by_the_recipe(node):
     tries(node, "cat")
-    command = [
-        *INTERRUPTIBLE,
-        sys.executable,
-        "-m",
-        "phoenix.cli.main",
-        "denials",
-        str(CTID),
-        "--since",
-        "1h",
-    ]
+    command = [*DENIALS, str(CTID), "--since", "1h"]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stdout.splitlines() if f"read {DENIED} by cat" in line]
