@@ -113,12 +113,13 @@ def lines_of(logs: Iterable[LogFile], problems: list[str]) -> Iterator[str]:
     for log in logs:
         if not is_readable(log):
             problems.append(f"{log.name} is not read: only .gz is")
-        elif file := opened(log):
-            try:
+            continue
+        try:
+            if file := opened(log):
                 with file:
                     yield from apparmor_lines(_pieces(log, file, deadline, problems))
-            except (OSError, EOFError, zlib.error):
-                problems.append(f"{log.name} is damaged")
+        except (OSError, EOFError, zlib.error):
+            problems.append(f"{log.name} is damaged")
 
 
 def opened(log: LogFile) -> IO[bytes] | None:

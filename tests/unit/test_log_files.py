@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shutil
 
 import pytest
 
@@ -91,3 +92,10 @@ def test_lines_are_the_same_in_pieces_of_any_size(size):
     text = f"{line(17)}\nx\n{line(18, name='/' + 'y' * 20_000)}\n{line(19)}\n{line(20)}".encode()
     pieces = [text[at : at + size] for at in range(0, len(text), size)]
     assert [*log_files.apparmor_lines(pieces)] == [line(17), line(19), line(20)]
+
+
+def test_a_folder_that_goes_away_meanwhile_is_a_problem_and_no_end(folder):
+    write(folder / "audit.log", b"x", 10)
+    logs = log_files.find()
+    shutil.rmtree(folder)
+    assert read(logs) == ([], ["audit.log is damaged"])
