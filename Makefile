@@ -51,7 +51,7 @@ test-pyinfra: .venv/done
 
 test-stable test-current: .venv/done
 	$(BIN)/phoenix lab up --stack $(@:test-%=%)
-	$(BIN)/python -m pytest -m '$(LAB_TESTS) and $(@:test-%=%)'
+	$(BIN)/python -m pytest -m '$(LAB_TESTS) and $(@:test-%=%)' --durations=12
 
 test-long: .venv/done
 	$(BIN)/python -m pytest -m 'not lab' --hypothesis-profile=long

@@ -18,7 +18,8 @@ from on_node import REPO, conf, pyinfra
 
 from phoenix.apparmor.overlay import read_overlay, rules
 
-pytestmark = pytest.mark.lab
+#: Learning takes a boot in each mode, and the whole page of probes: six minutes.
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 CTID, NAME = 958, "lxc-docker-nested"
 OWN = f"{NAME}-{CTID}"
