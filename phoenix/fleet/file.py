@@ -264,7 +264,7 @@ class DockerRepo(_Part):
         AfterValidator(values.web_address),
         WithJsonSchema({"type": "string", "pattern": "^https?://[^\\s]+$"}),
     ] = Field(
-        description="Its address, without the release: https://repo.example/debian.",
+        description="Its address, without the release: https://example.org/docker.",
     )
     key: Annotated[
         str,

@@ -129,7 +129,7 @@ def web_address(text: str) -> str:
     if "@" in text:
         raise wrong("an address without user and password is expected")
     if len(text) > 1000 or not _ADDRESS.fullmatch(text):
-        raise wrong("an address is expected, as in https://repo.example/debian")
+        raise wrong("an address is expected, as in https://example.org/docker")
     return text.rstrip("/")
 
 
