@@ -57,7 +57,7 @@ def add_learn(commands: Any) -> None:
     )
     command.add_argument(
         "--node",
-        metavar="root@NODE",
+        metavar="USER@NODE",
         action="append",
         default=[],
         help="ask this node, may be repeated (default: PHOENIX_NODES, this machine, or the lab)",
