@@ -33,9 +33,16 @@ def warnings(node):
     ask = f"""
         # it fails for what is new
         systemctl start {unit} || systemctl is-failed -q {unit}
-        journalctl --sync
         run=$(systemctl show -P InvocationID {unit})
-        journalctl -t phoenix-harden-watch -o json _SYSTEMD_INVOCATION_ID=$run
+        look() {{ journalctl -t phoenix-harden-watch _SYSTEMD_INVOCATION_ID=$run "$@"; }}
+        # up to systemd 257 a --sync does not wait for what a service has just printed
+        said=$(cat /run/phoenix-harden-watch/said 2>/dev/null | wc -l)
+        for _ in $(seq 600); do
+            journalctl --sync
+            [ "$(look -q -o cat | wc -l)" -ge "$said" ] && break
+            sleep 0.1
+        done
+        look -o json
     """
     entries = [json.loads(line) for line in node.ssh(ask).stdout.splitlines()]
     return [(entry["MESSAGE"], entry["PRIORITY"]) for entry in entries]
@@ -98,7 +105,8 @@ def test_a_rollback_brings_the_watch_back_and_another_one_takes_it_away(watched)
     assert done.returncode == 0, done.stderr
     assert node.ssh("systemctl is-enabled phoenix-harden-watch.timer").stdout == "enabled\n"
     assert node.ssh("systemctl is-active phoenix-harden-watch.timer").stdout == "active\n"
-    assert any(message.startswith("label: CT 953 runs") for message, _ in warnings(node))
+    found = [message for message, _ in warnings(node)]
+    assert [one for one in found if one.startswith("label: CT 953 runs")], found
     first = node.ssh("ls /var/lib/phoenix-harden/runs | head -n 1").stdout.strip()
     done = pyinfra("rollback", "-y", run=first)
     assert done.returncode == 0, done.stderr
