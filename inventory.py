@@ -1,4 +1,6 @@
-"""The nodes: PHOENIX_NODES, else this machine if it is a Proxmox node, else the running lab."""
+"""The nodes: PHOENIX_NODES, or the cluster of PHOENIX_CLUSTER, else this machine if it is a Proxmox
+node, else the running lab.
+"""
 
 import os
 import shutil
@@ -7,10 +9,17 @@ from pathlib import Path
 from deploys.steps.host_keys import explain_unknown_keys
 from lab.errors import LabError
 from lab.instance import ssh_target
+from phoenix.cli.nodes import BOTH_GIVEN, NodeError, ask_cluster
+from phoenix.plan.options import OFFLINE
 
 
 def _nodes() -> list[str | tuple[str, dict[str, object]]]:
-    if names := os.environ.get("PHOENIX_NODES"):
+    names, asked = (os.environ.get(f"PHOENIX_{one}") for one in ("NODES", "CLUSTER"))
+    if names and asked:
+        raise SystemExit(BOTH_GIVEN)
+    if asked:
+        return _members(asked)
+    if names:
         # root@pve1: what people type for ssh
         nodes = [name.strip().rpartition("@") for name in names.split(",") if name.strip()]
         users = {name: user or "root" for user, _, name in nodes}
@@ -40,9 +49,29 @@ def _nodes() -> list[str | tuple[str, dict[str, object]]]:
             )
         ]
     raise SystemExit(
-        "no node: set PHOENIX_NODES=root@pve1,root@pve2, run this on a Proxmox VE node, "
-        "or start the lab with .venv/bin/phoenix lab up"
+        "no node: set PHOENIX_NODES=root@pve1,root@pve2 or PHOENIX_CLUSTER=root@pve1, run this on "
+        "a Proxmox VE node, or start the lab with .venv/bin/phoenix lab up"
     )
+
+
+def _members(login: str) -> list[str | tuple[str, dict[str, object]]]:
+    try:
+        reaches, offline = ask_cluster(login)
+    except NodeError as problem:
+        raise SystemExit(f"PHOENIX_CLUSTER={login}: {problem}") from None
+    explain_unknown_keys({one.name: f"{one.user}@{one.host}" for one in reaches})
+    nodes: list[str | tuple[str, dict[str, object]]] = []
+    for one in reaches:
+        data: dict[str, object] = {
+            "ssh_hostname": one.host,
+            "ssh_user": one.user,
+            "ssh_strict_host_key_checking": "yes",
+            OFFLINE: offline,
+        }
+        if one.known_hosts:
+            data["ssh_known_hosts_file"] = one.known_hosts
+        nodes.append((one.name, data))
+    return nodes
 
 
 nodes = _nodes()

@@ -36,6 +36,7 @@ SECTIONS = {
     "etc_pve": ("etc_pve", "observe"),
     "stock": ("stock", "observe"),
     "includes": ("includes", "observe"),
+    "cluster": ("cluster", "observe"),
 }
 
 
@@ -58,6 +59,7 @@ def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
     - `watch`: {} · `backups`: {"listed": bool} · `fallen`: {"only": [CTID]}
     - `hookscripts`: {} · `overrides`: {} · `versions`: {} · `etc_pve`: {}
     - `stock`: {"templates": [PATH or STORAGE:vztmpl/NAME]} · `includes`: {}
+    - `cluster`: {}
     """
     return {name: _section(name, arguments) for name, arguments in asked.items()}
 

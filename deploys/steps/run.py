@@ -29,8 +29,9 @@ from facts.observe import Observe
 from phoenix.plan.actions import ContainerChange, NodePlan
 from phoenix.plan.facts import NodeFacts, read_facts
 from phoenix.plan.findings import Severity
-from phoenix.plan.options import Options, OptionsError, Recipe, parse_options
+from phoenix.plan.options import OFFLINE, Options, OptionsError, Recipe, parse_options
 from phoenix.plan.questions import Request
+from phoenix.plan.reach import absent_nodes
 from phoenix.report.plan import plan_data, plan_json
 from phoenix.report.terminal import result, result_lines
 from phoenix.runs.outcome import Ending, read_outcome
@@ -163,17 +164,18 @@ class Run(ABC):
 
 
 def read_options(state: State, recipe: Recipe) -> Options:
-    """What the operator gave, once every node is in reach. Raises DeployError."""
-    if state.failed_hosts:
-        names = ", ".join(sorted(host.name for host in state.failed_hosts))
-        raise DeployError(
-            f"cannot reach {names}: nothing was changed; "
-            "bring it up, or leave it out with pyinfra's --exclude NODE"
-        )
+    """What the operator gave, once it is clear which nodes are left. Raises DeployError."""
     try:
-        return parse_options(state.inventory.override_data, recipe)
+        options = parse_options(state.inventory.override_data, recipe)
     except OptionsError as error:
         raise DeployError(str(error)) from None
+    unreached = sorted(host.name for host in state.failed_hosts)
+    offline = sorted({name for host in state.inventory for name in host.data.get(OFFLINE) or ()})
+    if problems := absent_nodes(options, unreached, offline):
+        raise DeployError("\n".join(problems))
+    if left_out := [*offline, *unreached]:
+        show([f"left out, nothing is known of what runs there: {', '.join(left_out)}"])
+    return options
 
 
 def ask(state: State, question: Callable[[Host], T]) -> dict[Host, T]:
@@ -185,9 +187,10 @@ def ask(state: State, question: Callable[[Host], T]) -> dict[Host, T]:
         return None  # no host is left: that is said below, for all of them
 
     hosts = sorted(state.inventory.get_active_hosts(), key=lambda host: host.name)
+    left_out = {*state.failed_hosts}
     answers = dict(zip(hosts, Group().map(answer, hosts), strict=True))
-    if state.failed_hosts:
-        names = ", ".join(sorted(host.name for host in state.failed_hosts))
+    if failed := state.failed_hosts - left_out:
+        names = ", ".join(sorted(host.name for host in failed))
         text = f"could not collect facts from {names} (see above); nothing was changed"
         raise DeployError(text)
     return cast(dict[Host, T], answers)

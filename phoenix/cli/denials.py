@@ -90,18 +90,20 @@ def _argument(read: Callable[[str], int]) -> Callable[[str], int]:
 
 def _denials(arguments: argparse.Namespace) -> int:
     try:
-        asked = nodes(arguments.named)
+        choice = nodes(arguments.named)
     except NodeError as error:
         _say(str(error))
         return FAILED
+    for name in choice.offline:
+        _say(f"{name}: offline, left out")
     only = tuple(dict.fromkeys(arguments.ctids))
     if arguments.follow:
         since = arguments.since
         begin = time.time() + since if since is not None and since < 0 else since
-        return follow(asked, only, begin, as_json=arguments.json)
+        return follow(choice.nodes, only, begin, as_json=arguments.json)
     # as the recipes have them; what they read of texts is read already
     options = Options.model_construct(only=only, since=arguments.since)
-    return _once(asked, options, arguments.json)
+    return _once(choice.nodes, options, arguments.json)
 
 
 def _once(asked: Sequence[Node], options: Options, as_json: bool) -> int:

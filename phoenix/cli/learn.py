@@ -143,7 +143,7 @@ def _ask(container: Container, named: list[str], since: int | None) -> list[_Ask
         "apparmor": {"files": [*profile_names(container)]},
         "denials": {"since": None if since is None else [since], "only": [container.ctid]},
     }
-    asked = [_read(node.name, node.ask(request), container) for node in nodes(named)]
+    asked = [_read(node.name, node.ask(request), container) for node in nodes(named).nodes]
     if not any(one.is_there for one in asked):
         names = ", ".join(one.name for one in asked)
         raise NodeError(f"{names}: no container {container.ctid} there: name its node with --node")

@@ -6,6 +6,7 @@ ever accepted by this command: only what the operator has accepted before.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import re
@@ -23,13 +24,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
 
+from phoenix.pve.cluster import ClusterError, Member, cluster_from_json
 from phoenix.text.answer import read_answer
 from phoenix.text.printable import LONGEST_LINE, printable
 
 #: One line of a stream; `node follow` writes shorter ones.
 LONGEST = 64 * 1024
 
-VARIABLE = "PHOENIX_NODES"
+NODES, CLUSTER = "PHOENIX_NODES", "PHOENIX_CLUSTER"
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 # as ssh takes it: no port, and nothing that could be an option of its own
@@ -185,25 +187,103 @@ class Node:
         return f": see whether this works: ssh {self.login}"
 
 
-def nodes(named: Sequence[str] = ()) -> tuple[Node, ...]:
+@dataclass(frozen=True)
+class Choice:
+    """The nodes to ask, and the members of their cluster that are offline, by name."""
+
+    nodes: tuple[Node, ...]
+    offline: tuple[str, ...] = ()
+
+
+def nodes(named: Sequence[str] = ()) -> Choice:
     """The nodes to ask: those of `--node`, each as for ssh, else those of PHOENIX_NODES.
 
-    Else this machine if it has `pct`, else the lab if it runs: as `inventory.py` has it. Raises
-    NodeError where there are none, or one has no name.
+    Else the members of the cluster of PHOENIX_CLUSTER, else this machine if it has `pct`, else the
+    lab if it runs: as `inventory.py` has it. Raises NodeError where there are none, or one has no
+    name.
     """
-    given = named or os.environ.get(VARIABLE, "").split(",")
+    given = named or os.environ.get(NODES, "").split(",")
     logins = [name.strip() for name in given if name.strip()]
+    asked = os.environ.get(CLUSTER, "").strip()
+    if logins and asked and not named:
+        raise NodeError(BOTH_GIVEN)
     if logins:
-        return tuple({node.name: node for node in map(_named, logins)}.values())
+        return Choice(tuple({node.name: node for node in map(_named, logins)}.values()))
+    if asked:
+        return _members(asked)
     if shutil.which("pct"):
-        return (Node(socket.gethostname().partition(".")[0]),)
+        return Choice((Node(socket.gethostname().partition(".")[0]),))
     lab = _lab()
     if lab is None:
         raise NodeError(
-            f"no node: give --node root@pve1, or set {VARIABLE}=root@pve1,root@pve2, run this on "
-            "a Proxmox VE node, or start the lab with .venv/bin/phoenix lab up"
+            f"no node: give --node root@pve1, or set {NODES}=root@pve1,root@pve2 or "
+            f"{CLUSTER}=root@pve1, run this on a Proxmox VE node, or start the lab with "
+            ".venv/bin/phoenix lab up"
         )
-    return (lab,)
+    return Choice((lab,))
+
+
+#: What is wrong where the environment names nodes in both ways.
+BOTH_GIVEN = f"{NODES} and {CLUSTER} are both set: unset one of them"
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How a member of a cluster is reached by ssh.
+
+    `host`: as for ssh; `known_hosts`: the file with its keys, "" where only those count that the
+    operator has accepted.
+    """
+
+    name: str
+    user: str
+    host: str
+    known_hosts: str = ""
+
+
+def ask_cluster(login: str) -> tuple[tuple[Reach, ...], tuple[str, ...]]:
+    """Ask one node for the members of its cluster: how each is reached, and who is offline.
+
+    The node itself is reached as the operator wrote it, the others where their cluster has them,
+    with the host keys that it keeps (PVE::SSHInfo pins them, too). Raises NodeError.
+    """
+    first = _named(login)
+    user, _, host = first.login.rpartition("@")
+    said = first.ask({"cluster": {}})
+    try:
+        cluster = cluster_from_json(said["cluster"])
+    except ClusterError as error:
+        raise NodeError(f"{first.name}: {printable(str(error), LONGEST_LINE)}") from None
+    others = [one for one in cluster.within_reach if one.name != cluster.node]
+    keys = _known_hosts(others)
+    reaches = {
+        one.name: Reach(one.name, user, one.address, keys if one.keys else "") for one in others
+    }
+    reaches[cluster.node] = Reach(cluster.node, user, host)
+    return tuple(reaches[name] for name in sorted(reaches)), cluster.offline
+
+
+def _known_hosts(members: Sequence[Member]) -> str:
+    """Write the keys of these hosts into a file that goes with this process; its path."""
+    folder = tempfile.mkdtemp(prefix="phoenix-harden-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder, "known_hosts")
+    path.write_text("".join(one.known_hosts for one in members), "ascii")
+    return str(path)
+
+
+def _members(login: str) -> Choice:
+    reaches, offline = ask_cluster(login)
+    return Choice(tuple(map(_member, reaches)), offline)
+
+
+def _member(reach: Reach) -> Node:
+    # as PVE::SSHInfo does; the name is what the keys are under whatever the port
+    pinned = {"HostKeyAlias": reach.name, "UserKnownHostsFile": f'"{reach.known_hosts}"'}
+    pinned["GlobalKnownHostsFile"] = "none"
+    options = [text for name, value in pinned.items() for text in ("-o", f"{name}={value}")]
+    login = f"{reach.user}@{reach.host}"
+    return Node(reach.name, login, tuple(options) if reach.known_hosts else ())
 
 
 def _named(login: str) -> Node:

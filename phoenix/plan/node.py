@@ -55,7 +55,8 @@ def _absent(ctid: int, nodes: Sequence[ObservedPct], way: str = "") -> str:
         return ""
     elsewhere = {ctid: name for node in nodes for ctid, name in node.elsewhere.items()}
     if ctid in elsewhere:
-        return f"only={ctid}: it is on {elsewhere[ctid]}: add that to PHOENIX_NODES"
+        way = "add that to PHOENIX_NODES, or bring it up"
+        return f"only={ctid}: it is on {elsewhere[ctid]}, which this run does not reach: {way}"
     return f"only={ctid}: no node of this inventory has a container {ctid}{way}"
 
 

@@ -19,6 +19,9 @@ from phoenix.runs.record import check_run_id
 #: Keys of pyinfra's own command line (`--user`, `--key`, ...) arrive in the same mapping.
 PYINFRA_KEYS = frozenset({"ssh_user", "ssh_key", "ssh_key_password", "ssh_port", "ssh_password"})
 
+#: The key of pyinfra's data by which the inventory names the offline members of its cluster.
+OFFLINE = "phoenix_offline"
+
 
 def _texts(value: object) -> list[str]:
     """Several arrive as a text with commas between them, or as a list."""
@@ -166,6 +169,9 @@ class Options(BaseModel):
     fleet: Annotated[str, BeforeValidator(_path)] = "phoenix_lxc_configs.json"
     #: A folder with templates of the operator's own (`lxc-NAME.j2`), beside ours.
     profiles: Annotated[str | None, BeforeValidator(_path)] = None
+    #: refuse: only with all nodes; skip: without those that cannot be reached. Else the members
+    #: that are offline, as their cluster says, are left out, and one out of reach stops the run.
+    offline: Literal["refuse", "skip"] | None = None
     #: These CTIDs and no others.
     only: Annotated[tuple[int, ...], BeforeValidator(_ctids)] = ()
     #: docker: those of the fleet file's containers that have Docker, and no others.
@@ -223,7 +229,7 @@ class Options(BaseModel):
 
 Recipe = Literal["harden", "host_prep", "audit", "create", "rollback", "denials"]
 
-_FLEET = ("fleet", "profiles", "only", "scope", "profile", "stacking", "mode")
+_FLEET = ("fleet", "profiles", "only", "scope", "profile", "stacking", "mode", "offline")
 _GATE = ("restart", "accept", "settle", "force")
 #: The keys that each recipe takes.
 KEYS: Mapping[Recipe, tuple[str, ...]] = {
@@ -238,8 +244,8 @@ KEYS: Mapping[Recipe, tuple[str, ...]] = {
         *("allow", "accept", "force", "strict", "unmanaged", "report", "since"),
     ),
     "create": (*_FLEET, *("allow", "reconfine", "backup", "plan", "accept", "settle", "force")),
-    "rollback": ("run", "list", "only", "backup", "plan", *_GATE),
-    "denials": ("only", "since"),
+    "rollback": ("run", "list", "offline", "only", "backup", "plan", *_GATE),
+    "denials": ("offline", "only", "since"),
 }
 
 

@@ -58,6 +58,54 @@ def test_a_node_that_is_out_of_reach_ends_the_run_without_a_traceback(pyinfra):
     assert "Starting operation" not in done.stderr
 
 
+@pytest.fixture
+def cluster(tmp_path):
+    """The environment of an operator whose ssh reaches pve1 of a cluster, and no other node."""
+    pve = tmp_path / "root/etc/pve/nodes/pve2"
+    pve.mkdir(parents=True)
+    (pve / "ssh_known_hosts").write_text("pve2 ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQDZ")
+    listed = {
+        f"pve{number}": {"id": number, "online": int(number < 3), "ip": f"192.0.2.1{number}"}
+        for number in (1, 2, 3)
+    }
+    members = json.dumps({"nodename": "pve1", "nodelist": listed})
+    (tmp_path / "root/etc/pve/.members").write_text(members)
+    ssh = tmp_path / "bin/ssh"
+    ssh.parent.mkdir()
+    ssh.write_text('#!/bin/sh\nfor last; do :; done\nexec sh -c "$last"\n')
+    ssh.chmod(0o755)
+    return {
+        "PHOENIX_CLUSTER": "root@pve1",
+        "PHOENIX_ROOT": f"{tmp_path}/root",
+        "PATH": f"{ssh.parent}:/usr/bin:/bin",
+    }
+
+
+def test_a_cluster_is_asked_for_its_members_their_addresses_and_host_keys(pyinfra, cluster):
+    done = pyinfra("--json", "debug-inventory", **cluster)
+    assert done.returncode == 0, done.stderr
+    data = {host["name"]: host["data"] for host in json.loads(done.stdout)}
+    assert {name: one["ssh_hostname"] for name, one in data.items()} == {
+        "pve1": "pve1",
+        "pve2": "192.0.2.12",
+    }
+    # what was asked first is known to the operator; the others' keys are the cluster's
+    assert ["ssh_known_hosts_file" in data[name] for name in ("pve1", "pve2")] == [False, True]
+    assert {one["ssh_strict_host_key_checking"] for one in data.values()} == {"yes"}
+    assert [one["phoenix_offline"] for one in data.values()] == [["pve3"], ["pve3"]]
+
+
+def test_a_cluster_that_does_not_answer_ends_the_run_with_what_to_do(pyinfra, cluster):
+    cluster["PATH"] = "/usr/bin:/bin"
+    done = pyinfra(
+        "--json", "debug-inventory", **{**cluster, "PHOENIX_CLUSTER": "root@node.invalid"}
+    )
+    assert done.returncode == 1
+    (line,) = [one for one in done.stderr.splitlines() if "PHOENIX_CLUSTER" in one]
+    assert line.startswith("PHOENIX_CLUSTER=root@node.invalid: node.invalid: ssh: ")
+    assert "Traceback" not in done.stderr
+
+
 class Impostor(paramiko.ServerInterface):
     """Whoever answers first on the node's address: takes any key, and notes that one came."""
 

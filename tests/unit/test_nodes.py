@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,7 @@ def ssh(tmp_path, monkeypatch):
 
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     monkeypatch.delenv("PHOENIX_NODES", raising=False)
+    monkeypatch.delenv("PHOENIX_CLUSTER", raising=False)
     # the checkout's own lab is not seen
     monkeypatch.setattr("phoenix.cli.nodes._CHECKOUT", tmp_path)
     put(RUNS_IT)
@@ -196,7 +198,7 @@ def test_what_is_no_name_for_ssh_is_refused(ssh, login):
 
 def test_the_nodes_are_those_that_are_named(ssh, monkeypatch):
     monkeypatch.setenv("PHOENIX_NODES", "root@pve9")
-    assert nodes(["pve1", "admin@pve2", "root@fd00::7"]) == (
+    assert nodes(["pve1", "admin@pve2", "root@fd00::7"]).nodes == (
         Node("pve1", "root@pve1"),
         Node("pve2", "admin@pve2"),
         Node("fd00::7", "root@fd00::7"),
@@ -205,21 +207,86 @@ def test_the_nodes_are_those_that_are_named(ssh, monkeypatch):
 
 def test_else_they_are_those_of_the_variable_each_once(ssh, monkeypatch):
     monkeypatch.setenv("PHOENIX_NODES", " root@pve1,, pve2 ,root@pve1")
-    assert [node.login for node in nodes()] == ["root@pve1", "root@pve2"]
+    assert [node.login for node in nodes().nodes] == ["root@pve1", "root@pve2"]
+
+
+@pytest.fixture
+def pve(tmp_path, monkeypatch):
+    """A node's /etc/pve, its cluster: pve1 and pve2, of which pve3 is offline."""
+    pve = tmp_path / "root/etc/pve"
+    (pve / "nodes/pve2").mkdir(parents=True)
+    listed = {
+        f"pve{number}": {"id": number, "online": int(number < 3), "ip": f"192.0.2.1{number}"}
+        for number in (1, 2, 3)
+    }
+    (pve / ".members").write_text(json.dumps({"nodename": "pve1", "nodelist": listed}))
+    (pve / "nodes/pve2/ssh_known_hosts").write_text(f"pve2 {KEY}")
+    monkeypatch.setenv("PHOENIX_ROOT", f"{tmp_path}/root")
+    monkeypatch.setenv("PHOENIX_CLUSTER", "admin@gate")
+    return pve
+
+
+KEY = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQDZ"
+
+
+def test_else_they_are_the_members_of_the_cluster_but_those_that_are_offline(ssh, pve):
+    found = nodes()
+    assert [(node.name, node.login) for node in found.nodes] == [
+        # as the operator wrote it
+        ("pve1", "admin@gate"),
+        ("pve2", "admin@192.0.2.12"),
+    ]
+    assert found.offline == ("pve3",)
+
+
+def test_the_host_keys_of_the_others_are_those_that_the_cluster_keeps(ssh, pve):
+    one, other = nodes().nodes
+    assert one.options == ()
+    file = next(word for word in other.options if word.startswith("UserKnownHostsFile="))
+    known = Path(file.partition("=")[2].strip('"'))
+    assert known.read_text() == f"pve2,192.0.2.12 {KEY}\n"
+    other.ask({"watch": {}})
+    assert {"HostKeyAlias=pve2", "GlobalKnownHostsFile=none"} <= {*ssh.words()}
+
+
+def test_the_real_ssh_takes_the_file_of_keys(ssh, pve):
+    other = nodes().nodes[1]
+    command = other._command("observe")
+    command[0:2] = ["/usr/bin/ssh", "-G", "-F", "none"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "hostkeyalias pve2\n" in done.stdout
+
+
+def test_a_cluster_that_is_not_understood_is_told_with_the_node_that_was_asked(ssh, pve):
+    (pve / ".members").write_text("\x1b[2J")
+    with pytest.raises(
+        NodeError, match=r"^gate: its /etc/pve/.members is not understood: "
+    ) as caught:
+        nodes()
+    assert "\x1b" not in str(caught.value)
+
+
+def test_nodes_and_a_cluster_at_once_are_refused(ssh, monkeypatch):
+    monkeypatch.setenv("PHOENIX_NODES", "pve1")
+    monkeypatch.setenv("PHOENIX_CLUSTER", "pve1")
+    with pytest.raises(NodeError, match="both set: unset one"):
+        nodes()
+    assert nodes(["pve9"]).nodes == (Node("pve9", "root@pve9"),)
 
 
 def test_else_it_is_this_machine_where_it_has_pct(ssh, tmp_path):
     pct = tmp_path / "bin" / "pct"
     pct.write_text("#!/bin/sh\n")
     pct.chmod(0o755)
-    (node,) = nodes()
+    (node,) = nodes().nodes
     assert node.login == ""
 
 
 def test_else_it_is_the_lab_with_the_host_key_that_it_has(ssh, monkeypatch, tmp_path):
     target = SshTarget("127.0.0.1", 40191, "root", tmp_path / "key")
     monkeypatch.setattr("lab.instance.ssh_target", lambda checkout: target)
-    (node,) = nodes()
+    (node,) = nodes().nodes
     node.ask({"watch": {}})
     words = ssh.words()
     assert words[words.index("-p") + 1] == "40191"

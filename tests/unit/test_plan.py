@@ -260,7 +260,8 @@ def test_only_names_what_no_node_has_and_what_the_file_lacks():
 def test_only_says_where_a_container_of_another_node_is():
     cluster = ObservedPct("pve1", elsewhere={955: "pve2"})
     assert check_selection(fleet(ct955=DOCKER), Options(only=(955,)), [cluster]) == [
-        "only=955: it is on pve2: add that to PHOENIX_NODES"
+        "only=955: it is on pve2, which this run does not reach: add that to PHOENIX_NODES, or "
+        "bring it up"
     ]
 
 

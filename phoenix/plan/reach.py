@@ -1,0 +1,27 @@
+"""Which nodes a run goes on without."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from phoenix.plan.options import Options
+
+
+def absent_nodes(options: Options, unreached: Sequence[str], offline: Sequence[str]) -> list[str]:
+    """What stands against a run, because nodes are missing; nothing where it goes on without them.
+
+    `unreached`: those that no connection was made to; `offline`: members that their cluster does
+    not see either. Without a word of `offline=` only the former stand against it.
+    """
+    problems = []
+    if unreached and options.offline != "skip":
+        problems += [
+            f"cannot reach {', '.join(unreached)}: nothing was changed; bring it up, or leave out "
+            "what cannot be reached with --data offline=skip"
+        ]
+    if offline and options.offline == "refuse":
+        problems += [
+            f"offline: {', '.join(offline)}: nothing was changed; bring it up, or go on without it "
+            "by leaving out --data offline=refuse"
+        ]
+    return problems
