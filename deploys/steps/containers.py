@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pyinfra import host
+from pyinfra.operations import python
 
 from deploys.steps.run import Run
 from deploys.steps.survey import Survey
@@ -16,9 +17,13 @@ from phoenix.plan.actions import Removal
 def recover(run: Run, then: str, back_is_fine: bool = False) -> None:
     """Recover what an earlier run was interrupted in; `then`: the word for what follows.
 
-    `back_is_fine`: go on although that run's change was taken back.
+    `back_is_fine`: go on although that run's change was taken back. One after another, on all
+    nodes: it may restart them.
     """
-    for cut in host.loop(run.plan.interrupted):
+    every = [(node.name, cut) for node, plan in run.plans.items() for cut in plan.interrupted]
+    for node, cut in host.loop(every):
+        if node != host.name:
+            continue
         run.step(
             transaction.recover,
             name=f"CT {cut.ctid}: recover run {cut.run}, then {then}",
@@ -42,14 +47,21 @@ def bring_packages(run: Survey) -> None:
 
 
 def commit(run: Run, what: str, snapshots: bool = False) -> None:
-    """Stage `what` for all containers, then swap, restart and prove one after another.
+    """Stage `what` for all containers, then swap, restart and prove each in its turn.
 
     `snapshots`: take one of each before its turn.
     """
     if run.plan.containers:
         name = f"Stage the containers' {what}"
         run.step(transaction.stage, name=name, changes=run.plan.containers)
-    for change in host.loop(run.plan.containers):
+    changes = {change.ctid: change for change in run.plan.containers}
+    # every node counts every turn: so pyinfra knows which come one after another
+    for turn in host.loop(run.turns):
+        if any(host.name in (one.node, one.others_node) for one in turn.waits):
+            # pyinfra keeps the order of what is common to two nodes
+            python.call(name="; ".join(map(str, turn.waits)), function=_reached)
+        if (change := changes.get(turn.containers.get(host.name, 0))) is None:
+            continue
         if snapshots:
             run.step(
                 snapshot,
@@ -63,6 +75,10 @@ def commit(run: Run, what: str, snapshots: bool = False) -> None:
             ctid=change.ctid,
             again=run.replan,
         )
+
+
+def _reached() -> None:
+    """Nothing is left to do where two nodes have come to the same place."""
 
 
 def install_docker(run: Survey, snapshots: bool = False) -> None:

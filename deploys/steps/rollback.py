@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,6 +19,7 @@ from phoenix.plan.facts import NodeFacts
 from phoenix.plan.node import set_apart, unreadable_runs
 from phoenix.plan.options import Options
 from phoenix.plan.rollback import Node, plan_rollback
+from phoenix.plan.turns import Turn, turns
 from phoenix.report.terminal import plan_lines, run_lines
 from phoenix.runs.files import ObservedRuns
 from phoenix.runs.record import Change, last_run
@@ -28,6 +30,11 @@ class Rollback(Run):
     """A run that undoes another; `undoes`: the id of that one, "" where there is nothing to do."""
 
     undoes: str
+
+    @cached_property
+    def turns(self) -> tuple[Turn, ...]:
+        """Whose turn it is: the nodes one after another, or beside each other."""
+        return turns(self.changed, self.options.rolling)
 
     def plan_again(self, host: Host, options: Options) -> NodePlan:
         """Ask for everything: what was recovered in between has changed the journals."""

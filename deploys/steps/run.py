@@ -32,6 +32,7 @@ from phoenix.plan.findings import Severity
 from phoenix.plan.options import OFFLINE, Options, OptionsError, Recipe, parse_options
 from phoenix.plan.questions import Request
 from phoenix.plan.reach import absent_nodes
+from phoenix.plan.turns import Turn
 from phoenix.report.plan import plan_data, plan_json
 from phoenix.report.terminal import result, result_lines
 from phoenix.runs.outcome import Ending, read_outcome
@@ -65,6 +66,16 @@ class Run(ABC):
     def plan(self) -> NodePlan:
         """The plan of the node at hand."""
         return self.plans[ctx_host.get()]
+
+    @property
+    def changed(self) -> Mapping[str, list[int]]:
+        """By node its containers that are changed, in their order."""
+        return {host.name: [one.ctid for one in its.containers] for host, its in self.plans.items()}
+
+    @property
+    @abstractmethod
+    def turns(self) -> tuple[Turn, ...]:
+        """Whose turn it is, one after another."""
 
     @property
     def problems(self) -> list[str]:

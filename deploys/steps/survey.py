@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -22,6 +23,7 @@ from phoenix.cli.overlays import overlays_beside
 from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.parse import Fleet, FleetError, parse_fleet
 from phoenix.plan.actions import NodePlan, WatchChange
+from phoenix.plan.apart import hold_apart
 from phoenix.plan.etc_pve import check_etc_pve
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.fallbacks import check_backups, check_snapshots
@@ -39,6 +41,7 @@ from phoenix.plan.options import Options, Recipe
 from phoenix.plan.profiles import HOOK_TEMPLATE
 from phoenix.plan.questions import Request, asked_again, asked_by_harden
 from phoenix.plan.render import profile_names
+from phoenix.plan.turns import Turn, in_turn, turns
 from phoenix.plan.watch import plan_watch, wanted_text
 from phoenix.pve.observed import ObservedPct
 from phoenix.report.terminal import plan_lines
@@ -55,6 +58,11 @@ class Survey(Run):
 
     fleet: Fleet
     templates: Mapping[str, str]
+
+    @cached_property
+    def turns(self) -> tuple[Turn, ...]:
+        """Whose turn it is, of the containers of all nodes."""
+        return turns(self.changed, self.options.rolling, self.fleet)
 
     @property
     def node_apparmor(self) -> ObservedAppArmor:
@@ -128,7 +136,19 @@ def look(state: State, recipe: Recipe, request: Callable[[Fleet, Options], Reque
     )
     for host, one in facts.items():
         run.plans[host] = _plan(run, one, confs=recipe != "host_prep")
+    _order(run)
     return run
+
+
+def _order(run: Survey) -> None:
+    """Have each plan in the order that holds for all nodes, without those that have to wait."""
+    nodes = {host.name: one.containers for host, one in run.facts.items()}
+    everywhere = {ctid for pct in nodes.values() for ctid in pct.containers}
+    for host, plan in run.plans.items():
+        plan = hold_apart(plan, run.fleet, nodes)
+        its = {change.ctid: change for change in plan.containers}
+        ordered = tuple(its[ctid] for ctid in in_turn(its, run.fleet, everywhere))
+        run.plans[host] = replace(plan, containers=ordered)
 
 
 def read_input(state: State, recipe: Recipe) -> tuple[Options, Fleet, dict[str, str]]:

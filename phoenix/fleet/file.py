@@ -529,3 +529,9 @@ class FleetFile(_Part):
         "@{apparmor_nesting_profiles} is one that ours know.",
         examples=[{"apparmor_nesting_profiles": ["lxc-docker-nested", "lxc-phoenix-v2"]}],
     )
+    apart: list[Ctid] | list[list[Ctid]] | None = Field(
+        None,
+        description="Ids of containers that must never be down at the same time, such as both "
+        "halves of a redundant pair, on whatever nodes; several such groups as a list of lists.",
+        examples=[["910", "911"], [["910", "911"], ["920", "921", "922"]]],
+    )

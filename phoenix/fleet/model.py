@@ -196,6 +196,8 @@ class Fleet:
     ignored: tuple[str, ...] = ()
     #: AppArmor variables of the site, name to values.
     tunables: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    #: Groups of ids: no two of a group may be down at the same time.
+    apart: tuple[tuple[int, ...], ...] = ()
 
 
 def _fstab(path: str) -> str:

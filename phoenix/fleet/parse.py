@@ -15,13 +15,19 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from phoenix.docker.install import Repository
 from phoenix.fleet.document import read_document
-from phoenix.fleet.file import KEY, LIST, OBJECT, ContainerEntry, FleetFile, Tunables
+from phoenix.fleet.file import KEY, LIST, OBJECT, ContainerEntry, Ctid, FleetFile, Tunables
 from phoenix.fleet.making import making
 from phoenix.fleet.model import Container, Fleet, Mount
 from phoenix.fleet.order import circles
 from phoenix.fleet.overlays import overlay_warnings, read_overlays
 from phoenix.fleet.values import SWITCHES, ctid, feature, profile
-from phoenix.fleet.warnings import NESTING_KEY, PROFILE_KEY, container_warnings, fleet_warnings
+from phoenix.fleet.warnings import (
+    NESTING_KEY,
+    PROFILE_KEY,
+    apart_warnings,
+    container_warnings,
+    fleet_warnings,
+)
 from phoenix.pve.features import CANONICAL as FEATURES
 from phoenix.pve.raw_keys import RawKey
 from phoenix.text.json_document import Json
@@ -55,6 +61,7 @@ def parse_fleet(
         if number is not None:
             entries[number] = (key, entry)
     tunables = _tunables(document.root.value, problems)
+    apart = _apart(document.root.value, problems)
     containers = {
         number: _container(number, key, entry, templates or (), problems)
         for number, (key, entry) in entries.items()
@@ -69,8 +76,12 @@ def parse_fleet(
         container = replace(container, overlay=own_rules.get(number))
         found = tuple(container_warnings(key, container, entry, others, templates))
         containers[number] = replace(container, warnings=found)
-    warnings = (*fleet_warnings(containers), *overlay_warnings(overlays, containers))
-    return Fleet(MappingProxyType(containers), warnings, tuple(ignored), tunables)
+    warnings = (
+        *fleet_warnings(containers),
+        *apart_warnings(apart, containers),
+        *overlay_warnings(overlays, containers),
+    )
+    return Fleet(MappingProxyType(containers), warnings, tuple(ignored), tunables, apart)
 
 
 def _containers_of(
@@ -99,6 +110,29 @@ def _tunables(root: Json, problems: list[Problem]) -> Mapping[str, tuple[str, ..
         problems.extend(_problem(("tunables",), error) for error in invalid.errors())
         return {}
     return {name: tuple(values) for name, values in (tunables or {}).items()}
+
+
+def _apart(root: Json, problems: list[Problem]) -> tuple[tuple[int, ...], ...]:
+    """One group as a list of CTIDs, several as a list of lists."""
+    written = root.get("apart") if isinstance(root, dict) else None
+    if written is None:
+        return ()
+    several = isinstance(written, list) and any(isinstance(one, list) for one in written)
+    try:
+        if several:
+            read = TypeAdapter(list[list[Ctid]]).validate_python(written, strict=True)
+        else:
+            read = [TypeAdapter(list[Ctid]).validate_python(written, strict=True)]
+    except ValidationError as invalid:
+        problems.extend(_problem(("apart",), error) for error in invalid.errors())
+        return ()
+    groups = tuple(tuple(dict.fromkeys(group)) for group in read)
+    for index, group in enumerate(groups):
+        if len(group) < 2:
+            path = json_path("apart", index) if several else "apart"
+            hint = "at least two different CTIDs are expected"
+            problems.append(Problem(path, shown([*group]), hint))
+    return groups
 
 
 def _new_ctid(

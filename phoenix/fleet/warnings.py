@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
@@ -31,6 +31,16 @@ def fleet_warnings(containers: Mapping[int, Container]) -> Iterator[str]:
     """Give the warnings that concern no single container."""
     if not containers:
         yield "lxc_configs: no containers in here"
+
+
+def apart_warnings(
+    apart: Iterable[Iterable[int]], containers: Mapping[int, Container]
+) -> Iterator[str]:
+    """Give the warnings of the groups that are kept apart."""
+    for group in apart:
+        for ctid in group:
+            if ctid not in containers:
+                yield f"apart: {ctid} is not in this file"
 
 
 def container_warnings(

@@ -82,6 +82,7 @@ class Code(StrEnum):
     COLLISION = "left.collision"
     MOUNT = "left.mount"
     INCLUDED = "left.include"
+    APART = "left.apart"
     # --- of a container: how it is
     PRIVILEGED = "privileged"
     UNCONFINED = "unconfined"
@@ -148,7 +149,7 @@ LEFT_ALONE = frozenset(
 
 
 #: Whose restart is somebody else's at the moment. Where its conf is as wanted, that is a note.
-HELD = frozenset({Code.LOCKED, Code.HA, Code.PENDING})
+HELD = frozenset({Code.LOCKED, Code.HA, Code.PENDING, Code.APART})
 
 
 @dataclass(frozen=True)

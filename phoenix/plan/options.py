@@ -182,6 +182,8 @@ class Options(BaseModel):
     stacking: StrictBool | None = None
     #: The same, where a profile is named: its complain form.
     mode: Literal["enforce", "complain"] | None = None
+    #: 1: one container at a time of all nodes; nodes: one of each node.
+    rolling: Literal[1, "nodes"] = 1
     #: never: change the conf, leave the container running as it is.
     restart: Literal["auto", "never"] = "auto"
     #: Refuse to change a container without a backup of the last so many hours, or a verified one.
@@ -230,7 +232,7 @@ class Options(BaseModel):
 Recipe = Literal["harden", "host_prep", "audit", "create", "rollback", "denials"]
 
 _FLEET = ("fleet", "profiles", "only", "scope", "profile", "stacking", "mode", "offline")
-_GATE = ("restart", "accept", "settle", "force")
+_GATE = ("restart", "rolling", "accept", "settle", "force")
 #: The keys that each recipe takes.
 KEYS: Mapping[Recipe, tuple[str, ...]] = {
     "harden": (

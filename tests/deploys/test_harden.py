@@ -84,7 +84,8 @@ def test_a_node_that_is_right_gets_no_operation_at_all(pyinfra):
 def test_after_a_failed_commit_no_node_begins_another_container_and_the_table_comes_out(pyinfra):
     failing = {"commit CT 910": {"success": False, "stdout": "CT 910: restored: as it was"}}
     nodes = [pve(responses=failing), pve("pve2", ctids=(954, 956))]
-    done = pyinfra("harden", *nodes, fleet={**FLEET, "954": DOCKER, "956": DOCKER})
+    fleet = {**FLEET, "954": DOCKER, "956": DOCKER}
+    done = pyinfra("harden", *nodes, fleet=fleet, rolling="nodes")
     assert done.code == 1
     # pve2's first one stands beside 910: it may have begun; the second ones must not
     assert {"910"} <= set(done.commands) <= {"910", "954"}
@@ -307,7 +308,8 @@ def test_a_container_that_came_to_its_snapshot_and_not_to_its_commit_has_not_beg
     refused = {"success": False, "stdout": "CT 910: refused: no snapshot was taken (why): do this"}
     responses = {"--unit=phoenix-harden-snapshot-910": refused}
     slow = pve(ctids=(910,), responses=responses, delay=0.2)
-    done = pyinfra("harden", slow, pve("pve2", ctids=(952,)), fleet=FLEET, snapshot="true")
+    other = pve("pve2", ctids=(952,))
+    done = pyinfra("harden", slow, other, fleet=FLEET, snapshot="true", rolling="nodes")
     assert (done.code, sorted(done.commands)) == (1, ["910", "952"])
     assert "952   ct952  not begun" in done.stderr
 

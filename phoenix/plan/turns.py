@@ -1,0 +1,116 @@
+"""Whose turn it is: in which order the containers of all nodes are restarted, and which of them at
+the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from itertools import chain
+from typing import Literal
+
+from phoenix.fleet.model import Fleet
+from phoenix.fleet.order import in_order
+
+#: One container at a time of all nodes, or one of each node.
+Rolling = Literal[1, "nodes"]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What is done at the same time, by node its container.
+
+    `waits`: who of them depends on whom of another node; before such a turn both nodes are done
+    with all that was to be done before.
+    """
+
+    containers: Mapping[str, int]
+    waits: tuple[Wait, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A container that depends on another one, each with its node."""
+
+    ctid: int
+    node: str
+    other: int
+    others_node: str
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"CT {self.ctid} on {self.node} waits for CT {self.other} on {self.others_node}"
+
+
+def turns(
+    changed: Mapping[str, Sequence[int]], rolling: Rolling, fleet: Fleet | None = None
+) -> tuple[Turn, ...]:
+    """The turns of a run, one after another.
+
+    `changed`: by node its containers that are changed, in its own order, which stays; `fleet`: who
+    depends on whom, on whatever node, and who is kept apart: both hold whatever `rolling` is. None:
+    nobody knows, as in a rollback: one node after another, or all of them side by side.
+    """
+    node_of = {ctid: node for node, ctids in changed.items() for ctid in ctids}
+    waits = _waits(fleet, {*node_of}) if fleet else {}
+    apart = partners(fleet) if fleet else {}
+    found: list[dict[str, int]] = []
+    placed: dict[int, int] = {}
+    last = dict.fromkeys(changed, -1)
+    for ctid in _sequence(changed, fleet):
+        node = node_of[ctid]
+        turn = 1 + max((last[node], *(placed[one] for one in waits.get(ctid, ()))))
+        while turn < len(found) and apart.get(ctid, set()) & {*found[turn].values()}:
+            turn += 1
+        if rolling == 1:
+            turn = len(found)
+        found += [{} for _ in range(turn + 1 - len(found))]
+        found[turn][node] = ctid
+        placed[ctid] = last[node] = turn
+    return tuple(Turn(one, tuple(_across(one, waits, node_of))) for one in found)
+
+
+def _across(
+    turn: Mapping[str, int], waits: Mapping[int, AbstractSet[int]], node_of: Mapping[int, str]
+) -> Iterator[Wait]:
+    for node, ctid in turn.items():
+        for other in sorted(waits.get(ctid, ())):
+            if node_of[other] != node:
+                yield Wait(ctid, node, other, node_of[other])
+
+
+def in_turn(changed: Iterable[int], fleet: Fleet, everywhere: Collection[int]) -> list[int]:
+    """These containers as the order of all nodes has them; `everywhere`: those of any node."""
+    present = [one for ctid, one in fleet.containers.items() if ctid in everywhere]
+    mine = {*changed}
+    return [one.ctid for one in in_order(present) if one.ctid in mine]
+
+
+def partners(fleet: Fleet) -> Mapping[int, AbstractSet[int]]:
+    """Of each container those that are kept apart from it."""
+    found: dict[int, set[int]] = {}
+    for group in fleet.apart:
+        for ctid in group:
+            found.setdefault(ctid, set()).update({*group} - {ctid})
+    return found
+
+
+def _sequence(changed: Mapping[str, Sequence[int]], fleet: Fleet | None) -> Iterator[int]:
+    """All of them, each node's own order kept."""
+    if fleet is None:
+        for ctids in changed.values():
+            yield from ctids
+        return
+    here = {ctid for ctids in changed.values() for ctid in ctids}
+    yield from in_turn(here, fleet, here | {*fleet.containers})
+
+
+def _waits(fleet: Fleet, changed: AbstractSet[int]) -> Mapping[int, AbstractSet[int]]:
+    """Of each changed container the changed ones that it depends on, also through others."""
+    found: dict[int, set[int]] = {}
+    for container in in_order([*fleet.containers.values()]):
+        # one that is in no file waits for nobody
+        others = (found.get(other, set()) | {other} for other in container.dependencies)
+        found[container.ctid] = {*chain.from_iterable(others)}
+    return {ctid: found.get(ctid, set()) & changed for ctid in changed}

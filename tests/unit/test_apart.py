@@ -1,0 +1,92 @@
+"""Containers that must never be down at the same time."""
+
+import json
+
+import pytest
+
+from phoenix.fleet.model import Fleet
+from phoenix.fleet.parse import FleetError, parse_fleet
+from phoenix.plan.actions import ContainerChange, NodePlan
+from phoenix.plan.apart import hold_apart
+from phoenix.plan.findings import Code
+from phoenix.pve.conf import PveConf
+from phoenix.pve.observed import ObservedContainer, ObservedPct
+
+CONF = PveConf.from_bytes(b"hostname: web\n")
+
+
+def read(apart, *ctids):
+    entries = {str(ctid): {} for ctid in ctids}
+    return parse_fleet(json.dumps({"lxc_configs": entries, "apart": apart}).encode())
+
+
+def test_one_group_is_a_list_and_several_are_a_list_of_lists():
+    assert read(["910", 911, "910"], 910, 911).apart == ((910, 911),)
+    groups = [["910", "911"], ["920", "921", "922"]]
+    assert read(groups, 910, 911, 920, 921, 922).apart == ((910, 911), (920, 921, 922))
+    assert read(None, 910).apart == read([[910, 911]], 910, 911).apart[1:] == ()
+
+
+@pytest.mark.parametrize(
+    ("apart", "told"),
+    [
+        (["910"], "apart: […]: at least two different CTIDs are expected"),
+        ([], "apart: []: at least two different CTIDs are expected"),
+        ([["910", "911"], ["910", 910]], "apart[1]: […]: at least two different"),
+        ({"910": "911"}, "apart: "),
+        (["910", "web"], "apart[1]: "),
+        ([["910", "911"], "912"], "apart[1]: "),
+        ("910,911", "apart: "),
+    ],
+)
+def test_what_is_no_group_is_refused_with_its_place(apart, told):
+    with pytest.raises(FleetError) as caught:
+        read(apart, 910, 911)
+    assert str(caught.value.problems[0]).startswith(told)
+
+
+def test_one_that_the_file_does_not_have_is_a_warning():
+    assert "apart: 999 is not in this file" in read(["910", "999"], 910).warnings
+
+
+def observed(ctid, running=True, node="pve1"):
+    pid = 100 if running else None
+    return ObservedContainer(ctid, CONF, running, pid, None, None, node)
+
+
+def plan(restart=True):
+    change = ContainerChange(910, "web", CONF, CONF, None, restart, False, ())
+    return NodePlan("pve1", containers=(change,))
+
+
+def held(others, restart=True, elsewhere=None):
+    here = ObservedPct("pve1", {910: observed(910)}, elsewhere or {})
+    found = hold_apart(plan(restart), Fleet({}, apart=((910, 911),)), {"pve1": here, **others})
+    assert bool(found.containers) != bool(found.alone)
+    return found.findings
+
+
+def test_the_other_half_runs_so_this_one_may_be_restarted():
+    assert held({"pve2": ObservedPct("pve2", {911: observed(911)})}) == ()
+
+
+def test_while_the_other_half_is_down_this_one_is_left_running():
+    (finding,) = held({"pve2": ObservedPct("pve2", {911: observed(911, running=False)})})
+    assert finding.code == Code.APART
+    assert finding.text == (
+        "kept apart from CT 911 on pve2, which does not run: it is not restarted now: have that "
+        "one running first"
+    )
+
+
+def test_of_one_that_nobody_can_ask_nothing_is_known():
+    (finding,) = held({}, elsewhere={911: "pve3"})
+    assert "CT 911 on pve3, which this run does not reach" in finding.text
+
+
+def test_what_restarts_nothing_has_nothing_to_wait_for():
+    assert held({}, restart=False, elsewhere={911: "pve3"}) == ()
+
+
+def test_one_that_is_nowhere_keeps_nobody():
+    assert held({}) == ()
