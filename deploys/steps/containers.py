@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pyinfra import host
-from pyinfra.operations import python
 
 from deploys.steps.run import Run
 from deploys.steps.survey import Survey
@@ -58,8 +57,7 @@ def commit(run: Run, what: str, snapshots: bool = False) -> None:
     # every node counts every turn: so pyinfra knows which come one after another
     for turn in host.loop(run.turns):
         if any(host.name in (one.node, one.others_node) for one in turn.waits):
-            # pyinfra keeps the order of what is common to two nodes
-            python.call(name="; ".join(map(str, turn.waits)), function=_reached)
+            run.meet("; ".join(map(str, turn.waits)))
         if (change := changes.get(turn.containers.get(host.name, 0))) is None:
             continue
         if snapshots:
@@ -75,10 +73,6 @@ def commit(run: Run, what: str, snapshots: bool = False) -> None:
             ctid=change.ctid,
             again=run.replan,
         )
-
-
-def _reached() -> None:
-    """Nothing is left to do where two nodes have come to the same place."""
 
 
 def install_docker(run: Survey, snapshots: bool = False) -> None:

@@ -30,6 +30,7 @@ def prepare(run: Survey) -> None:
     """Install what containers are confined by: tunables, files of our own, profiles.
 
     Nothing where all is right; and not before it has been tried whether their confs can be written.
+    With several nodes all of them have that before a container changes, wherever it may move then.
     """
     if run.plan.writes_confs and (run.plan.prepares or run.plan.packages):
         run.step(try_etc_pve, name="Try whether /etc/pve takes changes")
@@ -59,6 +60,13 @@ def prepare(run: Survey) -> None:
             mode=change.mode,
             observed=run.node_apparmor,
         )
+    plans = run.plans.values()
+    if (
+        len(plans) > 1
+        and any(one.prepares for one in plans)
+        and any(one.containers for one in plans)
+    ):
+        run.meet("Profiles are on all nodes")
 
 
 def keep_watch(run: Survey) -> None:

@@ -124,6 +124,14 @@ class Run(ABC):
         if isinstance(ctid := arguments.get("ctid"), int):
             self.containers.setdefault((ctx_host.get(), ctid), []).append(step)
 
+    @staticmethod
+    def meet(name: str) -> None:
+        """An operation that does nothing: what comes after it waits for all nodes that have it.
+
+        pyinfra keeps the order of operations on different hosts only by those that they share.
+        """
+        python.call(name=name, function=_nothing)
+
     def is_going_well(self) -> bool:
         """Whether no step has failed so far and nothing stood in the way of one, on any node."""
         failed = any(step.is_complete() and step.did_error() for step in self.steps)
@@ -172,6 +180,10 @@ class Run(ABC):
         # before its commit may come packages, and after it in a rollback
         begun = failed or ran[-1:] == steps[-1:] or done
         return result(told, not failed) if ran and begun else "not begun"
+
+
+def _nothing() -> None:
+    """What is left to do where nodes have come to the same place."""
 
 
 def read_options(state: State, recipe: Recipe) -> Options:

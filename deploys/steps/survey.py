@@ -30,6 +30,7 @@ from phoenix.plan.fallbacks import check_backups, check_snapshots
 from phoenix.plan.node import (
     absent_note,
     check_selection,
+    known_data_roots,
     plan_node,
     rules_to_compile,
     selected,
@@ -87,7 +88,14 @@ class Survey(Run):
 
     def compare(self, options: Options, facts: NodeFacts) -> NodePlan:
         """The plan of a node."""
-        return plan_node(fleet=self.fleet, options=options, facts=facts, templates=self.templates)
+        roots = [known_data_roots(one.dockers) for one in self.facts.values()]
+        return plan_node(
+            fleet=self.fleet,
+            options=options,
+            facts=facts,
+            templates=self.templates,
+            data_roots={ctid: root for known in roots for ctid, root in known.items()},
+        )
 
 
 _surveys: WeakKeyDictionary[State, Survey] = WeakKeyDictionary()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from phoenix.apparmor.allows import written_allows
 from phoenix.docker.observed import ObservedDocker
@@ -158,11 +159,17 @@ def rules_to_compile(
 
 
 def plan_node(
-    *, fleet: Fleet, options: Options, facts: NodeFacts, templates: Mapping[str, str]
+    *,
+    fleet: Fleet,
+    options: Options,
+    facts: NodeFacts,
+    templates: Mapping[str, str],
+    data_roots: Mapping[int, str] = MappingProxyType({}),
 ) -> NodePlan:
     """Compare the fleet file with one node. Pure; what is wrong is in the result, nothing raised.
 
-    `templates`: file name to text, those of the profiles and of `HOOK_TEMPLATE`.
+    `templates`: file name to text, those of the profiles and of `HOOK_TEMPLATE`; `data_roots`:
+    where Docker keeps its data on other nodes, by CTID.
     """
     pct, apparmor = facts.containers, facts.apparmor
     fleet = as_made(fleet, pct)
@@ -180,7 +187,7 @@ def plan_node(
     findings += _hookscripts(fleet, options, facts)
     findings += kernel_findings(fleet, options, facts)
     findings += guest_findings(fleet, options, facts, dockers)
-    users = _users(fleet, options, pct, dockers)
+    users = _users(fleet, options, pct, {**data_roots, **known_data_roots(dockers)})
     profiles = [
         plan_profile(confinement, users, apparmor, templates, findings)
         for confinement in users.confinements
@@ -250,8 +257,12 @@ def _users(
     fleet: Fleet,
     options: Options,
     pct: ObservedPct,
-    dockers: Mapping[int, ObservedDocker],
+    data_roots: Mapping[int, str],
 ) -> ProfileUsers:
     chosen = tuple(container.ctid for container in selected(fleet, options, pct))
-    roots = {ctid: docker.data_root for ctid, docker in dockers.items() if docker.state == "ok"}
-    return ProfileUsers(fleet, options, pct, chosen, roots)
+    return ProfileUsers(fleet, options, pct, chosen, data_roots)
+
+
+def known_data_roots(dockers: Mapping[int, ObservedDocker]) -> Mapping[int, str]:
+    """Where Docker keeps its data, of those whose Docker answered."""
+    return {ctid: docker.data_root for ctid, docker in dockers.items() if docker.state == "ok"}

@@ -70,8 +70,8 @@ _NEEDED = {
 class ProfileUsers:
     """Who uses which profile on a node, or will, and what its rules must know of them.
 
-    `chosen`: the CTIDs of this run; `data_roots`: where Docker keeps its data, by CTID, as far as
-    it is known.
+    `chosen`: the CTIDs of this run that are here; `data_roots`: where Docker keeps its data, by
+    CTID, as far as it is known, also of those on other nodes.
     """
 
     fleet: Fleet
@@ -84,20 +84,22 @@ class ProfileUsers:
     def confinements(self) -> list[Confinement]:
         """The forms of named profiles that this run is to bring about, by name.
 
-        Those of their own also for containers that are elsewhere in the cluster: one that moves
-        here, as high availability has it, finds its profile.
+        Also of containers that are elsewhere in the cluster: confs are shared by it, profiles are
+        not, and one that moves here, as high availability has it, would not start without.
         """
-        confinements = {wanted(self.fleet.containers[ctid], self.options) for ctid in self.chosen}
-        known = self.fleet.containers
-        elsewhere = (known[ctid] for ctid in self.pct.elsewhere if ctid in known)
-        confinements |= {
-            confinement
-            for one in filter(self.options.takes, elsewhere)
-            if (confinement := wanted(one, self.options)).own is not None
-        }
+        ctids = (*self.chosen, *self.elsewhere)
+        confinements = {wanted(self.fleet.containers[ctid], self.options) for ctid in ctids}
         return sorted(
             (confinement for confinement in confinements if confinement.named),
             key=lambda confinement: confinement.profile,
+        )
+
+    @property
+    def elsewhere(self) -> tuple[int, ...]:
+        """The CTIDs of this run that are on other nodes of the cluster."""
+        known = self.fleet.containers
+        return tuple(
+            ctid for ctid in self.pct.elsewhere if ctid in known and self.options.takes(known[ctid])
         )
 
     def paths(self, profile: str, written: str, keep: bool = False) -> GuestPaths:
@@ -163,6 +165,9 @@ class ProfileUsers:
             if ctid in self.chosen:
                 named.append(wanted(self.fleet.containers[ctid], self.options).profile)
             if profile in named:
+                yield ctid
+        for ctid in self.elsewhere:
+            if wanted(self.fleet.containers[ctid], self.options).profile == profile:
                 yield ctid
 
 

@@ -67,6 +67,7 @@ class FakeNode:
     label: str = "unconfined"
     stopped: Collection[int] = ()
     ha: Mapping[int, str] = field(default_factory=dict)
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
     apparmor: Mapping[str, object] = field(default_factory=dict)
     dockers: Mapping[str, object] = field(default_factory=dict)
     wanted: str | None = None
@@ -156,7 +157,7 @@ class FakeNode:
         return {
             "node": self.name,
             "containers": containers,
-            "elsewhere": {},
+            "elsewhere": dict(self.elsewhere),
             "problems": [],
             "wanted": self.wanted,
         }

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from fake_node import CONF, FakeNode
+from fake_node import CONF, FakeNode, installed
 
 DOCKER = {"features": ["docker"], "apparmor_profile": "lxc-docker-nested"}
 
@@ -86,3 +86,20 @@ def test_while_one_half_is_down_the_other_is_left_running_and_the_exit_code_says
     assert done.code == 1
     assert "CT 910 ct910: kept apart from CT 911 on @fake/pve2, which does not run" in done.stderr
     assert done.commands == ["911"]
+
+
+def test_all_nodes_have_the_profiles_before_the_first_container_changes(pyinfra):
+    nodes = [pve("pve1", 910, apparmor=installed()), pve("pve2", 920)]
+    done = pyinfra("harden", *nodes, fleet={"910": DOCKER, "920": DOCKER})
+    assert done.code == 0, done.stderr
+    at = [done.stderr.index(f"operation: {name}") for name in (
+        "AppArmor profile lxc-docker-nested", "Profiles are on all nodes", "CT 910 ct910"
+    )]  # fmt: skip
+    assert at == sorted(at)
+
+
+def test_a_node_has_also_the_profile_of_a_container_that_may_come_from_another_one(pyinfra):
+    nodes = [pve("pve1", 910), pve("pve2", elsewhere={"910": "pve1"})]
+    done = pyinfra("harden", *nodes, fleet={"910": DOCKER})
+    assert done.code == 0, done.stderr
+    assert "pve2: profile lxc-docker-nested: new" in done.stderr

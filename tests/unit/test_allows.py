@@ -236,6 +236,31 @@ def test_its_own_profile_is_there_before_it_comes_from_another_node():
     assert [profile.name for profile in result.profiles] == [NAME, f"{NAME}-910"]
 
 
+def test_a_shared_profile_is_there_too_with_the_data_roots_that_are_used_on_other_nodes():
+    here = replace(node(container(952)), elsewhere={910: "pve2"})
+    result = plan_node(
+        fleet=fleet(ct910=DOCKER),
+        options=Options(),
+        facts=NodeFacts(containers=here, apparmor=apparmor()),
+        templates=SHIPPED,
+        data_roots={910: "/srv/docker"},
+    )
+    (profile,) = result.profiles
+    assert profile.name == NAME
+    assert "/srv/docker" in profile.after
+
+
+def test_one_that_only_runs_for_other_containers_installs_nothing_for_those_elsewhere():
+    here = replace(node(container(952)), elsewhere={910: "pve2"})
+    result = plan_node(
+        fleet=fleet(ct910={**DOCKER, "apparmor_own": True}, ct952=DOCKER),
+        options=Options(only=(952,)),
+        facts=NodeFacts(containers=here, apparmor=apparmor()),
+        templates=SHIPPED,
+    )
+    assert [profile.name for profile in result.profiles] == [NAME]
+
+
 def test_a_new_one_for_a_stopped_container_has_the_data_root_of_the_profile_before():
     shared = render_profile(Confinement(NAME), SHIPPED, apparmor(), guest_paths(["/srv/docker"]))
     result = plan_node(
