@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from node import log_files, log_journal, owner
 from node.say import Stop
-from phoenix.apparmor.audit_line import REFUSED, Refusal, refusal
+from phoenix.apparmor.audit_line import REFUSED, Refusal, refusal, whose
 from phoenix.text.printable import LONGEST_LINE, printable
 
 #: So many kinds are told, the last ones among them; so many are told apart.
@@ -23,13 +23,14 @@ _VARYING = re.compile(r"[0-9a-f]{64}|[0-9]{6,}|(?<=namespace-)\w{6}")
 
 
 def since(profile: str, began: int, ctid: int) -> list[str]:
-    """What was refused under this profile, and to lxc-start: it enters profiles for containers.
+    """What was refused under this profile, or a child of it, and to lxc-start: it enters profiles
+    for containers.
 
     Equal refusals are one line with their number: the most frequent first, then the last ones. A
     line names the profile, which others may carry: one whose process is there still, in another
     container, is not of this one.
     """
-    names = (f'profile="{profile}"', 'profile="/usr/bin/lxc-start"')
+    names = (profile, "/usr/bin/lxc-start")
     kinds: Counter[str] = Counter()
     lines: dict[str, int] = {}
     # a log that cannot be read explains nothing, and stops nobody
@@ -38,7 +39,7 @@ def since(profile: str, began: int, ctid: int) -> list[str]:
             found = refusal(line)
             if found is None or found.time < began or not found.text.startswith(REFUSED):
                 continue
-            if not any(name in found.text for name in names) or _is_of_another(found, ctid):
+            if whose(found.text) not in names or _is_of_another(found, ctid):
                 continue
             kind = _VARYING.sub("*", found.text)
             if kind in kinds or len(kinds) < _APART:
@@ -53,8 +54,8 @@ def since(profile: str, began: int, ctid: int) -> list[str]:
 
 
 def _is_of_another(found: Refusal, ctid: int) -> bool:
-    whose = owner.find(found.pid, found.time) if found.pid else None
-    return whose is not None and whose[0] != ctid
+    its = owner.find(found.pid, found.time) if found.pid else None
+    return its is not None and its[0] != ctid
 
 
 def _lines(began: int) -> Iterator[str]:

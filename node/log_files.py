@@ -25,6 +25,10 @@ _CONF = "/etc/audit/auditd.conf"
 #: containers have the log say may be written to be small.
 _MOST_UNPACKED, _PATIENCE = 1024**3, 120
 
+# how auditd and logrotate call what they have rotated: audit.log.1, audit.log-20261122.gz; a copy
+# that somebody made (audit.log.bak) has lines that are counted already
+_ROTATED = re.compile(r"(?:[.-][0-9][0-9.:_T-]*)?(?:\.(?:gz|bz2|xz|zst|lz4))?")
+
 #: So much is read at once.
 BLOCK = 256 * 1024
 
@@ -63,7 +67,7 @@ def find() -> list[LogFile]:
     path = present()
     folder, name = os.path.split(path or "")
     try:
-        names = {one for one in os.listdir(folder) if one.startswith(name)} if path else set()
+        names = {one for one in os.listdir(folder) if _is_log(one, name)} if path else set()
     except OSError:
         names = set()
     names = {one for one in names if os.path.splitext(one)[0] not in names or not _packed(one)}
@@ -85,6 +89,10 @@ def _log_file(path: str) -> LogFile | None:
         if stat.S_ISREG(about.st_mode):
             return LogFile(path, about.st_mtime, about.st_ino, about.st_size)
     return None
+
+
+def _is_log(name: str, present: str) -> bool:
+    return name.startswith(present) and bool(_ROTATED.fullmatch(name[len(present) :]))
 
 
 def _packed(name: str) -> bool:

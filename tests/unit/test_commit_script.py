@@ -218,6 +218,16 @@ def test_a_failure_is_explained_by_the_denials_since_the_restart(denied):
     assert [text for text in said if "DENIED" in text] == [DENIAL]
 
 
+def test_a_child_of_its_profile_explains_it_and_one_whose_name_only_begins_so_does_not(denied):
+    line = 'type=AVC msg=audit(9999999999.1:7): apparmor="DENIED" operation="open" '
+    line += 'profile="lxc-docker-nested%s" name="/%s" pid=7 comm="b"'
+    kinds = [line % one for one in (("//child", "a"), ("//null-/usr/bin/x", "b"), ("-910", "c"))]
+    denied.has("/var/log/audit/audit.log", "\n".join(kinds))
+    denied.label.write_text("unconfined\n")
+    said = [text for text in denied.commit().stdout.splitlines() if "DENIED" in text]
+    assert [text.partition('name="')[2][:2] for text in said] == ["/a", "/b"]
+
+
 def test_what_the_nodes_message_bus_refused_explains_it_too(denied):
     line = "type=USER_AVC msg=audit(9999999999.1:7): pid=9 uid=101 subj=unconfined "
     line += 'msg=\'apparmor="DENIED" operation="dbus_method_call"  bus="system" '

@@ -39,6 +39,15 @@ def test_they_are_found_in_the_order_in_which_they_were_written_the_present_one_
     ]
 
 
+@pytest.mark.parametrize("name", ["audit.log.2026-11-22", "audit.log-20261122-1766"])
+def test_a_copy_that_somebody_made_is_none_whose_lines_would_count_twice(folder, name):
+    write(folder / "audit.log", b"x", 10)
+    write(folder / name, b"x", 5)
+    for copy in ("audit.log.bak", "audit.log~", "audit.log.1.save", "audit.log.old.gz"):
+        write(folder / copy, b"x", 20)
+    assert [log.name for log in log_files.find()] == [name, "audit.log"]
+
+
 def test_right_after_a_rotation_the_present_one_may_be_empty_or_not_there(folder):
     assert log_files.find() == []
     write(folder / "audit.log", b"", 10)
