@@ -243,6 +243,9 @@ class Follow:
     def _flood(self, event: MoreKinds, now: float) -> Iterator[Told]:
         known = self._floods.get(event.profile)
         before, first = (known.before, known.flood.first) if known else (0, event.at)
+        if known and before + event.lines < known.flood.lines:
+            # the node has forgotten it meanwhile, and counts anew
+            before = known.flood.lines
         lines = before + event.lines
         due = known is None or now - known.told_at >= _AGAIN_AFTER
         told_at = now if known is None or due else known.told_at

@@ -280,6 +280,12 @@ def test_a_flood_that_the_node_tells_is_told_at_most_once_a_minute_and_in_the_su
     assert "nothing was denied" not in "\n".join(node.follow.summary())
 
 
+def test_a_flood_that_the_node_counts_anew_loses_no_lines(node):
+    for lines in (100, 5, 7):
+        node.lines({"event": "flood", "profile": "lxc-a", "lines": lines, "kinds": 4, "at": AT})
+    assert "flood: lxc-a logged 107 more lines" in "\n".join(_summary(node, source()))
+
+
 def test_the_lines_of_a_flood_are_counted_over_a_lost_line(node):
     event = {"event": "flood", "profile": "lxc-a", "lines": 10, "kinds": 40, "at": AT}
     node.lines(event)
