@@ -53,10 +53,14 @@ def _absent(ctid: int, nodes: Sequence[ObservedPct], way: str = "") -> str:
     """Where a container is that none of the nodes has, "" if one has it; `way` to have it made."""
     if any(ctid in node.containers for node in nodes):
         return ""
-    elsewhere = {ctid: name for node in nodes for ctid, name in node.elsewhere.items()}
-    if ctid in elsewhere:
-        return f"only={ctid}: it is on {elsewhere[ctid]}: add that to PHOENIX_NODES"
+    if place := place_elsewhere(ctid, nodes):
+        return f"only={ctid}: it is on {place}: add that to PHOENIX_NODES"
     return f"only={ctid}: no node of this inventory has a container {ctid}{way}"
+
+
+def place_elsewhere(ctid: int, nodes: Sequence[ObservedPct]) -> str:
+    """The node of their cluster that has a container, by what these say; "" where none does."""
+    return next((node.elsewhere[ctid] for node in nodes if ctid in node.elsewhere), "")
 
 
 def check_named(fleet: Fleet, options: Options) -> list[str]:

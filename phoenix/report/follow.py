@@ -121,6 +121,10 @@ class Follow:
             gap = "it goes on where it was" if goes_on else "what came meanwhile may be missing"
             text = f"connected again after {now - self._lost_at:.0f} s: {gap}"
             yield self._aside("connected", text, goes_on=goes_on)
+        elif self.only and not {*self.only} & {*names}:
+            absent = sorted({*self.only})
+            text = f"not here now: CT {', '.join(map(str, absent))}"
+            yield self._aside("absent", text, ctids=absent)
         self._lost_at = None
 
     def lost(self, why: str, now: float) -> Iterator[Told]:
