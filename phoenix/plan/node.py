@@ -28,7 +28,7 @@ from phoenix.plan.raw_rules import new_rules, rule_problems
 from phoenix.plan.render import profile_names
 from phoenix.plan.site_tunables import plan_site_tunables
 from phoenix.plan.tunables import plan_tunables
-from phoenix.plan.versions import guest_findings, kernel_findings
+from phoenix.plan.versions import guest_findings, kernel_findings, parser_findings
 from phoenix.pve.observed import ObservedPct
 from phoenix.runs.files import Interrupted
 
@@ -182,6 +182,7 @@ def plan_node(
     findings += _rule_findings(fleet, options, facts)
     findings += _hookscripts(fleet, options, facts)
     findings += kernel_findings(fleet, options, facts)
+    findings += parser_findings(facts)
     findings += guest_findings(fleet, options, facts, dockers)
     users = _users(fleet, options, pct, dockers)
     profiles = [
