@@ -1,6 +1,6 @@
 """What AppArmor refused to one container since a moment: it explains a commit that failed.
 
-audit.log is complete, the kernel's ring buffer is not. A container may provoke what it likes here:
+Of the logs the most complete one counts (`node.log_source`). A container may provoke what it likes here:
 a few kinds are told, each for a screen.
 """
 
@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 
-from node import log_files, log_journal, owner
+from node import log_files, log_journal, log_source, owner
 from node.say import Stop
 from phoenix.apparmor.audit_line import REFUSED, Refusal, refusal, whose
 from phoenix.text.printable import LONGEST_LINE, printable
@@ -59,6 +59,7 @@ def _is_of_another(found: Refusal, ctid: int) -> bool:
 
 
 def _lines(began: int) -> Iterator[str]:
-    if logs := log_files.find():
-        return log_files.lines_of(log_files.written_since(logs, began), [])
-    return log_journal.lines(log_journal.KERNEL, began, patience=30)
+    # an old audit.log explains nothing where auditd is gone
+    if transport := log_source.TRANSPORTS.get(log_source.choose()):
+        return log_journal.lines(transport, began, patience=30)
+    return log_files.lines_of(log_files.written_since(log_files.find(), began), [])
