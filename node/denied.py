@@ -1,7 +1,7 @@
 """What AppArmor refused to one container since a moment: it explains a commit that failed.
 
-Of the logs the most complete one counts (`node.log_source`). A container may provoke what it likes here:
-a few kinds are told, each for a screen.
+Of the logs the most complete one counts (`node.log_source`). A container may provoke what it likes
+here: a few kinds are told, each for a screen.
 """
 
 from __future__ import annotations
