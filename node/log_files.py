@@ -29,6 +29,9 @@ _MOST_UNPACKED, _PATIENCE = 1024**3, 120
 # that somebody made (audit.log.bak) has lines that are counted already
 _ROTATED = re.compile(r"(?:[.-][0-9][0-9.:_T-]*)?(?:\.(?:gz|bz2|xz|zst|lz4))?")
 
+# so many lines without a time are passed over
+_TIMELESS = 100
+
 #: So much is read at once.
 BLOCK = 256 * 1024
 
@@ -105,13 +108,19 @@ def is_readable(log: LogFile) -> bool:
 
 
 def first_time(logs: Sequence[LogFile]) -> float:
-    """When the oldest of them begins, in seconds since the epoch; 0 where that does not show."""
+    """When the oldest of them begins, in seconds since the epoch; 0 where that does not show.
+
+    It may begin with a part of a line, or be damaged: then it is the first line with a time.
+    """
     for log in filter(is_readable, logs):
         with suppress(OSError, EOFError, zlib.error):
             file = opened(log)
             if file is not None:
                 with file, _unpacked(log, file) as plain:
-                    return read_time(plain.readline(LONGEST).decode("utf-8", "replace"))
+                    for _ in range(_TIMELESS):
+                        line = plain.readline(LONGEST).decode("utf-8", "replace")
+                        if time_of := read_time(line):
+                            return time_of
     return 0.0
 
 

@@ -79,6 +79,15 @@ def test_one_that_was_written_to_be_small_is_read_in_part_and_that_is_said(folde
     assert problems == ["audit.log.1.gz is read in part: it is too large once unpacked"]
 
 
+@pytest.mark.parametrize("begin", ["dev=8 ino=3\n", "\n\n", "\0" * 40_000 + "\n"])
+def test_a_log_begins_with_its_first_line_that_has_a_time(folder, begin):
+    write(folder / "audit.log.1", f"{begin}{line(17)}\n".encode(), 10)
+    write(folder / "audit.log", f"{line(18)}\n".encode(), 20)
+    assert log_files.first_time(log_files.find()) == 17.0
+    (folder / "audit.log.1").write_bytes(b"no time at all\n")
+    assert log_files.first_time(log_files.find()) == 18.0
+
+
 def test_unpacking_comes_to_an_end(folder, monkeypatch):
     monkeypatch.setattr(log_files, "_PATIENCE", 0)
     write(folder / "audit.log.1.gz", gzip.compress(f"{line(17)}\n".encode() * 9000), 10)
