@@ -1,7 +1,7 @@
 """What AppArmor refused to one container since a moment: it explains a commit that failed.
 
-audit.log is complete, the kernel's ring buffer is not. A container may provoke what it likes here:
-a few kinds are told, each for a screen.
+Of the logs the most complete one counts (`node.log_source`). A container may provoke what it likes
+here: a few kinds are told, each for a screen.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 
-from node import log_files, log_journal, owner
+from node import log_files, log_journal, log_source, owner
 from node.say import Stop
-from phoenix.apparmor.audit_line import REFUSED, Refusal, refusal
+from phoenix.apparmor.audit_line import REFUSED, Refusal, refusal, whose
 from phoenix.text.printable import LONGEST_LINE, printable
 
 #: So many kinds are told, the last ones among them; so many are told apart.
@@ -23,13 +23,14 @@ _VARYING = re.compile(r"[0-9a-f]{64}|[0-9]{6,}|(?<=namespace-)\w{6}")
 
 
 def since(profile: str, began: int, ctid: int) -> list[str]:
-    """What was refused under this profile, and to lxc-start: it enters profiles for containers.
+    """What was refused under this profile, or a child of it, and to lxc-start: it enters profiles
+    for containers.
 
     Equal refusals are one line with their number: the most frequent first, then the last ones. A
     line names the profile, which others may carry: one whose process is there still, in another
     container, is not of this one.
     """
-    names = (f'profile="{profile}"', 'profile="/usr/bin/lxc-start"')
+    names = (profile, "/usr/bin/lxc-start")
     kinds: Counter[str] = Counter()
     lines: dict[str, int] = {}
     # a log that cannot be read explains nothing, and stops nobody
@@ -38,7 +39,7 @@ def since(profile: str, began: int, ctid: int) -> list[str]:
             found = refusal(line)
             if found is None or found.time < began or not found.text.startswith(REFUSED):
                 continue
-            if not any(name in found.text for name in names) or _is_of_another(found, ctid):
+            if whose(found.text) not in names or _is_of_another(found, ctid):
                 continue
             kind = _VARYING.sub("*", found.text)
             if kind in kinds or len(kinds) < _APART:
@@ -53,11 +54,12 @@ def since(profile: str, began: int, ctid: int) -> list[str]:
 
 
 def _is_of_another(found: Refusal, ctid: int) -> bool:
-    whose = owner.find(found.pid, found.time) if found.pid else None
-    return whose is not None and whose[0] != ctid
+    its = owner.find(found.pid, found.time) if found.pid else None
+    return its is not None and its[0] != ctid
 
 
 def _lines(began: int) -> Iterator[str]:
-    if logs := log_files.find():
-        return log_files.lines_of(log_files.written_since(logs, began), [])
-    return log_journal.lines(log_journal.KERNEL, began, patience=30)
+    # an old audit.log explains nothing where auditd is gone
+    if transport := log_source.TRANSPORTS.get(log_source.choose()):
+        return log_journal.lines(transport, began, patience=30)
+    return log_files.lines_of(log_files.written_since(log_files.find(), began), [])

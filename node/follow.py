@@ -14,7 +14,7 @@ Events, each a JSON object in a line of at most 16 KiB:
   once a second of one kind
 - {"event": "flood", "profile": NAME, "lines": N, "kinds": N, "at": TIME}: how many lines of a
   profile were not told so far, as they are of too many kinds, and of how many, about; at most once
-  a second
+  a second. Fewer than before: it was forgotten meanwhile, and is counted anew
 - {"event": "alive", "at": TIME, "serial": N}: every 5 seconds; the last line that was read
 
 `at` and `serial` are those of the line; with the last ones that were read as `after` a new stream
@@ -52,6 +52,9 @@ _BURST, _RATE = 50, 5.0
 
 #: So many profiles are watched for floods; of so many texts it is known that they were part of one.
 _PROFILES, _FLOODED = 1000, 10_000
+
+#: A log's lines are out of their order by less than so many seconds; more: the clock was set back.
+_DISORDER = 5.0
 
 #: Bytes of a text and containers that share a profile, so that an event fits in its line.
 _TEXT, _SHARING = 10_000, 800
@@ -153,7 +156,9 @@ class _Stream:
         flow = self.flows.setdefault(profile, _Flow(_BURST, one.time))
         self.flows.move_to_end(profile)
         if len(self.flows) > _PROFILES:
-            self.flows.popitem(last=False)
+            self._tell_flood(*self.flows.popitem(last=False))
+        if one.time < flow.at - _DISORDER:
+            flow.at = one.time
         flow.room = min(_BURST, flow.room + max(0.0, one.time - flow.at) * _RATE)
         flow.at = max(flow.at, one.time)
         if flow.room >= 1:
@@ -177,15 +182,19 @@ class _Stream:
                 del self.changed[text]
                 self._write(_at("again", kind.last), text=text, count=kind.count)
         for profile, flow in self.flows.items():
-            if flow.lines > flow.told and now - flow.told_at >= _AGAIN:
-                flow.told, flow.told_at = flow.lines, now
-                flood = {"event": "flood", "profile": _fitting(profile), "at": flow.at}
-                self._write(flood, lines=flow.lines, kinds=flow.kinds)
+            if now - flow.told_at >= _AGAIN:
+                self._tell_flood(profile, flow)
         if now >= self.alive_at:
             self.alive_at = now + _ALIVE
             at, serial = self.log.mark
             self._write({"event": "alive", "at": at, "serial": serial})
         sys.stdout.flush()
+
+    def _tell_flood(self, profile: str, flow: _Flow) -> None:
+        if flow.lines > flow.told:
+            flow.told, flow.told_at = flow.lines, time.monotonic()
+            flood = {"event": "flood", "profile": _fitting(profile), "at": flow.at}
+            self._write(flood, lines=flow.lines, kinds=flow.kinds)
 
     def _tell_source(self) -> None:
         source = (self.log.source, self.log.missing)

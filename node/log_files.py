@@ -25,6 +25,13 @@ _CONF = "/etc/audit/auditd.conf"
 #: containers have the log say may be written to be small.
 _MOST_UNPACKED, _PATIENCE = 1024**3, 120
 
+# how auditd and logrotate call what they have rotated: audit.log.1, audit.log-20261122.gz; a copy
+# that somebody made (audit.log.bak) has lines that are counted already
+_ROTATED = re.compile(r"(?:[.-][0-9][0-9.:_T-]*)?(?:\.(?:gz|bz2|xz|zst|lz4))?")
+
+# so many lines without a time are passed over
+_TIMELESS = 100
+
 #: So much is read at once.
 BLOCK = 256 * 1024
 
@@ -63,7 +70,7 @@ def find() -> list[LogFile]:
     path = present()
     folder, name = os.path.split(path or "")
     try:
-        names = {one for one in os.listdir(folder) if one.startswith(name)} if path else set()
+        names = {one for one in os.listdir(folder) if _is_log(one, name)} if path else set()
     except OSError:
         names = set()
     names = {one for one in names if os.path.splitext(one)[0] not in names or not _packed(one)}
@@ -87,6 +94,10 @@ def _log_file(path: str) -> LogFile | None:
     return None
 
 
+def _is_log(name: str, present: str) -> bool:
+    return name.startswith(present) and bool(_ROTATED.fullmatch(name[len(present) :]))
+
+
 def _packed(name: str) -> bool:
     return name.endswith((".gz", ".bz2", ".xz", ".zst", ".lz4"))
 
@@ -97,13 +108,19 @@ def is_readable(log: LogFile) -> bool:
 
 
 def first_time(logs: Sequence[LogFile]) -> float:
-    """When the oldest of them begins, in seconds since the epoch; 0 where that does not show."""
+    """When the oldest of them begins, in seconds since the epoch; 0 where that does not show.
+
+    It may begin with a part of a line, or be damaged: then it is the first line with a time.
+    """
     for log in filter(is_readable, logs):
         with suppress(OSError, EOFError, zlib.error):
             file = opened(log)
             if file is not None:
                 with file, _unpacked(log, file) as plain:
-                    return read_time(plain.readline(LONGEST).decode("utf-8", "replace"))
+                    for _ in range(_TIMELESS):
+                        line = plain.readline(LONGEST).decode("utf-8", "replace")
+                        if time_of := read_time(line):
+                            return time_of
     return 0.0
 
 

@@ -68,7 +68,7 @@ def started(transport: str, since: float, follow: bool = False) -> subprocess.Po
     """journalctl, which writes the lines since a time; `follow`: and those that come. Raises
     OSError.
     """
-    more = ["--since", f"@{int(since)}", *(["--follow", "--no-tail"] if follow else [])]
+    more = ["--since", f"@{max(0, int(since))}", *(["--follow", "--no-tail"] if follow else [])]
     if transport == AUDIT:
         more.append(f"--output-fields={_FIELDS}")
     return subprocess.Popen(

@@ -7,7 +7,7 @@ import time
 
 from node import containers
 from phoenix.apparmor.audit_line import whose
-from phoenix.apparmor.observed import Label
+from phoenix.apparmor.observed import Label, own_ctid
 
 # a namespace is that of one container, and so is the profile that Proxmox generates
 _NAMESPACE = re.compile(r"(?:root//|:)lxc-([1-9][0-9]{2,8})_<-var-lib-lxc>(?=$|:|//|\")")
@@ -15,8 +15,9 @@ _GENERATED = re.compile(r"lxc-([1-9][0-9]{2,8})_</var/lib/lxc>")
 _LABEL = re.compile(r' label="([^"]+)"')
 _LXC_START = "/usr/bin/lxc-start"
 
-#: For so many seconds the labels of all containers are taken for what they were.
-_FRESH = 10
+#: For so many seconds the labels of all containers are taken for what they were; where nobody runs
+#: under a profile, one may have been started since.
+_FRESH, _UNKNOWN = 10, 1
 
 
 class Sharing:
@@ -27,7 +28,8 @@ class Sharing:
         self._looked = -float(_FRESH)
 
     def of(self, text: str) -> list[int]:
-        """The containers that such a text may be about, none where nobody here runs like that.
+        """The containers that such a text may be about, none where nobody here runs like that and
+        the profile is not called after one.
 
         What lxc-start was refused is about the one that it starts, if that shows.
         """
@@ -38,10 +40,14 @@ class Sharing:
         if profile == _LXC_START:
             # it is a process of the node: what it asks for is Proxmox's word
             named = _NAMESPACE.search(text) or _GENERATED.search(text)
-        return [int(named[1])] if named else self._running(profile)
+        if named:
+            return [int(named[1])]
+        own = own_ctid(profile)
+        return self._running(profile) or ([] if own is None else [own])
 
     def _running(self, profile: str) -> list[int]:
-        if time.monotonic() - self._looked >= _FRESH:
+        passed = time.monotonic() - self._looked
+        if passed >= _FRESH or (profile not in self._users and passed >= _UNKNOWN):
             self._users = _users()
             self._looked = time.monotonic()
         return self._users.get(profile, [])
@@ -53,5 +59,6 @@ def _users() -> dict[str, list[int]]:
         pid = containers.init_pid(ctid)
         label = containers.label(pid) if pid is not None else None
         if label is not None:
-            users.setdefault(Label.parse(label).profile, []).append(ctid)
+            profile = Label.parse(label).profile.partition("//")[0]
+            users.setdefault(profile, []).append(ctid)
     return users

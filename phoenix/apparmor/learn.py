@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from phoenix.apparmor.advice import is_file, permission
 from phoenix.apparmor.denials import GENERATED, Denial
-from phoenix.apparmor.overlay import DOCKER_ID, flaw, path_flaw, rules
+from phoenix.apparmor.overlay import DOCKER_ID, MOST_BYTES, flaw, path_flaw, rules
 from phoenix.apparmor.profile_text import Rule
 from phoenix.apparmor.rule_coverage import covers
 from phoenix.text.printable import printable
@@ -21,6 +21,8 @@ from phoenix.text.printable import printable
 #: The most rules of one lesson: more than that nobody reviews.
 MOST_RULES = 100
 
+# bytes of what stands in front of the first of them
+_HEAD = 1000
 # the last time that Python can tell
 _LATEST = 253402300799
 # what a file rule calls the accesses of a log line: creating and deleting is writing
@@ -85,7 +87,7 @@ class Lesson:
     left_out: tuple[Seen, ...] = ()
 
 
-def learn(seen: Iterable[tuple[Whose, Iterable[Denial]]], present: Iterable[str]) -> Lesson:
+def learn(seen: Iterable[tuple[Whose, Iterable[Denial]]], present: Sequence[str]) -> Lesson:
     """Make rules of what was seen on each node. `present`: the lines of the overlay as it is."""
     there = rules(present)
     wanted, refused, left_out = _Table(), _Table(), _Table()
@@ -102,10 +104,28 @@ def learn(seen: Iterable[tuple[Whose, Iterable[Denial]]], present: Iterable[str]
             else:
                 wanted.add((rule, ""), denial, access)
     new = [one for one in wanted.seen() if not _is_among(there, one.text)]
-    flood = f"more than {MOST_RULES} rules, those seen more often come first: nobody reviews them"
-    more = [replace(one, why=flood) for one in new[MOST_RULES:]]
-    kept = sorted(new[:MOST_RULES], key=lambda one: one.text)
+    kept, more = _as_much_as_fits(new, present)
+    kept = sorted(kept, key=lambda one: one.text)
     return Lesson(tuple(kept), (*refused.seen(), *more), left_out.seen())
+
+
+def _as_much_as_fits(new: Iterable[Seen], present: Iterable[str]) -> tuple[list[Seen], list[Seen]]:
+    """Those that one reviews and that have room in the file, and the others with the reason."""
+    room = MOST_BYTES - _HEAD - sum(len(line.encode()) + 1 for line in present)
+    kept, more = list[Seen](), list[Seen]()
+    for one in new:
+        size = len(_block(one).encode()) + 2
+        if len(kept) == MOST_RULES:
+            first = "those seen more often come first"
+            why = f"more than {MOST_RULES} rules, {first}: nobody reviews them"
+        elif size > room:
+            why = f"an overlay has at most {MOST_BYTES} bytes: tidy up what stands there"
+        else:
+            kept.append(one)
+            room -= size
+            continue
+        more.append(replace(one, why=why))
+    return kept, more
 
 
 def written(present: str, lesson: Lesson, ctid: int, since: str, now: datetime) -> str:
@@ -118,10 +138,13 @@ def written(present: str, lesson: Lesson, ctid: int, since: str, now: datetime) 
     head = f"# CT {ctid}: what its own profile has beside the template; reviewed, then hardened\n"
     text = present if present.endswith("\n") or not present else f"{present}\n"
     blocks = [f"# learned on {now:%Y-%m-%d}, from what was seen since {printable(since)}"]
-    for one in lesson.rules:
-        lines = [f"# seen {_times(one)}", f"# opens: {opens(one.text)}", one.text]
-        blocks.append("\n".join(lines))
+    blocks += map(_block, lesson.rules)
     return f"{text or head}\n" + "\n\n".join(blocks) + "\n"
+
+
+def _block(one: Seen) -> str:
+    """A rule as it stands in the file, with what it was seen for."""
+    return f"# seen {_times(one)}\n# opens: {opens(one.text)}\n{one.text}"
 
 
 def opens(rule: str) -> str:

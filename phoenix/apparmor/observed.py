@@ -10,6 +10,8 @@ from typing import Any
 #: lxc-start may enter only these (AppArmor's own `usr.bin.lxc-start`: `change_profile -> lxc-*`).
 PROFILE_NAME = re.compile(r"lxc-[A-Za-z0-9][A-Za-z0-9._-]{0,58}")
 
+_OWN = re.compile(r"-([1-9][0-9]{2,8})(?:-ns)?(?:-complain)?$")
+
 #: The line by which a profile file is known to be ours to replace.
 MARKER = "# Managed by phoenix-harden:"
 
@@ -93,6 +95,14 @@ class Label:
 def generated_profile(ctid: int) -> str:
     """The name of the profile that LXC generates for a container (lxc, src/lxc/lsm/apparmor.c)."""
     return f"lxc-{ctid}_</var/lib/lxc>"
+
+
+def own_ctid(profile: str) -> int | None:
+    """The container that a profile is called after as its own: `NAME-CTID`
+    (`phoenix.plan.confinement`).
+    """
+    own = _OWN.search(profile)
+    return int(own[1]) if own else None
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def flaw(line: str) -> str:
     >>> flaw("mount fstype=overlay options=(rw) -> /srv/merged/,")
     ''
     """
-    line = line.strip()
+    line = line.strip(" \t")
     if len(line) > LONGEST:
         return f"longer than {LONGEST} characters"
     if not line.isprintable():
@@ -244,20 +244,29 @@ def _file(rule: Rule) -> str:
         return "never allowed: a program keeps the profile (ix), whatever runs it"
     if found := path_flaw(access.path):
         return found
-    return "w and a exclude each other: w is more" if {*"wa"} <= access.permissions else ""
+    if {*"wa"} <= access.permissions:
+        return "w and a exclude each other: w is more"
+    letters = next(word for word in rule.words if word != "file" and word[0] not in "/@")
+    return "name each access once" if len(letters) != len({*letters}) else ""
 
 
 def _mount(rule: Rule) -> str:
     mount = Mount.parse(rule)
-    if mount is None or mount.subset is not None:
+    if mount is None or mount.subset is not None or mount.exact == frozenset():
         return "write its flags once and exactly: options=(…)"
+    conditions = ["=" in word for word in rule.words[1:]]
+    if conditions != sorted(conditions, reverse=True):
+        return "options= and fstype= stand in front of the source"
     if mount.target is None:
         return "never allowed: a mount without a target"
     flags = mount.exact or frozenset()
+    if {"rw", "ro"} <= flags:
+        return "rw and ro exclude each other"
     if found := _untyped(mount, flags) if mount.fstype is None else _typed(mount, flags):
         return found
     # beside a type the source is but a name, if it is no path
-    source = mount.source if mount.fstype is None or "/" in (mount.source or "") else None
+    is_path = mount.fstype is None or (mount.source or "")[:1] in ("/", "@")
+    source = mount.source if is_path else None
     return path_flaw(mount.target) or (path_flaw(source) if source is not None else "")
 
 

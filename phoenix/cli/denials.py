@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +14,10 @@ from typing import Any
 from phoenix.apparmor.denials import ObservedDenials, denials_from_json
 from phoenix.cli.follow import follow
 from phoenix.cli.nodes import Node, NodeError, nodes
+from phoenix.cli.since import since
 from phoenix.fleet.values import ctid
-from phoenix.plan.node import check_present
-from phoenix.plan.options import Options, read_since
+from phoenix.plan.node import place_elsewhere
+from phoenix.plan.options import Options
 from phoenix.plan.questions import asked_by_denials
 from phoenix.pve.observed import ObservedPct, containers_from_json
 from phoenix.report.denial_data import node_data
@@ -49,12 +50,12 @@ def add_denials(commands: Any) -> None:
         allow_abbrev=False,
     )
     command.add_argument(
-        "ctids", metavar="CTID", nargs="*", type=_argument(ctid), help="these containers alone"
+        "ctids", metavar="CTID", nargs="*", type=_ctid, help="these containers alone"
     )
     command.add_argument(
         "--since",
         metavar="TIME",
-        type=_argument(read_since),
+        type=since,
         help="from then on: 45m, 2h, 3d, 1w, or a time like 2026-11-22T14:30 (default: from each "
         "container's start on; with --follow: from now on)",
     )
@@ -76,16 +77,11 @@ def add_denials(commands: Any) -> None:
     command.set_defaults(command=_denials)
 
 
-def _argument(read: Callable[[str], int]) -> Callable[[str], int]:
-    """A reader of an argument, with its own words where it is wrong."""
-
-    def parse(text: str) -> int:
-        try:
-            return read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(printable(str(error), 200)) from None
-
-    return parse
+def _ctid(text: str) -> int:
+    try:
+        return ctid(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{printable(text)}: {error}, as in 910") from None
 
 
 def _denials(arguments: argparse.Namespace) -> int:
@@ -98,8 +94,8 @@ def _denials(arguments: argparse.Namespace) -> int:
         _say(f"{name}: offline, left out")
     only = tuple(dict.fromkeys(arguments.ctids))
     if arguments.follow:
-        since = arguments.since
-        begin = time.time() + since if since is not None and since < 0 else since
+        asked_for = arguments.since
+        begin = time.time() + asked_for if asked_for is not None and asked_for < 0 else asked_for
         return follow(choice.nodes, only, begin, as_json=arguments.json)
     # as the recipes have them; what they read of texts is read already
     options = Options.model_construct(only=only, since=arguments.since)
@@ -112,7 +108,7 @@ def _once(asked: Sequence[Node], options: Options, as_json: bool) -> int:
     found = [one for one in answers if isinstance(one, _Answer)]
     problems = [one for one in answers if isinstance(one, str)]
     if not problems:
-        problems += check_present(options, [one.pct for one in found])
+        problems += _absent(options.only, [one.pct for one in found])
     for problem in problems:
         _say(problem)
     if as_json:
@@ -123,6 +119,18 @@ def _once(asked: Sequence[Node], options: Options, as_json: bool) -> int:
             for line in denial_lines(one.pct.node, one.seen, one.groups, options):
                 print(line)
     return FAILED if problems else OK
+
+
+def _absent(ctids: Sequence[int], nodes: Sequence[ObservedPct]) -> Iterator[str]:
+    """Containers that none of the nodes has."""
+    names = ", ".join(node.node for node in nodes)
+    for one in ctids:
+        if any(one in node.containers for node in nodes):
+            continue
+        if place := place_elsewhere(one, nodes):
+            yield f"CT {one}: it is on {place}: name that with --node"
+        else:
+            yield f"CT {one}: not on {names}: name its node with --node"
 
 
 def _ask(node: Node, options: Options) -> _Answer | str:

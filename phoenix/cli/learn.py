@@ -7,7 +7,7 @@ import difflib
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from phoenix.apparmor.learn import Lesson, Seen, Whose, learn, written
 from phoenix.apparmor.overlay import read_overlay
 from phoenix.cli.nodes import NodeError, nodes
 from phoenix.cli.overlays import overlays_beside, read_overlay_file
+from phoenix.cli.since import since
 from phoenix.fleet.document import MAX_BYTES
 from phoenix.fleet.model import Container
 from phoenix.fleet.overlays import overlay_file
@@ -26,7 +27,7 @@ from phoenix.fleet.parse import parse_fleet
 from phoenix.fleet.values import ctid
 from phoenix.plan.facts import NodeFacts, read_facts
 from phoenix.plan.learning import carried, profile_names, whose
-from phoenix.plan.options import Options, read_since
+from phoenix.plan.options import Options
 from phoenix.text.printable import printable
 from phoenix.text.problems import FleetError, Problem
 
@@ -52,7 +53,7 @@ def add_learn(commands: Any) -> None:
     command.add_argument(
         "--since",
         metavar="TIME",
-        type=_since,
+        type=since,
         help="from then on: 2h, 3d, or 2026-11-22T14:30 (default: since it was started)",
     )
     command.add_argument(
@@ -79,7 +80,7 @@ def _learn(arguments: argparse.Namespace) -> int:
         container = _container(fleet, arguments.ctid)
         seen = _ask(container, arguments.node, arguments.since)
         file = fleet.parent / overlay_file(container.ctid)
-        before = read_overlay_file(file) if file.exists() else b""
+        before, lines = _overlay(file, overlay_file(container.ctid))
     except FleetError as error:
         for problem in error.problems:
             _say(f"{fleet}: {problem}")
@@ -87,7 +88,6 @@ def _learn(arguments: argparse.Namespace) -> int:
     except NodeError as error:
         _say(str(error))
         return FAILED
-    lines, _ = read_overlay(before)
     lesson = learn([(one.whose, one.log.denials) for one in seen], lines)
     text = before.decode()
     after = written(text, lesson, container.ctid, _in_words(arguments.since), datetime.now(UTC))
@@ -100,6 +100,19 @@ def _learn(arguments: argparse.Namespace) -> int:
     else:
         return _write(file, before, after.encode())
     return OK
+
+
+def _overlay(file: Path, name: str) -> tuple[bytes, Sequence[str]]:
+    """The overlay as it is now, and its lines: the nodes took their time. Raises FleetError."""
+    try:
+        before = read_overlay_file(file) if file.exists() else b""
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}"
+        raise FleetError([Problem(name, "", reason)]) from None
+    lines, flaws = read_overlay(before)
+    if flaws:
+        raise FleetError([Problem(f"{name}:{one.line}", one.text, one.why) for one in flaws])
+    return before, lines
 
 
 def _container(fleet: Path, number: int) -> Container:
@@ -253,13 +266,6 @@ def _ctid(text: str) -> int:
         return ctid(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"'{text}': {error}, as in 910") from None
-
-
-def _since(text: str) -> int:
-    try:
-        return read_since(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _say(text: str) -> None:

@@ -49,6 +49,7 @@ class Code(StrEnum):
     OVERRIDE_LXC = "override.lxc"
     OVERRIDE_FILE = "override.file"
     OLD_KERNEL = "version.kernel"
+    OLD_PARSER = "version.parser"
     # --- of a container: against what the fleet file asks for
     RULE_REFUSED = "rule.refused"
     NEEDS_NAMED_PROFILE = "profile.unnamed"

@@ -29,7 +29,7 @@ from phoenix.plan.raw_rules import new_rules, rule_problems
 from phoenix.plan.render import profile_names
 from phoenix.plan.site_tunables import plan_site_tunables
 from phoenix.plan.tunables import plan_tunables
-from phoenix.plan.versions import guest_findings, kernel_findings
+from phoenix.plan.versions import guest_findings, kernel_findings, parser_findings
 from phoenix.pve.observed import ObservedPct
 from phoenix.runs.files import Interrupted
 
@@ -54,11 +54,15 @@ def _absent(ctid: int, nodes: Sequence[ObservedPct], way: str = "") -> str:
     """Where a container is that none of the nodes has, "" if one has it; `way` to have it made."""
     if any(ctid in node.containers for node in nodes):
         return ""
-    elsewhere = {ctid: name for node in nodes for ctid, name in node.elsewhere.items()}
-    if ctid in elsewhere:
+    if place := place_elsewhere(ctid, nodes):
         way = "add that to PHOENIX_NODES, or bring it up"
-        return f"only={ctid}: it is on {elsewhere[ctid]}, which this run does not reach: {way}"
+        return f"only={ctid}: it is on {place}, which this run does not reach: {way}"
     return f"only={ctid}: no node of this inventory has a container {ctid}{way}"
+
+
+def place_elsewhere(ctid: int, nodes: Sequence[ObservedPct]) -> str:
+    """The node of their cluster that has a container, by what these say; "" where none does."""
+    return next((node.elsewhere[ctid] for node in nodes if ctid in node.elsewhere), "")
 
 
 def check_named(fleet: Fleet, options: Options) -> list[str]:
@@ -186,6 +190,7 @@ def plan_node(
     findings += _rule_findings(fleet, options, facts)
     findings += _hookscripts(fleet, options, facts)
     findings += kernel_findings(fleet, options, facts)
+    findings += parser_findings(facts)
     findings += guest_findings(fleet, options, facts, dockers)
     users = _users(fleet, options, pct, {**data_roots, **known_data_roots(dockers)})
     profiles = [

@@ -43,6 +43,15 @@ _KERNELS: Mapping[str, Mapping[tuple[int, int], str]] = {
 #: Later series began with them; nobody had them before that day (the first of Debian's).
 _SINCE_SERIES, _SINCE_DAY = (7, 0), "2026-03-01"
 
+#: The parsers with which the fix for CVE-2016-1585 came, by series (AppArmor's release notes of
+#: 2.13.8 and 3.0.10; 3.1.4 is of the same day); all from 4.0 on have it.
+_PARSERS: Mapping[tuple[int, ...], tuple[int, ...]] = {
+    (2, 13): (2, 13, 8),
+    (3, 0): (3, 0, 10),
+    (3, 1): (3, 1, 4),
+}
+_SINCE_PARSER = (4,)
+
 _RUNC_HOLES = ("CVE-2025-31133", "CVE-2025-52565", "CVE-2025-52881")
 #: Where runc's fixes for all of them came (its advisories); no series before had any.
 _RUNC = {(1, 2): "1.2.8", (1, 3): "1.3.3", (1, 4): "1.4.0~rc3"}
@@ -83,6 +92,27 @@ def kernel_findings(fleet: Fleet, options: Options, facts: NodeFacts) -> Iterato
         text = f"kernel {release} is older than the fixes for {_KERNEL_HOLES}; {reach}"
         severity = Severity.WARNING
     yield Finding(Code.OLD_KERNEL, severity, text, fix=_way_to_kernel(kernel, facts))
+
+
+def parser_findings(facts: NodeFacts) -> Iterator[Finding]:
+    """Find a parser that makes more of a rule for mounts than it says.
+
+    Measured with Debian 12's 3.0.8-3 (`apparmor_parser -D rule-exprs`): `mount options=(rw,slave)`
+    is compiled into one more rule, for each file system without flags; a bind and a remount, too.
+    """
+    parser = facts.apparmor.parser
+    if parser is None or parser >= _SINCE_PARSER:
+        return
+    fixed = _PARSERS.get(parser[:2])
+    if fixed and parser >= fixed:
+        return
+    text = (
+        f"apparmor_parser {'.'.join(map(str, parser))} has CVE-2016-1585: what a profile allows of "
+        "binds, remounts and propagation it compiles into mounts of any type, so that root in a "
+        "container may mount a procfs or sysfs where no rule about its files meets it"
+    )
+    fix = "upgrade the node to a release of Proxmox VE with AppArmor 4 (Proxmox VE 9)"
+    yield Finding(Code.OLD_PARSER, Severity.WARNING, text, fix=fix)
 
 
 def guest_findings(

@@ -8,13 +8,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from phoenix.apparmor.denials import GENERATED, Denial, ObservedDenials
-from phoenix.apparmor.observed import Label
+from phoenix.apparmor.observed import Label, own_ctid
 from phoenix.plan.options import Options
 from phoenix.pve.observed import ObservedContainer
 
 _NAMESPACE = re.compile(r"(?:root//|:)lxc-([0-9]+)_<-var-lib-lxc>(?=$|:|//)")
-#: The end of a container's own profile (`phoenix.plan.confinement`).
-_OWN = re.compile(r"-([1-9][0-9]{2,8})(?:-ns)?(?:-complain)?$")
 #: So many of those that share a profile are told.
 MOST_NAMED = 8
 
@@ -141,15 +139,9 @@ def named_ctid(denial: Denial) -> int | None:
     return int(named[1]) if named else None
 
 
-def own_ctid(denial: Denial) -> int | None:
-    """The container that a profile is called after as its own: `NAME-CTID`."""
-    own = _OWN.search(denial.profile)
-    return int(own[1]) if own else None
-
-
 def event_group(denial: Denial, sharing: tuple[int, ...]) -> DenialGroup:
     """Whose a refusal is that comes as it happens; `sharing`: who runs under that profile now."""
-    named, own, owner = named_ctid(denial), own_ctid(denial), denial.owner
+    named, own, owner = named_ctid(denial), own_ctid(denial.profile), denial.owner
     if named is not None:
         return DenialGroup((named,), denial)
     if owner and (denial.count == 1 or {*sharing} <= {owner.ctid}):
@@ -184,7 +176,7 @@ def _whose(denial: Denial, containers: Mapping[int, ObservedContainer]) -> Denia
     if owner is not None and (denial.count == 1 or {*sharing} <= {owner}):
         # of several equal lines only the last one's process is known
         return DenialGroup((owner,), denial)
-    own = own_ctid(denial)
+    own = own_ctid(denial.profile)
     if not sharing and own is not None and own in containers:
         # it has gone back to another profile since
         return DenialGroup((own,), denial)
@@ -194,7 +186,7 @@ def _whose(denial: Denial, containers: Mapping[int, ObservedContainer]) -> Denia
 def _has(container: ObservedContainer, profile: str) -> bool:
     """Whether a container runs under a profile, or would at its next start."""
     runs_as = Label.parse(container.label).profile if container.label else ""
-    return profile in (runs_as, _conf_profile(container))
+    return profile in (runs_as.partition("//")[0], _conf_profile(container))
 
 
 def _conf_profile(container: ObservedContainer) -> str:

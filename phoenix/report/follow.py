@@ -121,6 +121,10 @@ class Follow:
             gap = "it goes on where it was" if goes_on else "what came meanwhile may be missing"
             text = f"connected again after {now - self._lost_at:.0f} s: {gap}"
             yield self._aside("connected", text, goes_on=goes_on)
+        elif self.only and not {*self.only} & {*names}:
+            absent = sorted({*self.only})
+            text = f"not here now: CT {', '.join(map(str, absent))}"
+            yield self._aside("absent", text, ctids=absent)
         self._lost_at = None
 
     def lost(self, why: str, now: float) -> Iterator[Told]:
@@ -243,6 +247,9 @@ class Follow:
     def _flood(self, event: MoreKinds, now: float) -> Iterator[Told]:
         known = self._floods.get(event.profile)
         before, first = (known.before, known.flood.first) if known else (0, event.at)
+        if known and before + event.lines < known.flood.lines:
+            # the node has forgotten it meanwhile, and counts anew
+            before = known.flood.lines
         lines = before + event.lines
         due = known is None or now - known.told_at >= _AGAIN_AFTER
         told_at = now if known is None or due else known.told_at

@@ -181,7 +181,17 @@ def test_a_node_out_of_reach_is_told_and_the_others_are_shown(nodes, capsys):
 def test_a_container_that_no_node_has_is_told(nodes, capsys):
     nodes.says("pve1")
     status, _, errors = run(capsys, "999")
-    assert (status, errors) == (1, "only=999: no node of this inventory has a container 999\n")
+    words = "CT 999: not on pve1: name its node with --node\n"
+    assert (status, errors) == (1, words)
+
+
+def test_one_that_is_elsewhere_in_the_cluster_is_told_with_its_node(nodes, capsys):
+    nodes.says("pve1")
+    answer = json.loads((nodes.folder / "pve1.json").read_text())
+    answer["containers"]["elsewhere"] = {"999": "pve2"}
+    (nodes.folder / "pve1.json").write_text(f"{json.dumps(answer)}\n")
+    status, _, errors = run(capsys, "999")
+    assert (status, errors) == (1, "CT 999: it is on pve2: name that with --node\n")
 
 
 def test_json_has_the_same_and_the_problems(nodes, capsys):
@@ -212,6 +222,7 @@ def test_without_a_node_it_is_said_what_to_do(nodes, capsys, monkeypatch):
     ("argv", "says"),
     [
         (["99"], "argument CTID: "),
+        (["--since", "2099-01-01"], "argument --since: 2099-01-01 is still to come"),
         (["--since", "yesterday"], "argument --since: write 45m, 2h, 3d or 1w, or a time like"),
         (["--sinc=2h"], "unrecognized arguments: --sinc"),
     ],

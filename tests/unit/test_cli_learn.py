@@ -247,6 +247,16 @@ def test_an_overlay_that_is_wrong_is_told_before_anybody_is_asked(learn):
     assert "profiles.d/910.rules:1: all,: never allowed" in err
 
 
+@pytest.mark.parametrize("said", ["printf '\\377\\n'", "echo all,", "head -c 70000 /dev/zero"])
+def test_an_overlay_that_goes_wrong_while_the_node_is_asked_is_told_and_left(learn, said):
+    learn.file.parent.mkdir()
+    learn.file.write_text("# mine\n")
+    told = f"cat <<'EOT'\n{json.dumps(answer(BIND))}\nEOT\n"
+    status, _, err = learn("--write", pve1=f"{said} >{learn.file}\n{told}")
+    assert (status, "profiles.d/910.rules:1: " in err) == (2, True)
+    assert "mine" not in learn.file.read_bytes().decode("latin-1")
+
+
 def test_where_it_cannot_be_written_nothing_is_left(learn):
     learn.file.parent.write_text("a file in its place")
     status, _, err = learn("--write", pve1=answer(BIND))
@@ -255,7 +265,11 @@ def test_where_it_cannot_be_written_nothing_is_left(learn):
 
 
 @pytest.mark.parametrize(
-    "words", [["learn"], ["learn", "9"], ["learn", "910", "--since", "soon"], ["learn", "x"]]
+    "words",
+    [
+        *(["learn"], ["learn", "9"], ["learn", "x"]),
+        *(["learn", "910", "--since", when] for when in ("soon", "2099-01-01")),
+    ],
 )
 def test_a_wrong_command_line_is_told(words, capsys):
     with pytest.raises(SystemExit) as caught:

@@ -200,6 +200,7 @@ def denied(node):
         line % (9999999999, "lxc-docker-nested"),
     ]
     node.has("/var/log/audit/audit.log", "\n".join(log))
+    node.tool("systemctl", '[ "$*" = "-q is-active auditd" ]')
     return node
 
 
@@ -216,6 +217,26 @@ def test_a_failure_is_explained_by_the_denials_since_the_restart(denied):
     denied.label.write_text("unconfined\n")
     said = denied.commit().stdout.splitlines()
     assert [text for text in said if "DENIED" in text] == [DENIAL]
+
+
+def test_where_auditd_is_gone_the_kernels_own_log_explains_it_and_no_old_file(denied):
+    denied.tool("systemctl", "exit 3")
+    line = 'audit: type=1400 audit(9999999999.1:7): apparmor="DENIED" operation="umount" '
+    line += 'profile="lxc-docker-nested" pid=7 comm="a"'
+    denied.tool("journalctl", f"echo '{line}'")
+    denied.label.write_text("unconfined\n")
+    said = [text for text in denied.commit().stdout.splitlines() if "DENIED" in text]
+    assert said == [DENIAL.replace("mount", "umount")]
+
+
+def test_a_child_of_its_profile_explains_it_and_one_whose_name_only_begins_so_does_not(denied):
+    line = 'type=AVC msg=audit(9999999999.1:7): apparmor="DENIED" operation="open" '
+    line += 'profile="lxc-docker-nested%s" name="/%s" pid=7 comm="b"'
+    kinds = [line % one for one in (("//child", "a"), ("//null-/usr/bin/x", "b"), ("-910", "c"))]
+    denied.has("/var/log/audit/audit.log", "\n".join(kinds))
+    denied.label.write_text("unconfined\n")
+    said = [text for text in denied.commit().stdout.splitlines() if "DENIED" in text]
+    assert [text.partition('name="')[2][:2] for text in said] == ["/a", "/b"]
 
 
 def test_what_the_nodes_message_bus_refused_explains_it_too(denied):

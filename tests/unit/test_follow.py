@@ -299,6 +299,31 @@ def test_only_what_may_be_of_the_containers_that_are_asked_for_is_told(node):
         ]
 
 
+def test_a_container_that_was_just_started_is_known_by_its_profile(node):
+    node.runs(910, "lxc-a (enforce)")
+    with node.follow(only=[953]) as stream:
+        followed(stream)
+        node.denies("/nobodys", profile="lxc-c", pid=9)
+        stream.denial("/nobodys")
+        node.runs(953, "lxc-c//child (enforce)")
+        began, sharing, number = time.monotonic(), [], 0
+        while sharing != [953]:
+            number += 1
+            node.denies(f"/{number}", profile="lxc-c//child", pid=9)
+            sharing = stream.denial(f"/{number}")["sharing"]
+            # long before the labels of all are looked up anew
+            assert time.monotonic() - began < 8
+
+
+def test_a_profile_that_nobody_runs_under_is_of_the_container_that_it_is_called_after(node):
+    with node.follow(only=[910]) as stream:
+        followed(stream)
+        node.denies("/952", profile="lxc-a-952", pid=9)
+        node.denies("/910", profile="lxc-a-910-ns-complain", pid=9)
+        assert stream.denial("/910")["sharing"] == [910]
+        assert not [one for one in stream.events if "/952" in one.get("text", "")]
+
+
 def test_an_event_fits_in_its_line_whatever_a_container_has_the_log_say(node):
     with node.follow() as stream:
         followed(stream)

@@ -264,6 +264,13 @@ def test_a_kind_that_was_hidden_by_a_flood_is_not_told_by_its_number_either(node
     assert node.lines(again(1000, text("/srv/99"))) == []
 
 
+def test_containers_that_a_node_does_not_have_are_named_when_it_is_followed():
+    follow = Follow("10.0.0.5", AT, (953, 952))
+    assert [*follow.connected("pve1", {952: "qdrant"}, False, 1.0)] == []
+    (told,) = follow.connected("pve1", {910: "portainer"}, False, 1.0)
+    assert (told.text, told.aside) == ("pve1: not here now: CT 952, 953", True)
+
+
 def test_a_flood_that_the_node_tells_is_told_at_most_once_a_minute_and_in_the_summary(node):
     def flood(lines):
         event = {"event": "flood", "profile": "lxc-a", "lines": lines, "kinds": 40, "at": AT}
@@ -278,6 +285,12 @@ def test_a_flood_that_the_node_tells_is_told_at_most_once_a_minute_and_in_the_su
     assert "logged 30 more lines" in flood(30)[0]
     assert "flood: lxc-a logged 30 more lines" in "\n".join(_summary(node, source()))
     assert "nothing was denied" not in "\n".join(node.follow.summary())
+
+
+def test_a_flood_that_the_node_counts_anew_loses_no_lines(node):
+    for lines in (100, 5, 7):
+        node.lines({"event": "flood", "profile": "lxc-a", "lines": lines, "kinds": 4, "at": AT})
+    assert "flood: lxc-a logged 107 more lines" in "\n".join(_summary(node, source()))
 
 
 def test_the_lines_of_a_flood_are_counted_over_a_lost_line(node):

@@ -22,7 +22,7 @@ from test_apparmor import NEW, TEMPLATES
 
 from phoenix.apparmor.denials import Owner
 from phoenix.apparmor.learn import _OPENS, MOST_RULES, _places, opens
-from phoenix.apparmor.overlay import read_overlay
+from phoenix.apparmor.overlay import MOST_BYTES, read_overlay, rules
 from phoenix.apparmor.profile_text import read_profiles
 from phoenix.plan.confinement import Confinement
 from phoenix.plan.render import render_profile
@@ -268,6 +268,21 @@ def test_what_is_there_already_is_not_learned_again():
 def test_nothing_new_leaves_it_alone():
     for present in ("", "# mine"):
         assert overlay(seen("userns_create"), present=present) == present
+
+
+@pytest.mark.parametrize("there", ["", f"# {'x' * 900}\n" * 60])
+def test_what_is_learned_of_long_names_stays_a_file_that_is_read_again(there):
+    denials = [file(f"/srv/{'ab' * 450}/{number}", count=number) for number in range(1, 100)]
+    found = lesson(*denials, present=there.splitlines())
+    lines, flaws = read_overlay(overlay(*denials, present=there).encode())
+    assert (len(rules(lines)), flaws) == (len(found.rules), ())
+    # those seen most often
+    last = [int(one.text.rpartition("/")[2].split()[0]) for one in found.rules]
+    assert sorted(last) == [*range(100 - len(last), 100)]
+    assert 0 < len(last) < 70
+    assert {one.why for one in found.refused} == {
+        f"an overlay has at most {MOST_BYTES} bytes: tidy up what stands there"
+    }
 
 
 def test_a_flood_is_bounded_and_told_as_such():

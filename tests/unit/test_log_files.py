@@ -39,6 +39,15 @@ def test_they_are_found_in_the_order_in_which_they_were_written_the_present_one_
     ]
 
 
+@pytest.mark.parametrize("name", ["audit.log.2026-11-22", "audit.log-20261122-1766"])
+def test_a_copy_that_somebody_made_is_none_whose_lines_would_count_twice(folder, name):
+    write(folder / "audit.log", b"x", 10)
+    write(folder / name, b"x", 5)
+    for copy in ("audit.log.bak", "audit.log~", "audit.log.1.save", "audit.log.old.gz"):
+        write(folder / copy, b"x", 20)
+    assert [log.name for log in log_files.find()] == [name, "audit.log"]
+
+
 def test_right_after_a_rotation_the_present_one_may_be_empty_or_not_there(folder):
     assert log_files.find() == []
     write(folder / "audit.log", b"", 10)
@@ -68,6 +77,15 @@ def test_one_that_was_written_to_be_small_is_read_in_part_and_that_is_said(folde
     found, problems = read(log_files.find())
     assert len(found) == 2
     assert problems == ["audit.log.1.gz is read in part: it is too large once unpacked"]
+
+
+@pytest.mark.parametrize("begin", ["dev=8 ino=3\n", "\n\n", "\0" * 40_000 + "\n"])
+def test_a_log_begins_with_its_first_line_that_has_a_time(folder, begin):
+    write(folder / "audit.log.1", f"{begin}{line(17)}\n".encode(), 10)
+    write(folder / "audit.log", f"{line(18)}\n".encode(), 20)
+    assert log_files.first_time(log_files.find()) == 17.0
+    (folder / "audit.log.1").write_bytes(b"no time at all\n")
+    assert log_files.first_time(log_files.find()) == 18.0
 
 
 def test_unpacking_comes_to_an_end(folder, monkeypatch):

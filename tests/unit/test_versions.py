@@ -8,10 +8,10 @@ from phoenix.plan.facts import NodeFacts
 from phoenix.plan.findings import Code, Severity
 from phoenix.plan.node import plan_node
 from phoenix.plan.options import Options
-from phoenix.plan.versions import guest_findings, kernel_findings
+from phoenix.plan.versions import guest_findings, kernel_findings, parser_findings
 from phoenix.pve.versions import Kernel, ObservedVersions, series
 from phoenix.report.terminal import audit_lines, plan_lines
-from tests.unit.plan_cases import DOCKER, TEMPLATES, apparmor, container, fleet, node
+from tests.unit.plan_cases import DOCKER, TEMPLATES, apparmor, container, fleet, node, plan
 
 PLAIN = "hostname: web\nunprivileged: 1\n"
 NESTING = PLAIN + "features: nesting=1\n"
@@ -391,3 +391,25 @@ def test_what_is_beside_its_confinement_is_told_so():
         plan=quiet,
     )
     assert audit.containers[0].verdict.startswith("confined, but runc 1.2.5 is older")
+
+
+@pytest.mark.parametrize(
+    ("parser", "warns"),
+    [
+        *(((2, 12, 9), True), ((2, 13, 7), True), ((2, 13, 8), False), ((3, 0), True)),
+        *(((3, 0, 8), True), ((3, 0, 10), False), ((3, 1, 3), True), ((3, 1, 7), False)),
+        *(((4, 0, 1), False), ((4, 1, 0), False), (None, False)),
+    ],
+)
+def test_a_parser_that_makes_more_of_rules_for_mounts_is_a_warning(parser, warns):
+    facts = NodeFacts(containers=node(), apparmor=apparmor(parser=parser))
+    found = [*parser_findings(facts)]
+    assert [(one.code, one.severity) for one in found] == (
+        [(Code.OLD_PARSER, Severity.WARNING)] if warns else []
+    )
+
+
+def test_a_run_on_a_node_with_such_a_parser_is_not_stopped_by_it():
+    found = plan(host=apparmor(parser=(3, 0, 8))).findings
+    assert [one.severity for one in found if one.code == Code.OLD_PARSER] == [Severity.WARNING]
+    assert not [one for one in found if one.severity == Severity.ERROR]
