@@ -6,7 +6,7 @@ import fcntl
 import json
 
 import pytest
-from commit_node import CONTAINER, FAKES, IMAGE, NEW, OLD, Node
+from commit_node import CONTAINER, FAKES, IMAGE, NEW, OLD, STARTS, Node
 from script_node import sha
 from synced import Fsynced, Synced
 
@@ -49,7 +49,7 @@ GUEST = (
 """
 )
 PCT = FAKES["pct"].replace(
-    'echo running >"$FAKE/state"', f'echo running >"$FAKE/state"\n{STARTS_DOCKER}'
+    STARTS, f"{STARTS}\n{STARTS_DOCKER}"
 )
 
 
@@ -222,7 +222,7 @@ def test_a_conf_that_cannot_be_swapped_takes_daemon_json_back(node, monkeypatch)
 
 
 def test_in_a_container_that_was_stopped_meanwhile_it_stays_as_it_is(node):
-    (node.fake / "state").write_text("stopped\n")
+    node.state = "stopped"
     done = node.commit()
     assert done.returncode == 0
     assert (node.conf.read_text(), node.daemon.read_text()) == (NEW, BEFORE)
@@ -298,7 +298,7 @@ def test_killed_at_any_moment_it_is_brought_to_one_of_its_ends(node, name, numbe
     new = (node.conf.read_text(), node.daemon.read_text()) == (NEW, AFTER)
     assert new or (node.conf.read_text(), node.daemon.read_text()) == (OLD, BEFORE)
     assert (node.fake / "dockerd-read").read_text() == (AFTER if new else BEFORE)
-    assert (node.fake / "state").read_text() == "running\n"
+    assert node.state == "running"
     assert [path.name for path in node.conf.parent.iterdir()] == ["910.conf"]
     assert "has ended for it already" in node.recover().stdout
 

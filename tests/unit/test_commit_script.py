@@ -14,6 +14,19 @@ from phoenix.docker.names import PROBES
 PROGRAMS = Path(__file__).parents[2] / "templates/probe"
 
 
+#: The container goes down once its journal says that it was restarted.
+GOES_DOWN = """
+import os
+def fsync(fd, real=os.fsync):
+    global SOCKETS
+    real(fd)
+    if SOCKETS and os.path.exists(JOURNAL) and "started" in open(JOURNAL).read():
+        open(SOCKETS, "w").write("Num\\n")
+        SOCKETS = ""
+os.fsync = fsync
+"""
+
+
 @pytest.fixture
 def node(tmp_path):
     return Node(tmp_path)
@@ -38,18 +51,14 @@ def test_the_before_image_is_on_disk_under_its_hash(node):
 
 def test_a_container_that_goes_down_again_after_its_restart_is_not_done(node):
     # as soon as the journal says that it was restarted
-    goes_down = """
-        if grep -qs started "$PHOENIX_ROOT"/var/lib/phoenix-harden/runs/*/journal.jsonl &&
-            mkdir "$FAKE/down" 2>/dev/null; then
-            echo stopped >"$FAKE/state"
-        fi
-    """
-    node.tool("pct", goes_down + FAKES["pct"])
+    node.boot = f"JOURNAL, SOCKETS = {str(node.run / 'journal.jsonl')!r}, {str(node.sockets)!r}\n" + (
+        GOES_DOWN + node.boot
+    )
     done = node.commit()
     assert done.returncode == 1
     assert "CT 910: does not run any more" in done.stdout
     assert node.conf.read_text() == OLD
-    assert (node.fake / "state").read_text() == "running\n"
+    assert node.state == "running"
     assert node.events == ["intent", "started", "back", "restored"]
 
 
@@ -185,7 +194,7 @@ def test_a_container_that_does_not_start_gets_its_old_conf_and_starts_again(node
     node.stage(conf=NEW + "tags: boots-not\n")
     done = node.commit()
     assert done.returncode == 1
-    assert (node.fake / "state").read_text() == "running\n"
+    assert node.state == "running"
     assert node.conf.read_text() == OLD
 
 
@@ -285,7 +294,7 @@ def test_a_conf_that_somebody_changed_since_is_refused_and_untouched(node):
 
 
 def test_a_stopped_container_gets_its_conf_and_stays_stopped(node):
-    (node.fake / "state").write_text("stopped\n")
+    node.state = "stopped"
     assert node.commit().returncode == 0
     assert node.conf.read_text() == NEW
     assert node.restarts == 0
