@@ -50,7 +50,11 @@ def taken_up(words: list[str], kind: Callable[[RunFolder, int], Kind]) -> Iterat
     # without it there is nothing to wait for
     Staged(folder, ctid)
     with lock(f"run {folder.run}, CT {ctid}", ctid=ctid):
-        yield kind(folder, ctid)
+        its = kind(folder, ctid)
+        try:
+            yield its
+        finally:
+            its.close()
 
 
 def named(words: list[str]) -> tuple[RunFolder, int]:

@@ -35,6 +35,11 @@ class Gate:
         """The last that was not well, "" for nothing."""
         return self._proof.failed
 
+    @property
+    def is_restarted(self) -> bool:
+        """Whether this restarts it, or Docker in it."""
+        return self._its.staged.restart or self._its.daemon is not None
+
     def running(self) -> bool:
         """Whether it runs, as Proxmox says."""
         return restart.state(self._ctid) == "running"
@@ -64,7 +69,7 @@ class Gate:
             "what its owner runs works as before", its.owners.work_again
         ):
             return False
-        if self._is_restarted() and not self.is_healthy():
+        if self.is_restarted and not self.is_healthy():
             return False
         # once more: a hook may have gone on in the background
         asked = staged.label and staged.restart
@@ -84,7 +89,7 @@ class Gate:
             return False
         if self._asks_owner():
             its.owners.tell_old()
-        if self._is_restarted():
+        if self.is_restarted:
             its.health.tell_old()
         return True
 
@@ -153,15 +158,11 @@ class Gate:
             its.say(f"{its.conf_name} {words}: {its.culprit} has changed it")
         return not words
 
-    def _is_restarted(self) -> bool:
-        """Whether this restarts it, or Docker in it."""
-        return self._its.staged.restart or self._its.daemon is not None
-
     def _asks_owner(self) -> bool:
-        return self._is_restarted() and self._its.owners.noted is not None
+        return self.is_restarted and self._its.owners.noted is not None
 
     def _asks_docker(self) -> bool:
-        return self._its.staged.docker and self._is_restarted()
+        return self._its.staged.docker and self.is_restarted
 
     def _docker_works(self, driver: str) -> bool:
         if not self._asks_docker():

@@ -37,8 +37,10 @@ FAKES = {
         start)
             grep -q boots-not "$PHOENIX_ROOT/etc/pve/lxc/910.conf" && exit 255
             {STARTS}
+            cat "$FAKE/refused" >>"$PHOENIX_ROOT/var/log/audit/audit.log" 2>/dev/null
             ;;
         esac
+        :
     """,
     "lxc-attach": f"""
         while [ "$1" != -- ]; do shift; done
@@ -97,6 +99,10 @@ class Node(ScriptNode):
     @state.setter
     def state(self, state: str) -> None:
         self.sockets.write_text(SOCKETS + (f"{SOCKET}\n" if state == "running" else ""))
+
+    def refuses(self, *lines: str) -> None:
+        """Have AppArmor refuse something at each start."""
+        (self.fake / "refused").write_text("".join(f"{line}\n" for line in lines))
 
     def stage(self, **files: str) -> None:
         for name, text in files.items():
