@@ -53,15 +53,24 @@ FAKES = {
             echo >>"$FAKE/asked"
             cat "$FAKE/works-$(wc -l <"$FAKE/asked")" || cat "$FAKE/works-$when"
             ;;
+        'sh -c docker rm '*)
+            docker() {{ "$FAKE/lxc-attach" -- docker "$@"; }}
+            removes=$3
+            shift 4
+            eval "$removes"
+            ;;
+        *'until said=$(docker info'*)
+            echo "$(cat "$FAKE/driver" 2>/dev/null || echo overlay2)" \
+                "[name=seccomp$(cat "$FAKE/options" 2>/dev/null)]"
+            ;;
         *'docker ps'*) cat "$FAKE/probes" 2>/dev/null ;;
         *'docker images'*) cat "$FAKE/images" 2>/dev/null ;;
         *'docker import'*) cat >"$FAKE/image.tar"; echo {IMAGE} ;;
-        *'docker create'*) echo {CONTAINER} ;;
-        *'docker start'*)
+        *'docker run'*)
+            echo {CONTAINER}
             ! grep -q lxc- "$PHOENIX_ROOT/etc/pve/lxc/910.conf" || [ ! -e "$FAKE/docker-denied" ]
             ;;
         *'docker port'*) echo 127.0.0.1:32768 ;;
-        *'docker info -f'*) echo "[name=seccomp$(cat "$FAKE/options" 2>/dev/null)]" ;;
         esac
         exit
     """,

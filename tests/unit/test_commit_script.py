@@ -67,9 +67,8 @@ def test_our_container_and_its_image_are_removed_by_id(node):
     guest = [call for call in node.calls if call.startswith("guest docker")]
     assert guest == [
         'guest docker import -c CMD ["/probe"] -c LABEL phoenix-harden=probe -',
-        "guest docker create --pull never -p 127.0.0.1::8080 "
+        "guest docker run -d --pull never -p 127.0.0.1::8080 "
         f"--sysctl net.ipv4.ip_unprivileged_port_start=0 {IMAGE}",
-        f"guest docker start {CONTAINER}",
         f"guest docker port {CONTAINER} 8080/tcp",
         f"guest docker rm -f {CONTAINER}",
         f"guest docker rmi {IMAGE}",
@@ -104,7 +103,7 @@ def test_without_a_program_for_it_all_else_is_proven(node, wrong):
     if wrong == "label":
         node.label.write_text("unconfined\n")
     else:
-        node.guest_says("until docker info", "exit 1")
+        node.guest_says("until said=", "exit 1")
     done = node.commit()
     assert (done.returncode, node.conf.read_text()) == (1 if wrong == "label" else 3, OLD)
 
@@ -357,7 +356,7 @@ def test_an_empty_note_of_what_is_ours_takes_the_note_away(node):
 
 
 def test_an_edit_made_during_the_proof_is_not_overwritten(node):
-    node.guest_says("docker create", f"echo cores: 2 >>{node.conf}; false")
+    node.guest_says("docker run", f"echo cores: 2 >>{node.conf}; false")
     done = node.commit()
     assert done.returncode == 3
     assert node.conf.read_text() == NEW + "cores: 2\n"
