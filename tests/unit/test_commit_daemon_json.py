@@ -49,9 +49,7 @@ GUEST = (
     esac
 """
 )
-PCT = FAKES["pct"].replace(
-    STARTS, f"{STARTS}\n{STARTS_DOCKER}"
-)
+PCT = FAKES["pct"].replace(STARTS, f"{STARTS}\n{STARTS_DOCKER}")
 
 
 @pytest.fixture

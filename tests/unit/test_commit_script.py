@@ -6,7 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from commit_node import CONTAINER, FAKES, IMAGE, NEW, OLD, RUN, Node
+from commit_node import CONTAINER, IMAGE, NEW, OLD, RUN, Node
 from script_node import sha
 
 from phoenix.docker.names import PROBES
@@ -51,9 +51,8 @@ def test_the_before_image_is_on_disk_under_its_hash(node):
 
 def test_a_container_that_goes_down_again_after_its_restart_is_not_done(node):
     # as soon as the journal says that it was restarted
-    node.boot = f"JOURNAL, SOCKETS = {str(node.run / 'journal.jsonl')!r}, {str(node.sockets)!r}\n" + (
-        GOES_DOWN + node.boot
-    )
+    names = f"JOURNAL, SOCKETS = {str(node.run / 'journal.jsonl')!r}, {str(node.sockets)!r}"
+    node.boot = f"{names}\n{GOES_DOWN}{node.boot}"
     done = node.commit()
     assert done.returncode == 1
     assert "CT 910: does not run any more" in done.stdout
