@@ -1,4 +1,4 @@
-"""recover RUN CTID [--if-cut] - take up a commit that was cut short (a kill, a reboot).
+"""recover RUN CTID... [--if-cut] - take up a commit that was cut short (a kill, a reboot).
 
 The journal says how far it came: it is proven, or put back; a container that was being made
 (`node.create`) is taken away, and one that was being destroyed (`node.destroy`) is. Of an
@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Any
 
 from node import bounded, conf, install
-from node.commit import check_journal, named, taken_up
+from node.commit import check_journal, each, named, taken_up
 from node.create import Creation
 from node.destroy import Destruction
 from node.journal import Journal
@@ -35,14 +35,20 @@ OPEN = ("intent", "started", "back")
 
 
 def main(words: list[str]) -> int:
-    """Do it under the lock: the commit may work still."""
-    folder, ctid = named(words[:2])
-    if words[2:] == ["--if-cut"] and not _is_cut(folder, ctid):
+    """Do it, each under the lock: the commit may work still."""
+    if_cut = words[-1:] == ["--if-cut"]
+    codes = [_take_up(one, if_cut) for one in each(words[:-1] if if_cut else words)]
+    return max(codes)
+
+
+def _take_up(words: list[str], if_cut: bool) -> int:
+    folder, ctid = named(words)
+    if if_cut and not _is_cut(folder, ctid):
         return 0
     if install.is_cut(folder, ctid):
         with lock(f"run {folder.run}, CT {ctid}", ctid=ctid):
             return install.settle(folder, ctid)
-    with taken_up(words[:2], _transaction) as its:
+    with taken_up(words, _transaction) as its:
         return recover(its)
 
 

@@ -74,7 +74,6 @@ class Transaction:
 
     def changed(self, name: str) -> Stop:
         """The end of one that found something else than what it was planned on."""
-        self.staged.mark_changed()
         text = f"somebody changed {name} since this run was planned: nothing was changed"
         return self._stop(Ending.CHANGED, text)
 

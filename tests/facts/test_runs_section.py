@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from facts.journal import KeptFiles, Runs
-from facts.staged import Changed, Staged, StagedConf
+from facts.staged import Staged, StagedConf
 from phoenix.pve.conf import PveConf
 from phoenix.runs.journal import entry
 
@@ -47,7 +47,6 @@ def test_a_node_that_never_saw_a_run_has_none(pve):
     assert pve.see(Runs).runs == ()
     assert pve.see(KeptFiles, RUN).files == {}
     assert pve.see(Staged, RUN, 910) is None
-    assert pve.see(Changed, RUN, 910) is False
 
 
 @pytest.mark.parametrize(
@@ -173,9 +172,3 @@ def test_what_is_staged_for_a_container_is_told_with_what_it_was_made_from(pve):
     conf = PveConf("features: nesting=1\r\n#\udcff\n")
     assert pve.see(Staged, RUN, 910) == StagedConf(A, conf)
     assert pve.see(Staged, RUN, 911) is None
-
-
-def test_the_mark_that_commit_leaves_is_seen(pve):
-    pve.has(f"{RUNS}/{RUN}/910/changed", "")
-    assert pve.see(Changed, RUN, 910) is True
-    assert pve.see(Changed, RUN, 911) is False
