@@ -139,7 +139,7 @@ def _active() -> list[tuple[str, int]]:
     holder = _HOLDER.match(text(_read(f"{STATE}/lock", _FILE_LIMIT)) or "")
     if holder and holder[1] in {run for run, _ in at_work}:
         at_work.append((holder[1], int(holder[2])))
-    return at_work
+    return list(dict.fromkeys(at_work))
 
 
 def _texts(folder: str, names: re.Pattern[str]) -> dict[str, str]:

@@ -115,6 +115,23 @@ def test_commits_at_work_are_those_whose_unit_there_is(pve):
     assert pve.see(Runs).active == ((RUN, 910),)
 
 
+@pytest.mark.parametrize(
+    ("holder", "more"),
+    [
+        (f"run {RUN}, CT 952\n", ((RUN, 952),)),
+        (f"run {RUN}, CT 910\n", ()),
+        (f"run {LATER}, CT 952\n", ()),
+        ("another run\n", ()),
+        ("\0" * 9, ()),
+    ],
+)
+def test_of_a_unit_for_several_the_lock_says_at_which_it_is(pve, holder, more):
+    unit = f"phoenix-harden-{RUN}-910.service loaded active running commit CT 910 and 2 more"
+    pve.tool("systemctl", f"echo '{unit}'")
+    pve.has("/var/lib/phoenix-harden/lock", holder)
+    assert pve.see(Runs).active == ((RUN, 910), *more)
+
+
 def test_every_byte_of_what_a_run_kept_and_staged_arrives(pve):
     data = bytes(range(256)) + b"\\n\\x41%20"
     digest = hashlib.sha256(data).hexdigest()

@@ -1,4 +1,4 @@
-"""What a commit costs a node: the programs that it starts, counted; each takes a real one seconds."""
+"""What a commit costs: the programs that it starts, each of which takes a real node seconds."""
 
 from collections import Counter
 

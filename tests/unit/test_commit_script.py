@@ -115,6 +115,52 @@ def test_our_container_and_its_image_are_removed_when_it_does_not_start(node):
     assert node.calls.count(f"guest docker rmi {IMAGE}") == 2
 
 
+def test_what_cannot_be_removed_again_is_no_proof(node):
+    node.guest_says("sh -c docker rm -f", "exit 1")
+    done = node.commit()
+    assert (done.returncode, node.conf.read_text()) == (3, OLD)
+    assert "CT 910: ok a container of our own runs and answers" in done.stdout
+    assert "CT 910: FAILED our container is removed again" in done.stdout
+
+
+def test_it_is_not_done_before_what_was_ours_is_removed(node):
+    journal = node.run / "journal.jsonl"
+    node.guest_says("docker rmi", f"sleep 1; cat {journal} >$FAKE/at-the-removal")
+    assert node.commit().returncode == 0
+    assert '"done"' not in (node.fake / "at-the-removal").read_text()
+    assert node.events[-1] == "done"
+
+
+def test_before_the_old_state_is_brought_back_what_was_ours_is_removed(node):
+    node.guest_says("docker rmi", 'sleep 1; echo removed >>"$FAKE/calls"')
+    node.has("/proc/4711/ns/net", "")
+    node.tool("nsenter", "echo nobody")
+    assert node.commit().returncode == 3
+    calls = [call for call in node.calls if call == "removed" or call.startswith("pct s")]
+    assert calls == [
+        "pct shutdown 910 --timeout 90",
+        "pct start 910",
+        "removed",
+        "pct shutdown 910 --timeout 90",
+        "pct start 910",
+        "removed",
+    ]
+
+
+def test_a_docker_whose_client_says_no_id_leaves_no_container_either(node):
+    (node.fake / "probes").write_text(f"{'c' * 12}\n")
+    node.guest_says("docker run", "exit 1")
+    assert node.commit().returncode == 3
+    assert f"guest docker rm -f {'c' * 12}" in node.calls
+    assert f"guest docker rmi {IMAGE}" in node.calls
+
+
+def test_of_a_failure_to_run_the_reason_is_told_not_where_help_is(node):
+    said = "docker: Error response from daemon: no.\\n\\nRun 'docker run --help' for more"
+    node.guest_says("docker run", f'printf "{said}\\n" >&2; exit 125')
+    assert "CT 910: docker run: docker: Error response from daemon: no.\n" in node.commit().stdout
+
+
 def test_a_docker_that_does_not_run_brings_the_old_conf_back(node):
     (node.fake / "docker-denied").touch()
     done = node.commit()
