@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -145,14 +145,16 @@ class Owners:
             time.sleep(_PAUSE)
 
     def _look(self, before: Works) -> tuple[Works | None, list[Missing]]:
-        now = Works.parse(self._ask(_BOOT, bool(before.containers)))
+        now = Works.parse(self._ask(_BOOT, before.containers))
         if now and (silent := unasked(before, now)):
             self._why = f"its {' and '.join(sorted(silent))} does not answer"
             return None, []
         return now, list(missing(before, now, self._its.staged.accept)) if now else []
 
-    def _ask(self, boot: int, engines: bool = True) -> str:
-        said, self._why = ask(self._ctid, boot, engines)
+    def _ask(self, boot: int, only: Collection[str] | None = None) -> str:
+        """`only`: these containers, None: all that there are."""
+        engines = only is None or bool(only)
+        said, self._why = ask(self._ctid, boot, engines, only=only or ())
         return said
 
     def _tell(self, left: list[Missing]) -> None:

@@ -61,6 +61,21 @@ def test_a_docker_in_which_nothing_returns_by_itself_is_asked_once(node):
     assert asked == [" works 0", *[" works 120 :no-containers"] * 2]
 
 
+def test_after_the_restart_those_that_return_are_asked_for_by_their_names(node):
+    assert node.commit().returncode == 0
+    asked = [call for call in node.calls if call.startswith(" works ")]
+    assert asked == [" works 0", *[" works 120 :containers db"] * 2]
+
+
+def test_many_of_them_are_no_words_of_a_command(node):
+    many = "".join(f"container running - always 2026-11-26T20:00:00Z /c{n}\n" for n in range(51))
+    for when in ("before", "after"):
+        (node.fake / f"works-{when}").write_text(BEFORE.replace("end\n", f"{many}end\n"))
+    assert node.commit().returncode == 0
+    asked = [call for call in node.calls if call.startswith(" works ")]
+    assert asked == [" works 0", *[" works 120"] * 2]
+
+
 def test_a_unit_that_fails_brings_the_old_state_back(node):
     after(node, "active running nginx", "failed failed nginx")
     done = node.commit()

@@ -39,7 +39,7 @@ def its(monkeypatch):
     def made(*said, settle=0):
         left = [*said]
         monkeypatch.setattr(
-            owners, "ask", lambda *_: (left.pop(0) if len(left) > 1 else left[0], "")
+            owners, "ask", lambda *_, **__: (left.pop(0) if len(left) > 1 else left[0], "")
         )
         staged = SimpleNamespace(works=WORKS, settle=settle, accept=frozenset(), driver="")
         told = []
