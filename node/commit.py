@@ -19,7 +19,6 @@ The last line about each says how it ended (`phoenix.runs.outcome`), and so does
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -30,7 +29,7 @@ from node.files import NONE, digest, read
 from node.root import at
 from node.say import Stop, say
 from node.staged import Staged
-from node.state import RunFolder, lock
+from node.state import RunFolder, each, lock, named
 from node.transaction import Transaction
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.runs.journal import JournalError
@@ -60,11 +59,6 @@ def main(words: list[str]) -> int:
     return changed
 
 
-def each(words: list[str]) -> list[list[str]]:
-    """RUN CTID for each of RUN CTID..."""
-    return [[*words[:1], ctid] for ctid in words[1:]] or [words]
-
-
 def _commit(words: list[str]) -> int:
     with taken_up(words, Transaction) as its:
         begin(its)
@@ -83,17 +77,6 @@ def taken_up(words: list[str], kind: Callable[[RunFolder, int], Kind]) -> Iterat
             yield its
         finally:
             its.close()
-
-
-def named(words: list[str]) -> tuple[RunFolder, int]:
-    """The run and the container that are named. Raises Stop for what are none."""
-    try:
-        run, ctid = words
-        if not re.fullmatch(r"[1-9][0-9]{2,8}", ctid):
-            raise ValueError(f"{ctid!r} is not a CTID")
-        return RunFolder(run), int(ctid)
-    except ValueError as error:
-        raise Stop(EXIT[Ending.REFUSED], f"refused: {error}") from None
 
 
 def begin(its: Transaction) -> None:

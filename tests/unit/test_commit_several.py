@@ -116,3 +116,10 @@ def test_where_none_was_cut_short_nothing_is_said_and_nothing_done(node):
     done = node.verb("recover", RUN, *map(str, CTIDS), "--if-cut")
     assert (done.returncode, done.stdout) == (0, "")
     assert json.dumps(node.journal) == before
+
+
+@pytest.mark.parametrize("words", [(), (RUN,), (RUN, "910; reboot"), ("r1", "910")])
+def test_what_names_no_container_of_a_run_is_taken_up_nowhere(node, words):
+    done = node.verb("recover", *words, "--if-cut")
+    assert (done.returncode, done.stderr) == (2, "")
+    assert done.stdout.startswith("refused: ")
