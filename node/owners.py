@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -96,8 +97,10 @@ class Owners:
         """
         before = self.noted
         assert before
-        now, left = self._look(before)
-        self._seen = (now, time.monotonic()) if now and not left else None
+        # whatever cannot be told now is asked for again
+        with suppress(OSError):
+            now, left = self._look(before)
+            self._seen = (now, time.monotonic()) if now and not left else None
 
     def work_again(self) -> bool:
         """Whether what worked before works; names what does not, in the guest's own words."""
