@@ -37,8 +37,7 @@ class Staged(Observed["StagedConf | None"]):
 
     An excerpt of the output::
 
-        {"staged": {"conf": {"before": "5f70bf18...", "conf": "features: nesting=1\\n"},
-         "changed": false}}
+        {"staged": {"conf": {"before": "5f70bf18...", "conf": "features: nesting=1\\n"}}}
 
     It becomes::
 
@@ -51,35 +50,10 @@ class Staged(Observed["StagedConf | None"]):
     @override
     def command(self, run: str, ctid: int) -> StringCommand:
         """Ask for what is in the run's folder."""
-        return _asking(run, ctid)
+        return asking({"staged": {"run": check_run_id(run), "ctid": ctid}})
 
     @staticmethod
     @override
     def default() -> StagedConf | None:
         """Nothing is staged."""
         return None
-
-
-class Changed(Observed[bool]):
-    """Whether the last commit of a container found its conf changed since it was staged.
-
-    `{"staged": {"conf": null, "changed": true}}` becomes True.
-    """
-
-    section = "staged"
-    read = staticmethod(lambda data: bool(data["changed"]))
-
-    @override
-    def command(self, run: str, ctid: int) -> StringCommand:
-        """Look for the mark that commit leaves."""
-        return _asking(run, ctid)
-
-    @staticmethod
-    @override
-    def default() -> bool:
-        """No mark."""
-        return False
-
-
-def _asking(run: str, ctid: int) -> StringCommand:
-    return asking({"staged": {"run": check_run_id(run), "ctid": ctid}})

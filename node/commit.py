@@ -1,4 +1,4 @@
-"""commit RUN CTID - the dangerous part of a run, done on the node alone.
+"""commit RUN CTID... - the dangerous part of a run, done on the node alone.
 
 Swaps in what was staged in RUN/CTID (`node.staged`), restarts the container and proves it; or puts
 the old state back, restarts and proves that. Runs in a transient unit, so that losing the operator
@@ -7,16 +7,18 @@ does not stop it; whatever stops the unit has `node.recover` take it up.
 A new daemon.json of the guest takes effect with the container's restart, or else with one of
 Docker. In a stopped container it is not touched.
 
-The last line says how it ended (`phoenix.runs.outcome`), and so does the exit code:
+Of several, each has its own transaction, as if it were the only one; after a failure no other is
+begun.
+
+The last line about each says how it ended (`phoenix.runs.outcome`), and so does the exit code:
       0 done · 1 failed, the old state is back · 2 refused, nothing was changed
       3 failed, and the old state could not be proven: look at it by hand
-      4 the conf or daemon.json is not the one that this was planned on, nothing was changed;
-        RUN/CTID/changed is left for the operator's side, which may plan anew
+      4 the conf or daemon.json is not the one that this was planned on, nothing was changed: the
+        operator's side may plan anew; of several, the others are done
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -25,9 +27,9 @@ from node import restart
 from node.daemon_json import CHANGED, GuestError
 from node.files import NONE, digest, read
 from node.root import at
-from node.say import Stop
+from node.say import Stop, say
 from node.staged import Staged
-from node.state import RunFolder, lock
+from node.state import RunFolder, each, lock, named
 from node.transaction import Transaction
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.runs.journal import JournalError
@@ -37,7 +39,27 @@ Kind = TypeVar("Kind", bound=Transaction)
 
 
 def main(words: list[str]) -> int:
-    """Do it under the lock."""
+    """Do it, each under the lock."""
+    every = each(words)
+    if len(every) == 1:
+        return _commit(words)
+    for one in every:
+        named(one)
+    changed = 0
+    for one in every:
+        try:
+            code = _commit(one)
+        except Stop as stop:
+            say(stop.text)
+            code = stop.code
+        if code == EXIT[Ending.CHANGED]:
+            changed = code
+        elif code:
+            return code
+    return changed
+
+
+def _commit(words: list[str]) -> int:
     with taken_up(words, Transaction) as its:
         begin(its)
         return its.end()
@@ -50,24 +72,16 @@ def taken_up(words: list[str], kind: Callable[[RunFolder, int], Kind]) -> Iterat
     # without it there is nothing to wait for
     Staged(folder, ctid)
     with lock(f"run {folder.run}, CT {ctid}", ctid=ctid):
-        yield kind(folder, ctid)
-
-
-def named(words: list[str]) -> tuple[RunFolder, int]:
-    """The run and the container that are named. Raises Stop for what are none."""
-    try:
-        run, ctid = words
-        if not re.fullmatch(r"[1-9][0-9]{2,8}", ctid):
-            raise ValueError(f"{ctid!r} is not a CTID")
-        return RunFolder(run), int(ctid)
-    except ValueError as error:
-        raise Stop(EXIT[Ending.REFUSED], f"refused: {error}") from None
+        its = kind(folder, ctid)
+        try:
+            yield its
+        finally:
+            its.close()
 
 
 def begin(its: Transaction) -> None:
     """The swap, with everything on disk before it. Raises Stop where nothing was changed."""
     check_journal(its)
-    its.staged.unmark_changed()
     _look_whether_it_runs(its)
     if its.staged.restart or its.daemon:
         its.owners.note()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from node import probe, restart
+from node import restart
 from node.proof import Proof
 from node.say import Stop, say
 
@@ -35,12 +35,22 @@ class Gate:
         """The last that was not well, "" for nothing."""
         return self._proof.failed
 
+    @property
+    def is_restarted(self) -> bool:
+        """Whether this restarts it, or Docker in it."""
+        return self._its.staged.restart or self._its.daemon is not None
+
     def running(self) -> bool:
         """Whether it runs, as Proxmox says."""
         return restart.state(self._ctid) == "running"
 
     def proves_new(self) -> bool:
         """Whether all is well with the new state."""
+        is_proven = self._proves_new()
+        # its removal has gone on beside the last checks; whatever came of them, nothing stays
+        return self._proof.ours_is_gone(is_proven) and is_proven
+
+    def _proves_new(self) -> bool:
         its, staged = self._its, self._its.staged
         if not self._comes_up(new=True):
             return False
@@ -56,7 +66,12 @@ class Gate:
                 return False
         if not its.completes_guest():
             return False
-        if not self._docker_works(staged.driver):
+        if self._asks_docker() and not self._proof.docker_answers(staged.driver):
+            return False
+        if self._asks_owner():
+            # once more below: meanwhile our own container is tried
+            its.owners.look()
+        if self._asks_docker() and not self._ours_runs():
             return False
         if self._asks_docker() and staged.label and staged.label.inner:
             self._note_apparmor_in_docker()
@@ -64,7 +79,7 @@ class Gate:
             "what its owner runs works as before", its.owners.work_again
         ):
             return False
-        if self._is_restarted() and not self.is_healthy():
+        if self.is_restarted and not self.is_healthy():
             return False
         # once more: a hook may have gone on in the background
         asked = staged.label and staged.restart
@@ -80,11 +95,11 @@ class Gate:
         # a container that had not come up has its new daemon.json still
         if its.daemon and not (its.daemon.back() and self._restart_docker()):
             return False
-        if not self._docker_works(its.staged.driver_before):
+        if self._asks_docker() and not self._docker_works(its.staged.driver_before):
             return False
         if self._asks_owner():
             its.owners.tell_old()
-        if self._is_restarted():
+        if self.is_restarted:
             its.health.tell_old()
         return True
 
@@ -153,25 +168,21 @@ class Gate:
             its.say(f"{its.conf_name} {words}: {its.culprit} has changed it")
         return not words
 
-    def _is_restarted(self) -> bool:
-        """Whether this restarts it, or Docker in it."""
-        return self._its.staged.restart or self._its.daemon is not None
-
     def _asks_owner(self) -> bool:
-        return self._is_restarted() and self._its.owners.noted is not None
+        return self.is_restarted and self._its.owners.noted is not None
 
     def _asks_docker(self) -> bool:
-        return self._its.staged.docker and self._is_restarted()
+        return self._its.staged.docker and self.is_restarted
 
     def _docker_works(self, driver: str) -> bool:
-        if not self._asks_docker():
-            return True
         architecture = self._its.staged.architecture
         return self._proof.docker_works(driver, architecture, self.is_cut_short)
 
+    def _ours_runs(self) -> bool:
+        return self._proof.ours_runs(self._its.staged.architecture, self.is_cut_short)
+
     def _note_apparmor_in_docker(self) -> None:
-        options = probe.ask(self._ctid, "info", "-f", "{{.SecurityOptions}}", seconds=30)
-        if "name=apparmor" not in (options or ""):
+        if "name=apparmor" not in self._proof.security:
             self._its.say(
                 "note: Docker finds no AppArmor in it and confines nothing inside: "
                 "apt install apparmor there"

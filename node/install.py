@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING, Any
 
 from node import guest, outside, probe
 from node.bounded import MIB
-from node.commit import named
 from node.daemon_json import GuestError, GuestFile
 from node.docker_repo import PACKAGES as DOCKER_CE
 from node.docker_repo import Repo, RepoError
@@ -37,7 +36,7 @@ from node.main import request
 from node.packages import PATIENCE, Work, held
 from node.proof import Proof
 from node.say import Stop, say
-from node.state import RunFolder, lock
+from node.state import RunFolder, lock, named
 from phoenix.apparmor.observed import Label
 from phoenix.docker.daemon_json import DRIVER, SNAPSHOTTER, DaemonJson, DaemonJsonError, first
 from phoenix.docker.names import DAEMON_JSON, DRIVER_NAME, MANAGERS, PROBE_DEFAULT

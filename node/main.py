@@ -28,7 +28,7 @@ VERBS = {
     "commit": "node.commit",
     "create": "node.create",
     "destroy": "node.destroy",
-    "recover": "node.recover",
+    "recover": "node.cut",
     "restore": "node.restore",
     "restart": "node.restart",
     "snapshot": "node.snapshot",

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ class Owners:
         self._its = transaction
         self._ctid = transaction.ctid
         self._why = ""
+        self._seen: tuple[Works, float] | None = None
 
     def note(self) -> None:
         """Note what works now, before anything is changed; whoever takes this up has it, too."""
@@ -89,13 +91,28 @@ class Owners:
         staged = self._its.staged
         return bool(self._its.daemon and staged.driver and staged.driver != staged.driver_before)
 
+    def look(self) -> None:
+        """Look once: where all works already, what is proven next takes up the time between the
+        two looks of `work_again`.
+        """
+        before = self.noted
+        assert before
+        # whatever cannot be told now is asked for again
+        with suppress(OSError):
+            now, left = self._look(before)
+            self._seen = (now, time.monotonic()) if now and not left else None
+
     def work_again(self) -> bool:
         """Whether what worked before works; names what does not, in the guest's own words."""
         before = self.noted
         assert before
-        now, left = self._wait(before, _MOST)
+        now, at = self._seen or (None, 0.0)
+        left: list[Missing] = []
+        if now is None:
+            now, left = self._wait(before, _MOST)
+            at = time.monotonic()
         if now and not left:
-            time.sleep(max(LATER, self._its.staged.settle))
+            time.sleep(max(0, at + LATER - time.monotonic(), self._its.staged.settle))
             later, left = self._wait(before, PATIENCE)
             if later and not left:
                 left = [*begun_anew(before, now, later, self._its.staged.accept)]
@@ -119,14 +136,10 @@ class Owners:
 
     def _wait(self, before: Works, most: float) -> tuple[Works | None, list[Missing]]:
         """Look until nothing is missing, or as long as it changes or something begins."""
-        accepted = self._its.staged.accept
         began = changed = time.monotonic()
         last: list[Missing] | None = None
         while True:
-            now = Works.parse(self._ask(_BOOT, bool(before.containers)))
-            if now and (silent := unasked(before, now)):
-                now, self._why = None, f"its {' and '.join(sorted(silent))} does not answer"
-            left = list(missing(before, now, accepted)) if now else []
+            now, left = self._look(before)
             clock = time.monotonic()
             if left != last or (now and now.booting) or any(one.begins for one in left):
                 last, changed = left, clock
@@ -134,8 +147,17 @@ class Owners:
                 return now, left
             time.sleep(_PAUSE)
 
-    def _ask(self, boot: int, engines: bool = True) -> str:
-        said, self._why = ask(self._ctid, boot, engines)
+    def _look(self, before: Works) -> tuple[Works | None, list[Missing]]:
+        now = Works.parse(self._ask(_BOOT, before.containers))
+        if now and (silent := unasked(before, now)):
+            self._why = f"its {' and '.join(sorted(silent))} does not answer"
+            return None, []
+        return now, list(missing(before, now, self._its.staged.accept)) if now else []
+
+    def _ask(self, boot: int, only: Collection[str] | None = None) -> str:
+        """`only`: these containers, None: all that there are."""
+        engines = only is None or bool(only)
+        said, self._why = ask(self._ctid, boot, engines, only=only or ())
         return said
 
     def _tell(self, left: list[Missing]) -> None:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import io
 import re
 import tarfile
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pkgutil import get_data
 
 from node import guest, network
+from node.bounded import Ended
 from node.say import say
 from phoenix.text.printable import printable
 
@@ -48,48 +51,106 @@ sys.stdout.buffer.write(said)
 """
 
 
+#: What Docker's client adds to a failure, and is no reason.
+_HELP = re.compile(rb"^.*docker run --help.*$", re.MULTILINE)
+
+#: By id, whatever comes of the first: both go in one call.
+_REMOVES = """\
+docker rm -f "$1" || failed=1
+docker rmi "$2" || failed=1
+exit "${failed:-0}"
+"""
+
+
 def ask(ctid: int, *words: str, seconds: float = 60, data: bytes = b"") -> str | None:
     """What the guest's `docker WORD...` prints, without its last line end; None, and says why, if
     that fails.
     """
-    ended = guest.attach(ctid, ["docker", *words], data, seconds, _LIMIT)
-    if ended.ok and ended.text is not None:
-        return ended.text.strip("\n")
-    say(f"docker {words[0]}: {guest.last_line(ended)}", ctid)
-    return None
+    return _said(ctid, words[0], guest.attach(ctid, ["docker", *words], data, seconds, _LIMIT))
 
 
-def runs(ctid: int, architecture: str) -> bool:
-    """Whether an image can be imported, and a container of it runs and answers on its port.
+class Probe:
+    """A container of ours in one guest, from an image of ours.
 
-    `architecture`: one of `PROBES`. Docker takes an image for one of its own (moby, ImportImage).
+    Its removal goes on beside what comes next, until `is_gone` waits for it: nothing is done before
+    that has been asked. Of one that is killed meanwhile `clear` removes the rest.
     """
-    words = ("-c", 'CMD ["/probe"]', "-c", f"LABEL {LABEL}", "-")
-    image = _id(ctid, "import", *words, data=_image(architecture))
-    if image is None:
-        return False
-    # the sysctl that runc cannot set where a profile denies what it does since CVE-2025-52881
-    sysctl = ("--sysctl", "net.ipv4.ip_unprivileged_port_start=0")
-    port = ("-p", "127.0.0.1::8080")
-    container = _id(ctid, "create", "--pull", "never", *port, *sysctl, image)
-    works = (
-        container is not None
-        and ask(ctid, "start", container, seconds=120) is not None
-        and _answers(ctid, container)
-    )
-    # by id, whatever happened above
-    if container is not None and ask(ctid, "rm", "-f", container) is None:
-        works = False
-    return ask(ctid, "rmi", image) is not None and works
+
+    def __init__(self, ctid: int, architecture: str) -> None:
+        """`architecture`: one of `PROBES`. Docker takes an image for one of its own (moby,
+        ImportImage).
+        """
+        self._ctid, self._architecture = ctid, architecture
+        self._removal: Future[bool] | None = None
+
+    def runs(self) -> bool:
+        """Whether an image can be imported, and a container of it runs and answers on its port."""
+        words = ("-c", 'CMD ["/probe"]', "-c", f"LABEL {LABEL}", "-")
+        image = _id(self._ctid, "import", *words, data=_image(self._architecture))
+        if image is None:
+            return False
+        container, is_up = self._started(image)
+        works = container is not None and is_up and _answers(self._ctid, container)
+        remover = ThreadPoolExecutor(1)
+        self._removal = remover.submit(self._remove, image, container)
+        remover.shutdown(wait=False)
+        return works
+
+    def is_gone(self) -> bool:
+        """Whether all that was made is removed again; true where nothing was."""
+        removal, self._removal = self._removal, None
+        return removal is None or removal.result()
+
+    def _started(self, image: str) -> tuple[str | None, bool]:
+        """The container's id, None without one, and whether it was started.
+
+        Docker's client says the id before it asks for the start (docker/cli, `runContainer`).
+        """
+        # the sysctl that runc cannot set where a profile denies what it does since CVE-2025-52881
+        sysctl = ("--sysctl", "net.ipv4.ip_unprivileged_port_start=0")
+        port = ("-p", "127.0.0.1::8080")
+        words = ["docker", "run", "-d", "--pull", "never", *port, *sysctl, image]
+        ended = guest.attach(self._ctid, words, seconds=180, limit=_LIMIT)
+        said = (ended.text or "").strip("\n")
+        container = said if _ID.fullmatch(said) else None
+        if not ended.ok:
+            _complain(self._ctid, "run", replace(ended, err=_HELP.sub(b"", ended.err)))
+        elif container is None:
+            say(f"docker run: '{printable(said)}' is no id", self._ctid)
+        return container, ended.ok
+
+    def _remove(self, image: str, container: str | None) -> bool:
+        """By id, whatever happened above."""
+        if container is None:
+            _clear(self._ctid, ("ps", "-aq"), ("rm", "-f"))
+            return ask(self._ctid, "rmi", image) is not None
+        removes = ["sh", "-c", _REMOVES, "remove", container, image]
+        return _said(self._ctid, "rm", guest.attach(self._ctid, removes, limit=_LIMIT)) is not None
 
 
 def clear(ctid: int) -> None:
     """Remove what a gate that was cut short left there."""
-    for asks, removes in ((("ps", "-aq"), ("rm", "-f")), (("images", "-q"), ("rmi",))):
-        said = ask(ctid, *asks, "--filter", f"label={LABEL}") or ""
-        ids = [word for word in dict.fromkeys(said.split()) if _ID.fullmatch(word)][:MOST]
-        if ids:
-            ask(ctid, *removes, *ids)
+    _clear(ctid, ("ps", "-aq"), ("rm", "-f"))
+    _clear(ctid, ("images", "-q"), ("rmi",))
+
+
+def _clear(ctid: int, asks: tuple[str, ...], removes: tuple[str, ...]) -> None:
+    """Remove what carries our label."""
+    said = ask(ctid, *asks, "--filter", f"label={LABEL}") or ""
+    ids = [word for word in dict.fromkeys(said.split()) if _ID.fullmatch(word)][:MOST]
+    if ids:
+        ask(ctid, *removes, *ids)
+
+
+def _said(ctid: int, command: str, ended: Ended) -> str | None:
+    if ended.ok and ended.text is not None:
+        return ended.text.strip("\n")
+    _complain(ctid, command, ended)
+    return None
+
+
+def _complain(ctid: int, command: str, ended: Ended) -> None:
+    say(f"docker {command}: {guest.last_line(ended)}", ctid)
 
 
 def _id(ctid: int, *words: str, data: bytes = b"") -> str | None:

@@ -6,21 +6,28 @@ import time
 from collections.abc import Callable
 
 from node import containers, guest, probe
+from node.probe import Probe
 from node.say import say
 from phoenix.apparmor.observed import Label
 from phoenix.docker.names import PROBES
 from phoenix.text.printable import printable
 
+#: Bytes that dockerd may say of itself.
+_LIMIT = 16 * 1024
+
 
 class Proof:
     """What is asked of one container, whatever it answers.
 
-    `failed`: the last that was not well, "" for nothing.
+    `failed`: the last that was not well, "" for nothing; `security`: the options that dockerd has
+    told, as it writes them.
     """
 
     def __init__(self, ctid: int) -> None:
-        self.failed = ""
+        self.failed, self.security = "", ""
         self._ctid = ctid
+        self._driver = ""
+        self._ours: Probe | None = None
 
     def check(self, text: str, question: Callable[[], bool]) -> bool:
         """Ask, and say the answer with the time that it took."""
@@ -41,19 +48,44 @@ class Proof:
         return self.check(f"PID 1 runs as {label}", lambda: self._carries(label))
 
     def docker_works(self, driver: str, architecture: str, clear: bool = False) -> bool:
-        """Whether dockerd answers, with that driver ("": any), and a container of ours runs.
+        """Whether `docker_answers` and `ours_runs`, and nothing of ours stays."""
+        works = self.docker_answers(driver) and self.ours_runs(architecture, clear)
+        return self.ours_is_gone(works) and works
+
+    def docker_answers(self, driver: str) -> bool:
+        """Whether dockerd does, with that driver ("": any)."""
+        return self.check("dockerd answers", self._docker_answers) and (
+            not driver
+            or self.check(f"docker info says {driver}", lambda: self._docker_says(driver))
+        )
+
+    def ours_runs(self, architecture: str, clear: bool = False) -> bool:
+        """Whether a container of ours runs in its Docker. It may be there until `ours_is_gone`.
 
         `architecture`: what it runs on; where we have no program for that, the plan has said so.
         `clear`: an earlier proof may have left things of ours.
         """
-        return (
-            self.check("dockerd answers", self._docker_answers)
-            and (
-                not driver
-                or self.check(f"docker info says {driver}", lambda: self._docker_says(driver))
-            )
-            and self._ours_runs(architecture, clear)
-        )
+        if architecture not in PROBES:
+            self._say(f"note: no container of our own was run: there is none for {architecture}")
+            return True
+        ours = self._ours = Probe(self._ctid, architecture)
+
+        def runs() -> bool:
+            if clear:
+                probe.clear(self._ctid)
+            return ours.runs()
+
+        return self.check("a container of our own runs and answers on a published port", runs)
+
+    def ours_is_gone(self, counts: bool) -> bool:
+        """Wait for the end of its removal; whether nothing of it stays.
+
+        `counts`: it is a check like the others; else something has failed before.
+        """
+        ours, self._ours = self._ours, None
+        if ours is None or ours.is_gone():
+            return True
+        return not counts or self.check("our container is removed again", lambda: False)
 
     def _carries(self, wanted: Label) -> bool:
         pid = containers.init_pid(self._ctid)
@@ -67,26 +99,16 @@ class Proof:
     def _docker_answers(self) -> bool:
         """The socket answers once dockerd is ready; before it exists, the script asks again."""
         ready = ["sh", "-c", guest.script("docker-ready")]
-        return guest.attach(self._ctid, ready, seconds=180).ok
+        ended = guest.attach(self._ctid, ready, seconds=180, limit=_LIMIT)
+        said = (ended.text or "").strip("\n")
+        self._driver, _, self.security = said.partition(" ")
+        return ended.ok
 
     def _docker_says(self, driver: str) -> bool:
-        said = probe.ask(self._ctid, "info", "--format", "{{.Driver}}")
-        if said == driver:
+        if self._driver == driver:
             return True
-        self._say(f"docker info says '{printable(said or '')}'")
+        self._say(f"docker info says '{printable(self._driver)}'")
         return False
-
-    def _ours_runs(self, architecture: str, clear: bool) -> bool:
-        if architecture not in PROBES:
-            self._say(f"note: no container of our own was run: there is none for {architecture}")
-            return True
-
-        def runs() -> bool:
-            if clear:
-                probe.clear(self._ctid)
-            return probe.runs(self._ctid, architecture)
-
-        return self.check("a container of our own runs and answers on a published port", runs)
 
     def _say(self, text: str) -> None:
         say(text, self._ctid)

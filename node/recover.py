@@ -1,48 +1,41 @@
-"""recover RUN CTID [--if-cut] - take up a commit that was cut short (a kill, a reboot).
+"""recover RUN CTID... - take up a commit that was cut short (`node.cut`: where it was).
 
 The journal says how far it came: it is proven, or put back; a container that was being made
 (`node.create`) is taken away, and one that was being destroyed (`node.destroy`) is. Of an
 installation of Docker (`node.install`) it is only told how far it came: the next one goes on with
-it. With `--if-cut`
-nothing is done and nothing said where it was not cut short: so it is called whenever the unit of a
-commit ends.
+it.
 
 Exit: as `node.commit`; 0 also where the commit had ended, or nothing had been changed
 """
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import suppress
-from typing import Any
 
-from node import bounded, conf, install
-from node.commit import check_journal, named, taken_up
+from node import conf, cut, install
+from node.commit import check_journal, taken_up
 from node.create import Creation
 from node.destroy import Destruction
-from node.journal import Journal
 from node.root import at
 from node.say import Stop
-from node.state import RunFolder, lock
+from node.state import RunFolder, each, lock, named
 from node.transaction import Transaction
-from phoenix.docker.names import DAEMON_JSON
-from phoenix.runs.journal import UNDONE, JournalError
+from phoenix.runs.journal import UNDONE
 from phoenix.runs.outcome import Ending
-
-#: Events after which a commit has still to come to its end.
-OPEN = ("intent", "started", "back")
 
 
 def main(words: list[str]) -> int:
-    """Do it under the lock: the commit may work still."""
-    folder, ctid = named(words[:2])
-    if words[2:] == ["--if-cut"] and not _is_cut(folder, ctid):
-        return 0
+    """Do it, each under the lock: the commit may work still."""
+    return max([_take_up(one) for one in each(words)])
+
+
+def _take_up(words: list[str]) -> int:
+    folder, ctid = named(words)
     if install.is_cut(folder, ctid):
         with lock(f"run {folder.run}, CT {ctid}", ctid=ctid):
             return install.settle(folder, ctid)
-    with taken_up(words[:2], _transaction) as its:
+    with taken_up(words, _transaction) as its:
         return recover(its)
 
 
@@ -58,10 +51,10 @@ def _transaction(folder: RunFolder, ctid: int) -> Transaction:
 def recover(its: Transaction) -> int:
     """Bring it to its end; gives the exit code."""
     check_journal(its)
-    events = _events(its.journal, its.ctid)
+    events = cut.events(its.journal).get(its.ctid, [])
     _drop_cut_conf(its)
     last = events[-1]["event"] if events else ""
-    if last not in OPEN:
+    if last not in cut.OPEN:
         its.say(f"run {its.run} has ended for it already")
         return 0
     its.say(f"run {its.run} was interrupted here; recovering it")
@@ -111,45 +104,6 @@ def _undo_daemon(its: Transaction) -> None:
         its.daemon.clear_driver()
         its.daemon.restart()
     its.note_daemon("restored", after=its.daemon.before)
-
-
-def _is_cut(folder: RunFolder, ctid: int) -> bool:
-    """Whether it is for us to take up. What the commit has refused, and said so, is not."""
-    journal = Journal(folder)
-    try:
-        journal.read()
-    except JournalError:
-        return False
-    last = _events(journal, ctid)[-1:]
-    return bool(last) and last[0]["event"] in OPEN and not _node_goes_down()
-
-
-def _node_goes_down() -> bool:
-    """Nothing starts any more then; the next run takes it up."""
-    asked = bounded.run(["systemctl", "is-system-running"], seconds=30, limit=4096)
-    return asked.out.strip() == b"stopping"
-
-
-def _events(journal: Journal, ctid: int) -> list[dict[str, Any]]:
-    """The lines of a journal that fits about a container's conf, oldest first.
-
-    A last line that was cut short is none.
-    """
-    entries = [_entry(line) for line in journal.text().split("\n")]
-    mine = [entry for entry in entries if entry.get("ctid") == ctid]
-    # in the version before a line that names nothing ended all of a container
-    others = {"packages", "removed"}
-    mine = [entry for entry in mine if not others & entry.keys()]
-    return [entry for entry in mine if entry.get("file") != DAEMON_JSON]
-
-
-def _entry(line: str) -> dict[str, Any]:
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
-        # cut short, or none
-        return {}
-    return entry if isinstance(entry, dict) else {}
 
 
 def _drop_cut_conf(its: Transaction) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from node.bounded import MIB, run
 from node.files import open_regular, text
-from node.root import RUNS, at
+from node.root import RUNS, STATE, at
 from node.say import Stop
 from node.staged import NAMES
 from phoenix.runs.journal import JournalError, read_journal
@@ -20,6 +20,8 @@ _JOURNAL_LIMIT = 4 * MIB
 _FILE_LIMIT = 2 * MIB
 
 _UNIT = re.compile(r"phoenix-harden-(r[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4})-([1-9][0-9]*)\.service")
+#: `node.state.lock`, as a commit takes it.
+_HOLDER = re.compile(r"run (r[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}), CT ([1-9][0-9]*)\n")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CTID = re.compile(r"[1-9][0-9]{2,8}")
 _STAGED = re.compile("|".join(re.escape(name) for name in NAMES))
@@ -85,16 +87,12 @@ def kept(run: str, paths: list[str]) -> dict[str, Any]:
 def staged(run: str, ctid: int) -> dict[str, Any]:
     """What a run has staged for a container and not committed yet.
 
-    - `conf`: the new conf, with the digest of the one that it was made `before`, or null
-    - `changed`: whether the last commit found the conf changed since
+    `conf`: the new conf, with the digest of the one that it was made `before`, or null.
     """
     folder = f"{RUNS}/{check_run_id(run)}/{ctid:d}"
     before, conf = (text(_read(f"{folder}/{name}", _FILE_LIMIT)) for name in ("before", "conf"))
     whole = before is not None and conf is not None
-    return {
-        "conf": {"before": (before or "").strip(), "conf": conf} if whole else None,
-        "changed": os.path.lexists(f"{folder}/changed"),
-    }
+    return {"conf": {"before": (before or "").strip(), "conf": conf} if whole else None}
 
 
 def noted(ctid: int) -> Noted | None:
@@ -136,7 +134,12 @@ def _active() -> list[tuple[str, int]]:
     ended = run(["systemctl", "list-units", "--plain", "--no-legend", "phoenix-harden-r*"])
     units = [line.split()[0] for line in (ended.text or "").split("\n") if line.split()]
     found = [match for unit in units if (match := _UNIT.fullmatch(unit))]
-    return [(match[1], int(match[2])) for match in found]
+    at_work = [(match[1], int(match[2])) for match in found]
+    # one of several is named by the first: who has the lock says at which it is
+    holder = _HOLDER.match(text(_read(f"{STATE}/lock", _FILE_LIMIT)) or "")
+    if holder and holder[1] in {run for run, _ in at_work}:
+        at_work.append((holder[1], int(holder[2])))
+    return list(dict.fromkeys(at_work))
 
 
 def _texts(folder: str, names: re.Pattern[str]) -> dict[str, str]:

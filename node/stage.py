@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from node.compiled import is_of, with_code
 from node.files import make_folder, raw, read, sync_folder, write
 from node.main import request
 from node.root import ROOT, STATE
@@ -75,12 +76,12 @@ def _check_room() -> None:
 
 
 def _lay_program(path: str) -> None:
-    """The bytes that run now: those that came on stdin, or the very file."""
-    mine = read(sys.path[0])
+    """The program that runs now: the one that came on stdin, or the very file."""
+    mine, there = read(sys.path[0]), read(path)
     if mine is None:
         raise Stop(1, "the program is not packed: nothing was staged")
-    if mine != read(path):
-        write(path, mine)
+    if there is None or not (mine == there or is_of(there, mine)):
+        write(path, with_code(mine, path))
 
 
 def _lay(path: str, files: Mapping[str, str]) -> None:

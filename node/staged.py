@@ -19,9 +19,8 @@
     create.json  if there: it is to be made (`node.create`); `before` and `conf` are as expected
     destroy      if there: it is to be destroyed (`node.destroy`)
 
-Beside them commit leaves `changed` where it found something else than what this was planned on,
-`works`, what worked in the guest before (templates/guest/works.sh), and `unhealthy` where its
-owner's check failed before; create leaves `made`.
+Beside them commit leaves `works`, what worked in the guest before (templates/guest/works.sh), and
+`unhealthy` where its owner's check failed before; create leaves `made`.
 """
 
 from __future__ import annotations
@@ -129,14 +128,6 @@ class Staged:
         """What an earlier commit noted is no longer so."""
         self.unhealthy = False
         self._remove("unhealthy")
-
-    def mark_changed(self) -> None:
-        """Leave word for the operator's side, which may plan anew."""
-        write(f"{self._path}changed", b"")
-
-    def unmark_changed(self) -> None:
-        """What an earlier commit left is no longer so."""
-        self._remove("changed")
 
     def _read(self, name: str) -> bytes | None:
         return read(f"{self._path}{name}")

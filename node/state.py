@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from node.files import NONE, digest, make_folder, read, sync_folder, write
 from node.root import RUNS, STATE
 from node.say import Stop, say
+from phoenix.runs.outcome import EXIT, Ending
 from phoenix.runs.record import check_run_id
 
 
@@ -18,6 +20,22 @@ def prepare() -> None:
     """Make our folder, or take from others what an earlier version gave them. Raises OSError."""
     make_folder(STATE)
     os.chmod(STATE, 0o700)
+
+
+def named(words: list[str]) -> tuple[RunFolder, int]:
+    """The run and the container that are named. Raises Stop for what are none."""
+    try:
+        run, ctid = words
+        if not re.fullmatch(r"[1-9][0-9]{2,8}", ctid):
+            raise ValueError(f"{ctid!r} is not a CTID")
+        return RunFolder(run), int(ctid)
+    except ValueError as error:
+        raise Stop(EXIT[Ending.REFUSED], f"refused: {error}") from None
+
+
+def each(words: list[str]) -> list[list[str]]:
+    """RUN CTID for each of RUN CTID..."""
+    return [[*words[:1], ctid] for ctid in words[1:]] or [words]
 
 
 @contextmanager

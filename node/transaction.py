@@ -8,11 +8,11 @@ daemon.json has lines of its own, each before that of the conf but for the inten
 from __future__ import annotations
 
 import os
-import time
 from contextlib import suppress
 
-from node import conf, denied, hooks
+from node import conf, hooks
 from node.daemon_change import DaemonChange
+from node.denied import Denied
 from node.files import digest, make_folder, read, replace, sync_folder
 from node.gate import Gate
 from node.health import Health
@@ -40,7 +40,7 @@ class Transaction:
 
     def __init__(self, folder: RunFolder, ctid: int) -> None:
         """Read what is staged. Raises Stop where nothing whole is."""
-        self.began = int(time.time())
+        self._denied = Denied()
         self.folder, self.ctid = folder, ctid
         self.journal = Journal(folder)
         self.staged = Staged(folder, ctid)
@@ -54,6 +54,10 @@ class Transaction:
         self.gate = Gate(self)
         self.owners = Owners(self)
         self.health = Health(self)
+
+    def close(self) -> None:
+        """Let go of the log that it reads."""
+        self._denied.close()
 
     @property
     def run(self) -> str:
@@ -70,7 +74,6 @@ class Transaction:
 
     def changed(self, name: str) -> Stop:
         """The end of one that found something else than what it was planned on."""
-        self.staged.mark_changed()
         text = f"somebody changed {name} since this run was planned: nothing was changed"
         return self._stop(Ending.CHANGED, text)
 
@@ -271,10 +274,11 @@ class Transaction:
         return True
 
     def _tell_denials(self, words: str) -> None:
+        if not self.gate.is_restarted:
+            return
         label = self.staged.label
         profile = label.profile if label else generated_profile(self.ctid)
-        lines = denied.since(profile, self.began, self.ctid)
-        if lines:
+        if lines := self._denied.told(profile, self.ctid):
             self.say(words)
             for line in lines:
                 say(f"  {line}")

@@ -45,6 +45,9 @@ _ANY_PORT = 32768
 PODMAN = "podman:"
 _PODMAN_STARTS = "podman-restart.service"
 
+#: So many are asked for by their names: words of a command.
+_FEW = 50
+
 #: Seconds for an answer, beside the end of a boot.
 _ANSWER = 120
 
@@ -255,17 +258,24 @@ def fallen(before: Works, now: Works, accepted: Collection[str] = ()) -> Iterato
 
 
 def ask(
-    ctid: int, boot: int = 0, engines: bool = True, seconds: float = _ANSWER
+    ctid: int,
+    boot: int = 0,
+    engines: bool = True,
+    seconds: float = _ANSWER,
+    only: Collection[str] = (),
 ) -> tuple[str, str]:
     """What a guest says of what works in it, for `Works.parse`, and why that may be nothing.
 
     `boot`: seconds to wait for the end of its boot, `seconds`: beside that; `engines`: ask those of
-    its containers, too. A program of its own is not asked, nor who has no shell (`node.outside`).
+    its containers, too, and `only`: of these alone, by their names here. A program of its own is
+    not asked, nor who has no shell (`node.outside`).
     """
     if outside.applies(ctid):
         return outside.works(ctid), outside.DOWN
     # each command of Docker takes a small machine seconds
-    more = [] if engines else [":no-containers"]
+    more = [":no-containers"] if not engines else []
+    if engines and 0 < len(only) <= _FEW:
+        more = [":containers", *only]
     words = ["sh", "-c", guest.script("works"), "works", f"{boot:d}", *more]
     ended = guest.attach(ctid, words, seconds=boot + seconds, limit=2 * MIB)
     if ended.code in guest.NO_SHELL:

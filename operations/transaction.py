@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Unpack
 
-from pyinfra import host
 from pyinfra.api import OperationValueError, StringCommand, operation
 from pyinfra.api.arguments import ConnectorArguments
 
 from facts import program
-from facts.staged import Changed
 from node import pack
 from operations.diff import show_diff
-from operations.unit import unit
+from operations.unit import UnitCommand, unit
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.plan.actions import ContainerChange
 from phoenix.pve.values import check_ctid
-from phoenix.runs.outcome import EXIT, Ending
+from phoenix.runs.outcome import EXIT, Ending, read_outcome, read_outcomes
 from phoenix.runs.record import check_run_id
 
 #: Where the node keeps its runs.
 RUNS = "/var/lib/phoenix-harden/runs"
+
+#: So many containers are committed by one command: their numbers are words of it.
+TOGETHER = 100
 
 _PYTHON = "/usr/bin/python3 -I"
 
@@ -66,11 +67,33 @@ def commit(
     if again is None:
         yield _commit(run, ctid)
         return
-    yield _commit(run, ctid, _success_exit_codes=[0, EXIT[Ending.CHANGED]])
+    command = _commit(run, ctid, _success_exit_codes=[0, EXIT[Ending.CHANGED]])
+    yield command
     # only here at execute time: detecting changes ends at the first command
-    if host.get_fact(Changed, run=run, ctid=ctid) and (change := again(ctid)):
-        yield from stage._inner(run=run, changes=(change,), replace=(ctid,))
-        yield _commit(run, ctid)
+    told = read_outcome(ctid, command.lines)
+    if told and told.ending is Ending.CHANGED:
+        yield from _anew(run, ctid, again)
+
+
+@operation()
+def commit_together(
+    run: str, ctids: Sequence[int], again: Callable[[int], ContainerChange | None]
+) -> Generator[StringCommand, None, None]:
+    """Swap in what is staged for containers of which nothing is restarted, so many in one command.
+
+    + run: id of the run
+    + ctids: the containers, in their order
+    + again: plans a container anew when somebody changed its conf since it was staged
+
+    Each is a transaction of its own; after one that fails no other is begun.
+    """
+    for begin in range(0, len(ctids), TOGETHER):
+        some = ctids[begin : begin + TOGETHER]
+        command = _commit(run, *some, _success_exit_codes=[0, EXIT[Ending.CHANGED]])
+        yield command
+        for ctid, told in read_outcomes(command.lines).items():
+            if ctid in some and told.ending is Ending.CHANGED:
+                yield from _anew(run, ctid, again)
 
 
 @operation()
@@ -99,22 +122,33 @@ def recover(
         yield _commit(run, ctid)
 
 
-def _commit(run: str, ctid: int, **arguments: Unpack[ConnectorArguments]) -> StringCommand:
-    return whole("commit", run, ctid, **arguments)
+def _anew(
+    run: str, ctid: int, again: Callable[[int], ContainerChange | None]
+) -> Generator[StringCommand, None, None]:
+    """Plan a container anew, and commit that."""
+    if change := again(ctid):
+        yield from stage._inner(run=run, changes=(change,), replace=(ctid,))
+        yield _commit(run, ctid)
 
 
-def whole(verb: str, run: str, ctid: int, **arguments: Unpack[ConnectorArguments]) -> StringCommand:
-    """What is staged for one container (`commit`, `create`, `destroy`) done as a transient unit.
+def _commit(run: str, *ctids: int, **arguments: Unpack[ConnectorArguments]) -> UnitCommand:
+    return whole("commit", run, *ctids, **arguments)
+
+
+def whole(verb: str, run: str, *ctids: int, **arguments: Unpack[ConnectorArguments]) -> UnitCommand:
+    """What is staged for containers (`commit`, and `create`, `destroy` of one) as a transient unit.
 
     Recovered if anything ends it too early. Raises OperationValueError.
     """
-    name = _unit_name(run, ctid)
+    names = [_unit_name(run, ctid) for ctid in ctids]
     staged = f"{_PYTHON} {RUNS}/{run}/node.pyz"
+    words = " ".join(f"{ctid}" for ctid in ctids)
+    more = f" and {len(ctids) - 1} more" if len(ctids) > 1 else ""
     return unit(
-        name,
-        f"{verb} CT {ctid}",
-        f"{staged} {verb} {run} {ctid}",
-        afterwards=f"{staged} recover {run} {ctid} --if-cut",
+        names[0],
+        f"{verb} CT {ctids[0]}{more}",
+        f"{staged} {verb} {run} {words}",
+        afterwards=f"{staged} recover {run} {words} --if-cut",
         **arguments,
     )
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Unpack
 
-from pyinfra.api import QuoteString, StringCommand
+from pyinfra.api import Host, QuoteString, State, StringCommand
 from pyinfra.api.arguments import ConnectorArguments
+from pyinfra.connectors.util import CommandOutput
+from typing_extensions import override
 
 #: Seconds after which a command that does not end is given up by the operator; the node goes on.
 TIMEOUT = 1800
@@ -18,13 +21,30 @@ LONGEST = 4 * 3600
 MEMORY = "512M"
 
 
+class UnitCommand(StringCommand):
+    """A command whose operation goes on by what it printed, without asking the node for that.
+
+    `lines`: of its stdout, once it was executed.
+    """
+
+    lines: Sequence[str] = ()
+
+    @override
+    def execute(
+        self, state: State, host: Host, connector_arguments: ConnectorArguments
+    ) -> tuple[bool, CommandOutput]:
+        succeeded, output = super().execute(state, host, connector_arguments)
+        self.lines = output.stdout_lines
+        return succeeded, output
+
+
 def unit(
     name: str,
     purpose: str,
     *command: str | QuoteString,
     afterwards: str = "",
     **arguments: Unpack[ConnectorArguments],
-) -> StringCommand:
+) -> UnitCommand:
     """A command as the transient unit `phoenix-harden-NAME`, waited for, its output shown.
 
     `afterwards`: what the node runs whenever it has ended, of itself or not, as systemd reads it;
@@ -37,7 +57,7 @@ def unit(
         # all at once: nobody waits for a child that does not want to go
         properties += ["KillSignal=SIGKILL", f"TimeoutStopSec={LONGEST}"]
         properties.append(f"ExecStopPost={afterwards}")
-    return StringCommand(
+    return UnitCommand(
         "systemd-run --wait --pipe --collect --quiet",
         QuoteString(f"--unit=phoenix-harden-{name}"),
         QuoteString(f"--description=phoenix-harden: {purpose}"),

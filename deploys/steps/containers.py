@@ -10,7 +10,7 @@ from deploys.steps.run import Run
 from deploys.steps.survey import Survey
 from operations import docker, transaction
 from operations.snapshot import snapshot
-from phoenix.plan.actions import Removal
+from phoenix.plan.actions import ContainerChange, Removal
 
 
 def recover(run: Run, then: str, back_is_fine: bool = False) -> None:
@@ -48,12 +48,16 @@ def bring_packages(run: Survey) -> None:
 def commit(run: Run, what: str, snapshots: bool = False) -> None:
     """Stage `what` for all containers, then swap, restart and prove each in its turn.
 
-    `snapshots`: take one of each before its turn.
+    Those of which nothing is restarted come last, all in one step. `snapshots`: take one of each
+    before its turn.
     """
     if run.plan.containers:
         name = f"Stage the containers' {what}"
         run.step(transaction.stage, name=name, changes=run.plan.containers)
-    changes = {change.ctid: change for change in run.plan.containers}
+    swapped = () if snapshots else tuple(one for one in run.plan.containers if _is_swapped(one))
+    if len(swapped) == 1:
+        swapped = ()
+    changes = {one.ctid: one for one in run.plan.containers if one not in swapped}
     # every node counts every turn: so pyinfra knows which come one after another
     for turn in host.loop(run.turns):
         if any(host.name in (one.node, one.others_node) for one in turn.waits):
@@ -73,6 +77,18 @@ def commit(run: Run, what: str, snapshots: bool = False) -> None:
             ctid=change.ctid,
             again=run.replan,
         )
+    if swapped:
+        run.step(
+            transaction.commit_together,
+            name=f"{len(swapped)} containers of which nothing is restarted",
+            ctids=tuple(one.ctid for one in swapped),
+            again=run.replan,
+        )
+
+
+def _is_swapped(change: ContainerChange) -> bool:
+    """Whether a new conf is all that there is to it: it does not run, or takes it as it runs."""
+    return not change.restart and change.guest is None
 
 
 def install_docker(run: Survey, snapshots: bool = False) -> None:

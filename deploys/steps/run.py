@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Self, TypeVar, cast
 
 from gevent.lock import RLock
 from gevent.pool import Group
@@ -35,7 +35,7 @@ from phoenix.plan.reach import absent_nodes
 from phoenix.plan.turns import Turn
 from phoenix.report.plan import plan_data, plan_json
 from phoenix.report.terminal import result, result_lines
-from phoenix.runs.outcome import Ending, read_outcome
+from phoenix.runs.outcome import Ending, Outcome, read_outcome, read_outcomes
 from phoenix.runs.record import new_run_id
 from phoenix.text.printable import printable
 
@@ -50,7 +50,8 @@ class Run(ABC):
     """What all runs have: `facts` and `plans` by node, and what became of it so far.
 
     `steps`: the operations that may fail; `containers`: those of each node's container, by CTID;
-    `obstacles`: what stood against a container that had to be planned anew.
+    `together`: those of them that are about several containers; `obstacles`: what stood against a
+    container that had to be planned anew.
     """
 
     state: State
@@ -60,6 +61,7 @@ class Run(ABC):
     id: str = field(default_factory=lambda: new_run_id(datetime.now(UTC), secrets.randbits(16)))
     steps: list[OperationMeta] = field(default_factory=list)
     containers: dict[tuple[Host, int], list[OperationMeta]] = field(default_factory=dict)
+    together: list[OperationMeta] = field(default_factory=list)
     obstacles: dict[tuple[Host, int], list[str]] = field(default_factory=dict)
 
     @property
@@ -121,7 +123,9 @@ class Run(ABC):
             arguments["_if"] = self.is_going_well
         step = operation(run=self.id, _ignore_errors=True, **arguments)
         self.steps.append(step)
-        if isinstance(ctid := arguments.get("ctid"), int):
+        if "ctids" in arguments:
+            self.together.append(step)
+        for ctid in _named(arguments):
             self.containers.setdefault((ctx_host.get(), ctid), []).append(step)
 
     @staticmethod
@@ -173,17 +177,48 @@ class Run(ABC):
         if obstacles := self.obstacles.get((host, ctid)):
             return f"refused: {obstacles[0]}"
         steps = self.containers.get((host, ctid), [])
-        failed = [step for step in steps if step.is_complete() and step.did_error()]
-        ran = [step for step in failed[-1:] or steps if step.executed]
-        told = [found for step in ran if (found := read_outcome(ctid, step.stdout_lines))]
+        parts = [_Part.of(step, ctid, step in self.together) for step in steps]
+        failed = [part for part in parts if part.failed]
+        ran = [part for part in failed[-1:] or parts if part.executed]
+        told = [part.outcome for part in ran if part.outcome]
         done = any(one.ending is Ending.DONE for one in told)
         # before its commit may come packages, and after it in a rollback
-        begun = failed or ran[-1:] == steps[-1:] or done
+        begun = failed or ran[-1:] == parts[-1:] or done
         return result(told, not failed) if ran and begun else "not begun"
 
 
 def _nothing() -> None:
     """What is left to do where nodes have come to the same place."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What a step has come to for one container."""
+
+    executed: bool
+    failed: bool
+    outcome: Outcome | None
+
+    @classmethod
+    def of(cls, step: OperationMeta, ctid: int, of_several: bool) -> Self:
+        """Read it. `of_several`: the step goes from one to the next, and ends where one fails."""
+        failed = step.is_complete() and step.did_error()
+        lines = step.stdout_lines if step.executed else []
+        if not of_several:
+            return cls(step.executed, failed, read_outcome(ctid, lines))
+        told = read_outcomes(lines)
+        outcome = told.get(ctid)
+        if outcome:
+            return cls(True, failed and outcome.ending is not Ending.DONE, outcome)
+        ends = any(one.ending not in (Ending.DONE, Ending.CHANGED) for one in told.values())
+        # where none has failed the connection was lost
+        return cls(step.executed and not ends, failed and not ends, None)
+
+
+def _named(arguments: Mapping[str, object]) -> Sequence[int]:
+    """The containers that the arguments of an operation name."""
+    ctid, ctids = arguments.get("ctid"), arguments.get("ctids", ())
+    return (ctid,) if isinstance(ctid, int) else cast(Sequence[int], ctids)
 
 
 def read_options(state: State, recipe: Recipe) -> Options:

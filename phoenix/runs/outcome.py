@@ -72,6 +72,21 @@ def read_outcome(ctid: int, lines: Sequence[str]) -> Outcome | None:
     found = _LINE.fullmatch(lines[-1]) if lines else None
     if found is None or int(found["ctid"]) != ctid:
         return None
+    return _outcome(found)
+
+
+def read_outcomes(lines: Sequence[str]) -> dict[int, Outcome]:
+    """What a verb says of each container, where it does several of which no guest says anything.
+
+    >>> told = read_outcomes(["CT 910: waits for run r0", "CT 910: done", "CT 952: refused: why"])
+    >>> {ctid: str(outcome) for ctid, outcome in told.items()}
+    {910: 'done', 952: 'refused: why'}
+    """
+    found = (_LINE.fullmatch(line) for line in lines)
+    return {int(one["ctid"]): _outcome(one) for one in found if one}
+
+
+def _outcome(found: re.Match[str]) -> Outcome:
     return Outcome(Ending(found["ending"]), found["text"] or "")
 
 

@@ -1,6 +1,7 @@
 #!/bin/sh
-# works SECONDS [:no-containers] - what works in this guest, one record a line; runs in the guest, and only
-# reads. busybox is enough. SECONDS: how long its boot may take to end before it is looked at.
+# works SECONDS [:no-containers | :containers NAME...] - what works in this guest, one record a line; runs in
+# the guest, and only reads. busybox is enough. SECONDS: how long its boot may take to end before it is looked
+# at. NAME: of those containers alone, as they are named below.
 #
 #   works 1                                        the answer begins
 #   container STATUS HEALTH RESTARTS STARTED NAME  of Docker; HEALTH: - where it has no check;
@@ -51,9 +52,12 @@ limit=
 
 echo 'works 1'
 if has systemctl && [ -d /run/systemd/system ]; then
-    # shellcheck disable=SC2015 # without timeout nobody waits
-    [ "$1" = 0 ] || { has timeout && timeout "$1" systemctl is-system-running --wait >/dev/null 2>&1; }
-    case $(systemctl is-system-running 2>/dev/null) in initializing | starting | stopping) echo booting ;; esac
+    state=
+    # without timeout nobody waits
+    [ "$1" = 0 ] || ! has timeout || state=$(timeout "$1" systemctl is-system-running --wait 2>/dev/null)
+    case ${state:-$(systemctl is-system-running 2>/dev/null)} in
+    initializing | starting | stopping) echo booting ;;
+    esac
     systemctl list-units --all --plain --no-legend --no-pager --full \
         --type=service,socket,mount 2>/dev/null |
         sed -n "s/^\([^ ]*\) *[^ ]* *\([^ ]*\) *\([^ ]*\).*/unit \2 \3 \1/p" | head -n $most
@@ -69,9 +73,19 @@ fi
 ! has awk || ports
 
 containers() { # ENGINE RECORD STARTED [PREFIX]: the engines tell the time of a start each in its way
-    # shellcheck disable=SC2086 # words or none
-    ids=$($limit "$1" ps -aq --no-trunc 2>/dev/null) || echo "silent $1"
-    ids=$(printf '%s\n' "$ids" | head -n $most)
+    ids=
+    if [ "$asked" = :containers ]; then
+        for name in $names; do
+            case $name in
+            podman:*) [ "$1" != podman ] || ids="$ids ${name#podman:}" ;;
+            *) [ "$1" != docker ] || ids="$ids $name" ;;
+            esac
+        done
+    else
+        # shellcheck disable=SC2086 # words or none
+        ids=$($limit "$1" ps -aq --no-trunc 2>/dev/null) || echo "silent $1"
+        ids=$(printf '%s\n' "$ids" | head -n $most)
+    fi
     # podman has a status without a word where none of its checks has run yet
     format="$2 {{.State.Status}} {{with .State.Health}}{{or .Status \"-\"}}{{else}}-{{end}}"
     format="$format {{.HostConfig.RestartPolicy.Name}} $3 {{.Name}}{{if .State.Error}}
@@ -79,9 +93,17 @@ error ${4:-}{{.Name}}{{end}}"
     # shellcheck disable=SC2086
     [ -z "$ids" ] || $limit "$1" inspect --type container -f "$format" $ids 2>/dev/null
     # given up by timeout, or it knows another form; one that has just gone is no failure
-    case $? in 124 | 125 | 137 | 143) printf '\nsilent %s\n' "$1" ;; esac
+    status=$?
+    # a name that is not there any more is a failure of another kind
+    # shellcheck disable=SC2086
+    [ "$asked" != :containers ] || [ $status = 0 ] || ! $limit "$1" ps -q >/dev/null 2>&1 || status=0
+    case $asked$status in
+    *124 | *125 | *137 | *143 | :containers[1-9]*) printf '\nsilent %s\n' "$1" ;;
+    esac
 }
-if [ "${2:-}" != :no-containers ]; then
+asked=${2:-} names=
+[ $# -lt 3 ] || { shift 2 && names="$*"; }
+if [ "$asked" != :no-containers ]; then
     # podman has a script by the name of docker, which asks itself
     ! has docker || head -c 4096 "$(command -v docker)" | grep -q '^ *exec.*podman' ||
         containers docker container '{{.State.StartedAt}}'

@@ -86,13 +86,12 @@ class FakeNode:
     stock: Mapping[str, object] = field(default_factory=dict)
     storage: Mapping[str, object] = field(default_factory=dict)
     includes: Mapping[str, object] = field(default_factory=dict)
-    changed: bool = False
     responses: dict[str, object] = field(default_factory=dict)
 
     def host(self) -> tuple[str, dict[str, object]]:
         """The node as an entry of an inventory."""
         answers = {
-            "observe staged": self._answer(staged={"conf": None, "changed": self.changed}),
+            "observe staged": self._answer(staged={"conf": None}),
             "observe backups": self._answer(
                 backups={
                     "now": "2026-11-22T02:00:00Z",

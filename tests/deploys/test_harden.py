@@ -271,7 +271,8 @@ def test_the_only_node_not_answering_is_one_line_as_well(pyinfra):
 
 
 def test_a_conf_that_somebody_changed_meanwhile_is_planned_anew_once(pyinfra):
-    node = pve(ctids=(910,), changed=True)
+    changed = "CT 910: changed: somebody changed its conf since: nothing was changed"
+    node = pve(ctids=(910,), responses={"--unit=phoenix-harden-r2": {"stdout": changed}})
     done = pyinfra("harden", node, fleet=FLEET)
     assert done.code == 0, done.stderr
     assert done.commands == ["910", "910"]

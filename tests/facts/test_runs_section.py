@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from facts.journal import KeptFiles, Runs
-from facts.staged import Changed, Staged, StagedConf
+from facts.staged import Staged, StagedConf
 from phoenix.pve.conf import PveConf
 from phoenix.runs.journal import entry
 
@@ -47,7 +47,6 @@ def test_a_node_that_never_saw_a_run_has_none(pve):
     assert pve.see(Runs).runs == ()
     assert pve.see(KeptFiles, RUN).files == {}
     assert pve.see(Staged, RUN, 910) is None
-    assert pve.see(Changed, RUN, 910) is False
 
 
 @pytest.mark.parametrize(
@@ -116,6 +115,23 @@ def test_commits_at_work_are_those_whose_unit_there_is(pve):
     assert pve.see(Runs).active == ((RUN, 910),)
 
 
+@pytest.mark.parametrize(
+    ("holder", "more"),
+    [
+        (f"run {RUN}, CT 952\n", ((RUN, 952),)),
+        (f"run {RUN}, CT 910\n", ()),
+        (f"run {LATER}, CT 952\n", ()),
+        ("another run\n", ()),
+        ("\0" * 9, ()),
+    ],
+)
+def test_of_a_unit_for_several_the_lock_says_at_which_it_is(pve, holder, more):
+    unit = f"phoenix-harden-{RUN}-910.service loaded active running commit CT 910 and 2 more"
+    pve.tool("systemctl", f"echo '{unit}'")
+    pve.has("/var/lib/phoenix-harden/lock", holder)
+    assert pve.see(Runs).active == ((RUN, 910), *more)
+
+
 def test_every_byte_of_what_a_run_kept_and_staged_arrives(pve):
     data = bytes(range(256)) + b"\\n\\x41%20"
     digest = hashlib.sha256(data).hexdigest()
@@ -173,9 +189,3 @@ def test_what_is_staged_for_a_container_is_told_with_what_it_was_made_from(pve):
     conf = PveConf("features: nesting=1\r\n#\udcff\n")
     assert pve.see(Staged, RUN, 910) == StagedConf(A, conf)
     assert pve.see(Staged, RUN, 911) is None
-
-
-def test_the_mark_that_commit_leaves_is_seen(pve):
-    pve.has(f"{RUNS}/{RUN}/910/changed", "")
-    assert pve.see(Changed, RUN, 910) is True
-    assert pve.see(Changed, RUN, 911) is False

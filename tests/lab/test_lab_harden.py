@@ -48,6 +48,22 @@ def test_they_went_one_after_another_what_others_depend_on_first(hardened):
     assert ["yes" in line for line in table] == [place < 5 for place in range(len(order))]
 
 
+def test_the_stopped_ones_went_by_one_command(hardened):
+    node, done, _ = hardened
+    there = node.ssh("pct list").stdout
+    swapped = [ctid for ctid in STOPPED if f"\n{ctid} " in there]
+    step = f"{len(swapped)} containers of which nothing is restarted"
+    assert f"Starting operation: {step}" in done.stderr
+
+
+def test_what_runs_stands_among_the_nodes_sockets_as_pct_has_it(hardened):
+    node, _, _ = hardened
+    sockets = node.ssh("grep -o '@/var/lib/lxc/[0-9]*/command$' /proc/net/unix").stdout
+    found = {int(ctid) for ctid in re.findall(r"/([0-9]+)/", sockets)}
+    states = re.findall(r"^([0-9]+) +running", node.ssh("pct list").stdout, re.MULTILINE)
+    assert found == {int(ctid) for ctid in states} >= {*DOCKERS, 953}
+
+
 @pytest.mark.parametrize("ctid", DOCKERS)
 def test_its_own_image_still_runs(hardened, ctid):
     node, _, _ = hardened

@@ -131,3 +131,31 @@ def test_from_every_moment_one_of_the_two_ends_is_reached(run, end, node_dies):
                 hardened(node, wanted)
             else:
                 rolled_back(node, before)
+
+
+@pytest.fixture
+def run_of_stopped_ones(lab):
+    """A run that swaps the confs of two stopped containers by one command."""
+    lab.reset()
+    before = standing(lab)
+    found = moments(lab, tag="several", only="957,960")
+    wanted = {ctid: conf(lab, ctid) for ctid in (957, 960)}
+    yield lab, before, wanted, [one for one in found if "journal.jsonl" in one.synced]
+    for moment in found:
+        Lab(REPO).forget(moment.tag)
+
+
+@pytest.mark.parametrize("end", ["harden", "rollback"])
+def test_of_several_in_one_command_each_comes_to_one_of_the_two_ends(run_of_stopped_ones, end):
+    node, before, wanted, found = run_of_stopped_ones
+    for moment in found:
+        with at(node, moment, node_dies=True):
+            if end == "harden":
+                done = pyinfra("harden", "-y", only="957,960")
+                assert done.returncode == 0, done.stderr
+                assert {ctid: conf(node, ctid) for ctid in wanted} == wanted
+            else:
+                done = pyinfra("rollback", "-y")
+                assert done.returncode == 0, done.stderr
+                node.ssh("rm -f /etc/pve/lxc/phoenix-harden.tmp.*")
+                assert standing(node) == before

@@ -97,6 +97,27 @@ def test_a_commit_is_a_transient_unit_that_outlives_the_operator(commands):
     )
 
 
+def test_several_are_committed_by_one_unit_and_taken_up_by_one(commands):
+    arguments = {"run": RUN, "ctids": (910, 952, 953), "again": lambda ctid: None}
+    (command,) = commands(transaction.commit_together, **arguments)
+    program = f"/usr/bin/python3 -I /var/lib/phoenix-harden/runs/{RUN}/node.pyz"
+    words = command.get_raw_value()
+    assert f"--unit=phoenix-harden-{RUN}-910 " in words
+    assert "'--description=phoenix-harden: commit CT 910 and 2 more'" in words
+    assert f"'--property=ExecStopPost={program} recover {RUN} 910 952 953 --if-cut'" in words
+    assert words.endswith(f"{program} commit {RUN} 910 952 953")
+    assert command.connector_arguments["_success_exit_codes"] == [0, 4]
+
+
+def test_however_many_there_are_no_command_becomes_too_long(commands):
+    ctids = tuple(range(100_000_000, 100_001_000))
+    some = commands(transaction.commit_together, run=RUN, ctids=ctids, again=lambda ctid: None)
+    words = [command.get_raw_value() for command in some]
+    assert max(map(len, words)) < 4096
+    committed = [text.partition(f"commit {RUN} ")[2] for text in words]
+    assert " ".join(committed) == " ".join(map(str, ctids))
+
+
 def test_what_was_cut_short_is_settled_by_the_program_as_it_is_now(commands):
     (command,) = commands(
         transaction.recover, undecided=RUN, run=LATER, ctid=910, again=lambda ctid: None

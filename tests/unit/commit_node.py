@@ -15,19 +15,32 @@ NEW = "hostname: old\nlxc.apparmor.profile: lxc-docker-nested\n"
 IMAGE = f"sha256:{'1' * 64}"
 CONTAINER = "2" * 64
 
-#: Each fake notes its call; `state` is the container's, `label` what its PID 1 carries once the
-#: conf names a profile, `docker` whether Docker works then.
+#: The sockets of a node (proc_net_unix(5)) on which one other container runs, and that of ours.
+SOCKETS = """\
+Num       RefCount Protocol Flags    Type St Inode Path
+0000000000000000: 00000002 00000000 00010000 0001 01 16021 /run/dbus/system_bus_socket
+0000000000000000: 00000002 00000000 00010000 0001 01 20907 @/var/lib/lxc/9100/command
+"""
+SOCKET = "0000000000000000: 00000002 00000000 00010000 0001 01 20910 @/var/lib/lxc/910/command"
+
+#: What a fake does that stops the container, and that starts it.
+STOPS = 'sed -i "/lxc.910.command/d" "$PHOENIX_ROOT/proc/net/unix"'
+STARTS = f'echo "{SOCKET}" >>"$PHOENIX_ROOT/proc/net/unix"'
+
+#: Each fake notes its call; `label` is what its PID 1 carries once the conf names a profile,
+#: `docker` whether Docker works then.
 FAKES = {
-    "pct": """
+    "pct": f"""
         echo "pct $*" >>"$FAKE/calls"
         case $1 in
-        status) echo "status: $(cat "$FAKE/state")" ;;
-        shutdown | stop) echo stopped >"$FAKE/state" ;;
+        shutdown | stop) {STOPS} ;;
         start)
             grep -q boots-not "$PHOENIX_ROOT/etc/pve/lxc/910.conf" && exit 255
-            echo running >"$FAKE/state"
+            {STARTS}
+            cat "$FAKE/refused" >>"$PHOENIX_ROOT/var/log/audit/audit.log" 2>/dev/null
             ;;
         esac
+        :
     """,
     "lxc-attach": f"""
         while [ "$1" != -- ]; do shift; done
@@ -40,15 +53,24 @@ FAKES = {
             echo >>"$FAKE/asked"
             cat "$FAKE/works-$(wc -l <"$FAKE/asked")" || cat "$FAKE/works-$when"
             ;;
+        'sh -c docker rm '*)
+            docker() {{ "$FAKE/lxc-attach" -- docker "$@"; }}
+            removes=$3
+            shift 4
+            eval "$removes"
+            ;;
+        *'until said=$(docker info'*)
+            echo "$(cat "$FAKE/driver" 2>/dev/null || echo overlay2)" \
+                "[name=seccomp$(cat "$FAKE/options" 2>/dev/null)]"
+            ;;
         *'docker ps'*) cat "$FAKE/probes" 2>/dev/null ;;
         *'docker images'*) cat "$FAKE/images" 2>/dev/null ;;
         *'docker import'*) cat >"$FAKE/image.tar"; echo {IMAGE} ;;
-        *'docker create'*) echo {CONTAINER} ;;
-        *'docker start'*)
+        *'docker run'*)
+            echo {CONTAINER}
             ! grep -q lxc- "$PHOENIX_ROOT/etc/pve/lxc/910.conf" || [ ! -e "$FAKE/docker-denied" ]
             ;;
         *'docker port'*) echo 127.0.0.1:32768 ;;
-        *'docker info -f'*) echo "[name=seccomp$(cat "$FAKE/options" 2>/dev/null)]" ;;
         esac
         exit
     """,
@@ -71,11 +93,25 @@ class Node(ScriptNode):
         self.has("/proc/4711/ns/net", "")
         self.label = self.has("/proc/4711/attr/apparmor/current", carried)
         self.conf = self.has("/etc/pve/lxc/910.conf", OLD)
-        (self.fake / "state").write_text("running\n")
+        self.sockets = self.has("/proc/net/unix", "")
+        self.state = "running"
         for name, text in FAKES.items():
             self.tool(name, text)
         self.stage(conf=NEW, before=sha(OLD))
         self.stage(label="lxc-docker-nested (enforce)", docker="", restart="")
+
+    @property
+    def state(self) -> str:
+        """The container's, as Proxmox tells it: whether LXC's process for it listens."""
+        return "running" if SOCKET in self.sockets.read_text() else "stopped"
+
+    @state.setter
+    def state(self, state: str) -> None:
+        self.sockets.write_text(SOCKETS + (f"{SOCKET}\n" if state == "running" else ""))
+
+    def refuses(self, *lines: str) -> None:
+        """Have AppArmor refuse something at each start."""
+        (self.fake / "refused").write_text("".join(f"{line}\n" for line in lines))
 
     def stage(self, **files: str) -> None:
         for name, text in files.items():
@@ -115,7 +151,7 @@ class Node(ScriptNode):
             "restored": {"after": sha(OLD)},
         }
         self.conf.write_text(conf)
-        (self.fake / "state").write_text(f"{state}\n")
+        self.state = state
         (self.run / "files").mkdir()
         (self.run / "files" / sha(OLD)).write_text(OLD)
         with (self.run / "journal.jsonl").open("w") as journal:

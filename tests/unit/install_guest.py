@@ -20,6 +20,11 @@ case "$*" in
     [ ! -e "$FAKE/says-no-$5" ] || exit 1
     PHOENIX_ROOT="$FAKE/guest" exec "$@"
     ;;
+sh*'until said='*)
+    [ ! -e "$FAKE/docker-down" ] || exit 1
+    echo "$(sed -n 's/.*"storage-driver" *: *"\\([a-z0-9-]*\\)".*/\\1/p' \\
+        "$FAKE/guest/etc/docker/daemon.json") []"
+    ;;
 sh*) [ ! -e "$FAKE/docker-down" ] || exit 1 ;;
 dpkg-query* | 'rpm -qa'* | 'apk info'*) cat "$FAKE/installed" ;;
 'dpkg --purge'* | 'rpm -e'* | 'apk del'*) : >"$FAKE/installed" ;;
@@ -38,7 +43,7 @@ apt-get*install* | 'apk add'* | 'dnf -y install'*)
     done
     ;;
 *'docker import'*) cat >/dev/null; echo {IMAGE} ;;
-*'docker create'*) echo {CONTAINER} ;;
+*'docker run'*) echo {CONTAINER} ;;
 *'docker port'*) echo 127.0.0.1:32768 ;;
 *'docker info --format'*)
     sed -n 's/.*"storage-driver" *: *"\\([a-z0-9-]*\\)".*/\\1/p' \\

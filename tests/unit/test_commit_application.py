@@ -1,7 +1,7 @@
 """commit: a container that is one program is proven from the node, and nothing in it is asked."""
 
 import pytest
-from commit_node import FAKES, NEW, OLD, Node
+from commit_node import FAKES, NEW, OLD, STARTS, Node
 
 #: proc_pid_net(5): 8080 and 53 listen, 9090 is a connection, 40000 a port that the kernel gave.
 TCP = """\
@@ -40,7 +40,7 @@ def in_network(node, pid, name):
 def at_start_with_the_new_conf(node, does):
     """What happens when it is started under the profile."""
     grep = 'grep -q lxc-docker "$PHOENIX_ROOT/etc/pve/lxc/910.conf"'
-    first = "echo running"
+    first = STARTS
     assert FAKES["pct"].count(first) == 1
     node.tool("pct", FAKES["pct"].replace(first, f"! {grep} || {{ {does}; }}\n            {first}"))
 

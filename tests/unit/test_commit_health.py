@@ -135,7 +135,7 @@ def test_where_nothing_restarts_it_is_not_asked(node):
 
 
 def test_a_container_that_is_stopped_is_not_asked(node):
-    (node.fake / "state").write_text("stopped\n")
+    node.state = "stopped"
     assert node.commit().returncode == 0
     assert asked(node) == 0
 

@@ -104,7 +104,7 @@ def test_a_hook_at_the_stop_is_named_as_well(node):
 
 
 def test_a_hook_that_works_in_the_background_is_found_at_the_end_and_taken_back(node):
-    node.guest_says("docker create", f"{TO_UNCONFINED} {node.conf}; echo {'2' * 64}")
+    node.guest_says("docker run", f"{TO_UNCONFINED} {node.conf}; echo {'2' * 64}")
     done = node.commit()
     assert is_the_old_state(node, done)
     assert "ok the start has left its conf alone" in done.stdout
@@ -117,7 +117,7 @@ def test_a_hook_that_works_in_the_background_is_found_at_the_end_and_taken_back(
 
 def test_an_edit_beside_that_of_the_hook_is_not_overwritten(node):
     edit = f"echo cores: 2 >>{node.conf}; {TO_UNCONFINED} {node.conf}; echo {'2' * 64}"
-    node.guest_says("docker create", edit)
+    node.guest_says("docker run", edit)
     done = node.commit()
     assert done.returncode == 3
     assert "cores: 2" in node.conf.read_text()
@@ -126,7 +126,7 @@ def test_an_edit_beside_that_of_the_hook_is_not_overwritten(node):
 def while_docker_is_proven(node, does):
     """Somebody does this to the conf, and that proof, the first, fails for reasons of its own."""
     once = f'[ ! -e "$FAKE/once" ] || {{ echo {"2" * 64}; exit; }}; touch "$FAKE/once"'
-    node.guest_says("docker create", f"{once}; conf={node.conf}; {does}; exit 1")
+    node.guest_says("docker run", f"{once}; conf={node.conf}; {does}; exit 1")
     return node.commit()
 
 
@@ -195,7 +195,7 @@ def test_without_a_hook_whoever_changes_the_profile_meanwhile_keeps_it(node):
     node.conf.write_text(node.before)
     node.stage(conf=node.ours, before=sha(node.before))
     another = f"sed -i s/lxc-docker-nested/lxc-another/ {node.conf}"
-    node.guest_says("docker create", f"{another}; echo {'2' * 64}")
+    node.guest_says("docker run", f"{another}; echo {'2' * 64}")
     done = node.commit()
     assert done.returncode == 3
     assert "something on the node has changed it" in done.stdout

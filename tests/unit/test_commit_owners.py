@@ -61,6 +61,21 @@ def test_a_docker_in_which_nothing_returns_by_itself_is_asked_once(node):
     assert asked == [" works 0", *[" works 120 :no-containers"] * 2]
 
 
+def test_after_the_restart_those_that_return_are_asked_for_by_their_names(node):
+    assert node.commit().returncode == 0
+    asked = [call for call in node.calls if call.startswith(" works ")]
+    assert asked == [" works 0", *[" works 120 :containers db"] * 2]
+
+
+def test_many_of_them_are_no_words_of_a_command(node):
+    many = "".join(f"container running - always 2026-11-26T20:00:00Z /c{n}\n" for n in range(51))
+    for when in ("before", "after"):
+        (node.fake / f"works-{when}").write_text(BEFORE.replace("end\n", f"{many}end\n"))
+    assert node.commit().returncode == 0
+    asked = [call for call in node.calls if call.startswith(" works ")]
+    assert asked == [" works 0", *[" works 120"] * 2]
+
+
 def test_a_unit_that_fails_brings_the_old_state_back(node):
     after(node, "active running nginx", "failed failed nginx")
     done = node.commit()
@@ -76,7 +91,7 @@ def test_what_the_owner_goes_without_stops_nothing(node):
 
 def test_what_is_not_back_with_the_old_conf_either_is_said_and_is_no_failure_of_it(node):
     after(node, "running - always", "exited - always")
-    for number in (4, 5):
+    for number in (5, 6):
         dead = BEFORE.replace("running - always", "dead - always")
         (node.fake / f"works-{number}").write_text(dead)
     done = node.commit()
@@ -129,7 +144,6 @@ def test_a_docker_that_cannot_be_asked_before_is_said_and_afterwards_is_no_proof
 
 def test_with_another_storage_driver_its_containers_are_not_asked_for(node):
     node.stage(**{"daemon-before": "none", "daemon.json": "{}", "driver": "overlay2"})
-    node.guest_says("docker info --format {{.Driver}}", "echo overlay2")
     after(node, "container running - always 2026-11-26T20:00:00Z /db\n", "")
     done = node.commit()
     assert "another storage driver: its containers of the old one are not asked for" in done.stdout

@@ -6,12 +6,26 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from commit_node import CONTAINER, FAKES, IMAGE, NEW, OLD, RUN, Node
+from commit_node import CONTAINER, IMAGE, NEW, OLD, RUN, Node
 from script_node import sha
 
 from phoenix.docker.names import PROBES
+from phoenix.runs.outcome import Ending, read_outcome
 
 PROGRAMS = Path(__file__).parents[2] / "templates/probe"
+
+
+#: The container goes down once its journal says that it was restarted.
+GOES_DOWN = """
+import os
+def fsync(fd, real=os.fsync):
+    global SOCKETS
+    real(fd)
+    if SOCKETS and os.path.exists(JOURNAL) and "started" in open(JOURNAL).read():
+        open(SOCKETS, "w").write("Num\\n")
+        SOCKETS = ""
+os.fsync = fsync
+"""
 
 
 @pytest.fixture
@@ -38,18 +52,13 @@ def test_the_before_image_is_on_disk_under_its_hash(node):
 
 def test_a_container_that_goes_down_again_after_its_restart_is_not_done(node):
     # as soon as the journal says that it was restarted
-    goes_down = """
-        if grep -qs started "$PHOENIX_ROOT"/var/lib/phoenix-harden/runs/*/journal.jsonl &&
-            mkdir "$FAKE/down" 2>/dev/null; then
-            echo stopped >"$FAKE/state"
-        fi
-    """
-    node.tool("pct", goes_down + FAKES["pct"])
+    names = f"JOURNAL, SOCKETS = {str(node.run / 'journal.jsonl')!r}, {str(node.sockets)!r}"
+    node.boot = f"{names}\n{GOES_DOWN}{node.boot}"
     done = node.commit()
     assert done.returncode == 1
     assert "CT 910: does not run any more" in done.stdout
     assert node.conf.read_text() == OLD
-    assert (node.fake / "state").read_text() == "running\n"
+    assert node.state == "running"
     assert node.events == ["intent", "started", "back", "restored"]
 
 
@@ -58,9 +67,8 @@ def test_our_container_and_its_image_are_removed_by_id(node):
     guest = [call for call in node.calls if call.startswith("guest docker")]
     assert guest == [
         'guest docker import -c CMD ["/probe"] -c LABEL phoenix-harden=probe -',
-        "guest docker create --pull never -p 127.0.0.1::8080 "
+        "guest docker run -d --pull never -p 127.0.0.1::8080 "
         f"--sysctl net.ipv4.ip_unprivileged_port_start=0 {IMAGE}",
-        f"guest docker start {CONTAINER}",
         f"guest docker port {CONTAINER} 8080/tcp",
         f"guest docker rm -f {CONTAINER}",
         f"guest docker rmi {IMAGE}",
@@ -95,7 +103,7 @@ def test_without_a_program_for_it_all_else_is_proven(node, wrong):
     if wrong == "label":
         node.label.write_text("unconfined\n")
     else:
-        node.guest_says("until docker info", "exit 1")
+        node.guest_says("until said=", "exit 1")
     done = node.commit()
     assert (done.returncode, node.conf.read_text()) == (1 if wrong == "label" else 3, OLD)
 
@@ -105,6 +113,52 @@ def test_our_container_and_its_image_are_removed_when_it_does_not_start(node):
     node.commit()
     assert node.calls.count(f"guest docker rm -f {CONTAINER}") == 2
     assert node.calls.count(f"guest docker rmi {IMAGE}") == 2
+
+
+def test_what_cannot_be_removed_again_is_no_proof(node):
+    node.guest_says("sh -c docker rm -f", "exit 1")
+    done = node.commit()
+    assert (done.returncode, node.conf.read_text()) == (3, OLD)
+    assert "CT 910: ok a container of our own runs and answers" in done.stdout
+    assert "CT 910: FAILED our container is removed again" in done.stdout
+
+
+def test_it_is_not_done_before_what_was_ours_is_removed(node):
+    journal = node.run / "journal.jsonl"
+    node.guest_says("docker rmi", f"sleep 1; cat {journal} >$FAKE/at-the-removal")
+    assert node.commit().returncode == 0
+    assert '"done"' not in (node.fake / "at-the-removal").read_text()
+    assert node.events[-1] == "done"
+
+
+def test_before_the_old_state_is_brought_back_what_was_ours_is_removed(node):
+    node.guest_says("docker rmi", 'sleep 1; echo removed >>"$FAKE/calls"')
+    node.has("/proc/4711/ns/net", "")
+    node.tool("nsenter", "echo nobody")
+    assert node.commit().returncode == 3
+    calls = [call for call in node.calls if call == "removed" or call.startswith("pct s")]
+    assert calls == [
+        "pct shutdown 910 --timeout 90",
+        "pct start 910",
+        "removed",
+        "pct shutdown 910 --timeout 90",
+        "pct start 910",
+        "removed",
+    ]
+
+
+def test_a_docker_whose_client_says_no_id_leaves_no_container_either(node):
+    (node.fake / "probes").write_text(f"{'c' * 12}\n")
+    node.guest_says("docker run", "exit 1")
+    assert node.commit().returncode == 3
+    assert f"guest docker rm -f {'c' * 12}" in node.calls
+    assert f"guest docker rmi {IMAGE}" in node.calls
+
+
+def test_of_a_failure_to_run_the_reason_is_told_not_where_help_is(node):
+    said = "docker: Error response from daemon: no.\\n\\nRun 'docker run --help' for more"
+    node.guest_says("docker run", f'printf "{said}\\n" >&2; exit 125')
+    assert "CT 910: docker run: docker: Error response from daemon: no.\n" in node.commit().stdout
 
 
 def test_a_docker_that_does_not_run_brings_the_old_conf_back(node):
@@ -185,7 +239,7 @@ def test_a_container_that_does_not_start_gets_its_old_conf_and_starts_again(node
     node.stage(conf=NEW + "tags: boots-not\n")
     done = node.commit()
     assert done.returncode == 1
-    assert (node.fake / "state").read_text() == "running\n"
+    assert node.state == "running"
     assert node.conf.read_text() == OLD
 
 
@@ -194,12 +248,13 @@ def denied(node):
     """A node whose log has one denial of the container's profile since the restart."""
     line = 'type=AVC msg=audit(%d.1:7): apparmor="DENIED" operation="mount" profile="%s" '
     line += 'pid=7 comm="a"'
-    log = [
+    # what was there before is not looked at, whenever it was
+    node.has("/var/log/audit/audit.log", f"{line % (9999999998, 'lxc-docker-nested')}\n")
+    node.refuses(
         line % (1, "lxc-docker-nested"),
         line % (9999999999, "another"),
         line % (9999999999, "lxc-docker-nested"),
-    ]
-    node.has("/var/log/audit/audit.log", "\n".join(log))
+    )
     node.tool("systemctl", '[ "$*" = "-q is-active auditd" ]')
     return node
 
@@ -233,17 +288,38 @@ def test_a_child_of_its_profile_explains_it_and_one_whose_name_only_begins_so_do
     line = 'type=AVC msg=audit(9999999999.1:7): apparmor="DENIED" operation="open" '
     line += 'profile="lxc-docker-nested%s" name="/%s" pid=7 comm="b"'
     kinds = [line % one for one in (("//child", "a"), ("//null-/usr/bin/x", "b"), ("-910", "c"))]
-    denied.has("/var/log/audit/audit.log", "\n".join(kinds))
+    denied.refuses(*kinds)
     denied.label.write_text("unconfined\n")
     said = [text for text in denied.commit().stdout.splitlines() if "DENIED" in text]
     assert [text.partition('name="')[2][:2] for text in said] == ["/a", "/b"]
+
+
+def test_of_a_long_log_only_what_comes_during_the_commit_is_read(denied):
+    # to read this much would take longer than the test may
+    with (denied.root / "var/log/audit/audit.log").open("r+b") as log:
+        log.truncate(2**40)
+    denied.label.write_text("unconfined\n")
+    said = denied.commit().stdout.splitlines()
+    # the first of them ends the hole, which no line of the kernel is as long as
+    assert [text for text in said if "DENIED" in text] == [DENIAL]
+
+
+def test_a_log_that_is_rotated_during_the_commit_is_read_on_in_the_new_file(denied):
+    log = denied.root / "var/log/audit/audit.log"
+    log.write_text(log.read_text().replace("9999999998", "2"))
+    pct = denied.fake / "pct"
+    rotates = f"case $1 in start) mv {log} {log}.1; : >{log} ;; esac"
+    pct.write_text(pct.read_text().replace("case $1 in", f"{rotates}\ncase $1 in", 1))
+    denied.label.write_text("unconfined\n")
+    said = denied.commit().stdout.splitlines()
+    assert [text for text in said if "DENIED" in text] == [DENIAL]
 
 
 def test_what_the_nodes_message_bus_refused_explains_it_too(denied):
     line = "type=USER_AVC msg=audit(9999999999.1:7): pid=9 uid=101 subj=unconfined "
     line += 'msg=\'apparmor="DENIED" operation="dbus_method_call"  bus="system" '
     line += 'member="StartUnit" mask="send" name=":1.2" pid=%d label="lxc-docker-nested" peer_pid=1'
-    denied.has("/var/log/audit/audit.log", "".join(f"{line % pid}\n" for pid in (7, 8)))
+    denied.refuses(*(line % pid for pid in (7, 8)))
     # the bus is no process of the container's, nor is the one in another
     is_of_group(denied, 8, "/lxc/952/ns/init.scope")
     is_of_group(denied, 9, "/lxc/952/ns/init.scope")
@@ -260,7 +336,7 @@ def test_equal_denials_are_one_line_and_the_kinds_that_are_cut_are_counted(denie
     line += 'profile="lxc-docker-nested" name="/%s/%s" pid=7 comm="b"'
     often = [line % ("often", "0123456789abcdef" * 4), line % ("often", "fedcba9876543210" * 4)]
     kinds = [line % ("once", chr(97 + number)) for number in range(12)]
-    denied.has("/var/log/audit/audit.log", "\n".join([*often, *kinds]))
+    denied.refuses(*often, *kinds)
     denied.label.write_text("unconfined\n")
     said = denied.commit().stdout.splitlines()
     first = said.index("CT 910: AppArmor denied since the restart:") + 1
@@ -299,14 +375,15 @@ def test_a_conf_that_somebody_changed_since_is_refused_and_untouched(node):
     node.conf.write_text(OLD + "cores: 2\n")
     done = node.commit()
     assert done.returncode == 4
-    assert (node.run / "910/changed").exists()
     assert node.conf.read_text() == OLD + "cores: 2\n"
+    # by its last line the operator's side plans anew
+    assert read_outcome(910, done.stdout.splitlines()).ending is Ending.CHANGED
     assert not (node.run / "journal.jsonl").exists()
     assert node.restarts == 0
 
 
 def test_a_stopped_container_gets_its_conf_and_stays_stopped(node):
-    (node.fake / "state").write_text("stopped\n")
+    node.state = "stopped"
     assert node.commit().returncode == 0
     assert node.conf.read_text() == NEW
     assert node.restarts == 0
@@ -347,7 +424,7 @@ def test_an_empty_note_of_what_is_ours_takes_the_note_away(node):
 
 
 def test_an_edit_made_during_the_proof_is_not_overwritten(node):
-    node.guest_says("docker create", f"echo cores: 2 >>{node.conf}; false")
+    node.guest_says("docker run", f"echo cores: 2 >>{node.conf}; false")
     done = node.commit()
     assert done.returncode == 3
     assert node.conf.read_text() == NEW + "cores: 2\n"

@@ -46,7 +46,7 @@ def test_a_swap_that_was_not_proven_is_proven_when_it_is_settled(node):
 def test_a_container_that_was_left_stopped_is_started_when_it_is_settled(node):
     node.was_cut_short("intent", conf=NEW, state="stopped")
     assert node.recover().returncode == 0
-    assert (node.fake / "state").read_text() == "running\n"
+    assert node.state == "running"
 
 
 def test_one_that_was_restarted_already_is_only_proven_when_it_is_settled(node):
@@ -78,7 +78,7 @@ def test_a_restoration_that_was_cut_short_is_finished(node, conf):
     node.was_cut_short("intent", "started", "back", conf=conf, state="stopped")
     assert node.recover().returncode == 1
     assert node.conf.read_text() == OLD
-    assert (node.fake / "state").read_text() == "running\n"
+    assert node.state == "running"
     assert node.events == ["intent", "started", "back", "back", "restored"]
 
 

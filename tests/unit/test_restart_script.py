@@ -1,22 +1,21 @@
 """The verb that restarts a container, with a fake `pct`."""
 
 import pytest
-from script_node import ScriptNode
+from commit_node import SOCKET, SOCKETS, STARTS, STOPS, Node
 
-PCT = """\
+PCT = f"""\
 echo "$*" >>"$FAKE/calls"
 cat >/dev/null  # as pct exec does
+becomes() {{ case $1 in start) {STARTS} ;; shutdown | stop) {STOPS} ;; esac }}
 case $1 in
-status) [ ! -s "$FAKE/state" ] || echo "status: $(cat "$FAKE/state")" ;;
-start) new=running ;;
-*) new=stopped ;;
+status) cat "$FAKE/status" 2>/dev/null; exit ;;
 esac
 case " $(cat "$FAKE/odd" 2>/dev/null) " in
 *" $1-does-nothing "*) exit 0 ;;
 *" $1-fails "*) exit 255 ;;
-*" $1-works-and-fails "*) echo "$new" >"$FAKE/state"; exit 255 ;;
+*" $1-works-and-fails "*) becomes "$1"; exit 255 ;;
 esac
-[ "$1" = status ] || echo "$new" >"$FAKE/state"
+becomes "$1"
 case $1$(cat "$FAKE/odd") in
 startsays-much) printf 'explicitly configured lxc.apparmor.profile overrides \\033[2J\\n' >&2 ;;
 esac
@@ -24,22 +23,22 @@ esac
 
 
 @pytest.fixture
-def restart(tmp_path):
-    """Run the verb: its exit code, its lines, what `pct` was asked, the state afterwards."""
-    node = ScriptNode(tmp_path)
+def node(tmp_path):
+    node = Node(tmp_path)
     node.tool("pct", PCT)
+    return node
+
+
+@pytest.fixture
+def restart(node):
+    """Run the verb: its exit code, its lines, what `pct` was asked, the state afterwards."""
 
     def run(state="running", odd=""):
-        (node.fake / "state").write_text(state)
+        node.state = state
         (node.fake / "odd").write_text(odd)
         done = node.verb("restart", "910", "90")
         assert done.stderr == ""
-        return (
-            done.returncode,
-            done.stdout.splitlines(),
-            [call for call in node.calls if not call.startswith("status")],
-            (node.fake / "state").read_text().strip(),
-        )
+        return done.returncode, done.stdout.splitlines(), node.calls, node.state
 
     return run
 
@@ -90,10 +89,36 @@ def test_one_that_cannot_be_stopped_is_not_started(restart):
     assert "start 910" not in calls
 
 
-def test_one_whose_state_is_not_known_is_left_alone(restart):
-    code, lines, calls, _ = restart("")
-    assert (code, calls) == (1, [])
+def test_one_without_a_conf_here_is_left_alone(node, restart):
+    node.conf.unlink()
+    code, lines, calls, _ = restart()
+    assert (code, calls) == (1, ["status 910"])
     assert lines == ["CT 910: its state is not known: nothing was done: try pct status 910"]
+
+
+@pytest.mark.parametrize("said", ["stopped", "running"])
+def test_where_the_sockets_of_the_node_cannot_be_read_pct_is_asked(node, said):
+    node.sockets.unlink()
+    (node.fake / "status").write_text(f"status: {said}\n")
+    node.verb("restart", "910", "90")
+    assert node.calls[0] == "status 910"
+    assert ("shutdown 910 --timeout 90" in node.calls) == (said == "running")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "@/var/lib/lxc/910/command.sock",
+        "/var/lib/lxc/910/command",
+        "@/tmp/var/lib/lxc/910/command",
+        "@/var/lib/lxc/9100/command",
+        "@/var/lib/lxc/910/command x",
+    ],
+)
+def test_another_socket_is_not_the_one_of_a_container_that_runs(node, path):
+    node.sockets.write_text(SOCKETS + SOCKET.replace("@/var/lib/lxc/910/command", path) + "\n")
+    done = node.verb("restart", "910", "90")
+    assert done.stdout == "CT 910: does not run: nothing to restart\n"
 
 
 def test_what_pct_says_is_told_in_printable_lines(restart):

@@ -1,6 +1,8 @@
 """stage: the folder of a run, laid where it harms nothing."""
 
 import io
+import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -50,10 +52,11 @@ def test_the_program_itself_lies_beside_them_and_runs(node):
         zipfile.ZipFile(io.BytesIO(program())) as sent,
         zipfile.ZipFile(node.run / "node.pyz") as laid,
     ):
-        names = laid.namelist()
-        assert {name: laid.read(name) for name in names} == {
-            name: sent.read(name) for name in sent.namelist()
-        }
+        names = sent.namelist()
+        assert [laid.read(name) for name in names] == [sent.read(name) for name in names]
+        # and the code of each, made by this node's Python
+        code = {f"{name}c" for name in names if name.endswith(".py")}
+        assert {*laid.namelist()} == {*names, *code}
     assert {"node/commit.py", "node/data/probe-arm64", "phoenix/runs/journal.py"} <= set(names)
 
 
@@ -65,6 +68,46 @@ def test_a_staged_program_stages_as_well(node):
     done = node.verb(str(node.run / "node.pyz"), "stage", RUN, request=files)
     assert (done.returncode, done.stderr) == (0, "")
     assert (node.run / "910/conf").exists()
+
+
+def run(node):
+    """Run the program that was laid, as a unit does."""
+    call = [sys.executable, "-I", str(node.run / "node.pyz"), "commit", RUN, "910"]
+    done = subprocess.run(call, env=node.environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "refused: nothing whole is staged" in done.stdout
+
+
+def rewrite(laid, suffix, text):
+    """Have something else in all files with this ending of the program that was laid."""
+    with zipfile.ZipFile(laid) as was:
+        files = {name: was.read(name) for name in was.namelist()}
+    with zipfile.ZipFile(laid, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, text(data) if name.endswith(suffix) else data)
+
+
+def test_the_program_that_was_laid_compiles_nothing_when_it_runs(node):
+    stage(node)
+    rewrite(node.run / "node.pyz", ".py", lambda source: b"no Python")
+    run(node)
+
+
+def test_code_of_another_python_is_passed_over(node):
+    stage(node)
+    rewrite(node.run / "node.pyz", ".pyc", lambda code: b"\0\0\r\n" + code[4:])
+    run(node)
+
+
+def test_one_that_lies_there_whole_stays_and_another_is_replaced(node):
+    stage(node)
+    laid = node.run / "node.pyz"
+    whole, was = laid.read_bytes(), laid.stat().st_ino
+    stage(node)
+    assert laid.stat().st_ino == was
+    laid.write_bytes(whole[:-70])
+    stage(node)
+    run(node)
 
 
 def test_all_of_it_is_roots_alone(node):

@@ -301,6 +301,69 @@ def test_the_script_says_it_in_these_records(tmp_path):
     assert (tmp_path / "calls").read_text() == "waited\n"
 
 
+#: It knows two of the containers and has no list of them; `$FAKE/down` for a daemon that is down.
+BY_NAME = """
+echo "$*" >>"$FAKE/asked"
+[ ! -e "$FAKE/down" ] || exit 1
+case "$*" in
+'ps -q') exit 0 ;;
+ps*) exit 9 ;;
+inspect*gone*) echo 'container running healthy always 2026-11-26T20:00:00Z /db'; exit $GONE ;;
+inspect*' db app') echo 'container running healthy always 2026-11-26T20:00:00Z /db'
+    echo 'container exited - always 2026-11-26T20:00:00Z /app' ;;
+esac
+"""
+
+
+@pytest.fixture
+def by_name(tmp_path):
+    """Ask for containers by their names."""
+
+    def ask(*names, down=False, gone=1):
+        for engine in ("docker", "podman"):
+            (tmp_path / engine).write_text(f"#!/bin/sh\n{BY_NAME}")
+            (tmp_path / engine).chmod(0o755)
+        if down:
+            (tmp_path / "down").touch()
+        script = SCRIPT.read_text().replace("/var/lib/containers/storage", str(tmp_path))
+        done = subprocess.run(
+            ["sh", "-c", script, "works", "0", ":containers", *names],
+            env={"PATH": f"{tmp_path}:/usr/bin:/bin", "FAKE": str(tmp_path), "GONE": str(gone)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.stderr == ""
+        asked = (tmp_path / "asked").read_text().splitlines()
+        return works(done.stdout), [line.split()[0] for line in asked if line.split()]
+
+    return ask
+
+
+def test_containers_that_are_named_cost_one_question_and_no_list(by_name):
+    found, asked = by_name("db", "app")
+    assert ([*found.containers], found.silent) == (["db", "app"], frozenset())
+    assert asked.count("inspect") == 1
+    assert "ps" not in asked
+
+
+# podman ends with 125 for one that it has not
+@pytest.mark.parametrize("gone", [1, 125])
+def test_one_that_is_not_there_any_more_is_no_silent_engine(by_name, gone):
+    found, _ = by_name("db", "gone", gone=gone)
+    assert ([*found.containers], found.silent) == (["db"], frozenset())
+
+
+def test_an_engine_that_is_down_is_silent_whatever_is_asked_for(by_name):
+    found, _ = by_name("db", "app", down=True)
+    assert (found.containers, found.silent) == ({}, {"docker"})
+
+
+def test_each_engine_is_asked_for_its_own(by_name):
+    found, asked = by_name("podman:db", "podman:app")
+    assert asked.count("inspect") == 1
+    assert found.silent == frozenset()
+
+
 def test_a_docker_that_is_podmans_script_is_asked_once_as_podman(tmp_path):
     podman = """
     case "$*" in
