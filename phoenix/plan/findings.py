@@ -7,7 +7,7 @@ Codes are for programs and stay; messages are for people and may be said better 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -200,3 +200,11 @@ class Finding:
 def texts(findings: Iterable[Finding], *severities: Severity) -> tuple[str, ...]:
     """Those of these severities as lines, in their order."""
     return tuple(str(one) for one in findings if one.severity in severities)
+
+
+def by_container(findings: Iterable[Finding]) -> Mapping[int | None, Sequence[Finding]]:
+    """Findings by the container that they are about, each kind in its order; None: the node."""
+    found: dict[int | None, list[Finding]] = {}
+    for one in findings:
+        found.setdefault(one.ctid, []).append(one)
+    return found

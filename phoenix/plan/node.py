@@ -185,6 +185,7 @@ def plan_node(
         for confinement in users.confinements
     ]
     crowded = without_room(users, apparmor)
+    sources = {one: users.sources(one, apparmor) for one in users.confinements}
     containers: list[ContainerChange] = []
     installs: list[InstallChange] = []
     for container in in_order(selected(fleet, options, pct)):
@@ -197,7 +198,7 @@ def plan_node(
             storage=facts.storage,
             docker=dockers.get(container.ctid),
             templates=templates,
-            sources=users.sources(confinement, apparmor),
+            sources=sources.get(confinement, ()),
             withdrawn=written_allows(installed) - {*confinement.allows},
             no_room=crowded.get(container.ctid, ""),
             findings=findings,

@@ -26,11 +26,11 @@ def silent_fix(ctid: int) -> str:
 def silent_findings(
     observed: ObservedContainer, silent: Mapping[str, str], said: Iterable[Finding]
 ) -> Iterator[Finding]:
-    """Find what a conf mounts of such; `said`: what a plan has found already.
+    """Find what a conf mounts of such; `said`: what a plan has found of it already.
 
     A template never starts.
     """
-    known = any(one.code == Code.MOUNT and one.ctid == observed.ctid for one in said)
+    known = any(one.code == Code.MOUNT for one in said)
     text = silent_text(observed.conf, silent)
     if text and not known and not observed.conf.template:
         name, fix = printable(observed.conf.hostname or ""), silent_fix(observed.ctid)
