@@ -25,7 +25,7 @@ from pyinfra.api.output import echo
 from pyinfra.context import ctx_host, ctx_state
 from pyinfra.operations import python
 
-from facts.observe import Observe
+from facts.observe import ask_node
 from phoenix.plan.actions import ContainerChange, NodePlan
 from phoenix.plan.facts import NodeFacts, read_facts
 from phoenix.plan.findings import Severity
@@ -195,7 +195,7 @@ def ask(state: State, question: Callable[[Host], T]) -> dict[Host, T]:
 
 def observe(host: Host, request: Request, known: NodeFacts | None = None) -> NodeFacts:
     """Ask a node in one command; `known`: what it said before, of which the rest is kept."""
-    answer = host.get_fact(Observe, request=request)
+    answer = ask_node(host, request)
     try:
         return replace(known or NodeFacts(), **read_facts(answer))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
