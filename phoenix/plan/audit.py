@@ -51,6 +51,13 @@ _BESIDE = frozenset(
     }
 )
 
+#: How a guest was asked in vain.
+_UNANSWERED = {
+    "hung": "its guest gave no answer in time",
+    "flooded": "its guest says more than anybody reads",
+    "failed": "its guest cannot be asked",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class AuditedContainer:
@@ -272,6 +279,7 @@ class _Container:
         root = ", but privileged: root in it is root of the node" if privileged else ""
         self.state = f"confined{root}" if label else f"stopped; its conf is right{root}"
         self.state += "".join(f"; {one.message}" for one in self.planned if one.code in HELD)
+        self.state += self._silent(container)
         change = self.plan.changes.get(self.observed.ctid)
         drift = change.reasons if change else ()
         # a plan that would name it has refused that, with both ways out
@@ -336,6 +344,12 @@ class _Container:
         if docker.state in ("dead", "hung", "noshell"):
             return f"Docker is {docker.state}", "journalctl -u docker in the guest"
         return None
+
+    def _silent(self, container: Container) -> str:
+        """That one which shall have no Docker was asked for it in vain: no fault, and not known."""
+        if self.docker is None or container.docker or self.docker.state not in _UNANSWERED:
+            return ""
+        return f"; {_UNANSWERED[self.docker.state]}: what runs in it is not known"
 
     def _owner(self) -> int | None:
         """The other container whose own profile this one has, as a clone of it does."""

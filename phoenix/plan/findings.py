@@ -142,7 +142,7 @@ LEFT_ALONE = frozenset(
     {
         *(Code.GUEST, Code.STORAGE_DRIVER, Code.FUSE, Code.DATA_ROOT),
         *(Code.WOULD_BREAK, Code.ARCHITECTURE, Code.PENDING_LINES, Code.COLLISION),
-        *(Code.MOUNT, Code.INCLUDED),
+        *(Code.MOUNT, Code.INCLUDED, Code.SILENT),
     }
 )
 
