@@ -26,11 +26,13 @@ from pyinfra.context import ctx_host, ctx_state
 from pyinfra.operations import python
 
 from facts.observe import ask_node
+from operations.diff import tells_all
 from phoenix.plan.actions import ContainerChange, NodePlan
 from phoenix.plan.facts import NodeFacts, read_facts
 from phoenix.plan.findings import Severity
 from phoenix.plan.options import Options, OptionsError, Recipe, parse_options
 from phoenix.plan.questions import Request
+from phoenix.report.groups import finding_lines
 from phoenix.report.plan import plan_data, plan_json
 from phoenix.report.terminal import result, result_lines
 from phoenix.runs.outcome import Ending, read_outcome
@@ -65,10 +67,15 @@ class Run(ABC):
         """The plan of the node at hand."""
         return self.plans[ctx_host.get()]
 
-    @property
-    def problems(self) -> list[str]:
-        """What stands against changing anything, over all nodes."""
-        return [problem for plan in self.plans.values() for problem in plan.problems]
+    def check(self) -> None:
+        """Raise DeployError with what stands against changing anything, over all nodes."""
+        problems = []
+        for plan in self.plans.values():
+            errors = (one for one in plan.findings if one.severity == Severity.ERROR)
+            lines = finding_lines(errors, tells_all(self.state))
+            problems += [f"{plan.node}: {line}" for line in lines]
+        if problems:
+            raise DeployError("\n".join(problems))
 
     def write_plan(self, recipe: Recipe) -> None:
         """Write the plans to the file of `plan=`, if one is given. Raises DeployError."""

@@ -32,6 +32,7 @@ from phoenix.plan.mounted_ids import mounted_ids
 from phoenix.plan.needs import before_it_goes, still_needed
 from phoenix.plan.options import Options
 from phoenix.plan.overrides import override_findings
+from phoenix.plan.reasons import summary
 from phoenix.plan.silent_mounts import silent_findings
 from phoenix.plan.unmanaged import judge_unmanaged
 from phoenix.plan.versions import guest_findings
@@ -297,7 +298,7 @@ class _Container:
             fix = "run harden without mode=complain when finished"
             yield self._warning(Code.LEARNING, text, fix)
         elif drift:
-            yield self._warning(Code.DRIFT, f"drift: {'; '.join(map(str, drift))}")
+            yield self._warning(Code.DRIFT, f"drift: {summary(drift)}")
         elif label and expected and not (label.matches(expected) and label.mode == expected.mode):
             yield self._warning(Code.OTHER_LABEL, f"runs as {label}, not {expected}")
         elif label and (down := self._down(container)):

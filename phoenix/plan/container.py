@@ -33,6 +33,7 @@ from phoenix.pve.observed import ObservedContainer
 from phoenix.pve.privileged import NOT_HELD, WAY_OUT, is_privileged
 from phoenix.pve.storage import ObservedStorage
 from phoenix.text.printable import printable
+from phoenix.text.some import some
 
 _BASED = re.compile(r"{%-? *extends *[\"']base\.j2[\"']")
 
@@ -379,7 +380,7 @@ class ContainerPlanner:
             # it never runs, so it may stay as it is
             todo = ()
             severity = severity if self._is_named else Severity.NOTE
-        text = f"{why}; still to do: {'; '.join(todo)}" if todo else why
+        text = f"{why}; still to do: {some(todo, separator='; ')}" if todo else why
         self._say(code, severity, f"{_ALONE}{text}", fix)
         lines = pending_lines(self.observed)
         if lines and code not in (Code.TEMPLATE, Code.PENDING_LINES):

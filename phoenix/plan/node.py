@@ -31,6 +31,10 @@ from phoenix.plan.tunables import plan_tunables
 from phoenix.plan.versions import guest_findings, kernel_findings
 from phoenix.pve.observed import ObservedPct
 from phoenix.runs.files import Interrupted
+from phoenix.text.some import some
+
+#: So many of the containers are named that no node has.
+_SHOWN = 20
 
 
 def check_selection(fleet: Fleet, options: Options, nodes: Sequence[ObservedPct]) -> list[str]:
@@ -86,7 +90,7 @@ def absent_note(fleet: Fleet, options: Options, nodes: Iterable[ObservedPct]) ->
     ]
     if not absent or options.only:
         return None
-    return f"in {options.fleet} but on no node of this inventory: {', '.join(absent)}"
+    return f"in {options.fleet} but on no node of this inventory: {some(absent, _SHOWN)}"
 
 
 def selected(fleet: Fleet, options: Options, node: ObservedPct) -> list[Container]:

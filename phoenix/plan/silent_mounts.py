@@ -9,12 +9,13 @@ from phoenix.pve.bind_sources import bind_sources
 from phoenix.pve.conf import PveConf
 from phoenix.pve.observed import ObservedContainer
 from phoenix.text.printable import printable
+from phoenix.text.some import some
 
 
 def silent_text(conf: PveConf, silent: Mapping[str, str]) -> str:
     """What a conf mounts of such, in words, "" for nothing; `silent`: by path how that shows."""
     found = [path for path in bind_sources(conf) if path in silent]
-    words = ", ".join(f"{path} ({silent[path]})" for path in found)
+    words = some([f"{path} ({silent[path]})" for path in found])
     return printable(f"{words} on the node: its next start waits for that", None) if found else ""
 
 
