@@ -134,12 +134,19 @@ def _owner(owner: tuple[int, int] | None) -> str:
     return "" if owner is None else f" (for {owner_words(owner)})"
 
 
-def audit_lines(audits: Sequence[NodeAudit]) -> Iterator[str]:
-    """What an audit found: on the nodes themselves, their containers as a table, and the rest."""
+def audit_lines(audits: Sequence[NodeAudit], everything: bool = False) -> Iterator[str]:
+    """What an audit found: on the nodes themselves, their containers as a table, and the rest.
+
+    What is the same of many containers is told together, unless `everything` is asked for.
+    """
     for audit in audits:
-        for one in audit.findings:
-            if one.severity == Severity.ERROR or (one.needs_attention and one.ctid is None):
-                yield printable(f"{audit.node}: {one}", None)
+        first = [
+            one
+            for one in audit.findings
+            if one.severity == Severity.ERROR or (one.needs_attention and one.ctid is None)
+        ]
+        for line in finding_lines(first, everything):
+            yield printable(f"{audit.node}: {line}", None)
     containers = [one for audit in audits for one in audit.containers]
     yield from _container_table(containers)
     attention = sum(not one.ok for one in containers)
@@ -151,10 +158,10 @@ def audit_lines(audits: Sequence[NodeAudit]) -> Iterator[str]:
     if any(one.code in DRIFT for audit in audits for one in audit.findings):
         yield f"drift is {MENDED}"
     for audit in audits:
-        for one in audit.findings:
-            # what needs attention is told already, above the table or in it
-            if one.code in BESIDE and not one.needs_attention:
-                yield printable(f"{audit.node}: {one}", None)
+        # what needs attention is told already, above the table or in it
+        rest = [one for one in audit.findings if one.code in BESIDE and not one.needs_attention]
+        for line in finding_lines(rest, everything):
+            yield printable(f"{audit.node}: {line}", None)
 
 
 def _container_table(containers: Sequence[AuditedContainer]) -> Iterator[str]:

@@ -151,3 +151,18 @@ def test_containers_that_no_node_has_are_named_up_to_twenty(pyinfra):
     done = pyinfra("harden", pve([910]), fleet=fleet([910, *range(1000, 1300)]), verbose=())
     (line,) = [line for line in done.stderr.splitlines() if "but on no node" in line]
     assert line.endswith("1018, 1019 … and 280 more")
+
+
+def test_an_audit_tells_what_many_containers_have_once_beside_their_rows(pyinfra):
+    ctids = range(1000, 1040)
+    conf = f"{RIGHT}lxc.cgroup2.devices.allow: a\n"
+    label = "lxc-docker-nested (enforce)"
+    node = pve(ctids, conf, label=label, apparmor=installed())
+    done = pyinfra("audit", node, fleet=fleet(ctids), verbose=())
+    told = done.stderr.splitlines()
+    assert len([line for line in told if line.startswith("10") and "  ok  " in line]) == 40
+    (line,) = [line for line in told if "workaround" in line]
+    assert line.startswith("pve1: 40 containers: workaround ")
+    assert line.endswith(": CT 1000, 1001, 1002, 1003, 1004 … and 35 more")
+    everything = pyinfra("audit", node, fleet=fleet(ctids), verbose=("-v",)).stderr.splitlines()
+    assert len([line for line in everything if "workaround" in line]) == 40
