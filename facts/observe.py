@@ -6,11 +6,11 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
-from pyinfra.api import FactBase, StringCommand
+from pyinfra.api import FactBase, Host, StringCommand
 from pyinfra.api.exceptions import FactProcessError
 from typing_extensions import override
 
-from facts.program import asking
+from facts.program import Asked, asking, observing
 from phoenix.text import answer
 from phoenix.text.printable import printable
 
@@ -27,13 +27,14 @@ class Observe(FactBase[Mapping[str, Any]]):
      "storage": {"paths": ["/dev/nvidia0"], "datasets": {}, "silent": {}}}
     ```
 
-    in one line, which becomes what it says; `phoenix.plan.facts` reads its sections.
+    in one line, which becomes what it says; `phoenix.plan.facts` reads its sections. A fleet file
+    names more than a command has room for, so the request comes on stdin: `ask_node` sees to that.
     """
 
     @override
-    def command(self, request: Mapping[str, Mapping[str, Any]]) -> StringCommand:
-        """Ask once; `request`: section to its arguments, as `node.observe.answer` has them."""
-        return asking({section: dict(arguments) for section, arguments in request.items()})
+    def command(self, asked: Asked) -> StringCommand:
+        """Ask once; `asked` has to be given as `_stdin`, too."""
+        return observing(asked)
 
     @staticmethod
     @override
@@ -43,6 +44,12 @@ class Observe(FactBase[Mapping[str, Any]]):
     @override
     def process(self, output: list[str]) -> Mapping[str, Any]:
         return read_answer(output)
+
+
+def ask_node(host: Host, request: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What a node says to a request; see `Observe`."""
+    asked = Asked(request)
+    return host.get_fact(Observe, asked=asked, _stdin=asked)
 
 
 class Observed(FactBase[T]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator, Mapping
 from typing import Any, Unpack
 
 from pyinfra.api import QuoteString, StringCommand
@@ -16,17 +17,40 @@ _MISSING = "python3 is missing on this node: apt install python3"
 #: What one argument of a program may have on Linux (MAX_ARG_STRLEN), less what pyinfra, sudo and
 #: the shells in between put around it.
 _LONGEST = 128 * 1024 - 4096
-_TOO_LONG = (
-    "the fleet file names too much to be asked in one command: select fewer containers with "
-    "--data only=CTID,CTID"
-)
+_TOO_LONG = "too much for one command: ask about fewer at once, or all by facts.observe"
+
+
+class Asked:
+    """What `node.observe` is asked, as it travels: on stdin, where a list of any length has room.
+
+    `request`: section to its arguments, as `node.observe.answer` has them. Its text, which pyinfra
+    shows with a fact, has the names of the sections and no list.
+    """
+
+    def __init__(self, request: Mapping[str, Mapping[str, Any]]) -> None:
+        self._request = {section: dict(arguments) for section, arguments in request.items()}
+
+    def __str__(self) -> str:
+        return ",".join(self._request)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.readlines())
+
+    def readlines(self) -> list[str]:
+        """The lines of stdin, the same at each call: pyinfra may have to ask twice (sudo)."""
+        return stdin(self._request, observes=True).splitlines(keepends=True)
+
+
+def observing(asked: Asked) -> StringCommand:
+    """What the node is and has, for whoever gives `asked` as stdin (pyinfra's `_stdin`)."""
+    return StringCommand(*_python("observe", str(asked)))
 
 
 def asking(request: dict[str, dict[str, Any]]) -> StringCommand:
-    """What the node is and has, as `node.observe` answers: one JSON document on stdout.
+    """The same by a command that needs no stdin, so that it works as any fact's command does.
 
-    The program travels in the command itself, so that it works as any fact's command does. Where
-    the request is too large for that, the command says so and fails.
+    The program travels in it. Where the request is too large for that, the command says so and
+    fails.
     """
     sections = ",".join(request)
     asked = StringCommand(
@@ -62,6 +86,7 @@ def _python(verb: str, *arguments: str) -> list[str | QuoteString]:
     there: list[str | QuoteString] = [
         "command -v python3 >/dev/null || { echo",
         missing,
-        ">&2; exit 127; };",
+        # what comes on stdin is taken, or who sends it hears of a broken pipe and nothing else
+        ">&2; cat >/dev/null; exit 127; };",
     ]
     return [*there, *words(verb, *arguments)]

@@ -148,6 +148,7 @@ def profile(
     run: str,
     observed: ObservedAppArmor | None = None,
     mode: str = "enforce",
+    shown: bool = True,
 ) -> Generator[StringCommand, None, None]:
     """Install `text` as `/etc/apparmor.d/PROFILE` and have the kernel load it.
 
@@ -156,6 +157,7 @@ def profile(
     + run: id of the run that keeps the before-image
     + observed: what the node has, if already asked
     + mode: that in which the kernel shall have it, `enforce` or `complain`; the text says the same
+    + shown: print how its file changes
 
     Compiled with the node's own parser before anything is written; a profile that is installed
     and loaded so costs no command. Raises OperationValueError for a name that lxc-start may not
@@ -173,5 +175,6 @@ def profile(
     if is_right and observed.loaded.get(profile) == mode:
         host.noop(f"profile {profile} is installed and loaded ({mode})")
         return
-    show_diff(f"/etc/apparmor.d/{profile}", before, text)
+    if shown:
+        show_diff(f"/etc/apparmor.d/{profile}", before, text)
     yield doing("install-profile", profile, run, mode, request={"text": text})

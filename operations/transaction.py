@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from typing import Unpack
 
 from pyinfra.api import OperationValueError, StringCommand, operation
@@ -10,7 +10,7 @@ from pyinfra.api.arguments import ConnectorArguments
 
 from facts import program
 from node import pack
-from operations.diff import show_diff
+from operations.diff import FileOf, show_diffs
 from operations.unit import UnitCommand, unit
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.plan.actions import ContainerChange
@@ -40,11 +40,8 @@ def stage(
     One command: the files travel on stdin, not through a world-readable temporary file. Fails
     where less than 64 MiB are free for it.
     """
-    for change in changes:
-        show_diff(f"/etc/pve/lxc/{change.ctid}.conf", change.before.render(), change.after.render())
-        if change.guest and change.guest.file_changes:
-            name = f"CT {change.ctid}: {DAEMON_JSON}"
-            show_diff(name, change.guest.before, change.guest.after or "")
+    show_diffs([_conf(one) for one in changes])
+    show_diffs([file for one in changes for file in _daemon_json(one)])
     containers = {str(change.ctid): staged_files(change) for change in changes}
     request = {"containers": containers, "replace": [*replace]}
     yield program.doing("stage", check_run_id(run), request=request)
@@ -129,6 +126,18 @@ def _anew(
     if change := again(ctid):
         yield from stage._inner(run=run, changes=(change,), replace=(ctid,))
         yield _commit(run, ctid)
+
+
+def _conf(change: ContainerChange) -> FileOf:
+    path = f"/etc/pve/lxc/{change.ctid}.conf"
+    return FileOf(change.ctid, change.name, path, change.before.render(), change.after.render())
+
+
+def _daemon_json(change: ContainerChange) -> Iterator[FileOf]:
+    guest = change.guest
+    if guest and guest.file_changes:
+        path = f"CT {change.ctid}: {DAEMON_JSON}"
+        yield FileOf(change.ctid, change.name, path, guest.before, guest.after or "")
 
 
 def _commit(run: str, *ctids: int, **arguments: Unpack[ConnectorArguments]) -> UnitCommand:

@@ -11,6 +11,7 @@ from pyinfra.context import ctx_state
 
 from deploys.steps.run import lock, show, write
 from deploys.steps.survey import Survey, look
+from operations.diff import tells_all
 from phoenix.plan.actions import NodePlan
 from phoenix.plan.audit import audit_node
 from phoenix.plan.facts import NodeFacts
@@ -39,7 +40,7 @@ def audit() -> None:
         _audited.add(state)
         run = look(state, "audit", asked_by_audit)
         reports = {host: _report(run, facts, run.plans[host]) for host, facts in run.facts.items()}
-        show(audit_lines([one.audit for one in reports.values()]))
+        show(audit_lines([one.audit for one in reports.values()], tells_all(state)))
         for one in reports.values():
             show(denial_lines(one.audit.node, one.seen, one.denials, run.options))
         if run.options.report:

@@ -11,6 +11,7 @@ from pyinfra.context import ctx_host, ctx_state
 
 from deploys.steps.run import ask, lock, observe, show
 from deploys.steps.survey import Survey, read_input, tell_warnings, watch_change, with_rules
+from operations.diff import tells_all
 from phoenix.plan.actions import NodePlan
 from phoenix.plan.create import creation_plan, share_out
 from phoenix.plan.creation import Creation
@@ -82,13 +83,12 @@ def planned_making() -> Making:
         if state not in _makings:
             run = _look(state)
             run.write_plan("create")
-            if run.problems:
-                raise DeployError("\n".join(run.problems))
+            run.check()
             _makings[state] = run
             # steps and their time are what an operator watches
             state.print_output = True
             for plan in run.plans.values():
-                show(plan_lines(plan))
+                show(plan_lines(plan, everything=tells_all(state)))
         return _makings[state]
 
 

@@ -9,9 +9,11 @@ from pyinfra import host
 from deploys.steps.run import Run, show
 from deploys.steps.survey import Survey
 from operations import apparmor, archive
+from operations.diff import tells_all
 from operations.etc_pve import try_etc_pve
 from operations.watch import watch
 from phoenix.plan.actions import WatchChange
+from phoenix.report.groups import FEW
 from phoenix.runs.archive import CONTENT, archive_name
 
 
@@ -52,12 +54,14 @@ def prepare(run: Survey) -> None:
             observed=run.node_apparmor,
         )
     for change in host.loop(run.plan.profiles):
+        shown = tells_all(run.state) or change in run.plan.profiles[:FEW]
         run.step(
             apparmor.profile,
             name=f"AppArmor profile {change.name}",
             profile=change.name,
             text=change.after,
             mode=change.mode,
+            shown=shown,
             observed=run.node_apparmor,
         )
     plans = run.plans.values()

@@ -12,6 +12,7 @@ from pyinfra.api import DeployError, Host, State
 from pyinfra.context import ctx_state
 
 from deploys.steps.run import Run, ask, lock, observe, read_options, show
+from operations.diff import tells_all
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.plan.actions import NodePlan
 from phoenix.plan.etc_pve import check_etc_pve
@@ -53,8 +54,7 @@ def planned_rollback() -> Rollback:
         if state not in _rollbacks:
             run = _look_back(state)
             run.write_plan("rollback")
-            if run.problems:
-                raise DeployError("\n".join(run.problems))
+            run.check()
             _rollbacks[state] = run
             state.print_output = True
         return _rollbacks[state]
@@ -80,7 +80,7 @@ def _look_back(state: State) -> Rollback:
         unwritable = check_etc_pve(plan, one.etc_pve)
         plans[host] = replace(plan, findings=(*plan.findings, *unwritable))
     show([f"undoing run {undoes}"])
-    show(line for plan in plans.values() for line in plan_lines(plan))
+    show(line for plan in plans.values() for line in plan_lines(plan, everything=tells_all(state)))
     return Rollback(state=state, options=options, facts=facts, plans=plans, undoes=undoes)
 
 

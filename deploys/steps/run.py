@@ -25,7 +25,8 @@ from pyinfra.api.output import echo
 from pyinfra.context import ctx_host, ctx_state
 from pyinfra.operations import python
 
-from facts.observe import Observe
+from facts.observe import ask_node
+from operations.diff import tells_all
 from phoenix.plan.actions import ContainerChange, NodePlan
 from phoenix.plan.facts import NodeFacts, read_facts
 from phoenix.plan.findings import Severity
@@ -33,6 +34,7 @@ from phoenix.plan.options import OFFLINE, Options, OptionsError, Recipe, parse_o
 from phoenix.plan.questions import Request
 from phoenix.plan.reach import absent_nodes
 from phoenix.plan.turns import Turn
+from phoenix.report.groups import finding_lines
 from phoenix.report.plan import plan_data, plan_json
 from phoenix.report.terminal import result, result_lines
 from phoenix.runs.outcome import Ending, Outcome, read_outcome, read_outcomes
@@ -79,10 +81,15 @@ class Run(ABC):
     def turns(self) -> tuple[Turn, ...]:
         """Whose turn it is, one after another."""
 
-    @property
-    def problems(self) -> list[str]:
-        """What stands against changing anything, over all nodes."""
-        return [problem for plan in self.plans.values() for problem in plan.problems]
+    def check(self) -> None:
+        """Raise DeployError with what stands against changing anything, over all nodes."""
+        problems = []
+        for plan in self.plans.values():
+            errors = (one for one in plan.findings if one.severity == Severity.ERROR)
+            lines = finding_lines(errors, tells_all(self.state))
+            problems += [f"{plan.node}: {line}" for line in lines]
+        if problems:
+            raise DeployError("\n".join(problems))
 
     def write_plan(self, recipe: Recipe) -> None:
         """Write the plans to the file of `plan=`, if one is given. Raises DeployError."""
@@ -256,7 +263,7 @@ def ask(state: State, question: Callable[[Host], T]) -> dict[Host, T]:
 
 def observe(host: Host, request: Request, known: NodeFacts | None = None) -> NodeFacts:
     """Ask a node in one command; `known`: what it said before, of which the rest is kept."""
-    answer = host.get_fact(Observe, request=request)
+    answer = ask_node(host, request)
     try:
         return replace(known or NodeFacts(), **read_facts(answer))
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -17,6 +17,7 @@ from pyinfra.context import ctx_host, ctx_state
 
 from deploys.steps.run import Run, ask, lock, observe, read_options, show
 from node.pack import watch_script
+from operations.diff import tells_all
 from phoenix.apparmor.generated_rules import ObservedRules
 from phoenix.apparmor.observed import ObservedAppArmor
 from phoenix.cli.overlays import overlays_beside
@@ -45,6 +46,7 @@ from phoenix.plan.render import profile_names
 from phoenix.plan.turns import Turn, in_turn, turns
 from phoenix.plan.watch import plan_watch, wanted_text
 from phoenix.pve.observed import ObservedPct
+from phoenix.report.groups import few
 from phoenix.report.terminal import plan_lines
 from phoenix.runs.watch import SCRIPT, SERVICE, TIMER
 
@@ -117,13 +119,12 @@ def survey(containers: bool = True) -> Survey:
             )
             ages = _check_fallbacks(run) if containers else {}
             run.write_plan(recipe)
-            if run.problems:
-                raise DeployError("\n".join(run.problems))
+            run.check()
             _surveys[state] = run
             # what the gate checks is what an operator watches
             state.print_output = True
             for host, plan in run.plans.items():
-                show(plan_lines(plan, ages.get(host)))
+                show(plan_lines(plan, ages.get(host), tells_all(state)))
         return _surveys[state]
 
 
@@ -264,5 +265,6 @@ def _read_fleet(path: Path, templates: Iterable[str]) -> Fleet:
             f"cannot read the fleet file {path}: {error.strerror}: name it with --data fleet=PATH"
         ) from None
     except FleetError as error:
-        lines = "\n".join(f"{path}: {problem}" for problem in error.problems)
-        raise DeployError(lines) from None
+        lines = [f"{path}: {problem}" for problem in error.problems]
+        told = few(lines, f"more: phoenix check {path} shows all of them")
+        raise DeployError("\n".join(told)) from None

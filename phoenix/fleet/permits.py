@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from phoenix.fleet.model import Container, Mount
 from phoenix.pve.health import NAME
-from phoenix.pve.host_paths import NO_DATASETS, entry_danger, path_danger
+from phoenix.pve.host_paths import NO_DISKS, entry_danger, path_danger
 from phoenix.pve.raw_classes import needs_permission
 from phoenix.pve.raw_keys import RawKey
 from phoenix.pve.storage import ObservedStorage
@@ -41,25 +41,23 @@ class Permit:
         return f"{self.key}: {self.line} {self.why}"
 
 
-def raw_permit(
-    raw: RawKey, privileged: bool, datasets: Mapping[str, str] = NO_DATASETS
-) -> Permit | None:
+def raw_permit(raw: RawKey, privileged: bool, disks: Mapping[str, str] = NO_DISKS) -> Permit | None:
     """The permit that a raw key needs, or None.
 
-    `privileged`: root in it is root of the node; `datasets`: as for `path_danger`.
+    `privileged`: root in it is root of the node; `disks`: as for `path_danger`.
     """
     if why := needs_permission(raw.key, raw.value, privileged):
         key = "lxc_options or id_maps" if raw.key == "lxc.idmap" else "lxc_options"
         return Permit(RAW_HOOKS, key, raw.line.rstrip(), why)
-    if raw.key == "lxc.mount.entry" and (why := entry_danger(raw.value, datasets)):
+    if raw.key == "lxc.mount.entry" and (why := entry_danger(raw.value, disks)):
         return Permit(HOST_PATHS, "lxc_options", raw.line, why)
     return None
 
 
-def mount_permit(mount: Mount, datasets: Mapping[str, str]) -> Permit | None:
-    """The permit that a mount needs, or None; `datasets`: as for `path_danger`."""
-    source = mount.source_on(datasets)
-    if why := path_danger(source, datasets=datasets):
+def mount_permit(mount: Mount, storage: ObservedStorage) -> Permit | None:
+    """The permit that a mount needs, or None; `storage`: what the node has."""
+    source = mount.source_on(storage.datasets)
+    if why := path_danger(source, disks=storage.guest_disks):
         return Permit(HOST_PATHS, mount.origin, f"{source} on /{mount.target}", why)
     return None
 
@@ -80,10 +78,10 @@ def health_permit(container: Container, privileged: bool) -> Permit | None:
 def permits(container: Container, storage: ObservedStorage, privileged: bool) -> Iterator[Permit]:
     """All permits that a container's entry needs, in the order of its conf's lines."""
     for raw in container.raw:
-        if permit := raw_permit(raw, privileged, storage.datasets):
+        if permit := raw_permit(raw, privileged, storage.guest_disks):
             yield permit
     for mount in container.mounts:
-        if permit := mount_permit(mount, storage.datasets):
+        if permit := mount_permit(mount, storage):
             yield permit
     if permit := health_permit(container, privileged):
         yield permit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from phoenix.apparmor.observed import Label
@@ -171,7 +172,7 @@ class NodePlan:
         """What stops the run before anything changes, each with the node."""
         return tuple(f"{self.node}: {text}" for text in texts(self.findings, Severity.ERROR))
 
-    @property
+    @cached_property
     def alone(self) -> Mapping[int, str]:
         """Whom the run leaves as it should not be, and why: the others go on.
 
@@ -204,19 +205,23 @@ class NodePlan:
         """The containers whose guests need packages first."""
         return tuple(one for one in self.containers if one.guest and one.guest.packages)
 
+    @cached_property
+    def changes(self) -> Mapping[int, ContainerChange]:
+        """`containers` by CTID."""
+        return {one.ctid: one for one in self.containers}
+
     @property
     def touched(self) -> Mapping[int, ContainerChange | InstallChange]:
         """The containers to which anything is done, by CTID."""
         return {
-            **{one.ctid: one for one in self.containers},
+            **self.changes,
             **{one.ctid: one for one in self.installs},
         }
 
     @property
     def only_installs(self) -> tuple[InstallChange, ...]:
         """Those to which nothing is done but that Docker comes in."""
-        changed = {one.ctid for one in self.containers}
-        return tuple(one for one in self.installs if one.ctid not in changed)
+        return tuple(one for one in self.installs if one.ctid not in self.changes)
 
     @property
     def actions(self) -> tuple[Action, ...]:

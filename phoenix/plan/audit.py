@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -25,13 +25,14 @@ from phoenix.plan.confinement import (
     wanted,
 )
 from phoenix.plan.facts import NodeFacts
-from phoenix.plan.findings import HELD, LEFT_ALONE, Code, Finding, Severity
+from phoenix.plan.findings import HELD, LEFT_ALONE, Code, Finding, Severity, by_container
 from phoenix.plan.guest_workarounds import guest_workarounds
 from phoenix.plan.hookscripts import hookscript_findings
 from phoenix.plan.mounted_ids import mounted_ids
 from phoenix.plan.needs import before_it_goes, still_needed
 from phoenix.plan.options import Options
 from phoenix.plan.overrides import override_findings
+from phoenix.plan.reasons import summary
 from phoenix.plan.silent_mounts import silent_findings
 from phoenix.plan.unmanaged import judge_unmanaged
 from phoenix.plan.versions import guest_findings
@@ -50,6 +51,13 @@ _BESIDE = frozenset(
         *(Code.OLD_LXC, Code.OLD_RUNC),
     }
 )
+
+#: How a guest was asked in vain.
+_UNANSWERED = {
+    "hung": "its guest gave no answer in time",
+    "flooded": "its guest says more than anybody reads",
+    "failed": "its guest cannot be asked",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,21 +125,25 @@ def audit_node(*, fleet: Fleet, options: Options, facts: NodeFacts, plan: NodePl
     fleet = as_made(fleet, pct)
     findings = [*plan.findings, *plan.drift, *override_findings(facts.overrides)]
     states = {}
+    planned, owners = by_container(plan.findings), _owners(fleet, options)
     for ctid, observed in sorted(pct.containers.items()):
         container = fleet.containers.get(ctid)
         if not _is_asked_for(container, options):
             continue
-        its = _Container(fleet, options, observed, dockers.get(ctid), plan)
+        said = planned.get(ctid, ())
+        docker = dockers.get(ctid)
+        its = _Container(fleet, options, observed, docker, plan, said, owners)
         findings += its.judge()
-        findings += collision_findings(observed, plan.findings)
-        findings += silent_findings(observed, facts.storage.silent, plan.findings)
+        findings += collision_findings(observed, said)
+        findings += silent_findings(observed, facts.storage.silent, said)
         states[ctid] = its.state
-        findings += _beside(container, options, observed, facts, plan)
+        findings += _beside(container, options, observed, facts, said)
     # the plan has said it of those whose Docker is its business
     others = [ctid for ctid in states if not _has_docker(fleet.containers.get(ctid))]
     findings += guest_findings(fleet, options, facts, others)
+    about = by_container(findings)
     rows = (
-        _row(fleet, options, pct.containers[ctid], dockers.get(ctid), state, findings)
+        _row(fleet, options, pct.containers[ctid], dockers.get(ctid), state, about.get(ctid, ()))
         for ctid, state in states.items()
     )
     return NodeAudit(pct.node, tuple(rows), tuple(findings))
@@ -142,9 +154,9 @@ def _beside(
     options: Options,
     observed: ObservedContainer,
     facts: NodeFacts,
-    plan: NodePlan,
+    planned: Sequence[Finding],
 ) -> Iterator[Finding]:
-    """What is told of a container beside its confinement."""
+    """What is told of a container beside its confinement; `planned`: what the plan has found."""
     ctid = observed.ctid
     confinement = wanted(container, options) if container else None
     seen = ""
@@ -156,12 +168,18 @@ def _beside(
     )
     yield from workaround_findings(observed, container, need, first)
     # those of the fleet file's containers are the plan's
-    if not any(one.code == Code.HOOKSCRIPT and one.ctid == ctid for one in plan.findings):
+    if not any(one.code == Code.HOOKSCRIPT for one in planned):
         needed = need(Code.HOOKSCRIPT)
         yield from hookscript_findings(observed, container, facts.hookscripts, needed)
     yield from guest_workarounds(observed, facts.dockers.get(ctid), need)
     yield from mounted_ids(observed)
     yield from _fell_over(observed, facts.fallen.get(ctid))
+
+
+def _owners(fleet: Fleet, options: Options) -> Mapping[str, int]:
+    """Whose own each profile is that is one container's, by its name."""
+    every = ((ctid, wanted(one, options)) for ctid, one in fleet.containers.items())
+    return {its.profile: ctid for ctid, its in every if its.own is not None}
 
 
 def _is_asked_for(container: Container | None, options: Options) -> bool:
@@ -181,7 +199,7 @@ def _row(
     observed: ObservedContainer,
     docker: ObservedDocker | None,
     state: str,
-    findings: list[Finding],
+    findings: Sequence[Finding],
 ) -> AuditedContainer:
     container = fleet.containers.get(observed.ctid)
     return AuditedContainer(
@@ -192,7 +210,7 @@ def _row(
         label=observed.label or "-",
         docker=str(docker) if docker else "-",
         state=state,
-        findings=tuple(one for one in findings if one.ctid == observed.ctid),
+        findings=tuple(findings),
         managed=container is not None,
     )
 
@@ -216,13 +234,18 @@ def _fell_over(observed: ObservedContainer, fallen: Fallen | None) -> Iterator[F
 
 @dataclass
 class _Container:
-    """One container on its way to its findings; `state`: in words, where all is well."""
+    """One container on its way to its findings; `state`: in words, where all is well.
+
+    `planned`: what the plan has found about it; `owners`: whose own each profile of one is.
+    """
 
     fleet: Fleet
     options: Options
     observed: ObservedContainer
     docker: ObservedDocker | None
     plan: NodePlan
+    planned: Sequence[Finding]
+    owners: Mapping[str, int]
     state: str = field(default="", init=False)
 
     def judge(self) -> Iterator[Finding]:
@@ -256,10 +279,10 @@ class _Container:
         privileged = is_privileged(self.observed.conf)
         root = ", but privileged: root in it is root of the node" if privileged else ""
         self.state = f"confined{root}" if label else f"stopped; its conf is right{root}"
-        self.state += "".join(f"; {one.message}" for one in self._planned if one.code in HELD)
-        drift = next(
-            (one.reasons for one in self.plan.containers if one.ctid == self.observed.ctid), ()
-        )
+        self.state += "".join(f"; {one.message}" for one in self.planned if one.code in HELD)
+        self.state += self._silent(container)
+        change = self.plan.changes.get(self.observed.ctid)
+        drift = change.reasons if change else ()
         # a plan that would name it has refused that, with both ways out
         if confinement.named and privileged and not self._is_said(Code.PRIVILEGED):
             text = "privileged: root in it is root of the node, which no profile holds"
@@ -275,7 +298,7 @@ class _Container:
             fix = "run harden without mode=complain when finished"
             yield self._warning(Code.LEARNING, text, fix)
         elif drift:
-            yield self._warning(Code.DRIFT, f"drift: {'; '.join(map(str, drift))}")
+            yield self._warning(Code.DRIFT, f"drift: {summary(drift)}")
         elif label and expected and not (label.matches(expected) and label.mode == expected.mode):
             yield self._warning(Code.OTHER_LABEL, f"runs as {label}, not {expected}")
         elif label and (down := self._down(container)):
@@ -295,7 +318,7 @@ class _Container:
 
         That the plan has nothing for it proves nothing: it may have been refused, or not been made.
         """
-        said = any(one.needs_attention for one in self._planned)
+        said = any(one.needs_attention for one in self.planned)
         return "" if said else unproven(self.observed, self._usable)
 
     @property
@@ -303,14 +326,9 @@ class _Container:
         """Whether the node has an AppArmor that can confine anything."""
         return not any(one.code == Code.APPARMOR_UNUSABLE for one in self.plan.findings)
 
-    @property
-    def _planned(self) -> tuple[Finding, ...]:
-        """What the plan has found about it."""
-        return tuple(one for one in self.plan.findings if one.ctid == self.observed.ctid)
-
     def _is_said(self, code: Code) -> bool:
         """Whether the plan has found it already."""
-        return any(one.code == code for one in self._planned)
+        return any(one.code == code for one in self.planned)
 
     def _down(self, container: Container) -> tuple[str, str] | None:
         """What is wrong with its Docker, and where to look; a plan may have said it already.
@@ -320,7 +338,7 @@ class _Container:
         docker = self.docker
         if docker is None or not container.docker:
             return None
-        if any(one.code in LEFT_ALONE for one in self._planned):
+        if any(one.code in LEFT_ALONE for one in self.planned):
             return None
         if docker.state in ("failed", "flooded"):
             return docker.error or "its guest cannot be asked", "look there"
@@ -328,19 +346,18 @@ class _Container:
             return f"Docker is {docker.state}", "journalctl -u docker in the guest"
         return None
 
+    def _silent(self, container: Container) -> str:
+        """That one which shall have no Docker was asked for it in vain: no fault, and not known."""
+        if self.docker is None or container.docker or self.docker.state not in _UNANSWERED:
+            return ""
+        return f"; {_UNANSWERED[self.docker.state]}: what runs in it is not known"
+
     def _owner(self) -> int | None:
         """The other container whose own profile this one has, as a clone of it does."""
         named = self.observed.conf.main.raw(PROFILE_KEY)[-1:]
         has = {Label.parse(text).profile for text in (self.observed.label or "", *named)}
-        for ctid, container in self.fleet.containers.items():
-            confinement = wanted(container, self.options)
-            if (
-                confinement.own is not None
-                and ctid != self.observed.ctid
-                and confinement.profile in has
-            ):
-                return ctid
-        return None
+        found = {self.owners[profile] for profile in has if profile in self.owners}
+        return min(found - {self.observed.ctid}, default=None)
 
     def _fell_out(self, wanted: str) -> str | None:
         """In what it is no longer what a run of ours has proven, and still shall be."""

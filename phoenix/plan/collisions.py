@@ -11,11 +11,11 @@ from phoenix.text.printable import printable
 
 
 def collision_findings(observed: ObservedContainer, said: Iterable[Finding]) -> Iterator[Finding]:
-    """Find what collides in a conf as it is; `said`: what a plan has found already.
+    """Find what collides in a conf as it is; `said`: what a plan has found of it already.
 
     A template never starts.
     """
-    known = any(one.code == Code.COLLISION and one.ctid == observed.ctid for one in said)
+    known = any(one.code == Code.COLLISION for one in said)
     found = collisions(observed.conf, observed.ctid)
     if found and not known and not observed.conf.template:
         name = printable(observed.conf.hostname or "")

@@ -6,8 +6,9 @@ a former run added and the fleet file no longer has goes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 from phoenix.apparmor.observed import HOOK, Label
 from phoenix.fleet.model import Container, Mount
@@ -22,7 +23,7 @@ from phoenix.plan.workarounds import (
     workarounds,
 )
 from phoenix.pve.conf import PveConf
-from phoenix.pve.dev_nodes import FUSE, device_at, in_the_way, maker_of
+from phoenix.pve.dev_nodes import FUSE, device_at, devices_of, in_the_way, maker_of
 from phoenix.pve.devices import plan_device_entries, read_device, same_device
 from phoenix.pve.features import Features, merge
 from phoenix.pve.includes import Includes
@@ -121,8 +122,9 @@ def _seen_by_docker(
 ) -> str:
     if not container.docker or not confinement.named or confinement.stacked:
         return ""
+    ours = {*managed.raw}
     theirs = (RawKey(key, value) for key, value in conf.main.raw_items())
-    stay = [raw for raw in theirs if raw not in managed.raw]
+    stay = [raw for raw in theirs if raw not in ours]
     return shows_apparmor(conf, (*stay, *container.raw))
 
 
@@ -198,24 +200,35 @@ class _Edit:
         self, raw: tuple[RawKey, ...], mounts: tuple[Mount, ...], storage: ObservedStorage
     ) -> None:
         wanted = [*self._beside_devices((*raw, *self._mount_entries(mounts, storage)))]
-        for old in self.managed.raw:
-            if old not in wanted and old.value in self.conf.main.raw(old.key):
-                self.conf = self.conf.remove_raw(old.key, old.value)
-                self._because(Why.RAW_KEY, f"no {old.line} any more")
-        added = []
-        for one in wanted:
+        asked, there = {*wanted}, _raw_of(self.conf)
+        gone = [one for one in self.managed.raw if one not in asked and one in there]
+        self.conf = self.conf.remove_raws((one.key, one.value) for one in gone)
+        for one in gone:
+            self._because(Why.RAW_KEY, f"no {one.line} any more")
+        added: list[RawKey] = []
+        for repeated, several in groupby(wanted, lambda one: one.key.startswith(REPEATED_KEYS)):
+            bring = self._add if repeated else self._set
+            added += bring(several)
+        still = [old for old in self.managed.raw if old in asked]
+        self.managed = replace(self.managed, raw=tuple(dict.fromkeys((*still, *added))))
+
+    def _add(self, raw: Iterable[RawKey]) -> Iterator[RawKey]:
+        """Add those lines of several; gives what was not there."""
+        self.conf, added = self.conf.add_raws((one.key, one.value) for one in raw)
+        for key, value in added:
+            line = RawKey(key, value)
+            self._because(Why.RAW_KEY, line.line)
+            yield line
+
+    def _set(self, raw: Iterable[RawKey]) -> Iterator[RawKey]:
+        """Set those that stand once; gives those of which there was none."""
+        for one in raw:
             before = self.conf
-            there = before.main.raw(one.key)
-            if one.key.startswith(REPEATED_KEYS):
-                self.conf = before.add_raw(one.key, one.value)
-            else:
-                self.conf = before.set_raw(one.key, one.value)
+            self.conf = before.set_raw(one.key, one.value)
             if self.conf != before:
                 self._because(Why.RAW_KEY, one.line)
-                if one.key.startswith(REPEATED_KEYS) or not there:
-                    added.append(one)
-        still = [old for old in self.managed.raw if old in wanted]
-        self.managed = replace(self.managed, raw=tuple(dict.fromkeys((*still, *added))))
+                if not before.main.raw(one.key):
+                    yield one
 
     def fuse_rule(self, confinement: Confinement) -> Iterator[RawKey]:
         """What fuse=1 grants in Proxmox's generated profile, where a devN serves in its place."""
@@ -225,8 +238,9 @@ class _Edit:
 
     def _beside_devices(self, raw: tuple[RawKey, ...]) -> Iterator[RawKey]:
         """Those lines that make no node which a devN of somebody else brings already."""
+        there = devices_of(self.conf)
         for one in raw:
-            found = in_the_way(self.conf, self.ctid, one.value) if _mounts(one) else ()
+            found = in_the_way(there, self.ctid, one.value) if _mounts(one) else ()
             theirs = [device for device in found if not self._is_ours(device[1])]
             if theirs:
                 self.notes.append(f"{one.line} is left out: {_line(theirs[0])} makes the same node")
@@ -240,15 +254,16 @@ class _Edit:
         self, mounts: tuple[Mount, ...], storage: ObservedStorage
     ) -> Iterator[RawKey]:
         """The entries of those mounts whose source is there and whose target is free."""
+        there, held_by = _raw_of(self.conf).union(self.managed.raw), holders(self.conf)
         for mount in mounts:
             dataset, source = mount.dataset, mount.source_on(storage.datasets)
             entry = RawKey("lxc.mount.entry", replace(mount, source=source).raw_value)
-            if entry in self.managed.raw or entry.value in self.conf.main.raw(entry.key):
+            if entry in there:
                 yield entry
-            elif held := holder(self.conf, mount.target):
+            elif held := held_by.get(mount.target):
                 # what the operator mounted there holds the data: nothing goes on top of it
                 self.notes.append(f"/{mount.target} is {held} already: kept")
-            elif source in storage.paths or source in storage.datasets.values():
+            elif storage.has(source):
                 yield entry
             elif why := storage.silent.get(source):
                 self.notes.append(f"{mount.origin}: {source} gives no answer ({why}): left out")
@@ -277,7 +292,7 @@ class _Edit:
 
     def _gpu_devices(self, container: Container, storage: ObservedStorage) -> Iterator[str]:
         """What this node has of the device nodes that its GPUs need."""
-        missing = [device for device in container.devices if device not in storage.paths]
+        missing = [device for device in container.devices if not storage.has(device)]
         gpus = [gpu for gpu in container.gpus if f"/dev/nvidia{gpu}" not in missing]
         if missing:
             told = f"gpu_assignment: not on this node: {', '.join(missing)}"
@@ -394,18 +409,23 @@ def _shown(value: str) -> str:
     return f"{label.profile} (stacked)" if label.namespace else value
 
 
-def holder(conf: PveConf, target: str) -> str | None:
-    """Which line of the conf mounts something at this place of the container, or None."""
+def holders(conf: PveConf) -> dict[str, str]:
+    """What is mounted in the container: its place, without the first slash, to the line for it."""
+    found: dict[str, str] = {}
     for key in conf.main:
         if key.startswith("mp") and key[2:].isdigit():
             try:
                 mount = read_mount(conf.main[key] or "")
             except ValueError:
                 continue
-            if mount["mp"] == f"/{target}":
-                return key
+            found.setdefault(str(mount["mp"]).removeprefix("/"), key)
     for value in conf.main.raw("lxc.mount.entry"):
         fields = value.split()
-        if len(fields) > 1 and fields[1].strip("/").replace("\\040", " ") == target:
-            return f"lxc.mount.entry: {value}"
-    return None
+        if len(fields) > 1:
+            target = fields[1].strip("/").replace("\\040", " ")
+            found.setdefault(target, f"lxc.mount.entry: {value}")
+    return found
+
+
+def _raw_of(conf: PveConf) -> frozenset[RawKey]:
+    return frozenset(RawKey(key, value) for key, value in conf.main.raw_items())

@@ -16,7 +16,7 @@ from phoenix.fleet.overlays import overlay_file
 from phoenix.fleet.permits import permits
 from phoenix.plan.actions import ContainerChange
 from phoenix.plan.collisions import collision_fix, collision_text
-from phoenix.plan.conf import ConfPlan, holder, plan_conf, restart_reasons
+from phoenix.plan.conf import ConfPlan, holders, plan_conf, restart_reasons
 from phoenix.plan.confinement import Confinement, wanted, winner
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.guest import GuestPlan, plan_guest, with_install
@@ -33,6 +33,7 @@ from phoenix.pve.observed import ObservedContainer
 from phoenix.pve.privileged import NOT_HELD, WAY_OUT, is_privileged
 from phoenix.pve.storage import ObservedStorage
 from phoenix.text.printable import printable
+from phoenix.text.some import some
 
 _BASED = re.compile(r"{%-? *extends *[\"']base\.j2[\"']")
 
@@ -355,15 +356,15 @@ class ContainerPlanner:
         label = Label.parse(self.observed.label or "")
         if is_under_its_rules(label, self.observed.ctid, self.withdrawn):
             return
-        conf = self.observed.conf
-        mounted = [target for _, target in docker.fstab if holder(conf, target.strip("/"))]
+        there = holders(self.observed.conf)
+        mounted = {target.rstrip("/") for _, target in docker.fstab if target.strip("/") in there}
         yield from refusals(
             docker,
             driver,
             confinement.profile,
             self.sources,
             self.options.accept,
-            [target.rstrip("/") for target in mounted],
+            mounted,
             confinement.allows,
         )
 
@@ -379,7 +380,7 @@ class ContainerPlanner:
             # it never runs, so it may stay as it is
             todo = ()
             severity = severity if self._is_named else Severity.NOTE
-        text = f"{why}; still to do: {'; '.join(todo)}" if todo else why
+        text = f"{why}; still to do: {some(todo, separator='; ')}" if todo else why
         self._say(code, severity, f"{_ALONE}{text}", fix)
         lines = pending_lines(self.observed)
         if lines and code not in (Code.TEMPLATE, Code.PENDING_LINES):

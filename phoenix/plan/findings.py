@@ -7,7 +7,7 @@ Codes are for programs and stay; messages are for people and may be said better 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -144,7 +144,7 @@ LEFT_ALONE = frozenset(
     {
         *(Code.GUEST, Code.STORAGE_DRIVER, Code.FUSE, Code.DATA_ROOT),
         *(Code.WOULD_BREAK, Code.ARCHITECTURE, Code.PENDING_LINES, Code.COLLISION),
-        *(Code.MOUNT, Code.INCLUDED),
+        *(Code.MOUNT, Code.INCLUDED, Code.SILENT),
     }
 )
 
@@ -202,3 +202,11 @@ class Finding:
 def texts(findings: Iterable[Finding], *severities: Severity) -> tuple[str, ...]:
     """Those of these severities as lines, in their order."""
     return tuple(str(one) for one in findings if one.severity in severities)
+
+
+def by_container(findings: Iterable[Finding]) -> Mapping[int | None, Sequence[Finding]]:
+    """Findings by the container that they are about, each kind in its order; None: the node."""
+    found: dict[int | None, list[Finding]] = {}
+    for one in findings:
+        found.setdefault(one.ctid, []).append(one)
+    return found

@@ -34,7 +34,7 @@ def plan_storage(draft: Draft, storage: ObservedStorage, stock: ObservedStock) -
     datasets, folders, places, problems = [], [], [], []
     for mount in draft.container.mounts:
         source = mount.source_on(storage.datasets)
-        if source in storage.paths or source in storage.datasets.values():
+        if storage.has(source):
             continue
         if why := storage.silent.get(source):
             text = f"{mount.origin}: {source} gives no answer ({why})"

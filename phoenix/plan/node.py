@@ -32,6 +32,10 @@ from phoenix.plan.tunables import plan_tunables
 from phoenix.plan.versions import guest_findings, kernel_findings, parser_findings
 from phoenix.pve.observed import ObservedPct
 from phoenix.runs.files import Interrupted
+from phoenix.text.some import some
+
+#: So many of the containers are named that no node has.
+_SHOWN = 20
 
 
 def check_selection(fleet: Fleet, options: Options, nodes: Sequence[ObservedPct]) -> list[str]:
@@ -92,7 +96,7 @@ def absent_note(fleet: Fleet, options: Options, nodes: Iterable[ObservedPct]) ->
     ]
     if not absent or options.only:
         return None
-    return f"in {options.fleet} but on no node of this inventory: {', '.join(absent)}"
+    return f"in {options.fleet} but on no node of this inventory: {some(absent, _SHOWN)}"
 
 
 def selected(fleet: Fleet, options: Options, node: ObservedPct) -> list[Container]:
@@ -198,6 +202,7 @@ def plan_node(
         for confinement in users.confinements
     ]
     crowded = without_room(users, apparmor)
+    sources = {one: users.sources(one, apparmor) for one in users.confinements}
     containers: list[ContainerChange] = []
     installs: list[InstallChange] = []
     for container in in_order(selected(fleet, options, pct)):
@@ -210,7 +215,7 @@ def plan_node(
             storage=facts.storage,
             docker=dockers.get(container.ctid),
             templates=templates,
-            sources=users.sources(confinement, apparmor),
+            sources=sources.get(confinement, ()),
             withdrawn=written_allows(installed) - {*confinement.allows},
             no_room=crowded.get(container.ctid, ""),
             findings=findings,

@@ -257,7 +257,7 @@ class _Predictor:
         if not container.gpus:
             text = "nvidia is in its features, and gpu_assignment names no GPU: it gets none"
             self._note(Code.NO_GPU, container.ctid, text)
-        elif not any(device in self.facts.storage.paths for device in container.devices):
+        elif not any(map(self.facts.storage.has, container.devices)):
             self._note(
                 Code.NO_GPU,
                 container.ctid,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from phoenix.apparmor.abi import abi_text
 from phoenix.apparmor.lint import lint
@@ -109,7 +110,7 @@ class ProfileUsers:
         data root is not known (they are stopped) what the installed profile says. `keep`: that in
         any case. Raises GuestPathError.
         """
-        users = [*self._users(profile)]
+        users = self._users.get(profile, ())
         known = (self.fleet.containers[ctid] for ctid in users if ctid in self.fleet.containers)
         kept = written_data_roots(written) if keep else ()
         return guest_paths(
@@ -145,7 +146,7 @@ class ProfileUsers:
 
     def _roots(self, profile: str, written: str) -> tuple[list[str], list[int]]:
         """The data roots that the rules name, and the CTIDs of those for which there is no room."""
-        users = sorted(self._users(profile))
+        users = sorted(self._users.get(profile, ()))
         there = [*written_data_roots(written)] or [DATA_ROOT]
         known = [ctid for ctid in users if ctid in self.data_roots]
         roots = [] if len(known) == len(users) else [*dict.fromkeys(there)][:MOST_DATA_ROOTS]
@@ -159,16 +160,21 @@ class ProfileUsers:
                 roots.append(root)
         return roots, outside
 
-    def _users(self, profile: str) -> Iterator[int]:
+    @cached_property
+    def _users(self) -> Mapping[str, Sequence[int]]:
+        """The containers by the profiles that their confs name, and that they shall have."""
+        chosen = {*self.chosen}
+        users: dict[str, list[int]] = {}
         for ctid, observed in self.pct.containers.items():
-            named = [Label.parse(value).profile for value in observed.conf.main.raw(PROFILE_KEY)]
-            if ctid in self.chosen:
-                named.append(wanted(self.fleet.containers[ctid], self.options).profile)
-            if profile in named:
-                yield ctid
+            named = {Label.parse(value).profile for value in observed.conf.main.raw(PROFILE_KEY)}
+            if ctid in chosen:
+                named.add(wanted(self.fleet.containers[ctid], self.options).profile)
+            for profile in named:
+                users.setdefault(profile, []).append(ctid)
         for ctid in self.elsewhere:
-            if wanted(self.fleet.containers[ctid], self.options).profile == profile:
-                yield ctid
+            its = wanted(self.fleet.containers[ctid], self.options).profile
+            users.setdefault(its, []).append(ctid)
+        return users
 
 
 def plan_own_files(

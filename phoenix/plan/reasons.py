@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+
+from phoenix.text.some import some
 
 
 class Why(StrEnum):
@@ -42,3 +45,8 @@ class Reason:
 
     def __str__(self) -> str:
         return self.text
+
+
+def summary(reasons: Iterable[Reason]) -> str:
+    """Reasons in one line; some of them where they are many."""
+    return some([*map(str, reasons)], separator="; ")

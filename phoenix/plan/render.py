@@ -16,7 +16,10 @@ from phoenix.fleet.overlays import overlay_file
 from phoenix.plan.confinement import Confinement
 from phoenix.plan.guest_paths import DEFAULT_PATHS, GuestPaths
 from phoenix.text.printable import printable
-from phoenix.text.sandbox import Sandbox
+from phoenix.text.sandbox import Compiled, Sandbox
+
+#: Hundreds of containers may each have a profile of their own, of a few templates.
+_COMPILED = Compiled()
 
 _NO_USERNS = re.compile(r"^\s*(?:audit\s+)?deny\s+userns\b", re.MULTILINE)
 
@@ -52,6 +55,7 @@ def render_profile(
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=False,
+        bytecode_cache=_COMPILED,
     )
     modern = node.parser is not None and node.parser >= (4, 0)
     values = {

@@ -262,9 +262,9 @@ def _container(
     staged = node.kept.staged.get(ctid, {})
     if daemon.stands and observed.running and (silent := _silent(node.dockers.get(ctid))):
         # its own fault is no reason to keep the others from going back
-        weight = Severity.ERROR if ctid in options.only else Severity.NOTE
+        weight = Severity.ERROR if ctid in options.only else Severity.WARNING
         fix = "undo the run once more when that is mended"
-        say(Code.SILENT, weight, f"{silent}, left alone", fix)
+        say(Code.SILENT, weight, f"left alone: {silent}", fix)
         return None
     forced = Force.CONFLICTS in options.force
     try:

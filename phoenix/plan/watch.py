@@ -13,7 +13,7 @@ What it holds the node against is a file of lines (`node/watch.py` reads them):
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -80,22 +80,22 @@ class _Wanted:
     def _conf(self, ctid: int, confinement: Confinement) -> Iterator[str]:
         """What runs of ours have in a conf; what somebody has taken out of it since is none."""
         observed = self.facts.containers.containers[ctid]
-        untouched = {*self.plan.alone, *(one.ctid for one in self.plan.interrupted)}
+        cut = any(one.ctid == ctid for one in self.plan.interrupted)
         chosen = self.options.takes(self.fleet.containers[ctid])
-        if not (self.confs and chosen) or ctid in untouched or left_alone(observed):
+        if not (self.confs and chosen) or ctid in self.plan.alone or cut or left_alone(observed):
             yield from self._noted(f"{ctid} conf ")
             return
         managed, main = Managed.parse(observed.managed), observed.conf.main
-        for change in self.plan.containers:
-            if change.ctid == ctid:
-                managed, main = change.managed or managed, change.after.main
+        if change := self.plan.changes.get(ctid):
+            managed, main = change.managed or managed, change.after.main
         yield f"{ctid} conf {PROFILE_KEY}: {confinement.conf_value(ctid)}"
         features = f",{main['features'] or ''},"
         for name, value in managed.features.items():
             if f",{name}={value}," in features:
                 yield f"{ctid} conf features: {name}={value}"
+        lines = {*main.raw_items()}
         for raw in managed.raw:
-            if raw.value in main.raw(raw.key):
+            if (raw.key, raw.value) in lines:
                 yield f"{ctid} conf {raw.line}"
         there = {main[key] for key in main if re.fullmatch("dev[0-9]+", key)}
         yield from (f"{ctid} conf dev: {one}" for one in managed.devices if one in there)
@@ -126,11 +126,16 @@ class _Wanted:
 
     def _noted(self, start: str) -> Iterator[str]:
         """What is known of a thing that this run does not look at."""
-        yield from (line for line in self._before if line.startswith(start))
+        lines = self._before.get(start.split(" ")[0], ())
+        yield from (line for line in lines if line.startswith(start))
 
     @cached_property
-    def _before(self) -> list[str]:
-        return (self.facts.containers.wanted or "").splitlines()
+    def _before(self) -> Mapping[str, Sequence[str]]:
+        """What was wanted so far, by the first word of each line."""
+        found: dict[str, list[str]] = {}
+        for line in (self.facts.containers.wanted or "").splitlines():
+            found.setdefault(line.split(" ")[0], []).append(line)
+        return found
 
 
 _OTHERS = {"profile": None, "stacking": None, "mode": None}

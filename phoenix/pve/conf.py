@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 from urllib.parse import unquote
 
 from phoenix.pve.keys import raw_key_problem
-from phoenix.pve.values import check_value, same_raw_value
+from phoenix.pve.values import check_value, normal_raw_value, same_raw_value
 
 Kind = Literal["blank", "header", "comment", "raw", "key", "junk"]
 
@@ -110,10 +110,10 @@ class Section:
 
         Of several equal keys the last one counts (`parse_pct_config`: `$conf->{$key} = $value`).
         """
-        return next((line.value for line in reversed(self._of("key", key))), None)
+        return next((self.lines[place].value for place in reversed(self.places("key", key))), None)
 
     def __contains__(self, key: object) -> bool:
-        return any(line.kind == "key" and line.key == key for line in self.lines)
+        return ("key", key) in self._index
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
@@ -125,7 +125,7 @@ class Section:
 
     def keys(self) -> tuple[str, ...]:
         """The plain keys, each once, in the order of their first lines."""
-        return tuple(dict.fromkeys(line.key for line in self.lines if line.kind == "key"))
+        return tuple(key for kind, key in self._index if kind == "key")
 
     def raw(self, key: str) -> tuple[str, ...]:
         """All values of a raw `lxc.` key, in file order.
@@ -133,7 +133,7 @@ class Section:
         `lxc.key: v`, `lxc.key:v`, `lxc.key = v` and `lxc.key=v` are all read. LXC itself takes
         the last one of a key that can stand only once.
         """
-        return tuple(line.value for line in self._of("raw", key))
+        return tuple(self.lines[place].value for place in self.places("raw", key))
 
     def raw_items(self) -> tuple[tuple[str, str], ...]:
         """All raw lines as (key, value), in file order."""
@@ -155,8 +155,16 @@ class Section:
             line.text.removesuffix(line.ending) for line in self.lines if line.kind == "junk"
         )
 
-    def _of(self, kind: Kind, key: str) -> tuple[Line, ...]:
-        return tuple(line for line in self.lines if line.kind == kind and line.key == key)
+    def places(self, kind: Kind, key: str) -> Sequence[int]:
+        """Where in `lines` those of a kind and key are, in file order."""
+        return self._index.get((kind, key), ())
+
+    @cached_property
+    def _index(self) -> dict[tuple[Kind, str], list[int]]:
+        found: dict[tuple[Kind, str], list[int]] = {}
+        for place, line in enumerate(self.lines):
+            found.setdefault((line.kind, line.key), []).append(place)
+        return found
 
 
 @dataclass(frozen=True)
@@ -292,7 +300,7 @@ class PveConf:
         if self.main[key] == Line.parse(body).value:
             return self
         texts = self._main_texts()
-        places = self._places("key", key)
+        places = self.main.places("key", key)
         if places:
             texts[places[-1]] = body + self.main.lines[places[-1]].ending
         else:
@@ -301,7 +309,7 @@ class PveConf:
 
     def drop_key(self, key: str) -> PveConf:
         """Remove every line of a plain key."""
-        return self._without(self._places("key", key))
+        return self._without(self.main.places("key", key))
 
     def set_raw(self, key: str, value: str) -> PveConf:
         """Make a raw key stand exactly once, with this value.
@@ -310,7 +318,7 @@ class PveConf:
         Raises ValueError for a key that Proxmox drops or a value that would break out.
         """
         body = self._body("raw", key, value)
-        places = self._places("raw", key)
+        places = self.main.places("raw", key)
         if not places:
             return self.add_raw(key, value)
         first = self.main.lines[places[0]]
@@ -323,7 +331,7 @@ class PveConf:
 
     def drop_raw(self, key: str) -> PveConf:
         """Remove every line of a raw key."""
-        return self._without(self._places("raw", key))
+        return self._without(self.main.places("raw", key))
 
     def add_raw(self, key: str, value: str) -> PveConf:
         """Add one of several equal raw keys at the end of the main section.
@@ -331,28 +339,49 @@ class PveConf:
         Nothing happens when one with the same value is there, however it is written.
         Raises ValueError for a key that Proxmox drops or a value that would break out.
         """
-        body = self._body("raw", key, value)
-        if any(same_raw_value(key, found, value) for found in self.main.raw(key)):
-            return self
-        texts = self._main_texts()
-        self._insert(texts, self._end_of_main(), body)
-        return self._with_main(texts)
+        return self.add_raws([(key, value)])[0]
+
+    def add_raws(
+        self, lines: Iterable[tuple[str, str]]
+    ) -> tuple[PveConf, tuple[tuple[str, str], ...]]:
+        """Add many raw lines, each a key and a value, as `add_raw` does one after another.
+
+        Gives those that were not there, too.
+        """
+        texts, place, added = self._main_texts(), self._end_of_main(), []
+        there: dict[str, set[str]] = {}
+        for key, value in lines:
+            body = self._body("raw", key, value)
+            if key not in there:
+                there[key] = {normal_raw_value(key, found) for found in self.main.raw(key)}
+            if (normal := normal_raw_value(key, value)) not in there[key]:
+                there[key].add(normal)
+                added.append((key, value, body))
+        if not added:
+            return self, ()
+        self._insert(texts, place, *(body for _, _, body in added))
+        return self._with_main(texts), tuple((key, value) for key, value, _ in added)
 
     def remove_raw(self, key: str, value: str) -> PveConf:
         """Remove every raw line of that key and value, however the value is written."""
-        places = self._places("raw", key)
-        lines = self.main.lines
-        return self._without(p for p in places if same_raw_value(key, lines[p].value, value))
+        return self.remove_raws([(key, value)])
+
+    def remove_raws(self, lines: Iterable[tuple[str, str]]) -> PveConf:
+        """Remove every raw line of these keys and values."""
+        gone = {(key, normal_raw_value(key, value)) for key, value in lines}
+        found = self.main.lines
+        return self._without(
+            place
+            for key in {key for key, _ in gone}
+            for place in self.main.places("raw", key)
+            if (key, normal_raw_value(key, found[place].value)) in gone
+        )
 
     # -- helpers --------------------------------------------------------------------------
 
     @cached_property
     def _by_name(self) -> dict[str, Section]:
         return {part.name: part for part in self.sections[1:]}
-
-    def _places(self, kind: Kind, key: str) -> list[int]:
-        lines = self.main.lines
-        return [i for i, line in enumerate(lines) if line.kind == kind and line.key == key]
 
     def _end_of_main(self) -> int:
         """The index behind the last line of the main section that is not blank."""
@@ -388,11 +417,11 @@ class PveConf:
     def _main_texts(self) -> list[str]:
         return [line.text for line in self.main.lines]
 
-    def _insert(self, texts: list[str], place: int, body: str) -> None:
+    def _insert(self, texts: list[str], place: int, *bodies: str) -> None:
         newline = self._newline()
         if place and not texts[place - 1].endswith("\n"):
             texts[place - 1] += newline
-        texts.insert(place, body + newline)
+        texts[place:place] = [body + newline for body in bodies]
 
     def _without(self, places: Iterable[int]) -> PveConf:
         gone = set(places)

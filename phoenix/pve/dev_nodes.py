@@ -9,7 +9,7 @@ does not start: `Script exited with status 17`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from phoenix.pve.conf import PveConf
@@ -91,12 +91,20 @@ def device_at(conf: PveConf, path: str) -> tuple[str, str] | None:
     return next(((key, keys[key]) for key, found in _devices(keys) if found == path), None)
 
 
-def in_the_way(conf: PveConf, ctid: int, entry: str) -> tuple[tuple[str, str], ...]:
-    """The devN, as keys and values, that collide with a mount entry."""
-    maker = entry_maker(entry, ctid)
+def devices_of(conf: PveConf) -> tuple[tuple[str, str, str], ...]:
+    """The devN with which a container starts next: key, value and path of each that can be read."""
     keys = at_next_start(conf)
-    there = _devices(keys) if maker else ()
-    return tuple((key, keys[key]) for key, path in there if maker and maker.makes(path))
+    return tuple((key, keys[key], path) for key, path in _devices(keys))
+
+
+def in_the_way(
+    devices: Sequence[tuple[str, str, str]], ctid: int, entry: str
+) -> tuple[tuple[str, str], ...]:
+    """Those of `devices_of` a conf, as keys and values, that collide with a mount entry."""
+    maker = entry_maker(entry, ctid) if devices else None
+    if maker is None:
+        return ()
+    return tuple((key, value) for key, value, path in devices if maker.makes(path))
 
 
 def at_next_start(conf: PveConf) -> Mapping[str, str]:

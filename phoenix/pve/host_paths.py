@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
 
 #: What is given away by a path, by those below it and by those above it. A part may be a pattern.
 SENSITIVE: Mapping[str, str] = {
@@ -95,8 +96,8 @@ _ENGINES = ("docker.sock", "containerd.sock", "podman.sock", "crio.sock", "build
 # pve-storage: how ZFS and directory storage name the disks of containers
 _GUEST_DISK = re.compile(r"(subvol|basevol)-\d+-disk-.+", re.ASCII)
 
-#: Of a node that nobody has asked.
-NO_DATASETS: Mapping[str, str] = {}
+#: `guest_disks` of a node that nobody has asked.
+NO_DISKS: Mapping[str, str] = {}
 
 #: File systems that hold nothing of the node's.
 _EMPTY_TYPES = frozenset({"tmpfs", "ramfs", "mqueue", "devpts", "hugetlbfs", "cgroup", "cgroup2"})
@@ -112,11 +113,11 @@ def plain(path: str) -> str:
 
 
 def path_danger(
-    path: str, read_only: bool = False, datasets: Mapping[str, str] = NO_DATASETS
+    path: str, read_only: bool = False, disks: Mapping[str, str] = NO_DISKS
 ) -> str | None:
     """Say what a mount of this path of the node gives away, or None for ordinary data.
 
-    `datasets`: ZFS dataset to where it is mounted on that node.
+    `disks`: `guest_disks` of that node.
 
     >>> path_danger("//etc/cron.d")
     "hands the host's /etc/cron.d to the container: what the host runs and trusts as root"
@@ -130,24 +131,23 @@ def path_danger(
     if path in ("/", *_SHARED):
         return given
     if parts[0] == "dev":
-        return None if _below(parts[1:], ORDINARY_DEVICES) else f"{given}, no ordinary device"
+        is_ordinary = any(_is_below(parts[1:], device) for device in _DEVICES)
+        return None if is_ordinary else f"{given}, no ordinary device"
     if any(_GUEST_DISK.fullmatch(part) for part in parts):
         return f"{given}: a disk of a container"
-    for dataset, mountpoint in datasets.items():
-        # a dataset of a guest may be mounted under any name
-        is_guests = any(map(_GUEST_DISK.fullmatch, _parts(f"{dataset}/{mountpoint}")))
-        if is_guests and _is_at_or_above(path, plain(mountpoint)):
-            return f"{given}, a disk of a container with it: {mountpoint}"
-    if read_only and _below(parts, READ_ONLY):
+    if disk := disks.get(path):
+        return f"{given}, a disk of a container with it: {disk}"
+    if read_only and any(_is_below(parts, name) for _, name in _FINE.get(parts[0], ())):
         return None
-    below = [name for name in SENSITIVE if _below(parts, [name])]
+    near = _GIVES.get(parts[0], ())
+    below = [name for name, its in near if _is_below(parts, its)]
     if below:
         return f"{given}: {SENSITIVE[max(below, key=len)]}"
-    above = [name for name in SENSITIVE if all(map(fnmatchcase, parts, _parts(name)))]
+    above = [name for name, its in near if all(map(fnmatchcase, parts, its))]
     return f"{given}, {above[0]} with it" if above else None
 
 
-def entry_danger(value: str, datasets: Mapping[str, str] = NO_DATASETS) -> str | None:
+def entry_danger(value: str, disks: Mapping[str, str] = NO_DISKS) -> str | None:
     """Say what a mount entry, a line of an fstab, brings in from the node, or None.
 
     Source: fstab(5); lxc, src/lxc/conf.c mount_entry and safe_mount.
@@ -168,7 +168,7 @@ def entry_danger(value: str, datasets: Mapping[str, str] = NO_DATASETS) -> str |
     if bound or source.startswith("/"):
         mapped = any(option.startswith("idmap=") for option in options)
         read_only = "ro" in options and not mapped
-        if danger := path_danger(source, read_only, datasets):
+        if danger := path_danger(source, read_only, disks):
             return danger
     if bound or kind in _EMPTY_TYPES:
         return None
@@ -178,28 +178,53 @@ def entry_danger(value: str, datasets: Mapping[str, str] = NO_DATASETS) -> str |
     return f"has the host mount a file system of type {kind}"
 
 
+def guest_disks(datasets: Mapping[str, str]) -> Mapping[str, str]:
+    """Where a node mounts disks of guests, by that path and by each above it.
+
+    `datasets`: ZFS dataset to where it is mounted; one of a guest may be so under any name.
+
+    >>> guest_disks({"tank/subvol-952-disk-1": "/srv/odd", "tank/media": "/media"})
+    {'/srv/odd': '/srv/odd', '/srv': '/srv/odd', '/': '/srv/odd'}
+    """
+    found: dict[str, str] = {}
+    for dataset, mountpoint in datasets.items():
+        if any(map(_GUEST_DISK.fullmatch, _parts(f"{dataset}/{mountpoint}"))):
+            path = PurePosixPath(plain(mountpoint))
+            for one in (path, *path.parents):
+                found.setdefault(str(one), mountpoint)
+    return found
+
+
 def fstab_fields(value: str) -> list[str]:
     """The fields of a mount entry, as getmntent(3) splits and decodes them."""
     return [_unescaped(field) for field in re.split(r"[ \t]+", value.strip(" \t"))]
-
-
-def _is_at_or_above(path: str, other: str) -> bool:
-    return f"{other}/".startswith(f"{path}/")
 
 
 def _parts(path: str) -> list[str]:
     return [part for part in path.split("/") if part]
 
 
-def _below(parts: Sequence[str], names: Sequence[str]) -> bool:
-    """Whether a path is one of these, or lies below one."""
-    return any(
-        len(parts) >= len(name) and all(map(fnmatchcase, parts, name))
-        for name in map(_parts, names)
-    )
+def _by_top(names: Iterable[str]) -> Mapping[str, Sequence[tuple[str, Sequence[str]]]]:
+    """Names and their parts, by the first of them, which is no pattern."""
+    found: dict[str, list[tuple[str, Sequence[str]]]] = {}
+    for name in names:
+        parts = _parts(name)
+        found.setdefault(parts[0], []).append((name, parts))
+    return found
+
+
+def _is_below(parts: Sequence[str], name: Sequence[str]) -> bool:
+    """Whether a path is this one, or lies below it."""
+    return len(parts) >= len(name) and all(map(fnmatchcase, parts, name))
 
 
 def _unescaped(field: str) -> str:
     r"""Undo what getmntent(3) undoes: `\040` and its like for blanks and the backslash."""
-    codes = {"040": " ", "011": "\t", "012": "\n", "134": "\\", "\\": "\\"}
-    return re.sub(r"\\(040|011|012|134|\\)", lambda match: codes[match[1]], field)
+    if "\\" not in field:
+        return field
+    return re.sub(r"\\(040|011|012|134|\\)", lambda match: _CODES[match[1]], field)
+
+
+_CODES = {"040": " ", "011": "\t", "012": "\n", "134": "\\", "\\": "\\"}
+_GIVES, _FINE = _by_top(SENSITIVE), _by_top(READ_ONLY)
+_DEVICES = tuple(map(_parts, ORDINARY_DEVICES))

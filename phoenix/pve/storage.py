@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
+from phoenix.pve.host_paths import guest_disks
 from phoenix.pve.nvidia import ObservedNvidia, nvidia_from_json
 from phoenix.text.printable import printable
 
@@ -22,6 +24,19 @@ class ObservedStorage:
     datasets: Mapping[str, str] = field(default_factory=dict)
     nvidia: ObservedNvidia = field(default_factory=ObservedNvidia)
     silent: Mapping[str, str] = field(default_factory=dict)
+
+    def has(self, path: str) -> bool:
+        """Whether an asked-for path is there, or is where ZFS mounts a dataset."""
+        return path in self._there
+
+    @cached_property
+    def guest_disks(self) -> Mapping[str, str]:
+        """Where its datasets of guests are (`phoenix.pve.host_paths`)."""
+        return guest_disks(self.datasets)
+
+    @cached_property
+    def _there(self) -> frozenset[str]:
+        return frozenset(self.paths).union(self.datasets.values())
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""

@@ -10,42 +10,50 @@ import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from phoenix.docker.names import DAEMON_JSON
-from phoenix.plan.actions import NodePlan
+from phoenix.plan.actions import ContainerChange, NodePlan
 from phoenix.plan.audit import AuditedContainer, NodeAudit
 from phoenix.plan.findings import BESIDE, DRIFT, Severity
+from phoenix.plan.reasons import summary
 from phoenix.pve.id_maps import owner_words
+from phoenix.report.groups import ALL, FEW, alike, few, finding_lines, grouped
 from phoenix.report.next_steps import MENDED
 from phoenix.runs.outcome import Ending, Outcome
 from phoenix.runs.record import RunRecord
 from phoenix.text.printable import printable
+from phoenix.text.some import NAMED, some
 
 AUDIT = "deploys/audit.py"
 
 
-def plan_lines(plan: NodePlan, backups: Mapping[int, str] | None = None) -> Iterator[str]:
+def plan_lines(
+    plan: NodePlan, backups: Mapping[int, str] | None = None, everything: bool = False
+) -> Iterator[str]:
     """The plan in words: one line each, and the containers as a table in their order.
 
-    `backups`: how old the newest backup of each container is, if somebody asked.
+    `backups`: how old the newest backup of each container is, if somebody asked. Of a large fleet
+    things of one kind are told together, unless `everything` is asked for.
     """
-    for note in plan.notes:
+    told = [one for one in plan.findings if one.severity != Severity.ERROR]
+    for note in finding_lines(told, everything):
         yield _line(plan, note)
     if plan.empty:
         yield _line(plan, "nothing to change")
     for interrupted in plan.interrupted:
         yield _line(plan, str(interrupted))
-    for found in plan.drift:
-        yield _line(plan, found.text)
+    for its in grouped(plan.drift, lambda one: one.code).values():
+        lines = [found.text for found in its]
+        for line in lines if everything else few(lines, f"more of this kind ({its[0].code})"):
+            yield _line(plan, line)
     if plan.creations:
         yield from _creation_lines(plan)
     if plan.containers:
         yield _line(plan, f"{_count(plan.containers)}, one after another:")
-        rows = [["#", "CTID", "NAME", "RESTART", *(["BACKUP"] if backups else []), "WHY"]]
-        for place, change in enumerate(plan.containers, 1):
-            restart = "yes" if change.restart else "Docker" if change.guest else "no"
-            backup = [backups[change.ctid]] if backups else []
-            why = "; ".join(map(str, change.reasons))
-            rows.append([str(place), str(change.ctid), change.name, restart, *backup, why])
-        yield from _table(rows)
+        if everything or len(plan.containers) <= FEW:
+            yield from _table([*_changes(plan.containers, backups or {}, everything)])
+        else:
+            yield from _table([*_kinds(plan.containers)])
+    if not everything and max(len(told), len(plan.drift), len(plan.containers)) > FEW:
+        yield _line(plan, ALL)
     for new in plan.installs:
         yield _line(plan, new.line)
         if backups and new in plan.only_installs:
@@ -62,6 +70,37 @@ def plan_lines(plan: NodePlan, backups: Mapping[int, str] | None = None) -> Iter
         if file.before == file.after:
             how = "is unchanged; a leftover temporary file beside it will be removed"
         yield _line(plan, f"{file.path} {how}")
+
+
+def _changes(
+    containers: Sequence[ContainerChange], backups: Mapping[int, str], everything: bool
+) -> Iterator[list[str]]:
+    yield ["#", "CTID", "NAME", "RESTART", *(["BACKUP"] if backups else []), "WHY"]
+    for place, change in enumerate(containers, 1):
+        backup = [backups[change.ctid]] if backups else []
+        why = "; ".join(map(str, change.reasons)) if everything else summary(change.reasons)
+        yield [str(place), str(change.ctid), change.name, _restart(change), *backup, why]
+
+
+def _kinds(containers: Sequence[ContainerChange]) -> Iterator[list[str]]:
+    """The same of many containers: which kinds of changes there are, and how many of each."""
+    yield ["CONTAINERS", "CTID", "RESTART", "WHY"]
+
+    def kind(change: ContainerChange) -> tuple[str, str]:
+        return _restart(change), alike(summary(change.reasons), change.ctid, change.name)
+
+    kinds = [*grouped(containers, kind).items()]
+    shown = kinds if len(kinds) <= FEW else kinds[:NAMED]
+    for (restart, why), its in shown:
+        who = some([str(one.ctid) for one in its])
+        yield [str(len(its)), who, restart, why if len(its) > 1 else summary(its[0].reasons)]
+    if left := [one for _, its in kinds[len(shown) :] for one in its]:
+        who = some([str(one.ctid) for one in left])
+        yield [str(len(left)), who, "", f"… {len(kinds) - len(shown)} more kinds of changes"]
+
+
+def _restart(change: ContainerChange) -> str:
+    return "yes" if change.restart else "Docker" if change.guest else "no"
 
 
 def _creation_lines(plan: NodePlan) -> Iterator[str]:
@@ -95,12 +134,19 @@ def _owner(owner: tuple[int, int] | None) -> str:
     return "" if owner is None else f" (for {owner_words(owner)})"
 
 
-def audit_lines(audits: Sequence[NodeAudit]) -> Iterator[str]:
-    """What an audit found: on the nodes themselves, their containers as a table, and the rest."""
+def audit_lines(audits: Sequence[NodeAudit], everything: bool = False) -> Iterator[str]:
+    """What an audit found: on the nodes themselves, their containers as a table, and the rest.
+
+    What is the same of many containers is told together, unless `everything` is asked for.
+    """
     for audit in audits:
-        for one in audit.findings:
-            if one.severity == Severity.ERROR or (one.needs_attention and one.ctid is None):
-                yield printable(f"{audit.node}: {one}", None)
+        first = [
+            one
+            for one in audit.findings
+            if one.severity == Severity.ERROR or (one.needs_attention and one.ctid is None)
+        ]
+        for line in finding_lines(first, everything):
+            yield printable(f"{audit.node}: {line}", None)
     containers = [one for audit in audits for one in audit.containers]
     yield from _container_table(containers)
     attention = sum(not one.ok for one in containers)
@@ -112,10 +158,10 @@ def audit_lines(audits: Sequence[NodeAudit]) -> Iterator[str]:
     if any(one.code in DRIFT for audit in audits for one in audit.findings):
         yield f"drift is {MENDED}"
     for audit in audits:
-        for one in audit.findings:
-            # what needs attention is told already, above the table or in it
-            if one.code in BESIDE and not one.needs_attention:
-                yield printable(f"{audit.node}: {one}", None)
+        # what needs attention is told already, above the table or in it
+        rest = [one for one in audit.findings if one.code in BESIDE and not one.needs_attention]
+        for line in finding_lines(rest, everything):
+            yield printable(f"{audit.node}: {line}", None)
 
 
 def _container_table(containers: Sequence[AuditedContainer]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from types import BuiltinMethodType, GeneratorType
 from typing import Any, TypeVar, cast
 
 from jinja2 import nodes
+from jinja2.bccache import Bucket, BytecodeCache
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.filters import FILTERS
 from jinja2.runtime import Context, markup_join, str_join
@@ -183,6 +184,21 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if self._size > _MOST:
             raise SecurityError("it makes too much")
         return value
+
+
+class Compiled(BytecodeCache):
+    """What templates have been compiled to, for sandboxes that are made with the same options."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], Any] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Give what a text has been compiled to."""
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep what a text has been compiled to."""
+        self._codes[bucket.key, bucket.checksum] = bucket.code
 
 
 class _Concatenations(NodeTransformer):

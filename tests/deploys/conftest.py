@@ -77,7 +77,7 @@ def prepared():
 def pyinfra(tmp_path, prepared):
     """Run a deploy on fake nodes with a fleet: `pyinfra("harden", node, fleet={...}, only=910)`."""
 
-    def run(deploy, *nodes, fleet=None, flags=("-y",), **data):
+    def run(deploy, *nodes, fleet=None, flags=("-y",), verbose=("-vv",), **data):
         inventory = tmp_path / "inventory.py"
         inventory.write_text(f"nodes = {[node.host() for node in nodes]!r}\n")
         if isinstance(fleet, dict):
@@ -88,7 +88,7 @@ def pyinfra(tmp_path, prepared):
         given = [f"--data={key}={value}" for key, value in data.items()]
         out, err = tmp_path / "stdout", tmp_path / "stderr"
         code = prepared.run(
-            argv=["pyinfra", "-vv", *flags, str(inventory), f"deploys/{deploy}.py", *given],
+            argv=["pyinfra", *verbose, *flags, str(inventory), f"deploys/{deploy}.py", *given],
             cwd=str(REPO),
             env={**os.environ, "PYINFRA_PROGRESS": "off", "NO_COLOR": "1"},
             stdout=str(out),

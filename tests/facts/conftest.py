@@ -7,14 +7,18 @@ from pathlib import Path
 import pytest
 from pyinfra.api.command import StringCommand
 
+from facts.observe import Observe
+from facts.program import Asked
 from tests.unit.script_node import ScriptNode
 
 
 class FactNode(ScriptNode):
     def see(self, fact, *arguments, timeout=60, **variables):
         """What the fact becomes here; `variables`: more of the node's environment."""
+        arguments = [Asked(one) for one in arguments] if fact is Observe else arguments
         done = subprocess.run(
             ["/bin/sh", "-c", StringCommand(fact().command(*arguments)).get_raw_value()],
+            input="".join(arguments[0].readlines()) if fact is Observe else "",
             env={**self.environment, "PATH": self._path, **variables},
             capture_output=True,
             text=True,

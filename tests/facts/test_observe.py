@@ -3,6 +3,7 @@
 import json
 import random
 import shlex
+import shutil
 import subprocess
 
 import pytest
@@ -14,6 +15,7 @@ from facts.docker import Dockers
 from facts.journal import KeptFiles, Runs
 from facts.observe import Observe
 from facts.pct import Containers
+from facts.program import Asked
 from node.observe import SECTIONS
 
 #: Linux takes no longer argument (MAX_ARG_STRLEN).
@@ -41,19 +43,53 @@ def request(containers, paths):
     }
 
 
-def test_a_thousand_containers_with_their_paths_are_asked_about_in_one_command():
-    command = Observe().command(request(containers=1000, paths=3))
-    assert "PHOENIX" in StringCommand(command).get_raw_value()
-    assert len(travels(command)) < LONGEST
+def test_of_whatever_fleet_a_command_has_only_what_is_asked_about():
+    commands = [
+        travels(Observe().command(Asked(request(containers, paths=9)))) for containers in (1, 9000)
+    ]
+    assert commands[0] == commands[1]
+    assert len(commands[0]) < 1000
+    asked = Asked(request(containers=9000, paths=9))
+    assert str(asked) == "containers,apparmor,storage,dockers,runs,watch,denials"
+    assert asked.readlines() == asked.readlines() == [*asked]
 
 
-def test_what_is_too_much_for_one_command_is_one_line_that_says_what_to_do():
-    command = StringCommand(Observe().command(request(containers=9000, paths=9))).get_raw_value()
+def test_a_node_is_asked_about_more_than_an_argument_can_hold(node):
+    paths = [f"/tank/{random.Random(number).randbytes(60).hex()}" for number in range(1500)]
+    asked = {"storage": {"paths": paths}}
+    assert len("".join(Asked(asked).readlines())) > LONGEST
+    asked["storage"]["paths"].append("/etc")
+    node.has("/etc/fstab", "")
+    assert node.see(Observe, asked)["storage"]["paths"] == ["/etc"]
+
+
+def test_a_node_without_python_says_so_and_takes_what_it_is_sent(node, tmp_path):
+    node.tool("systemctl", "exit 1")
+    command = StringCommand(Observe().command(Asked(request(1000, 9)))).get_raw_value()
+    sh, cat = shutil.which("sh"), shutil.which("cat")
+    (tmp_path / "few").mkdir()
+    (tmp_path / "few/cat").symlink_to(cat)
+    sent = "".join(Asked(request(1000, 9)).readlines())
+    with subprocess.Popen(
+        [sh, "-c", command],
+        env={"PATH": str(tmp_path / "few")},
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as asked:
+        # raises BrokenPipeError where nobody takes it
+        asked.stdin.write(sent)
+        asked.stdin.close()
+        assert asked.stderr.read() == "python3 is missing on this node: apt install python3\n"
+    assert asked.returncode == 127
+
+
+def test_a_fact_by_itself_that_is_too_much_for_one_command_is_one_line_that_says_so():
+    command = StringCommand(Dockers().command(tuple(range(100, 400_000, 3)))).get_raw_value()
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "the fleet file names too much to be asked in one command: select fewer containers with "
-        "--data only=CTID,CTID\n"
+        "too much for one command: ask about fewer at once, or all by facts.observe\n"
     )
 
 

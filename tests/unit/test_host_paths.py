@@ -2,7 +2,14 @@
 
 import pytest
 
-from phoenix.pve.host_paths import entry_danger, path_danger, plain
+from phoenix.pve.host_paths import (
+    READ_ONLY,
+    SENSITIVE,
+    entry_danger,
+    guest_disks,
+    path_danger,
+    plain,
+)
 
 
 @pytest.mark.parametrize(
@@ -116,12 +123,19 @@ DATASETS = {
 
 @pytest.mark.parametrize("path", ["/rpool", "/rpool/data", "//rpool/./data/", "/srv", "/srv/odd"])
 def test_a_folder_in_which_zfs_mounts_disks_of_containers_is_more_than_data(path):
-    danger = path_danger(path, datasets=DATASETS)
+    disks = guest_disks(DATASETS)
+    danger = path_danger(path, disks=disks)
     assert "a disk of a container with it: /" in danger
-    assert entry_danger(f"{path} mnt none rbind", DATASETS) == danger
+    assert entry_danger(f"{path} mnt none rbind", disks) == danger
     assert path_danger(path) is None
 
 
 @pytest.mark.parametrize("path", ["/tank", "/tank/media", "/rpool/dat", "/srv/od", "/rpool/data2"])
 def test_a_folder_with_other_datasets_is_data(path):
-    assert path_danger(path, datasets=DATASETS) is None
+    assert path_danger(path, disks=guest_disks(DATASETS)) is None
+
+
+def test_the_first_part_of_what_is_sensitive_is_no_pattern():
+    # by it the others are found
+    firsts = {name.split("/")[1] for name in (*SENSITIVE, *READ_ONLY)}
+    assert not [first for first in firsts if set(first) & set("*?[")]

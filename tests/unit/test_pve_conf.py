@@ -376,3 +376,21 @@ def test_raw_lines_that_wait_are_told_apart_from_env() -> None:
     conf = PveConf.parse("[pve:pending]\nlxc.environment.runtime: A=1\nlxc.cap.drop: mknod\n")
     assert conf.waiting == ("env (A)", "lxc.cap.drop")
     assert conf.waiting_raw == ("lxc.cap.drop",)
+
+
+@given(confs(), st.lists(st.tuples(RAWS, VALUES), max_size=8))
+@settings(suppress_health_check=[HealthCheck.too_slow])
+def test_many_raw_lines_at_once_are_what_they_are_one_after_another(
+    text: str, lines: list[tuple[str, str]]
+) -> None:
+    before = one_by_one = PveConf.parse(text)
+    came = []
+    for key, value in lines:
+        after = one_by_one.add_raw(key, value)
+        came += [(key, value)] if after != one_by_one else []
+        one_by_one = after
+    assert before.add_raws(lines) == (one_by_one, tuple(came))
+    gone = one_by_one
+    for key, value in lines:
+        gone = gone.remove_raw(key, value)
+    assert one_by_one.remove_raws(lines) == gone

@@ -325,8 +325,9 @@ def test_a_guest_that_cannot_be_asked_is_left_alone_and_the_others_go_back(state
     there = {910: ObservedDocker(state, error="\x1b[2J")}
     done = plan(runs=[guest_journal()], dockers=there)
     assert (done.problems, done.containers) == ((), ())
-    said = f"CT 910 a: its /etc/docker/daemon.json cannot be read: Docker is {state}"
+    said = f"CT 910 a: left alone: its /etc/docker/daemon.json cannot be read: Docker is {state}"
     assert done.notes[0].startswith(said)
+    assert "left alone: its /etc/docker/daemon.json cannot be read" in done.alone[910]
     assert done.notes[0].isprintable()
     (problem,) = plan(runs=[guest_journal()], dockers=there, only=910).problems
     assert problem.startswith(f"pve1: {said}")
