@@ -9,7 +9,8 @@ from typing_extensions import override
 
 from facts.observe import Observed
 from facts.program import asking
-from phoenix.docker.observed import ObservedDocker, dockers_from_json
+from phoenix.docker.observed import ObservedDocker
+from phoenix.docker.reading import dockers_from_json
 
 
 class Dockers(Observed[Mapping[int, ObservedDocker]]):
