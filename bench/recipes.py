@@ -64,15 +64,15 @@ def _measure(checkouts: Mapping[str, Path], given: list[str], rounds: int) -> No
     """Have the checkouts take turns, and print what each recipe took."""
     for name, recipe in RECIPES.items():
         times: dict[str, list[float]] = {which: [] for which in checkouts}
+        sent = {}
         for _ in range(rounds):
             for which, checkout in checkouts.items():
                 begin = time.monotonic()
-                _run(checkout, *given, recipe)
+                sent[which] = _run(checkout, *given, recipe, "-vvv").count(">>> ")
                 times[which].append(time.monotonic() - begin)
         medians = {which: statistics.median(seconds) for which, seconds in times.items()}
-        for which, checkout in checkouts.items():
-            sent = _run(checkout, *given, recipe, "-vvv").count(">>> ")
-            print(f"{name:8} {which:6} {medians[which]:6.1f} s  {sent} commands")
+        for which, seconds in medians.items():
+            print(f"{name:8} {which:6} {seconds:6.1f} s  {sent[which]} commands")
         if "other" in medians:
             print(f"{name:8} other / this: {medians['other'] / medians['this']:.2f}", flush=True)
 
