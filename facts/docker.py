@@ -9,14 +9,16 @@ from typing_extensions import override
 
 from facts.observe import Observed
 from facts.program import asking
-from phoenix.docker.observed import ObservedDocker, dockers_from_json
+from phoenix.docker.observed import ObservedDocker
+from phoenix.docker.reading import dockers_from_json
 
 
 class Dockers(Observed[Mapping[int, ObservedDocker]]):
     """Docker, its data, its daemon.json and its packages in every asked-for container that runs.
 
-    One command for all of them, side by side, and one `lxc-attach` each; a guest that hangs
-    costs its time-out (60 seconds, or `PHOENIX_GUEST_TIMEOUT` on the node). An excerpt::
+    One command for all of them, some side by side, and one `lxc-attach` each; a guest that hangs
+    costs its time-out (60 seconds, or `PHOENIX_GUEST_TIMEOUT` on the node), and once more where no
+    more than four do. An excerpt::
 
         {"dockers": {
          "910": {"state": "ok", "text": "guest 1\\nos debian 13\\ninfo {...", "error": ""},

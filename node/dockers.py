@@ -18,6 +18,11 @@ from node.bounded import SIZE, TIME, Ended
 PATIENCE = float(os.environ.get("PHOENIX_GUEST_TIMEOUT", "60"))
 LIMIT = 1536 * 1024
 
+#: How many are asked at once beyond the node's processors: most of an answer is their work, so that
+#: more only make each take longer, and one that hangs should not hold up half of all. And how many
+#: that hang are asked a second time.
+MORE_AT_ONCE, AGAIN = 1, 4
+
 #: What an exit code means; 44 is ours.
 _STATES = {0: "ok", 44: "none", **dict.fromkeys(guest.NO_SHELL, "noshell")}
 
@@ -29,7 +34,9 @@ def observe(ctids: Sequence[int] | None, probe: Collection[int] = ()) -> dict[st
     or none, and bytes of it that are no UTF-8 are escaped as surrogates: only daemon.json, at its
     end, may have such. The states:
 
-    - ok · none: nothing in it that runs containers · stopped · noshell · hung
+    - ok · none: nothing in it that runs containers · stopped · noshell
+    - hung: also when it was asked again, alone, after all others: a busy node is no hung guest.
+      Where more than four hang, none of them is: what hostile guests can cost has an end
     - application: it is one program, made of an OCI image say, and nothing in it is asked
     - flooded: it said more than 1.5 MiB
     - failed: `error` says why, in a printable line
@@ -37,10 +44,17 @@ def observe(ctids: Sequence[int] | None, probe: Collection[int] = ()) -> dict[st
     here = containers.ctids()
     asked = [ctid for ctid in here if (_runs(ctid) if ctids is None else ctid in ctids)]
     script = guest.script("docker")
-    # each has its own clock, from its own turn on: a busy node is no hung guest
-    with ThreadPoolExecutor((os.cpu_count() or 1) + 2) as pool:
-        answers = pool.map(lambda ctid: _ask(ctid, script, ctid in probe), asked)
-        return {str(ctid): answer for ctid, answer in zip(asked, answers)}
+
+    def ask(ctid: int) -> dict[str, str]:
+        return _ask(ctid, script, ctid in probe)
+
+    # each has its own clock, from its own turn on
+    with ThreadPoolExecutor((os.cpu_count() or 1) + MORE_AT_ONCE) as pool:
+        answers = dict(zip(asked, pool.map(ask, asked)))
+    hung = [ctid for ctid, answer in answers.items() if answer["state"] == "hung"]
+    if len(hung) <= AGAIN:
+        answers.update((ctid, ask(ctid)) for ctid in hung)
+    return {str(ctid): answer for ctid, answer in answers.items()}
 
 
 def _ask(ctid: int, script: str, probes: bool) -> dict[str, str]:

@@ -10,7 +10,8 @@ from phoenix.apparmor.denials import ObservedDenials, denials_from_json
 from phoenix.apparmor.generated_rules import ObservedRules, rules_from_json
 from phoenix.apparmor.observed import ObservedAppArmor, apparmor_from_json
 from phoenix.docker.fallen import Fallen, fallen_from_json
-from phoenix.docker.observed import ObservedDocker, dockers_from_json
+from phoenix.docker.observed import ObservedDocker
+from phoenix.docker.reading import dockers_from_json
 from phoenix.pve.backups import ObservedBackups, backups_from_json
 from phoenix.pve.etc_pve import ObservedEtcPve, etc_pve_from_json
 from phoenix.pve.hookscripts import HookScript, hookscripts_from_json

@@ -93,6 +93,50 @@ def test_however_many_guests_hang_each_has_its_own_time(node):
     assert states(node.ask()) == {ctid: "hung" if ctid % 2 else "ok" for ctid in range(910, 918)}
 
 
+def hangs_at_first(times=1):
+    return f"""
+        echo x >>"$FAKE/asked-$GUEST"
+        [ "$(grep -c x "$FAKE/asked-$GUEST")" -gt {times} ] || sleep 60
+        echo guest 1
+    """
+
+
+def asked(node, ctid):
+    return len((node.fake / f"asked-{ctid}").read_text())
+
+
+def test_one_that_gave_no_answer_in_time_is_asked_once_more(node):
+    node.runs(910, hangs_at_first())
+    node.runs(952, hangs_at_first(2))
+    node.runs(953, 'echo x >>"$FAKE/asked-$GUEST"; echo guest 1')
+    assert states(node.ask()) == {910: "ok", 952: "hung", 953: "ok"}
+    assert [asked(node, ctid) // 2 for ctid in (910, 952, 953)] == [2, 2, 1]
+
+
+def test_where_many_hang_none_of_them_costs_its_time_twice(node):
+    for ctid in range(910, 915):
+        node.runs(ctid, hangs_at_first())
+    assert states(node.ask()) == dict.fromkeys(range(910, 915), "hung")
+    assert {asked(node, ctid) // 2 for ctid in range(910, 915)} == {1}
+
+
+def test_no_more_are_asked_at_once_than_the_node_has_processors_for(node):
+    for ctid in range(910, 920):
+        node.runs(
+            ctid,
+            """
+            touch "$FAKE/now-$GUEST"
+            ls "$FAKE" | grep -c ^now- >>"$FAKE/at-once"
+            sleep 0.2
+            rm "$FAKE/now-$GUEST"
+            echo guest 1
+            """,
+        )
+    assert {*states(node.ask()).values()} == {"ok"}
+    most = max(map(int, (node.fake / "at-once").read_text().split()))
+    assert 1 < most <= os.cpu_count() + 1
+
+
 def test_a_daemon_json_that_is_no_utf_8_keeps_its_bytes_and_nothing_else_may_be_such(node):
     node.runs(910, r"printf 'guest 1\ndaemon-file 0 0 644\n{\377\n'")
     node.runs(952, r"printf 'guest 1\nos \377\n'")
@@ -316,6 +360,39 @@ def test_a_bind_on_a_share_that_gives_no_answer_is_told_and_holds_nobody(guest):
     ]
 
 
+def test_of_many_binds_each_is_told_with_its_links_resolved(guest):
+    (guest.root / "there").mkdir()
+    (guest.root / "link").symlink_to("there")
+    guest.tool("readlink", 'case "$*" in */dead/*) exec sleep 60 ;; esac; exec /bin/readlink "$@"')
+    many = [f"bind /c{number} {guest.root}/link/{number} /x" for number in range(20)]
+    many[9] = "bind /c9 /dead/share /x"
+    many[11] = "bind /c11 /with a blank /x"
+    many[13] = f"bind /c13 {guest.root}/nowhere/{'*'} /x"
+    says(guest, "\n".join(many))
+    rest = [number for number in range(20) if number not in (9, 11, 13)]
+    assert sorted(told(guest, "bind", "silent")) == sorted(
+        [f"bind /c{number} {guest.root}/there/{number} /x" for number in rest]
+        + ["silent /c9 /dead/share", "bind /c9 /dead/share /x"]
+    )
+
+
+def test_of_many_compose_files_the_one_that_gives_no_answer_alone_is_missed(guest):
+    guest.tool("head", 'case "$*" in *dead.yaml) exec sleep 60 ;; esac; exec /usr/bin/head "$@"')
+    files = [guest.has(f"/opt/{number} *.yaml", f"a:\n{OPEN}") for number in range(15)]
+    files[12] = guest.has("/opt/dead.yaml", OPEN)
+    says(guest, "compose " + ",".join(map(str, files)))
+    said = told(guest, "compose", "cut")
+    expected = [f"compose 2 apparmor {file}" for file in files if file != files[12]]
+    assert sorted(said) == sorted([*expected, "cut compose"])
+
+
+def test_what_a_compose_file_leaves_open_does_not_go_on_in_the_next_one(guest):
+    one = guest.has("/opt/a.yaml", "security_opt:\n")
+    other = guest.has("/opt/b.yaml", "  - x: apparmor=unconfined\n")
+    says(guest, f"compose {one},{other}")
+    assert told(guest, "compose") == []
+
+
 def test_a_compose_file_that_nobody_should_read_is_not_waited_for(guest):
     pipe = guest.root / "pipe.yaml"
     os.mkfifo(pipe)
@@ -383,6 +460,40 @@ def test_a_runc_that_is_not_what_its_package_brought_is_told(guest, package, fol
     assert told(guest, "wrapper") == []
     guest.has(sums, f"{'0' * 32}  {folder}/runc\n")
     assert told(guest, "wrapper") == [f"wrapper changed {guest.fake}/runc"]
+
+
+def test_a_hold_is_told_and_dpkg_is_asked_for_none_where_there_is_none(guest):
+    status = "Package: docker.io\nStatus: {} ok installed\n"
+    guest.has("/var/lib/dpkg/status", status.format("hold"))
+    assert told(guest, "hold") == ["hold docker.io"]
+    guest.has("/var/lib/dpkg/status", status.format("install"))
+    assert told(guest, "hold") == []
+
+
+def test_what_it_keeps_is_counted(guest):
+    root = guest.root / "data"
+    said = {"ServerVersion": "26", "DockerRootDir": str(root), "Containers": 0}
+    guest.tool("docker", f"echo '{json.dumps(said, separators=(',', ':'))}'")
+    folders = ["overlay2/l", "overlay2/a b", "overlay2/*", "fuse-overlayfs", "containers/1"]
+    image_store = "containerd/daemon/io.containerd.snapshotter.v1.overlayfs/snapshots"
+    for name in [*folders, "volumes/1", "volumes/2", f"{image_store}/7"]:
+        (root / name).mkdir(parents=True)
+    (root / "volumes/metadata.db").touch()
+    assert [line for line in told(guest, "store", "count") if "native" not in line] == [
+        "store overlay2 2",
+        "store fuse-overlayfs 0",
+        "store io.containerd.snapshotter.v1.overlayfs 1",
+        "count volumes 2",
+        "count containers 1",
+    ]
+
+
+def test_which_mount_it_has_is_asked_where_its_fstab_mounts_something(guest):
+    guest.tool("mount", "echo mount from util-linux 2.41.5")
+    assert told(guest, "mount") == []
+    guest.has("/proc/self/mounts", "none /srv/t ext4 rw 0 0\n")
+    guest.has("/etc/fstab", "a /srv/t tmpfs rw 0 0")
+    assert told(guest, "fstab", "mount") == ["fstab tmpfs /srv/t", "mount 2.41.5"]
 
 
 def test_versions_that_apts_preferences_keep_are_told_and_origins_are_not(guest):

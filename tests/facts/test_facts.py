@@ -21,7 +21,8 @@ from pathlib import Path
 import pytest
 from pyinfra_testing.facts import make_fact_tests
 
-from phoenix.docker.observed import ObservedDocker, dockers_from_json
+from phoenix.docker.observed import ObservedDocker
+from phoenix.docker.reading import dockers_from_json
 from phoenix.docker.storage_driver import plan_driver
 
 # cases are about the output; what a command does is tested against a tree of files

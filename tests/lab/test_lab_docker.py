@@ -5,7 +5,7 @@ is granted by name is there, and a rollback undoes all of it.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -17,6 +17,7 @@ from on_node import ENFORCED, conf, hello, pyinfra, standing, state
 from facts.audit import FellOver
 from facts.docker import Dockers
 from phoenix.apparmor.allows import ALLOWS
+from phoenix.docker.observed import Bind
 
 pytestmark = pytest.mark.lab
 
@@ -295,3 +296,37 @@ def test_what_docker_runs_on_is_what_its_dockerd_was_built_for(lab):
     said = lab.ssh("sh", input=f"{Dockers().command((910,)).get_raw_value()}\n").stdout
     built_for = guest(lab, 910, "docker version --format '{{.Server.Arch}}'").strip()
     assert Dockers().process(said.splitlines())[910].architecture == built_for
+
+
+def test_what_dockerd_says_on_its_socket_is_what_docker_says(clean_lab):
+    make = "docker create --pull never --network none"
+    guest(
+        clean_lab,
+        954,
+        f"""
+        mkdir -p "/srv/a & b"
+        ln -s "a & b" /srv/link
+        ln -s /srv /srv/plain
+        {make} --name kept --restart always -v /srv/plain:/x -v /srv/link:/y hello:lab sleep 600
+        {make} --name open --security-opt seccomp=unconfined --label 'A="b' hello:lab sleep 600
+        {make} --name made -v /srv:/z hello:lab true
+        docker start kept open
+        """,
+    )
+
+    def ask():
+        said = clean_lab.ssh("sh", input=f"{Dockers().command((954,)).get_raw_value()}\n").stdout
+        return replace(Dockers().process(said.splitlines())[954], runc="", mount=None)
+
+    by_socket = ask()
+    # root has other engines by name: then docker is asked
+    guest(clean_lab, 954, "mkdir -p /root/.docker/contexts")
+    by_command = ask()
+    assert by_socket == by_command
+    assert {(one.name, one.state) for one in by_socket.workloads} == {
+        ("kept", "running"),
+        ("open", "running"),
+        ("made", "created"),
+    }
+    assert Bind("kept", "/srv", "/x") in by_socket.binds
+    assert by_socket.unconfined == (("open", "seccomp=unconfined"),)

@@ -12,8 +12,8 @@ from phoenix.docker.observed import (
     Engine,
     ObservedDocker,
     Workload,
-    dockers_from_json,
 )
+from phoenix.docker.reading import dockers_from_json
 from phoenix.text.guest_json import read_json, too_much
 
 INFO = {

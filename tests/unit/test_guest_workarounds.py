@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from phoenix.docker.observed import ObservedDocker, dockers_from_json
+from phoenix.docker.observed import ObservedDocker
+from phoenix.docker.reading import dockers_from_json
 from phoenix.plan.confinement import Confinement
 from phoenix.plan.findings import Code, Severity
 from phoenix.plan.guest_workarounds import guest_workarounds

@@ -20,7 +20,8 @@ from plan_cases import (
 
 from phoenix.apparmor.abi import abi_name
 from phoenix.apparmor.observed import MARKER
-from phoenix.docker.observed import ObservedDocker, dockers_from_json
+from phoenix.docker.observed import ObservedDocker
+from phoenix.docker.reading import dockers_from_json
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.node import plan_node
 from phoenix.plan.options import Options
