@@ -189,10 +189,18 @@ sub get {    # undef unless dockerd itself says it: podman has such a socket, to
     return $head =~ /\AHTTP\/1\.[01] 200 / && $head =~ /^Server: Docker\//mi ? $body : undef;
 }
 
-sub text {
+my %blank = map { $_ => " " } qw(b f n r t);
+
+sub text {    # a line end or the like counts as a blank
     my ($text) = @_;
-    $text =~ s/\\(?:u([0-9a-fA-F]{4})|(.))/my $char = $1 ? chr hex $1 : $2; utf8::encode($char); $char/ge;
+    $text =~ s/\\(?:u([0-9a-fA-F]{4})|(.))/defined $1 ? code($1) : $blank{$2} || $2/ge;
     return $text;
+}
+
+sub code {
+    my $char = chr hex $_[0];
+    utf8::encode($char);
+    return $char;
 }
 
 sub value {    # the JSON at pos() of $_
@@ -214,7 +222,7 @@ sub value {    # the JSON at pos() of $_
 
 my $room = 1 << 20;
 sub record {    # a name with a line end or the like is one with a blank, and none of those count
-    my $line = join " ", @_;
+    my $line = join " ", map { defined ? $_ : "" } @_;
     $line =~ s/[\0-\x1f\x7f]/ /g;
     $room -= length $line;
     $room > 0 ? print "$line\n" : exit 0;
@@ -511,6 +519,7 @@ END { # how many of them are done with, and 100 where the last of those gave no 
 }'
 # shellcheck disable=SC2016 # of the inner shell
 read_files='
+files=0
 for path; do
     [ $((files += 1)) -le 5 ] || exit 7
     printf "\nphoenix-harden reads %s\n" "$path"
