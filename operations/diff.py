@@ -9,6 +9,7 @@ from difflib import unified_diff
 from pyinfra import host, state
 from pyinfra.api import State
 from pyinfra.api.output import echo
+from pyinfra.operations.util.files import generate_color_diff
 
 from phoenix.report.groups import ALL, FEW, alike, grouped, numbers
 from phoenix.text.printable import printable
@@ -27,9 +28,6 @@ def show_diff(path: str, before: str | None, after: str | None) -> None:
     """
     if not state.config.DIFF or state.is_executing:
         return
-    # a twentieth of a second, for those who show a diff
-    from pyinfra.operations.util.files import generate_color_diff
-
     note = " (new)" if before is None else " (removed)" if after is None else ""
     echo(f"{host.print_prefix}{path}{note}", err=True)
     for line in generate_color_diff(_lines(before), _lines(after)):
