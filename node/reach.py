@@ -6,14 +6,17 @@ be left behind.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from node.bounded import MISSING, TIME, Ended, run
+from node.bounded import MIB, MISSING, TIME, Ended, run
 from node.root import at
 
 #: How many are asked for at a time, and seconds that each may take.
 _SIDE_BY_SIDE, _PATIENCE = 16, 2
+#: How many one child asks for: a command's arguments have a limit (execve(2)).
+_TOGETHER = 1000
 _NOT_THERE = ("No such file or directory", "Not a directory")
 #: What is said of one that is not there.
 GONE = "not there"
@@ -22,16 +25,29 @@ GONE = "not there"
 def look(paths: Collection[str]) -> dict[str, str]:
     """Of each path "" where it is there, links followed, `GONE`, or why nobody can tell."""
     every = list(dict.fromkeys(paths))
-    # mostly all are there: one child for all of them
-    if not every or _ask(every).ok:
-        return dict.fromkeys(every, "")
+    found: dict[str, str] = {}
+    for begin in range(0, len(every), _TOGETHER):
+        found.update(_look(every[begin : begin + _TOGETHER]))
+    return found
+
+
+def _look(paths: Sequence[str]) -> dict[str, str]:
+    ended = _ask(paths)
+    there = {*ended.out.split(b"\0")}
+    found = {path: "" for path in paths if os.fsencode(at(path)) in there}
+    others = [path for path in paths if path not in found]
+    # one line for each, in their order: stat(1) escapes line ends in names
+    said = ended.err.decode("utf-8", "replace").splitlines()
+    if not ended.why and len(said) == len(others):
+        return {**found, **dict(zip(others, map(_reason, said)))}
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-        return dict(zip(every, map(_why, pool.map(lambda path: _ask([path]), every))))
+        alone = pool.map(lambda path: _why(_ask([path])), others)
+        return {**found, **dict(zip(others, alone))}
 
 
 def _ask(paths: Sequence[str]) -> Ended:
-    argv = ["stat", "-L", "--format=", "--", *map(at, paths)]
-    return run(argv, seconds=_PATIENCE)
+    argv = ["stat", "-L", "--printf=%n\\0", "--", *map(at, paths)]
+    return run(argv, seconds=_PATIENCE, limit=8 * MIB)
 
 
 def _why(ended: Ended) -> str:
@@ -39,5 +55,10 @@ def _why(ended: Ended) -> str:
         return f"no answer in {_PATIENCE} s"
     if ended.why == MISSING or ended.ok:
         return ended.err.decode("utf-8", "replace") if ended.why else ""
-    said = ended.err.decode("utf-8", "replace").strip().rpartition(": ")[2]
-    return GONE if said in _NOT_THERE else said or f"stat: exit {ended.code}"
+    said = ended.err.decode("utf-8", "replace").strip()
+    return _reason(said) if said else f"stat: exit {ended.code}"
+
+
+def _reason(said: str) -> str:
+    why = said.rpartition(": ")[2]
+    return GONE if why in _NOT_THERE else why

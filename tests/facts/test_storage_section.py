@@ -109,3 +109,12 @@ def test_a_path_that_is_not_there_is_none_that_gives_no_answer(node):
     node.has("/etc/pve/lxc/910.conf", "mp0: /srv/gone,mp=/a\n")
     node.has("/srv/file", "")
     assert node.see(Storage, ("/srv/file/below", "/nowhere")) == ObservedStorage()
+
+
+def test_a_thousand_paths_that_are_not_there_cost_no_program_each(node):
+    node.has("/srv/here", "")
+    node.tool("stat", f'echo "$$" >>{node.root}/asked\nexec /usr/bin/stat "$@"')
+    gone = tuple(f"/srv/it's gone \n{number}" for number in range(2500))
+    seen = node.see(Storage, (*gone, "/srv/here"))
+    assert seen == ObservedStorage(("/srv/here",))
+    assert len((node.root / "asked").read_text().splitlines()) == 3
