@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 
 class Forks:
@@ -37,7 +38,7 @@ class Forks:
     ) -> subprocess.CompletedProcess[str]:
         """As `subprocess.run` with pipes and `text`; `program`: its text, `words`: what it gets."""
         prepared = self._idle.pop() if self._idle else _Prepared(self._prepare)
-        outcome = prepared.ask(program, words, env, os.getcwd(), input, timeout)
+        outcome = prepared.ask(program, words, env, Path.cwd(), input, timeout)
         self._idle.append(prepared)
         if isinstance(outcome, Exception):
             raise outcome
@@ -108,19 +109,14 @@ def _serve(prepare: str) -> None:
 
 def _be(program: str, words: tuple[str, ...], env: dict[str, str]) -> None:
     """Be the program, in a fork whose streams are in place, and end as Python does."""
-    for number in os.listdir("/proc/self/fd"):
-        if int(number) > 2:
-            try:
-                os.close(int(number))
-            except OSError:  # what listed them
-                pass
+    os.closerange(3, 256)  # the few that there are
     gc.enable()  # which subprocess disables for a fork
     os.environ.clear()
     os.environ.update(env)
     time.tzset()
     sys.argv = ["-c", *words]
-    sys.stdin, sys.stdout = open(0), open(1, "w")
-    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace")
+    sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace")  # noqa: SIM115
     code: object = 0
     try:
         exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})

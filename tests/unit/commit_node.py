@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from script_node import BOOT, UNPACKED, ScriptNode, sha
+from script_node import UNPACKED, ScriptNode, sha
 
 RUN = "r20261122T013000Z-beef"
 FOLDER = f"var/lib/phoenix-harden/runs/{RUN}"
@@ -21,7 +21,7 @@ FAKES = {
     "pct": """
         echo "pct $*" >>"$FAKE/calls"
         case $1 in
-        status) echo "status: $(cat "$FAKE/state")" ;;
+        status) read -r state <"$FAKE/state"; echo "status: $state" ;;
         shutdown | stop) echo stopped >"$FAKE/state" ;;
         start)
             grep -q boots-not "$PHOENIX_ROOT/etc/pve/lxc/910.conf" && exit 255
@@ -53,6 +53,8 @@ FAKES = {
         exit
     """,
     "nsenter": "echo phoenix-harden",
+    # this machine's own says nothing of the node either, and takes its time
+    "journalctl": "",
 }
 
 

@@ -12,6 +12,7 @@ import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import node.pack
 from node.pack import program, stdin
 from tests.forks import Forks
 
@@ -149,6 +150,17 @@ class ScriptNode:
             input=stdin(request),
             env=self.environment,
             timeout=timeout,
+        )
+
+    def verb_as_sent(self, verb, *words, request=None):
+        """The same as it is sent: packed, in a Python of its own, and several times as slow."""
+        return subprocess.run(
+            [sys.executable, "-I", "-c", node.pack.BOOT, verb, *words],
+            input=stdin(request),
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
 
     def observe(self, **sections):
