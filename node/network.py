@@ -32,7 +32,7 @@ def run_in(
         if own and os.path.samestat(os.fstat(space), os.stat(at("/proc/1/ns/net"))):
             return Ended(None, err=b"it has no network of its own, but the node's", why=MISSING)
         network = f"--net=/proc/{os.getpid()}/fd/{space}"
-        client = [sys.executable, "-I", "-c", program, *words]
+        client = [sys.executable, "-IS", "-c", program, *words]
         return bounded.run(["nsenter", network, "--", *client], seconds=seconds, limit=limit)
     finally:
         os.close(space)

@@ -14,13 +14,12 @@ import sys
 from pyinfra_cli.main import main
 
 # isort: split
+import gc
 import importlib
 import pkgutil
 
 import pyinfra.connectors.fake  # noqa: F401
 from gevent import monkey
-
-import phoenix
 
 # gevent's own would start its loop in this process
 fork = monkey.get_original("os", "fork")
@@ -29,8 +28,12 @@ waitpid = monkey.get_original("os", "waitpid")
 
 # as "python -m" has it
 sys.path[0] = os.getcwd()  # noqa: PTH109
-for module in pkgutil.walk_packages(phoenix.__path__, "phoenix."):
-    importlib.import_module(module.name)
+for package in ("phoenix", "facts", "operations", "deploys.steps"):
+    path = importlib.import_module(package).__path__
+    for module in pkgutil.walk_packages(path, f"{package}."):
+        importlib.import_module(module.name)
+# no run looks through all this for garbage, which copies it
+gc.freeze()
 
 
 def become(argv, cwd, env, stdout, stderr):

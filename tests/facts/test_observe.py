@@ -118,7 +118,7 @@ def test_all_of_it_is_one_answer(node):
         "includes": {},
     }
     assert set(asked) == set(SECTIONS)
-    answer = node.see(Observe, asked)
+    answer = node.see_as_sent(Observe, asked)
     assert list(answer) == list(asked)
     assert answer["containers"]["containers"]["910"]["conf"] == "arch: amd64\n"
     assert answer["storage"]["paths"] == ["/etc/pve"]

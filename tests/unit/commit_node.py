@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from script_node import BOOT, UNPACKED, ScriptNode, sha
+from script_node import UNPACKED, ScriptNode, sha
 
 RUN = "r20261122T013000Z-beef"
 FOLDER = f"var/lib/phoenix-harden/runs/{RUN}"
@@ -75,6 +75,8 @@ FAKES = {
         exit
     """,
     "nsenter": "echo phoenix-harden",
+    # this machine's own says nothing of the node either, and takes its time
+    "journalctl": "",
 }
 
 
@@ -123,11 +125,7 @@ class Node(ScriptNode):
         return [sys.executable, "-I", str(self.run / "node.pyz"), "commit", RUN, "910"]
 
     def commit(self) -> subprocess.CompletedProcess[str]:
-        if self.boot != BOOT:
-            return self.verb("commit", RUN, "910")
-        return subprocess.run(
-            self.call, env=self.environment, capture_output=True, text=True, timeout=60
-        )
+        return self.verb("commit", RUN, "910")
 
     def recover(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Take up a commit that was cut short, as the next run does."""

@@ -187,6 +187,7 @@ class Node(ScriptNode):
         self.tool("zfs", ZFS)
         self.tool("lxc-attach", FAKES["lxc-attach"].replace("910", "970"))
         self.tool("nsenter", FAKES["nsenter"])
+        self.tool("journalctl", FAKES["journalctl"])
         self.installs(True)
         self.stage(conf="hostname: web\nunprivileged: 1\n", before=sha("unprivileged: 1\n"))
         self.stage(label="lxc-docker-nested (enforce)", docker="")

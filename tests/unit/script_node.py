@@ -12,23 +12,59 @@ import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import node.pack
 from node.pack import program, stdin
+from tests.forks import Forks
 
 SCRIPTS = Path(__file__).parents[2] / "templates/node"
 
 _UNPACKED = tempfile.TemporaryDirectory(prefix="phoenix-harden-")
-#: The program as it is packed, in a folder: there Python keeps what it has compiled. Packed, each
-#: call compiles all of it, which takes longer than most of the tests (see `node.pack.BOOT`).
-UNPACKED = _UNPACKED.name
-with zipfile.ZipFile(io.BytesIO(program())) as _packed:
-    _packed.extractall(UNPACKED)
-#: Runs it from there; like `node.pack.BOOT` it leaves the request on stdin.
-BOOT = f"""\
+
+
+def unpacked(packed):
+    """A folder with this program in it: there Python keeps what it has compiled.
+
+    Packed, each call compiles all of it, which takes longer than most of the tests (see
+    `node.pack.BOOT`).
+    """
+    folder = Path(_UNPACKED.name, hashlib.sha256(packed).hexdigest())
+    if not folder.exists():
+        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+            archive.extractall(folder)
+    return str(folder)
+
+
+def boot(folder):
+    """Runs the program from there; like `node.pack.BOOT` it leaves the request on stdin."""
+    return f"""\
 import sys
 sys.stdin.buffer.readline()
-sys.path.insert(0, {UNPACKED!r})
+sys.path.insert(0, {folder!r})
 from node.main import main
 sys.exit(main(sys.argv[1:]))
+"""
+
+
+#: All verbs.
+UNPACKED = unpacked(program())
+BOOT = boot(UNPACKED)
+#: Starts it. What it imports of Python's own is there already, and `phoenix`, which is the same on
+#: every node; the modules of `node` look at their environment as they are imported.
+FORKS = Forks(f"""\
+import os, sys
+sys.path.insert(0, {UNPACKED!r})
+for name in sorted(os.listdir({UNPACKED!r} + "/node")):
+    if name.endswith(".py"):
+        __import__("node." + name[:-3])
+for name in [name for name in sys.modules if name.split(".")[0] == "node"]:
+    del sys.modules[name]
+del sys.path[0]
+""")
+#: In front of a program that shall run on what it brings itself.
+ALONE = """\
+import sys
+for name in [name for name in sys.modules if name.split(".")[0] == "phoenix"]:
+    del sys.modules[name]
 """
 #: Ends the program by a kill right after it has put a file on disk, the NTH whose name begins so.
 _KILLED = """
@@ -107,13 +143,24 @@ class ScriptNode:
 
     def verb(self, verb, *words, request=None, timeout=60):
         """Run a verb of the node's program in the way in which it reaches a node."""
+        return FORKS.run(
+            self.boot,
+            verb,
+            *words,
+            input=stdin(request),
+            env=self.environment,
+            timeout=timeout,
+        )
+
+    def verb_as_sent(self, verb, *words, request=None):
+        """The same as it is sent: packed, in a Python of its own, and several times as slow."""
         return subprocess.run(
-            [sys.executable, "-IS", "-c", self.boot, verb, *words],
+            [sys.executable, "-I", "-c", node.pack.BOOT, verb, *words],
             input=stdin(request),
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=60,
         )
 
     def observe(self, **sections):

@@ -6,7 +6,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.forks import Forks
+
 PCT = Path(__file__).parents[2] / "lab" / "node" / "pct"
+#: As the first line of `pct` has it, but for `site`: here that brings all that the tests need.
+PYTHON = f"{sys.executable} -EsS"
+#: Starts it; its modules look at their environment as they are imported.
+FORKS = Forks(f"""\
+import sys
+sys.path.insert(0, {str(PCT.parent)!r})
+import pvestandin.cli
+for name in [name for name in sys.modules if name.split(".")[0] == "pvestandin"]:
+    del sys.modules[name]
+""")
+#: A command that is `pct` and nothing else that a shell would know of.
+_PLAIN = re.compile(r"pct [\w ./:,=@+-]*", re.ASCII)
 
 
 class Node:
@@ -21,7 +35,7 @@ class Node:
         common = root / "usr/share/lxc/config/common.seccomp"
         common.parent.mkdir(parents=True)
         common.write_text("2\ndenylist\n")
-        self.tool("pct", f'exec {sys.executable} -Es {PCT} "$@"')
+        self.tool("pct", f'exec {PYTHON} {PCT} "$@"')
         self.tool(
             "lxc-attach",
             'while [ "$1" != -- ]; do [ "$1" = --clear-env ] && clear=1; shift; done; shift\n'
@@ -96,16 +110,19 @@ class Node:
         command = re.sub(
             r"(?<![\w.])/(?=(?:etc/pve|run/lock|var/lib/lxc|root)\b)", f"{self.root}/", command
         )
+        env = {
+            "PATH": f"{self.root}/tools:{os.environ['PATH']}",
+            "PCT_ROOT": str(self.root),
+            "TZ": "UTC",
+            "LC_ALL": "C",
+            **environment,
+        }
+        if stdin is None and _PLAIN.fullmatch(command):
+            return FORKS.run(PCT.read_text(), *command.split()[1:], env=env)
         return subprocess.run(
             ["bash", "-c", command],
             input=stdin,
-            env={
-                "PATH": f"{self.root}/tools:{os.environ['PATH']}",
-                "PCT_ROOT": str(self.root),
-                "TZ": "UTC",
-                "LC_ALL": "C",
-            }
-            | environment,
+            env=env,
             capture_output=True,
             text=True,
             encoding="utf-8",

@@ -1,11 +1,9 @@
 """A container is made, and taken away, with a pct that does what the real one does (lab/node)."""
 
-import sys
-
 import pytest
 from create_node import RAW, Node
 from standin_images import DEBIAN, pack
-from standin_node import PCT
+from standin_node import PCT, PYTHON
 
 TEMPLATE = "local:vztmpl/debian.tar"
 OPTIONS = ("--hostname", "web", "--rootfs", "local:4", "--features", "nesting=1", "--memory", "256")
@@ -35,7 +33,7 @@ def node(tmp_path):
     node.has("/etc/hostname", "pve1\n")
     node.source.write_text(SOURCE)
     node.has("/var/lib/vz/images/900/base-900-disk-0.raw", "image")
-    node.tool("pct", f'PCT_ROOT="$PHOENIX_ROOT" exec {sys.executable} -Es {PCT} "$@"')
+    node.tool("pct", f'PCT_ROOT="$PHOENIX_ROOT" exec {PYTHON} {PCT} "$@"')
     node.tool("lxc-usernsexec", 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"')
     for name in ("mkfs.ext4", "chown"):
         node.tool(name, "exit 0")

@@ -4,13 +4,11 @@ import ast
 import json
 import os
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from script_node import ScriptNode, sha
+from script_node import ALONE, FORKS, ScriptNode, sha
 from synced import Fsynced
 
 from node.pack import watch_script
@@ -63,9 +61,7 @@ class Node(ScriptNode):
         self.wanted.write_text(wanted)
         os.utime(self.wanted, (time.time() + told,) * 2)
         file = self.has(SCRIPT, watch_script(), 0o755)
-        done = subprocess.run(
-            [sys.executable, "-I", file], env=self.environment, capture_output=True, text=True
-        )
+        done = FORKS.run(f"{ALONE}{file.read_text()}", env=self.environment)
         expected = int(bool(done.stdout)) if code is None else code
         assert (done.returncode, done.stderr) == (expected, "")
         return done.stdout
