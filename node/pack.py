@@ -71,6 +71,8 @@ _IMPORT = re.compile(r"^ *from ((?:node|phoenix)[.\w]*) import (.+)$", re.MULTIL
 
 _SCRIPT = re.compile(r'\bscript\("([a-z-]+)"\)')
 
+_COMMENT = re.compile(rb"^ *#(?!!).*\n", re.MULTILINE)
+
 _MAIN = "import sys\nfrom node.main import main\nsys.exit(main(sys.argv[1:]))\n"
 
 
@@ -162,7 +164,8 @@ def _files() -> Iterator[tuple[str, bytes]]:
 
 def _data() -> Iterator[tuple[str, bytes]]:
     for path in sorted((_TOP / "templates/guest").iterdir()):
-        yield f"node/data/{path.name}", path.read_bytes()
+        # lines for people do not travel: a command has room for 128 KiB
+        yield f"node/data/{path.name}", _COMMENT.sub(b"", path.read_bytes())
     for name in PROBES:
         path = _TOP / f"templates/probe/probe-{name}"
         yield f"node/data/{path.name}", path.read_bytes()
