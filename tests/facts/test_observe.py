@@ -116,6 +116,7 @@ def test_all_of_it_is_one_answer(node):
         "etc_pve": {},
         "stock": {"templates": []},
         "includes": {},
+        "cluster": {},
     }
     assert set(asked) == set(SECTIONS)
     answer = node.see_as_sent(Observe, asked)
