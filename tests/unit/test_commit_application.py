@@ -106,7 +106,7 @@ def test_whoever_shares_the_network_of_the_node_has_no_ports_of_its_own(node):
 
 def test_without_a_shell_it_is_proven_in_the_same_way(node):
     node.has("/var/lib/lxc/910/config", "lxc.uts.name = x\n")
-    node.guest_says("works SECONDS", "exit 127")
+    node.guest_says("works 1", "exit 127")
     done = node.commit()
     assert (done.returncode, node.conf.read_text()) == (0, NEW)
     assert "without a shell: nothing in it is asked" in done.stdout
@@ -129,7 +129,7 @@ def test_one_that_has_a_shell_before_and_none_afterwards_has_its_services_missed
     (node.fake / "works-before").write_text(works)
     (node.fake / "works-after").write_text(works)
     grep = 'grep -q lxc-docker "$PHOENIX_ROOT/etc/pve/lxc/910.conf"'
-    node.guest_says("works SECONDS", f'{grep} && exit 127; cat "$FAKE/works-before"')
+    node.guest_says("works 1", f'{grep} && exit 127; cat "$FAKE/works-before"')
     done = node.commit()
     assert (done.returncode, node.conf.read_text()) == (1, OLD)
     assert "CT 910: unit nginx.service is inactive (dead), it was running" in done.stdout

@@ -25,7 +25,7 @@ def node(tmp_path, monkeypatch):
 
 def started(node):
     """What was started, each call in a word or two, in their order."""
-    scripts = {"# Waits until": "dockerd is ready", "# works SECONDS": "what works"}
+    scripts = {"until said=": "dockerd is ready", "works 1": "what works"}
     found = []
     for line in (node.fake / "calls").read_text().splitlines():
         if line.startswith(("pct ", "nsenter")):
@@ -34,7 +34,7 @@ def started(node):
             found.append(" ".join(line.split()[1:3]))
         elif line.startswith("guest sh -c docker rm"):
             found.append("removal")
-        elif what := next((word for start, word in scripts.items() if line.startswith(start)), ""):
+        elif what := next((word for start, word in scripts.items() if start in line), ""):
             found.append(what)
     return found
 
