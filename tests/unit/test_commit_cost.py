@@ -25,7 +25,7 @@ def node(tmp_path, monkeypatch):
 
 def started(node):
     """What was started, each call in a word or two, in their order."""
-    scripts = {"until said=": "dockerd is ready", "works 1": "what works"}
+    scripts = {"until said=": "dockerd is ready", "echo 'works 1'": "what works"}
     found = []
     for line in (node.fake / "calls").read_text().splitlines():
         if line.startswith(("pct ", "nsenter")):
