@@ -17,8 +17,8 @@ PYINFRA := $(BIN)/pyinfra -y inventory.py
 STACK ?= $(or $(PHOENIX_LAB_STACK),stable)
 LAB_TESTS := lab and not long
 
-.PHONY: harden test test-fast test-pyinfra test-unit test-long test-stable test-current confinement \
-    docker-checks probes picture lint format lock clean
+.PHONY: harden test test-fast test-pyinfra test-programs test-unit test-long test-stable test-current \
+    confinement docker-checks probes picture lint format lock clean
 
 harden confinement docker-checks: export PHOENIX_LAB_STACK := $(STACK)
 # facts/ is no installed package
@@ -39,12 +39,17 @@ test: .venv/done
 	@$(MAKE) --no-print-directory test-fast
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-stable test-current
 
-# two processes: pytest itself runs one test at a time
+# three processes: pytest itself runs one test at a time, and some wait more than they work
+PROGRAMS := $(foreach name,cli commit follow,tests/unit/test_$(name)*.py)
+
 test-fast: .venv/done
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-unit test-pyinfra
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-unit test-programs test-pyinfra
 
 test-unit: .venv/done
-	$(BIN)/python -m pytest -m 'not lab and not long' tests/unit
+	$(BIN)/python -m pytest -m 'not lab and not long' tests/unit $(PROGRAMS:%=--ignore-glob='%')
+
+test-programs: .venv/done
+	$(BIN)/python -m pytest -m 'not lab and not long' $(wildcard $(PROGRAMS))
 
 test-pyinfra: .venv/done
 	$(BIN)/python -m pytest -m 'not lab and not long' --ignore=tests/unit
