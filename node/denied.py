@@ -70,6 +70,7 @@ class Denied:
 
     def _refusals(self) -> Iterator[Refusal]:
         newest = (0.0, 0)
+        its: set[str] = set()
         deadline = time.monotonic() + _PATIENCE
         for line, is_again in self._lines():
             if time.monotonic() > deadline:
@@ -78,10 +79,15 @@ class Denied:
             if found is None or found.time < self._began or not found.text.startswith(REFUSED):
                 continue
             mark = (found.time, found.serial)
+            # one event may have several
+            if mark > newest:
+                newest, its = mark, set()
             # a log that was rotated meanwhile may be read twice
-            if not is_again or mark > newest:
-                newest = max(newest, mark)
-                yield found
+            elif is_again and (mark < newest or found.text in its):
+                continue
+            if mark == newest:
+                its.add(found.text)
+            yield found
 
     def _lines(self) -> Iterator[tuple[str, bool]]:
         """The lines of the log, and whether what comes may have come before."""

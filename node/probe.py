@@ -125,7 +125,10 @@ class Probe:
             _clear(self._ctid, ("ps", "-aq"), ("rm", "-f"))
             return ask(self._ctid, "rmi", image) is not None
         removes = ["sh", "-c", _REMOVES, "remove", container, image]
-        return _said(self._ctid, "rm", guest.attach(self._ctid, removes, limit=_LIMIT)) is not None
+        return (
+            _said(self._ctid, "rm", guest.attach(self._ctid, removes, seconds=120, limit=_LIMIT))
+            is not None
+        )
 
 
 def clear(ctid: int) -> None:

@@ -18,7 +18,7 @@ from node.commit import check_journal, taken_up
 from node.create import Creation
 from node.destroy import Destruction
 from node.root import at
-from node.say import Stop
+from node.say import Stop, say
 from node.state import RunFolder, each, lock, named
 from node.transaction import Transaction
 from phoenix.runs.journal import UNDONE
@@ -27,7 +27,18 @@ from phoenix.runs.outcome import Ending
 
 def main(words: list[str]) -> int:
     """Do it, each under the lock: the commit may work still."""
-    return max([_take_up(one) for one in each(words)])
+    every = each(words)
+    if len(every) == 1:
+        return _take_up(every[0])
+    codes = []
+    for one in every:
+        try:
+            codes.append(_take_up(one))
+        except Stop as stop:
+            # the others are none the worse for it
+            say(stop.text)
+            codes.append(stop.code)
+    return max(codes)
 
 
 def _take_up(words: list[str]) -> int:

@@ -116,6 +116,9 @@ class Run(ABC):
             show(plan.problems)
             self.obstacles[host, ctid] = [*plan.problems]
             return None
+        if alone := plan.alone.get(ctid):
+            self.obstacles[host, ctid] = [alone]
+            return None
         return next((change for change in plan.containers if change.ctid == ctid), None)
 
     def step(

@@ -84,19 +84,30 @@ class Survey(Run):
 
     def plan_again(self, host: Host, options: Options) -> NodePlan:
         """Ask for the containers and their Docker; the rest is as it was."""
-        return self.compare(
-            options, observe(host, asked_again(self.fleet, options), self.facts[host])
-        )
+        facts = observe(host, asked_again(self.fleet, options), self.facts[host])
+        return self.hold_apart(self.compare(options, facts))
+
+    def hold_apart(self, plan: NodePlan) -> NodePlan:
+        """A node's plan without those that must not be down now."""
+        nodes = {host.name: one.containers for host, one in self.facts.items()}
+        return hold_apart(plan, self.fleet, self.options, nodes)
 
     def compare(self, options: Options, facts: NodeFacts) -> NodePlan:
         """The plan of a node."""
-        roots = [known_data_roots(one.dockers) for one in self.facts.values()]
+        pct = facts.containers
+        # of its own cluster: others may have the same CTIDs
+        data_roots = {
+            ctid: root
+            for one in self.facts.values()
+            for ctid, root in known_data_roots(one.dockers).items()
+            if pct.elsewhere.get(ctid) == one.containers.node
+        }
         return plan_node(
             fleet=self.fleet,
             options=options,
             facts=facts,
             templates=self.templates,
-            data_roots={ctid: root for known in roots for ctid, root in known.items()},
+            data_roots=data_roots,
         )
 
 
@@ -150,11 +161,9 @@ def look(state: State, recipe: Recipe, request: Callable[[Fleet, Options], Reque
 
 
 def _order(run: Survey) -> None:
-    """Have each plan in the order that holds for all nodes, without those that have to wait."""
-    nodes = {host.name: one.containers for host, one in run.facts.items()}
-    everywhere = {ctid for pct in nodes.values() for ctid in pct.containers}
+    """Have each plan in the order that holds for all nodes."""
+    everywhere = {ctid for one in run.facts.values() for ctid in one.containers.containers}
     for host, plan in run.plans.items():
-        plan = hold_apart(plan, run.fleet, nodes)
         its = {change.ctid: change for change in plan.containers}
         ordered = tuple(its[ctid] for ctid in in_turn(its, run.fleet, everywhere))
         run.plans[host] = replace(plan, containers=ordered)
@@ -189,6 +198,8 @@ def _plan(run: Survey, facts: NodeFacts, confs: bool) -> NodePlan:
     `confs`: the recipe is about containers; else they stay out of it.
     """
     planned = run.compare(run.options, facts)
+    if confs:
+        planned = run.hold_apart(planned)
     # a commit may have been cut short in a run whose journal cannot be read
     findings = (*planned.findings, *unreadable_runs(facts.runs.problems))
     pct = facts.containers

@@ -103,6 +103,13 @@ class ProfileUsers:
             ctid for ctid in self.pct.elsewhere if ctid in known and self.options.takes(known[ctid])
         )
 
+    def has_here(self, profile: str) -> bool:
+        """Whether a container of this run that is here shall have it."""
+        return any(
+            wanted(self.fleet.containers[ctid], self.options).profile == profile
+            for ctid in self.chosen
+        )
+
     def paths(self, profile: str, written: str, keep: bool = False) -> GuestPaths:
         """What the rules of a profile must know; `written`: the text that is installed now.
 
@@ -151,8 +158,11 @@ class ProfileUsers:
         known = [ctid for ctid in users if ctid in self.data_roots]
         roots = [] if len(known) == len(users) else [*dict.fromkeys(there)][:MOST_DATA_ROOTS]
         outside = []
-        # a new one takes nobody's place
-        for ctid in sorted(known, key=lambda ctid: self.data_roots[ctid] not in there):
+        # a new one takes nobody's place, nor one of another node that of one here
+        away = {*self.elsewhere}
+        for ctid in sorted(
+            known, key=lambda ctid: (self.data_roots[ctid] not in there, ctid in away)
+        ):
             root = self.data_roots[ctid]
             if root not in roots and len(roots) == MOST_DATA_ROOTS:
                 outside.append(ctid)
@@ -241,6 +251,8 @@ def plan_profile(
 ) -> ProfileChange | None:
     """The profile to install, None where it is right; what stands against it goes to `findings`."""
     name = confinement.profile
+    # one that only may come here from another node is no reason to stop
+    severity = Severity.ERROR if users.has_here(name) else Severity.WARNING
     before = apparmor.files.get(name)
     managed = before is None or before.startswith(MARKER)
     written = users.written(confinement, apparmor)
@@ -255,20 +267,20 @@ def plan_profile(
             after = more if more == before else after
     except (ProfileError, GuestPathError) as error:
         text = f"apparmor_profile {confinement.template}: {error}"
-        findings.append(Finding(Code.PROFILE_REFUSED, Severity.ERROR, text))
+        findings.append(Finding(Code.PROFILE_REFUSED, severity, text))
         return None
     # its own abi is installed before it
     abis = (*apparmor.abis, ABI_OURS.removeprefix("abi/"))
     found = lint(after, expected=name, abis=abis, docker=True, warnings=False)
     if found:
         lines = (f"profile {name}: line {one}" for one in found)
-        findings += [Finding(Code.PROFILE_REFUSED, Severity.ERROR, line) for line in lines]
+        findings += [Finding(Code.PROFILE_REFUSED, severity, line) for line in lines]
         return None
     if not managed and Force.FOREIGN_PROFILE not in users.options.force:
         findings.append(
             Finding(
                 Code.PROFILE_FOREIGN,
-                Severity.ERROR,
+                severity,
                 f"/etc/apparmor.d/{name} is there and not ours",
                 fix=f"move it away, or replace it with --data force={Force.FOREIGN_PROFILE}",
             )

@@ -52,32 +52,35 @@ def turns(
     depends on whom, on whatever node, and who is kept apart: both hold whatever `rolling` is. None:
     nobody knows, as in a rollback: one node after another, or all of them side by side.
     """
-    node_of = {ctid: node for node, ctids in changed.items() for ctid in ctids}
-    waits = _waits(fleet, {*node_of}) if fleet else {}
+    # nodes that are in no cluster may have the same CTIDs
+    nodes: dict[int, list[str]] = {}
+    for node, ctids in changed.items():
+        for ctid in ctids:
+            nodes.setdefault(ctid, []).append(node)
+    waits = _waits(fleet, {*nodes}) if fleet else {}
     apart = partners(fleet) if fleet else {}
     found: list[dict[str, int]] = []
-    placed: dict[int, int] = {}
+    across: list[list[Wait]] = []
+    placed: dict[tuple[str, int], int] = {}
     last = dict.fromkeys(changed, -1)
-    for ctid in _sequence(changed, fleet):
-        node = node_of[ctid]
-        turn = 1 + max((last[node], *(placed[one] for one in waits.get(ctid, ()))))
+    for node, ctid in _sequence(changed, nodes, fleet):
+        its = [
+            Wait(ctid, node, other, where)
+            for other in sorted(waits.get(ctid, ()))
+            # its own node's, where that has one
+            for where in ([node] if node in nodes[other] else nodes[other])
+        ]
+        turn = 1 + max((last[node], *(placed[one.others_node, one.other] for one in its)))
         while turn < len(found) and apart.get(ctid, set()) & {*found[turn].values()}:
             turn += 1
         if rolling == 1:
             turn = len(found)
         found += [{} for _ in range(turn + 1 - len(found))]
+        across += [[] for _ in range(turn + 1 - len(across))]
         found[turn][node] = ctid
-        placed[ctid] = last[node] = turn
-    return tuple(Turn(one, tuple(_across(one, waits, node_of))) for one in found)
-
-
-def _across(
-    turn: Mapping[str, int], waits: Mapping[int, AbstractSet[int]], node_of: Mapping[int, str]
-) -> Iterator[Wait]:
-    for node, ctid in turn.items():
-        for other in sorted(waits.get(ctid, ())):
-            if node_of[other] != node:
-                yield Wait(ctid, node, other, node_of[other])
+        across[turn] += [one for one in its if one.others_node != node]
+        placed[node, ctid] = last[node] = turn
+    return tuple(map(Turn, found, map(tuple, across)))
 
 
 def in_turn(changed: Iterable[int], fleet: Fleet, everywhere: Collection[int]) -> list[int]:
@@ -96,14 +99,15 @@ def partners(fleet: Fleet) -> Mapping[int, AbstractSet[int]]:
     return found
 
 
-def _sequence(changed: Mapping[str, Sequence[int]], fleet: Fleet | None) -> Iterator[int]:
-    """All of them, each node's own order kept."""
+def _sequence(
+    changed: Mapping[str, Sequence[int]], nodes: Mapping[int, Sequence[str]], fleet: Fleet | None
+) -> Iterator[tuple[str, int]]:
+    """All of them with their nodes, each node's own order kept."""
     if fleet is None:
-        for ctids in changed.values():
-            yield from ctids
+        yield from ((node, ctid) for node, ctids in changed.items() for ctid in ctids)
         return
-    here = {ctid for ctids in changed.values() for ctid in ctids}
-    yield from in_turn(here, fleet, here | {*fleet.containers})
+    for ctid in in_turn(nodes, fleet, {*nodes, *fleet.containers}):
+        yield from ((node, ctid) for node in nodes[ctid])
 
 
 def _waits(fleet: Fleet, changed: AbstractSet[int]) -> Mapping[int, AbstractSet[int]]:

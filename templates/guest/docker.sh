@@ -205,7 +205,12 @@ sub code {
 
 sub value {    # the JSON at pos() of $_
     /\G\s+/gc;
-    return text("$1") if /\G"((?:[^"\\]++|\\.)*+)"/gc;
+    if (/\G"/gc) {    # a repetition in one expression has 65,535 rounds and no more
+        my $said = "";
+        $said .= $1 while /\G([^"\\]+|\\.)/gc;
+        /\G"/gc or die;
+        return text($said);
+    }
     if (/\G\{/gc) {
         my %all;
         until (/\G[\s,]*\}/gc) { /\G[\s,]+/gc; my $key = value(); /\G\s*:/gc; $all{$key} = value() }

@@ -95,8 +95,13 @@ error ${4:-}{{.Name}}{{end}}"
     # given up by timeout, or it knows another form; one that has just gone is no failure
     status=$?
     # a name that is not there any more is a failure of another kind
-    # shellcheck disable=SC2086
-    [ "$asked" != :containers ] || [ $status = 0 ] || ! $limit "$1" ps -q >/dev/null 2>&1 || status=0
+    case $asked$status in
+    :containers124 | :containers137 | :containers143) ;;
+    :containers*)
+        # shellcheck disable=SC2086
+        [ $status = 0 ] || ! $limit "$1" ps -q >/dev/null 2>&1 || status=0
+        ;;
+    esac
     case $asked$status in
     *124 | *125 | *137 | *143 | :containers[1-9]*) printf '\nsilent %s\n' "$1" ;;
     esac

@@ -88,6 +88,13 @@ def test_while_one_half_is_down_the_other_is_left_running_and_the_exit_code_says
     assert done.commands == ["911"]
 
 
+def test_nodes_of_no_cluster_may_have_containers_of_the_same_ctid(pyinfra):
+    done = pyinfra("harden", pve("pve1", 910), pve("pve2", 910, 911), fleet={"910": DOCKER})
+    assert done.code == 0, done.stderr
+    assert done.commands == ["910", "910"]
+    assert "not begun" not in done.stderr
+
+
 def test_all_nodes_have_the_profiles_before_the_first_container_changes(pyinfra):
     nodes = [pve("pve1", 910, apparmor=installed()), pve("pve2", 920)]
     done = pyinfra("harden", *nodes, fleet={"910": DOCKER, "920": DOCKER})

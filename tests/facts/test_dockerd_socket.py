@@ -115,6 +115,12 @@ def test_its_json_is_read_as_json(guest, path):
     assert [line for line in found if line.startswith("bind /a")] == []
 
 
+def test_a_long_label_full_of_escapes_hides_no_container(guest, path):
+    labels = {"description": '"\n<' * 30_000}
+    with dockerd(path, container("a", Config={"Image": "i", "Labels": labels})):
+        assert lines(guest, "workload") == ["workload /a running i"]
+
+
 def test_a_container_that_has_gone_meanwhile_is_left_out(guest, path):
     with dockerd(path, container("a"), GONE, container("c")):
         said = lines(guest, "workload")

@@ -250,6 +250,20 @@ def test_a_shared_profile_is_there_too_with_the_data_roots_that_are_used_on_othe
     assert "/srv/docker" in profile.after
 
 
+def test_a_foreign_profile_stops_no_run_where_no_container_shall_have_it():
+    here = replace(node(container(952)), elsewhere={910: "pve2"})
+    result = plan_node(
+        fleet=fleet(ct910=DOCKER),
+        options=Options(),
+        facts=NodeFacts(
+            containers=here, apparmor=replace(apparmor(), files={NAME: "# somebody's\n"})
+        ),
+        templates=SHIPPED,
+    )
+    assert (result.problems, result.profiles) == ((), ())
+    assert any("is there and not ours" in note for note in result.notes)
+
+
 def test_one_that_only_runs_for_other_containers_installs_nothing_for_those_elsewhere():
     here = replace(node(container(952)), elsewhere={910: "pve2"})
     result = plan_node(

@@ -4,11 +4,15 @@ import json
 
 import pytest
 
-from phoenix.fleet.model import Fleet
+from phoenix.fleet.model import Container, Fleet
 from phoenix.fleet.parse import FleetError, parse_fleet
 from phoenix.plan.actions import ContainerChange, NodePlan
 from phoenix.plan.apart import hold_apart
 from phoenix.plan.findings import Code
+from phoenix.plan.guest import GuestChange
+from phoenix.plan.options import Options
+from phoenix.plan.profiles import ProfileChange
+from phoenix.plan.reasons import Reason, Why
 from phoenix.pve.conf import PveConf
 from phoenix.pve.observed import ObservedContainer, ObservedPct
 
@@ -54,15 +58,22 @@ def observed(ctid, running=True, node="pve1"):
     return ObservedContainer(ctid, CONF, running, pid, None, None, node)
 
 
-def plan(restart=True):
-    change = ContainerChange(910, "web", CONF, CONF, None, restart, False, ())
-    return NodePlan("pve1", containers=(change,))
+def plan(restart=True, guest=None):
+    change = ContainerChange(910, "web", CONF, CONF, None, restart, False, (), guest=guest)
+    names = ("lxc-docker-nested", "lxc-docker-nested-910")
+    profiles = (ProfileChange(name, None, "", Reason(Why.NEW, "new")) for name in names)
+    return NodePlan("pve1", containers=(change,), profiles=tuple(profiles))
 
 
-def held(others, restart=True, elsewhere=None):
+FLEET = Fleet({910: Container(910, profile="lxc-docker-nested", own=True)}, apart=((910, 911),))
+
+
+def held(others, elsewhere=None, **change):
     here = ObservedPct("pve1", {910: observed(910)}, elsewhere or {})
-    found = hold_apart(plan(restart), Fleet({}, apart=((910, 911),)), {"pve1": here, **others})
+    found = hold_apart(plan(**change), FLEET, Options(), {"pve1": here, **others})
     assert bool(found.containers) != bool(found.alone)
+    # one that is left as it is gets no new rules either; others may share the other one
+    assert len(found.profiles) == 1 + bool(found.containers)
     return found.findings
 
 
@@ -86,6 +97,12 @@ def test_of_one_that_nobody_can_ask_nothing_is_known():
 
 def test_what_restarts_nothing_has_nothing_to_wait_for():
     assert held({}, restart=False, elsewhere={911: "pve3"}) == ()
+
+
+def test_what_restarts_its_docker_has_to_wait_as_well():
+    change = GuestChange(before="", after="{}")
+    (finding,) = held({}, restart=False, guest=change, elsewhere={911: "pve3"})
+    assert finding.code == Code.APART
 
 
 def test_one_that_is_nowhere_keeps_nobody():

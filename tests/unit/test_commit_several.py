@@ -110,6 +110,17 @@ def test_wherever_it_is_killed_only_the_one_that_was_cut_short_is_taken_up(node,
             assert (events, conf) == ([], OLD)
 
 
+def test_one_that_cannot_be_taken_up_keeps_none_of_the_others(node):
+    with node.killed_at("journal.jsonl", 2):
+        node.commit()
+    cut = node.told[-1][0]
+    other = next(ctid for ctid in CTIDS if ctid != cut)
+    (node.run / f"{other}/before").unlink()
+    done = node.verb("recover", RUN, str(other), str(cut))
+    assert done.returncode != 0
+    assert node.told[-1] in ((cut, "done"), (cut, "restored"))
+
+
 def test_where_none_was_cut_short_nothing_is_said_and_nothing_done(node):
     node.commit()
     before = json.dumps(node.journal)

@@ -59,6 +59,18 @@ def test_those_that_are_kept_apart_never_have_the_same_turn():
     assert whose(found) == [{"a": 910, "c": 912}, {"b": 911}]
 
 
+@pytest.mark.parametrize("known", [None, fleet(ct(910), ct(911, 910))])
+@pytest.mark.parametrize("rolling", [1, "nodes"])
+def test_nodes_of_no_cluster_may_have_the_same_ctids(rolling, known):
+    changed = {"a": [910, 911], "b": [910]}
+    found = turns(changed, rolling, known)
+    assert sorted(pair for turn in found for pair in turn.containers.items()) == [
+        ("a", 910), ("a", 911), ("b", 910),
+    ]  # fmt: skip
+    # 911 waits for that of its own node
+    assert not any(turn.waits for turn in found)
+
+
 def test_where_nobody_knows_who_depends_on_whom_the_nodes_own_order_stays():
     changed = {"a": [911, 910], "b": [920]}
     assert whose(turns(changed, 1)) == [{"a": 911}, {"a": 910}, {"b": 920}]

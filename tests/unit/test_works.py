@@ -353,6 +353,13 @@ def test_one_that_is_not_there_any_more_is_no_silent_engine(by_name, gone):
     assert ([*found.containers], found.silent) == (["db"], frozenset())
 
 
+@pytest.mark.parametrize("given_up", [124, 137, 143])
+def test_one_that_hangs_is_silent_though_its_list_would_come(by_name, given_up):
+    # a container that is locked holds up an inspect, and no ps
+    found, _ = by_name("db", "gone", gone=given_up)
+    assert found.silent == {"docker"}
+
+
 def test_an_engine_that_is_down_is_silent_whatever_is_asked_for(by_name):
     found, _ = by_name("db", "app", down=True)
     assert (found.containers, found.silent) == ({}, {"docker"})
