@@ -10,7 +10,7 @@ from phoenix.fleet.schema import fleet_schema
 KEY = (ROOT / "tests/recordings/openpgp/key.asc").read_text()
 FINGERPRINT = "EB01B3C3F76622C142476AF9A08D8F96934FE1AC"
 REPO = {
-    "url": "https://packages.example.com/linux/debian/",
+    "url": "https://example.org/linux/debian/",
     "key": KEY,
     "fingerprint": "eb01 b3c3 F766 22C1 4247  6AF9 A08D 8F96 934F E1AC",
 }
@@ -33,7 +33,7 @@ def test_another_source_is_taken_at_its_word(source):
 
 def test_a_repository_is_read_into_its_plain_form():
     assert container(**_repo()).install_repository == Repository(
-        "https://packages.example.com/linux/debian", KEY, FINGERPRINT
+        "https://example.org/linux/debian", KEY, FINGERPRINT
     )
 
 
@@ -47,8 +47,8 @@ def test_a_key_may_have_other_line_ends_and_blanks_around_it(key):
     [
         "http://192.0.2.1:8080/debian",
         "https://[2001:db8::1]/debian",
-        "https://packages.example.com",
-        "https://packages.example.com/a~b/%7Euser/",
+        "https://example.org",
+        "https://example.org/a~b/%7Euser/",
     ],
 )
 def test_an_address_is_one_of_http(url):
@@ -58,16 +58,16 @@ def test_an_address_is_one_of_http(url):
 @pytest.mark.parametrize(
     ("part", "value", "says"),
     [
-        ("url", "ftp://packages.example.com/", "an address is expected"),
+        ("url", "ftp://example.org/", "an address is expected"),
         ("url", "file:///etc", "an address is expected"),
         ("url", "https://", "an address is expected"),
         ("url", "https://-x/", "an address is expected"),
-        ("url", "https://packages.example.com/a b", "an address is expected"),
-        ("url", "https://packages.example.com/\nSigned-By: x", "an address is expected"),
-        ("url", "https://packages.example.com/$(id)", "an address is expected"),
-        ("url", "https://packages.example.com/?a=b", "an address is expected"),
-        ("url", "https://me:secret@packages.example.com/", "without user and password"),
-        ("url", f"https://packages.example.com/{'a' * 1000}", "an address is expected"),
+        ("url", "https://example.org/a b", "an address is expected"),
+        ("url", "https://example.org/\nSigned-By: x", "an address is expected"),
+        ("url", "https://example.org/$(id)", "an address is expected"),
+        ("url", "https://example.org/?a=b", "an address is expected"),
+        ("url", "https://me:secret@example.org/", "without user and password"),
+        ("url", f"https://example.org/{'a' * 1000}", "an address is expected"),
         ("key", "", "one key is expected"),
         ("key", KEY.replace("PUBLIC", "PRIVATE"), "one key is expected"),
         ("key", KEY + KEY, "one key is expected"),
