@@ -17,7 +17,7 @@ PYINFRA := $(BIN)/pyinfra -y inventory.py
 STACK ?= $(or $(PHOENIX_LAB_STACK),stable)
 LAB_TESTS := lab and not long
 
-.PHONY: harden test test-fast test-pyinfra test-programs test-unit test-long test-stable test-current \
+.PHONY: harden test test-fast test-deploys test-facts test-programs test-unit test-long test-stable test-current \
     confinement docker-checks probes picture lint format lock clean
 
 harden confinement docker-checks: export PHOENIX_LAB_STACK := $(STACK)
@@ -39,20 +39,25 @@ test: .venv/done
 	@$(MAKE) --no-print-directory test-fast
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-stable test-current
 
-# three processes: pytest itself runs one test at a time, and some wait more than they work
-PROGRAMS := $(foreach name,cli commit follow,tests/unit/test_$(name)*.py)
+# four processes: pytest itself runs one test at a time, and many wait more than they work
+PROGRAMS := $(foreach name,cli commit create follow install,tests/unit/test_$(name)*.py)
+FAST := $(BIN)/python -m pytest -m 'not lab and not long'
 
 test-fast: .venv/done
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-unit test-programs test-pyinfra
-
-test-unit: .venv/done
-	$(BIN)/python -m pytest -m 'not lab and not long' tests/unit $(PROGRAMS:%=--ignore-glob='%')
+	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target \
+	    test-programs test-unit test-facts test-deploys
 
 test-programs: .venv/done
-	$(BIN)/python -m pytest -m 'not lab and not long' $(wildcard $(PROGRAMS))
+	$(FAST) $(wildcard $(PROGRAMS))
 
-test-pyinfra: .venv/done
-	$(BIN)/python -m pytest -m 'not lab and not long' --ignore=tests/unit
+test-unit: .venv/done
+	$(FAST) tests/unit $(PROGRAMS:%=--ignore-glob='%')
+
+test-facts: .venv/done
+	$(FAST) tests/facts
+
+test-deploys: .venv/done
+	$(FAST) --ignore=tests/unit --ignore=tests/facts
 
 test-stable test-current: .venv/done
 	$(BIN)/phoenix lab up --stack $(@:test-%=%)

@@ -1,5 +1,6 @@
 """For all tests: a busy machine is no finding, and `make test-long` tries more of what there is."""
 
+import gc
 import os
 
 import pytest
@@ -9,6 +10,12 @@ from hypothesis import settings
 settings.register_profile("untimed", deadline=None)
 settings.register_profile("long", deadline=None, max_examples=1000)
 settings.load_profile("untimed")  # unless --hypothesis-profile names the other
+
+
+def pytest_collection_finish() -> None:
+    """Tests that were collected stay to the end, and there are thousands to look through."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
