@@ -103,6 +103,7 @@ def test_what_an_unlisted_ones_finding_says_to_write_confines_it_from_its_next_s
     assert re.search(r"(ok|!!)  confined", row(done, UNLISTED))
 
 
+@pytest.mark.long
 def test_unlisted_ones_are_shown_ignored_or_refused_as_asked(clean_lab, fleet):
     # confined from its next start on
     clean_lab.ssh(f"sed -i '/^lxc.apparmor/d' /etc/pve/lxc/{UNLISTED}.conf")

@@ -72,6 +72,7 @@ def test_what_the_plan_takes_for_no_collision_starts(clean_lab, lines):
     clean_lab.ssh("pct start 960")
 
 
+@pytest.mark.long
 def test_harden_of_a_stopped_container_leaves_the_feature_to_the_device(clean_lab, fleet):
     add(clean_lab, 960, "dev0: /dev/fuse")
     done = pyinfra("harden", "-y", fleet=fleet, only=960)
@@ -125,6 +126,7 @@ def test_one_device_more_takes_none_of_the_common_ones_away(clean_lab):
     clean_lab.ssh(f"lxc-attach -n 960 -- sh -c '{look}'")
 
 
+@pytest.mark.long
 def test_a_broken_list_of_ha_resources_does_not_disturb_a_run(clean_lab):
     clean_lab.ssh("mkdir -p /etc/pve/ha && echo 'state started' >/etc/pve/ha/resources.cfg")
     said = clean_lab.ssh("pct shutdown 953 && pct start 953").stderr

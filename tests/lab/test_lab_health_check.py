@@ -89,6 +89,10 @@ def test_one_that_the_profile_breaks_is_named_and_all_is_as_it_was(node, harden)
     assert 'apparmor="DENIED"' in done.stderr
     assert "not back with the old conf" not in done.stderr
     assert (conf(node, CTID), node.label(CTID)) == (before, "unconfined")
+
+
+@pytest.mark.long
+def test_its_owner_may_go_without_it(node, harden):
     done = harden({"command": BINDS}, accept="health_check")
     assert done.returncode == 0, done.stderr
     assert node.label(CTID) == ENFORCED

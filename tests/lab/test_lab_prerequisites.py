@@ -44,6 +44,7 @@ def test_what_a_backup_server_has_verified_is_shown_and_insisted_on(
     assert (why or f"yes      {shown}  profile: unconfined") in done.stderr
 
 
+@pytest.mark.long
 def test_the_nodes_configuration_of_before_the_run_is_kept_on_this_machine(clean_lab, tmp_path):
     clean_lab.ssh("mkdir -p /etc/pve/priv && echo SECRET >/etc/pve/priv/authkey.key")
     before, profiles = conf(clean_lab, 953), clean_lab.ssh("ls /etc/apparmor.d").stdout.split()

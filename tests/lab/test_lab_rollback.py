@@ -20,6 +20,7 @@ def run_ids(node):
     return node.ssh("ls /var/lib/phoenix-harden/runs").stdout.split()
 
 
+@pytest.mark.long
 def test_an_edit_made_after_a_run_outlives_its_rollback(clean_lab):
     before = conf(clean_lab, 960)
     assert pyinfra("harden", "-y", only=960).returncode == 0
