@@ -5,9 +5,9 @@
 Containers wear a profile from their boot on, beside each other, and run everything that is known of
 Docker on each store: its own work (`guest/docker.sh`), what people run (`guest/workloads.sh`), and
 systemd's sandbox directives one by one (`guest/units.sh`). First they do so unconfined, unless the
-page has that of today: what fails there is no fault of a profile. Takes hours without KVM; with
-`--profile`, `--disk` and `--store` only those are measured, and the other lines stay. Fails when a
-check does that passes unconfined, or when AppArmor denied anything.
+page has that of these versions: what fails there is no fault of a profile. Takes hours without KVM;
+with `--profile`, `--disk` and `--store` only those are measured, and the other lines stay. Fails
+when a check does that passes unconfined, or when AppArmor denied anything.
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ TABLE = """
 | profile | disk | store | passed | failed | not here | denied | measured |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 """
-ABOUT = "- {date}: kernel {kernel}, AppArmor parser {parser}, LXC {lxc}, Docker {docker}{more}"
+VERSIONS = "kernel {kernel}, AppArmor parser {parser}, LXC {lxc}, "
+ABOUT = "- {date}: " + VERSIONS + "Docker {docker}{more}"
 
 
 @dataclass(frozen=True)
@@ -165,10 +166,11 @@ class Page:
         """The checks that fail unconfined, too."""
         return {*re.findall(r"`([^`]+)`", self.unfit.get(f"{disk}, {guest.name}", ""))}
 
-    def knows(self, disk: str, guest: Guest, date: str) -> bool:
-        """Whether what fails unconfined was measured on that day."""
+    def knows(self, disk: str, guest: Guest, its: dict[str, str]) -> bool:
+        """Whether what fails unconfined was measured with these versions."""
         row = self.rows.get((UNCONFINED, disk, guest.name))
-        return row is not None and row.date == date
+        head = self.heads.get(row.date + day_of(disk), "") if row else ""
+        return VERSIONS.format(**its) in head
 
     def write(self, path: Path) -> None:
         forms = [*FORMS]
@@ -180,6 +182,11 @@ class Page:
         if unfit:
             parts += ["\nWhat fails unconfined, too:\n", *unfit]
         path.write_text("\n".join((*parts, "")))
+
+
+def day_of(disk: str) -> str:
+    """What follows the date in the line of a day's versions."""
+    return ", zfs" if disk == "zfs" else ""
 
 
 def main() -> int:
@@ -197,8 +204,8 @@ def main() -> int:
         for guests in rounds(disk, given.store):
             for form in forms:
                 node = Node(Lab(CHECKOUT).reset())
-                today = about(node)["date"]
-                if form == UNCONFINED and all(page.knows(disk, one, today) for one in guests):
+                its = about(node)
+                if form == UNCONFINED and all(page.knows(disk, one, its) for one in guests):
                     continue
                 said, refused = round_of(node, FORMS[form], disk, guests)
                 wrong = note(page, node, form, disk, said, refused)
@@ -279,7 +286,7 @@ def note(
     asks = next((guest.ctid for guest in said if guest.store), None)
     version = "docker version -f '{{.Server.Version}}'"
     docker = in_guest(node, asks, version).strip() if asks else "not asked"
-    day = f"{its['date']}{', zfs' if zfs else ''}"
+    day = its["date"] + day_of(disk)
     page.heads[day] = ABOUT.format(**{**its, "date": day}, docker=docker, more=more)
     return wrong
 
