@@ -483,7 +483,7 @@ def _held_by_ha(observed: ObservedContainer, may_be_taken: bool) -> tuple[str, s
         return None
     if state := ha_to_take(observed):
         if not may_be_taken:
-            way_out = f"--data ha=true takes it out of HA's hands for as long; or {way_out}"
+            way_out = f"{way_out}, or --data ha=true, which does that and puts it back"
         elif why := unsettled(state, observed.service, observed.node, observed.running):
             return f"managed by HA, which is not to be disturbed now: {why}", SETTLE
         else:

@@ -20,7 +20,8 @@ HA_MANAGER = """
     case $3 in
     --delete) sed -i "/^\tstate /d" "$ha/resources.cfg" ;;
     --state)
-        grep -q "^\tstate " "$ha/resources.cfg" || sed -i "s/^ct: 910/&\\n\tstate none/" "$ha/resources.cfg"
+        grep -q "^\tstate " "$ha/resources.cfg" ||
+            sed -i "s/^ct: 910/&\\n\tstate none/" "$ha/resources.cfg"
         sed -i "s/^\tstate .*/\tstate $4/" "$ha/resources.cfg"
         ;;
     esac
