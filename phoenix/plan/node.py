@@ -121,7 +121,7 @@ def set_apart(
         Finding(
             Code.INTERRUPTED,
             Severity.NOTE,
-            f"run {one.run} was interrupted there",
+            one.text,
             one.ctid,
             fix=f"run again with only={one.ctid} to recover it",
         )

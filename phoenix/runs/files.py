@@ -34,6 +34,12 @@ class Interrupted:
     destroys: bool = False
     ha: str = ""
 
+    @property
+    def text(self) -> str:
+        """How it is, for an audit."""
+        left = "left it ignored by HA" if self.ha else "was interrupted there"
+        return f"run {self.run} {'works on it' if self.active else left}"
+
     def __str__(self) -> str:
         how = "is still working on it" if self.active else "was interrupted"
         then = "it is recovered first, then this container is planned again"
