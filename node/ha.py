@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 #: longer while it works on others (CRM.pm, LRM.pm).
 PATIENCE = 180
 
+#: Seconds in which it has taken it up again: a round of its manager.
+TAKES_UP = 60
+
 #: How long `ha-manager` may take, and so many characters of what it says are told.
 _SECONDS, _TOLD = 60, 300
 
@@ -94,8 +97,11 @@ class Ha:
             why = self._set(*words)
             if self._asked() == IGNORED:
                 return self._held(f"HA still ignores it ({why or 'it stayed so'}): {again}")
-            self._its.say(f"back in HA's hands ({state})")
-        elif found is None:
+            self._note("done")
+            self.noted = None
+            self._its.say(f"back in HA's hands ({state}){self._takes_up(state)}")
+            return ""
+        if found is None:
             self._its.say("HA does not manage it any more, and it stays so")
         elif found != ("" if noted == HA_DEFAULT else noted):
             self._its.say(f"somebody set its state in HA to {found or DEFAULT}: it stays so")
@@ -127,6 +133,18 @@ class Ha:
                 unit = "pve-ha-lrm" if gone else "pve-ha-crm"
                 return f"{who} not let go of it within {PATIENCE} s (systemctl status {unit})"
             time.sleep(0.2)
+
+    def _takes_up(self, state: str) -> str:
+        """Wait until HA has settled it again; gives what to say where it has not, "" if it has.
+
+        So it can be planned anew at once, and who is next is not kept waiting for it.
+        """
+        deadline = time.monotonic() + TAKES_UP
+        while why := self._obstacle(state):
+            if time.monotonic() >= deadline:
+                return f", but {why}: see ha-manager status"
+            time.sleep(0.2)
+        return ""
 
     def _set(self, *words: str) -> str:
         """Ask HA for something else; gives what went wrong, "" for nothing."""

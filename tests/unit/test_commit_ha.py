@@ -25,7 +25,9 @@ HA_MANAGER = """
         sed -i "s/^\tstate .*/\tstate $4/" "$ha/resources.cfg"
         ;;
     esac
-    [ "$4" != ignored ] || cp "$FAKE/status-after" "$ha/manager_status"
+    after=before
+    [ "$4" != ignored ] || after=after
+    cp "$FAKE/status-$after" "$ha/manager_status"
     [ ! -e "$FAKE/ha-dies-after-$4" ] || { rm "$FAKE/ha-dies-after-$4"; kill -9 $PPID; }
     :
 """
@@ -54,7 +56,9 @@ class HaNode(Node):
         self.resources.write_text(f"ct: 910\n{line}\tgroup one\n\nvm: 100\n")
         settled = "stopped" if state in ("stopped", "disabled") else "started"
         found = {"state": settled, "node": "pve1", "uid": "x", **service}
-        self.status.write_text(self._status({"ct:910": found}, in_node))
+        status = self._status({"ct:910": found}, in_node)
+        self.status.write_text(status)
+        (self.fake / "status-before").write_text(status)
 
     @property
     def ha(self):
@@ -211,7 +215,8 @@ def test_one_that_floods_is_cut_off_and_nothing_is_changed(node):
 def impatient(node):
     """One whose run waits for nothing."""
     begins = "from node.main import main\n"
-    node.boot = node.boot.replace(begins, f"{begins}import node.ha\nnode.ha.PATIENCE = 0\n")
+    hurries = "import node.ha\nnode.ha.PATIENCE = node.ha.TAKES_UP = 0\n"
+    node.boot = node.boot.replace(begins, begins + hurries)
     return node
 
 
@@ -330,6 +335,33 @@ def test_one_that_somebody_took_out_of_ha_meanwhile_is_not_put_in_again(node):
     done = node.commit()
     assert "HA does not manage it any more, and it stays so" in done.stdout
     assert node.resources.read_text() == "vm: 100\n"
+
+
+def test_it_is_settled_again_when_the_commit_ends(node):
+    assert "CT 910: back in HA's hands (started)\n" in node.commit().stdout
+    assert json.loads(node.status.read_text())["service_status"]["ct:910"]["state"] == "started"
+
+
+@pytest.mark.parametrize(
+    ("service", "told"),
+    [
+        ({}, ", but HA has not taken it up yet: see ha-manager status"),
+        (
+            {"ct:910": {"state": "relocate", "node": "pve1", "target": "pve2"}},
+            ", but HA is moving it to pve2: see ha-manager status",
+        ),
+    ],
+)
+def test_what_ha_then_does_with_it_is_said_and_is_no_failure_of_the_commit(
+    impatient, service, told
+):
+    nodes = {"pve1": "online"}
+    status = {"node_status": nodes, "service_status": service}
+    (impatient.fake / "status-before").write_text(json.dumps(status))
+    done = impatient.commit()
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "CT 910: done")
+    assert f"CT 910: back in HA's hands (started){told}" in done.stdout
+    assert impatient.ha_events[-1] == ("done", "started")
 
 
 # --- where a kill came in between -----------------------------------------------------------------
