@@ -17,11 +17,12 @@ class Containers(ObservedWhole[ObservedPct]):
         {"containers": {"node": "pve1", "wanted": null, "problems": [],
          "containers": {
           "910": {"conf": "arch: amd64\\nfeatures: nesting=1\\n", "ha": "started", "ours": null,
+           "service": {"state": "started", "node": "pve1", "node_state": "online", ...},
            "running": true, "pid": 3917, "started": 1795308303,
            "label": "lxc-docker-nested (enforce)",
            "live": {"fuse": true, "keyctl": true, "config": "lxc.arch = amd64\\n..."}},
-          "911": {"conf": "arch: amd64\\n", "ha": null, "ours": null, "running": false,
-           "pid": null, "started": null, "label": null, "live": null}},
+          "911": {"conf": "arch: amd64\\n", "ha": null, "service": null, "ours": null,
+           "running": false, "pid": null, "started": null, "label": null, "live": null}},
          "elsewhere": {"955": "pve2"}}}
 
     It becomes a `phoenix.pve.observed.ObservedPct`::
@@ -32,7 +33,8 @@ class Containers(ObservedWhole[ObservedPct]):
                 910: ObservedContainer(
                     ctid=910, conf=PveConf("arch: amd64\\nfeatures: nesting=1\\n"), node="pve1",
                     running=True, pid=3917, label="lxc-docker-nested (enforce)", ha="started",
-                    started=1795308303, live=Live(dev_fuse=True, keyctl=True, config=(...)),
+                    service=HaService("started", "pve1"), started=1795308303,
+                    live=Live(dev_fuse=True, keyctl=True, config=(...)),
                 ),
                 911: ObservedContainer(ctid=911, ..., running=False, pid=None, label=None, ...),
             },

@@ -90,6 +90,17 @@ def begin(its: Transaction) -> None:
     _keep_conf(its)
     if its.daemon:
         _keep_daemon(its)
+    its.ha.take()
+    try:
+        _swap(its, ours)
+    except Stop as stop:
+        if left := its.ha.give_back():
+            raise its.failed(f"nothing was changed, but {left}") from stop
+        raise
+
+
+def _swap(its: Transaction, ours: str) -> None:
+    """`ours`: the digest of the note of what was ours before. Raises Stop."""
     staged = its.staged
     its.write("intent", before=staged.before, after=staged.after, ours=ours)
     if its.daemon:

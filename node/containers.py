@@ -25,13 +25,13 @@ _MOST_FOLDERS, _MOST_PROCESSES, _PATIENCE = 5000, 50_000, 5
 
 def observe() -> dict[str, Any]:
     """All containers: conf, state, first process, label, HA, what they were started with."""
-    node = _node_name()
+    node = node_name()
     found: dict[str, Any] = {"node": node, "containers": {}, "elsewhere": {}, "problems": []}
     found["wanted"] = text(read(f"{STATE}/wanted"))
     if not os.path.isdir(at(f"{_PVE}/lxc")):
         problem = f"no-pve: {_PVE}/lxc is not there; is this a Proxmox VE node?"
         found["problems"].append(problem)
-    ha = _ha_states()
+    ha, services = _ha_states(), ha_services()
     for ctid in _ctids(f"{_PVE}/lxc"):
         path = f"{_PVE}/lxc/{ctid}.conf"
         try:
@@ -43,6 +43,7 @@ def observe() -> dict[str, Any]:
             found["containers"][str(ctid)] = {
                 "conf": text(conf),
                 "ha": ha.get(str(ctid)),
+                "service": services.get(str(ctid)),
                 "ours": text(read(f"{STATE}/containers/{ctid}")),
                 **_process(ctid),
             }
@@ -208,7 +209,8 @@ def _has_fuse(ctid: int, config: str) -> bool:
     return bool(re.search(mount, config, re.MULTILINE)) or b"/dev/fuse" in devices
 
 
-def _node_name() -> str:
+def node_name() -> str:
+    """Its own, as /etc/pve has it."""
     for link in (f"{_PVE}/local", f"{_PVE}/lxc"):
         try:
             found = re.search(r"nodes/([^/]+)", os.readlink(at(link)))
@@ -227,7 +229,7 @@ def _ha_states() -> dict[str, str]:
     is disarmed (`ha-manager crm-command disarm-ha MODE`) no state counts but that: "disarmed" in
     mode ignore, "frozen" in mode freeze, "disarming" until all nodes are.
     """
-    states = _ha_resources()
+    states = {ctid: one or "started" for ctid, one in ha_resources().items()}
     disarm = _ha_disarm()
     if disarm:
         states = {ctid: "ignored" if one == "ignored" else disarm for ctid, one in states.items()}
@@ -237,7 +239,7 @@ def _ha_states() -> dict[str, str]:
 def _ha_disarm() -> str | None:
     """Whether the HA stack is disarmed (pve-ha-manager Manager.pm, `$ms->{disarm}`)."""
     try:
-        disarm = json.loads(text(read(at(f"{_PVE}/ha/manager_status"))) or "{}").get("disarm")
+        disarm = _manager_status().get("disarm")
         if not disarm:
             return None
         modes = {"ignore": "disarmed", "freeze": "frozen"}
@@ -247,14 +249,63 @@ def _ha_disarm() -> str | None:
         return None
 
 
-def _ha_resources() -> dict[str, str]:
+def ha_state(ctid: int) -> str | None:
+    """What `observe` says of one container as its `ha`."""
+    return _ha_states().get(str(ctid))
+
+
+def ha_services() -> dict[str, dict[str, Any]]:
+    """What HA's manager makes of each container at the moment, as `phoenix.pve.ha.HaService`.
+
+    Nothing of those of which it has nothing, or what nobody can read.
+    """
+    try:
+        status = _manager_status()
+        nodes, services = status.get("node_status", {}), status.get("service_status", {})
+        every = [(sid[3:], one) for sid, one in services.items() if sid.startswith("ct:")]
+        return {ctid: _service(one, nodes) for ctid, one in every}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def ha_lets_go(ctid: int) -> bool:
+    """Whether HA's manager has nothing of a container; not where that cannot be told now."""
+    try:
+        return f"ct:{ctid}" not in _manager_status()["service_status"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def _service(said: dict[str, Any], nodes: dict[str, Any]) -> dict[str, Any]:
+    node = str(said["node"])
+    return {
+        "state": str(said["state"]),
+        "node": node,
+        "node_state": str(nodes.get(node, "unknown")),
+        "target": str(said.get("target") or ""),
+        "queued": bool(said.get("cmd")),
+        "fallback": str(said.get("maintenance_node") or ""),
+        "is_failing": bool(said.get("failed_nodes")),
+    }
+
+
+def _manager_status() -> dict[str, Any]:
+    """The status of HA's manager, {} without one; raises what reading JSON raises, and OSError."""
+    status = json.loads(text(read(at(f"{_PVE}/ha/manager_status"))) or "{}")
+    if not isinstance(status, dict):
+        raise TypeError("no object")
+    return status
+
+
+def ha_resources() -> dict[str, str]:
+    """What HA is asked for, of each container that it has; "" without a line that says so."""
     states: dict[str, str] = {}
     ctid = None
     for line in (text(read(at(f"{_PVE}/ha/resources.cfg"))) or "").split("\n"):
         if head := re.fullmatch(r"(\S+?):\s*(\S+)\s*", line):
             ctid = head[2] if head[1] == "ct" else None
             if ctid is not None:
-                states[ctid] = "started"
+                states[ctid] = ""
         elif ctid is not None and (state := re.match(r"\s+state\s+(\S+)", line)):
             states[ctid] = state[1]
     return states

@@ -37,13 +37,19 @@ def events(journal: Journal) -> dict[int, list[dict[str, Any]]]:
     """
     found: dict[int, list[dict[str, Any]]] = {}
     # in the version before a line that names nothing ended all of a container
-    others = {"packages", "removed"}
+    others = {"packages", "removed", "ha"}
     for line in journal.text().split("\n"):
         entry = _entry(line)
         is_conf = entry.get("file") != DAEMON_JSON and not others & entry.keys()
         if is_conf and isinstance(ctid := entry.get("ctid"), int):
             found.setdefault(ctid, []).append(entry)
     return found
+
+
+def ha_events(journal: Journal) -> dict[int, dict[str, Any]]:
+    """The last line of a journal that fits about what HA is asked for, by CTID (`node.ha`)."""
+    entries = map(_entry, journal.text().split("\n"))
+    return {entry["ctid"]: entry for entry in entries if "ha" in entry}
 
 
 def _cut(words: list[str]) -> list[str]:
@@ -55,7 +61,9 @@ def _cut(words: list[str]) -> list[str]:
     except JournalError:
         return []
     last = {ctid: every[-1]["event"] for ctid, every in events(journal).items()}
-    cut = [f"{ctid:d}" for _, ctid in every if last.get(ctid) in OPEN]
+    # what could not be put back was said so
+    ignored = {ctid for ctid, one in ha_events(journal).items() if one["event"] == "intent"}
+    cut = [f"{ctid:d}" for _, ctid in every if last.get(ctid) in OPEN or ctid in ignored]
     return [] if cut and _node_goes_down() else cut
 
 

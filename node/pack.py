@@ -27,7 +27,8 @@ SHARED = (
     *("__init__", "apparmor/__init__", "docker/__init__", "pve/__init__", "runs/__init__"),
     *("text/__init__", "apparmor/audit_line", "apparmor/observed"),
     *("docker/daemon_json", "docker/names", "text/json_document"),
-    *("pve/application", "pve/bind_sources", "pve/conf", "pve/health", "pve/hooks", "pve/keys"),
+    *("pve/application", "pve/bind_sources", "pve/conf", "pve/ha", "pve/health", "pve/hooks"),
+    "pve/keys",
     "pve/values",
     *("runs/journal", "runs/outcome", "runs/record", "text/printable"),
 )

@@ -65,15 +65,16 @@ def recover(its: Transaction) -> int:
     events = cut.events(its.journal).get(its.ctid, [])
     _drop_cut_conf(its)
     last = events[-1]["event"] if events else ""
+    its.ha.remember()
     if last not in cut.OPEN:
-        its.say(f"run {its.run} has ended for it already")
-        return 0
+        return _end_ended(its)
     its.say(f"run {its.run} was interrupted here; recovering it")
     its.gate.is_cut_short = True
     for event in events:
         if event["event"] in ("intent", "started"):
             its.left = event.get("after", its.left)
         its.is_undone = event.get("why") == UNDONE
+    its.ha.take()
     if isinstance(its, Creation):
         return its.take_up(last)
     if isinstance(its, Destruction):
@@ -88,6 +89,21 @@ def recover(its: Transaction) -> int:
     return its.end()
 
 
+def _end_ended(its: Transaction) -> int:
+    """Nothing of it is open, unless HA ignores it still."""
+    if its.ha.noted is None:
+        its.say(f"run {its.run} has ended for it already")
+        return 0
+    its.say(f"run {its.run} has left it ignored by HA; putting that back")
+    if not (left := its.ha.give_back()):
+        return 0
+    if not its.ha.waits:
+        return its.tells(Ending.FAILED, left)
+    # how it is is no fault of this recovery
+    its.say(left)
+    return 0
+
+
 def _end_unchanged(its: Transaction) -> int:
     """It never came to the swap, or to one that changes the conf."""
     up = True
@@ -98,8 +114,10 @@ def _end_unchanged(its: Transaction) -> int:
         _undo_daemon(its)
     its.note("restored", after=its.staged.before)
     its.say("recovered: nothing had been changed")
-    if up:
+    if up and not (left := its.ha.give_back()):
         return 0
+    if up:
+        return its.tells(Ending.FAILED, left)
     text = f"it ran before and does not start: pct start {its.ctid} --debug"
     return its.ends(Ending.FAILED, text)
 

@@ -124,10 +124,10 @@ def noted(ctid: int) -> Noted | None:
 def _is_settled(run: str, journal: str) -> bool:
     """Whether all that it began has ended. One that does not fit is told, so that it is refused."""
     try:
-        changes = read_journal(run, journal).changes
+        record = read_journal(run, journal)
     except JournalError:
         return False
-    return all(change.outcome != "open" for change in changes)
+    return not record.ha and all(change.outcome != "open" for change in record.changes)
 
 
 def _active() -> list[tuple[str, int]]:

@@ -16,6 +16,7 @@
     health       if there: its owner's own check, as `phoenix.pve.health` writes it
     driver, driver-before   if there: the storage driver that Docker must say afterwards, and the
                  one that it says with the old daemon.json
+    ha           if there: where HA manages it, it is taken out of its hands for as long (`node.ha`)
     create.json  if there: it is to be made (`node.create`); `before` and `conf` are as expected
     destroy      if there: it is to be destroyed (`node.destroy`)
 
@@ -48,6 +49,7 @@ NAMES = (
     "accept",
     "settle",
     "health",
+    "ha",
     "daemon.json",
     "daemon-before",
     "create.json",
@@ -95,6 +97,7 @@ class Staged:
         self.settle = int(settle) if re.fullmatch(r"[0-9]{1,3}", settle) else 0
         self.works = self._text("works")
         self.health = self._text("health")
+        self.ha = self._read("ha") is not None
         self.unhealthy = self._read("unhealthy") is not None
         daemon = self._text("daemon-before")
         self.daemon = DaemonFiles(daemon, self._read("daemon.json")) if daemon else None

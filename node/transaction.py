@@ -15,6 +15,7 @@ from node.daemon_change import DaemonChange
 from node.denied import Denied
 from node.files import digest, make_folder, read, replace, sync_folder
 from node.gate import Gate
+from node.ha import Ha
 from node.health import Health
 from node.journal import Journal, Value
 from node.owners import Owners
@@ -54,6 +55,7 @@ class Transaction:
         self.gate = Gate(self)
         self.owners = Owners(self)
         self.health = Health(self)
+        self.ha = Ha(self)
 
     def close(self) -> None:
         """Let go of the log that it reads."""
@@ -72,6 +74,10 @@ class Transaction:
         """The end of one that changed nothing."""
         return self._stop(Ending.REFUSED, why)
 
+    def failed(self, why: str) -> Stop:
+        """The end of one at which somebody has to look."""
+        return self._stop(Ending.FAILED, why)
+
     def changed(self, name: str) -> Stop:
         """The end of one that found something else than what it was planned on."""
         text = f"somebody changed {name} since this run was planned: nothing was changed"
@@ -81,7 +87,17 @@ class Transaction:
         return Stop(EXIT[ending], Outcome(ending, text).line(self.ctid))
 
     def ends(self, ending: Ending, text: str = "") -> int:
-        """Say how it ended, in the last line; gives the exit code."""
+        """Say how it ended, in the last line; gives the exit code.
+
+        HA has it back before; where it has not, somebody has to look.
+        """
+        if left := self.ha.give_back():
+            proven = "proven" if ending is Ending.DONE else ""
+            ending, text = Ending.FAILED, "; ".join(filter(None, (proven, text, left)))
+        return self.tells(ending, text)
+
+    def tells(self, ending: Ending, text: str = "") -> int:
+        """The same, whatever HA has to do with it."""
         say(Outcome(ending, text).line(self.ctid))
         return EXIT[ending]
 

@@ -205,6 +205,8 @@ def staged_files(change: ContainerChange) -> Mapping[str, str]:
         files["settle"] = str(change.settle)
     if change.health:
         files["health"] = change.health.render()
+    if change.ha:
+        files["ha"] = ""
     if change.guest:
         if change.guest.after is not None:
             files["daemon.json"] = change.guest.after

@@ -87,8 +87,11 @@ def commit(run: Run, what: str, snapshots: bool = False) -> None:
 
 
 def _is_swapped(change: ContainerChange) -> bool:
-    """Whether a new conf is all that there is to it: it does not run, or takes it as it runs."""
-    return not change.restart and change.guest is None
+    """Whether a new conf is all that there is to it: it does not run, or takes it as it runs.
+
+    HA takes its time to let go of one.
+    """
+    return not (change.restart or change.guest or change.ha)
 
 
 def install_docker(run: Survey, snapshots: bool = False) -> None:

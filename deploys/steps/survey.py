@@ -24,7 +24,7 @@ from phoenix.cli.overlays import overlays_beside
 from phoenix.docker.observed import ObservedDocker
 from phoenix.fleet.parse import Fleet, FleetError, parse_fleet
 from phoenix.plan.actions import NodePlan, WatchChange
-from phoenix.plan.apart import hold_apart
+from phoenix.plan.apart import hold_apart, hold_recoveries
 from phoenix.plan.etc_pve import check_etc_pve
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.fallbacks import check_backups, check_snapshots
@@ -89,8 +89,12 @@ class Survey(Run):
 
     def hold_apart(self, plan: NodePlan) -> NodePlan:
         """A node's plan without those that must not be down now."""
-        nodes = {host.name: one.containers for host, one in self.facts.items()}
-        return hold_apart(plan, self.fleet, self.options, nodes)
+        return hold_apart(plan, self.fleet, self.options, self.everything)
+
+    @property
+    def everything(self) -> Mapping[str, ObservedPct]:
+        """What is known of all nodes' containers, by their names."""
+        return {host.name: one.containers for host, one in self.facts.items()}
 
     def compare(self, options: Options, facts: NodeFacts) -> NodePlan:
         """The plan of a node."""
@@ -155,7 +159,7 @@ def look(state: State, recipe: Recipe, request: Callable[[Fleet, Options], Reque
         state=state, options=options, facts=facts, plans={}, fleet=fleet, templates=templates
     )
     for host, one in facts.items():
-        run.plans[host] = _plan(run, one, confs=recipe != "host_prep")
+        run.plans[host] = _plan(run, one, recipe)
     _order(run)
     return run
 
@@ -192,11 +196,12 @@ def tell_warnings(fleet: Fleet, options: Options) -> None:
         show([f"{len(warnings)} warnings about it: phoenix check {options.fleet} shows them"])
 
 
-def _plan(run: Survey, facts: NodeFacts, confs: bool) -> NodePlan:
+def _plan(run: Survey, facts: NodeFacts, recipe: Recipe) -> NodePlan:
     """The plan of a node: its containers, what is unreadable or interrupted there, its watch.
 
-    `confs`: the recipe is about containers; else they stay out of it.
+    Where the recipe is not about containers they stay out of it.
     """
+    confs = recipe != "host_prep"
     planned = run.compare(run.options, facts)
     if confs:
         planned = run.hold_apart(planned)
@@ -205,6 +210,8 @@ def _plan(run: Survey, facts: NodeFacts, confs: bool) -> NodePlan:
     pct = facts.containers
     chosen = [container.ctid for container in selected(run.fleet, run.options, pct)]
     plan = set_apart(replace(planned, findings=findings), facts.runs.interrupted, chosen)
+    if recipe == "harden":
+        plan = hold_recoveries(plan, run.fleet, pct, run.everything)
     plan = replace(plan, findings=(*plan.findings, *check_etc_pve(plan, facts.etc_pve)))
     if not confs:
         plan = without_containers(plan)

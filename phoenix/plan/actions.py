@@ -17,6 +17,7 @@ from phoenix.plan.reasons import Reason
 from phoenix.plan.site_tunables import SiteTunablesChange
 from phoenix.plan.tunables import TunablesChange
 from phoenix.pve.conf import PveConf
+from phoenix.pve.ha import IGNORED
 from phoenix.pve.health import HealthCheck
 from phoenix.pve.managed import Managed
 from phoenix.runs.files import Interrupted
@@ -58,6 +59,14 @@ class ContainerChange:
     health: HealthCheck | None = None
     #: What its Docker runs on: a container of our own proves it where we have a program for that.
     architecture: str = PROBE_DEFAULT
+    #: What HA is asked for of it, and is again once this is done; "": HA does not manage it.
+    ha: str = ""
+
+    @property
+    def ha_line(self) -> str:
+        """What is done to HA meanwhile, in one line; "" for nothing."""
+        done = f"ha-manager set ct:{self.ctid} --state {IGNORED}, and back to {self.ha}"
+        return f"CT {self.ctid}: {done}" if self.ha else ""
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,41 @@ def hold_apart(
     )
 
 
+def hold_recoveries(
+    plan: NodePlan, fleet: Fleet, here: ObservedPct, nodes: Mapping[str, ObservedPct]
+) -> NodePlan:
+    """Leave what was interrupted as it is where recovering it may have both halves down.
+
+    That may restart a container that runs. One that is down is only brought up by it, one that was
+    being made or destroyed serves nobody, and to put a state of HA back restarts nothing: these are
+    recovered. `here`: what is known of the plan's node.
+    """
+    others = partners(fleet)
+    held = {}
+    for cut in plan.interrupted:
+        its = here.containers.get(cut.ctid)
+        restarts = its is not None and its.running and not (cut.makes or cut.destroys or cut.ha)
+        partner = sorted(others.get(cut.ctid, ())) if restarts else ()
+        if why := next(filter(None, (_down(one, nodes) for one in partner)), ""):
+            held[cut.ctid] = (cut.run, why)
+    findings = [
+        Finding(
+            Code.APART,
+            Severity.WARNING,
+            f"run {run} was interrupted there, and recovering it may restart it; it is kept apart "
+            f"from {why}: it is not recovered now",
+            ctid,
+            fix="have that one running first",
+        )
+        for ctid, (run, why) in held.items()
+    ]
+    return replace(
+        plan,
+        interrupted=tuple(one for one in plan.interrupted if one.ctid not in held),
+        findings=(*plan.findings, *findings),
+    )
+
+
 def _down(ctid: int, nodes: Mapping[str, ObservedPct]) -> str:
     """What is wrong with a partner, "" if it runs or there is none."""
     for name, pct in nodes.items():

@@ -253,8 +253,7 @@ class _Container:
         observed = self.observed
         for one in self.plan.interrupted:
             if one.ctid == observed.ctid:
-                text = f"run {one.run} {'works on it' if one.active else 'was interrupted there'}"
-                yield self._warning(Code.INTERRUPTED, text, f"{self._again} recovers it")
+                yield self._warning(Code.INTERRUPTED, one.text, f"{self._again} recovers it")
         if owner := self._owner():
             text = f"under the own profile of CT {owner}, with all that it grants"
             yield self._warning(Code.OTHERS_PROFILE, text)

@@ -27,6 +27,7 @@ from phoenix.plan.silent_mounts import silent_fix, silent_text
 from phoenix.pve.application import is_application, program
 from phoenix.pve.dev_nodes import collisions
 from phoenix.pve.features import Features
+from phoenix.pve.ha import RUNS, SETTLE, unsettled
 from phoenix.pve.health import NAME as HEALTH
 from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer
@@ -68,7 +69,7 @@ class ContainerPlanner:
 
     def plan(self) -> ContainerChange | None:
         """What is to be done, None for nothing; why is among the findings."""
-        if reason := left_alone(self.observed):
+        if reason := left_alone(self.observed, self.options):
             self._leave_held(*reason)
             return None
         return self._plan()
@@ -304,6 +305,7 @@ class ContainerPlanner:
             settle=options.settle,
             health=self.container.health,
             architecture=self._architecture,
+            ha=ha_to_take(observed),
         )
 
     def _tell_health(self) -> None:
@@ -458,22 +460,40 @@ def _with_fuse(container: Container, guest: GuestPlan) -> Container:
     return replace(container, features={"fuse": "1", **container.features})
 
 
-def left_alone(observed: ObservedContainer) -> tuple[Code, str, str] | None:
+def left_alone(observed: ObservedContainer, options: Options) -> tuple[Code, str, str] | None:
     """Why no run touches a container at all, and what to do; or None."""
     if observed.conf.template:
         return Code.TEMPLATE, "a template", ""
     if observed.conf.lock:
         text = f"locked ({observed.conf.lock})"
         return Code.LOCKED, text, "run again when the lock is gone"
-    if way_out := out_of_ha(observed):
-        return (
-            Code.HA,
-            f"managed by HA ({observed.ha}), its restart belongs to the cluster",
-            way_out,
-        )
+    if held := _held_by_ha(observed, options.ha):
+        return Code.HA, *held
     if lines := pending_lines(observed):
         return Code.PENDING_LINES, *lines
     return None
+
+
+def _held_by_ha(observed: ObservedContainer, may_be_taken: bool) -> tuple[str, str] | None:
+    """Why its restart is HA's business, and what to do; None where a run may have it.
+
+    `may_be_taken`: a run takes it out of HA's hands meanwhile (ha=true), where that is safe.
+    """
+    if not (way_out := out_of_ha(observed)):
+        return None
+    if state := ha_to_take(observed):
+        if not may_be_taken:
+            way_out = f"{way_out}, or --data ha=true, which does that and puts it back"
+        elif why := unsettled(state, observed.service, observed.node, observed.running):
+            return f"managed by HA, which is not to be disturbed now: {why}", SETTLE
+        else:
+            return None
+    return f"managed by HA ({observed.ha}), its restart belongs to the cluster", way_out
+
+
+def ha_to_take(observed: ObservedContainer) -> str:
+    """What HA is asked for of a container that it manages, "" where it does not, or holds it."""
+    return observed.ha if observed.ha in RUNS else ""
 
 
 def out_of_ha(observed: ObservedContainer) -> str:

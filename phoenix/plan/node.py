@@ -121,7 +121,7 @@ def set_apart(
         Finding(
             Code.INTERRUPTED,
             Severity.NOTE,
-            f"run {one.run} was interrupted there",
+            one.text,
             one.ctid,
             fix=f"run again with only={one.ctid} to recover it",
         )
@@ -245,7 +245,7 @@ def plan_node(
 def _rule_findings(fleet: Fleet, options: Options, facts: NodeFacts) -> Iterator[Finding]:
     for container in selected(fleet, options, facts.containers):
         observed = facts.containers.containers[container.ctid]
-        if not left_alone(observed):
+        if not left_alone(observed, options):
             profile = wanted(container, options).profile
             for problem in rule_problems(container, profile, facts.apparmor, facts.rules):
                 yield Finding(Code.RULE_REFUSED, Severity.ERROR, problem, container.ctid)

@@ -184,6 +184,8 @@ class Options(BaseModel):
     mode: Literal["enforce", "complain"] | None = None
     #: 1: one container at a time of all nodes; nodes: one of each node.
     rolling: Literal[1, "nodes"] = 1
+    #: Take what HA manages out of its hands for as long as it is changed, and give it back.
+    ha: StrictBool = False
     #: never: change the conf, leave the container running as it is.
     restart: Literal["auto", "never"] = "auto"
     #: Refuse to change a container without a backup of the last so many hours, or a verified one.
@@ -232,7 +234,7 @@ class Options(BaseModel):
 Recipe = Literal["harden", "host_prep", "audit", "create", "rollback", "denials"]
 
 _FLEET = ("fleet", "profiles", "only", "scope", "profile", "stacking", "mode", "offline")
-_GATE = ("restart", "rolling", "accept", "settle", "force")
+_GATE = ("restart", "rolling", "ha", "accept", "settle", "force")
 #: The keys that each recipe takes.
 KEYS: Mapping[Recipe, tuple[str, ...]] = {
     "harden": (

@@ -23,7 +23,7 @@ from phoenix.docker.names import DAEMON_JSON, MANAGERS
 from phoenix.docker.observed import ObservedDocker
 from phoenix.plan.actions import ContainerChange, Destruction, FileRevert, NodePlan, Removal
 from phoenix.plan.confinement import PROFILE_KEY
-from phoenix.plan.container import left_alone, waiting_keys
+from phoenix.plan.container import ha_to_take, left_alone, waiting_keys
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.guest import GuestChange
 from phoenix.plan.install import kept_by
@@ -188,7 +188,7 @@ def _stays(
             return Code.CONFLICT, problem, ""
         text = f"its conf is not as run {record.id} left it ({found[:12]}, not {change.after[:12]})"
         return Code.CONFLICT, f"{text}: it is not destroyed, whatever is forced", by_hand
-    if reason := left_alone(observed):
+    if reason := left_alone(observed, options):
         return reason
     if observed.ha is not None:
         return Code.HA, f"managed by HA ({observed.ha})", f"ha-manager remove ct:{ctid}"
@@ -281,7 +281,7 @@ def _container(
         say(Code.DOCKER_UNSEEN, Severity.NOTE, text, "start it and undo the run once more")
     if after == now and not guest:
         return None
-    if reason := left_alone(observed):
+    if reason := left_alone(observed, options):
         code, message, fix = reason
         say(code, Severity.ERROR, message, fix)
         return None
@@ -312,6 +312,7 @@ def _container(
         health=_health(staged.get("health")),
         # runs of earlier versions note none
         architecture=staged.get("docker") or of_conf(now.main["arch"]),
+        ha=ha_to_take(observed),
     )
 
 

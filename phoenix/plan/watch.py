@@ -82,7 +82,8 @@ class _Wanted:
         observed = self.facts.containers.containers[ctid]
         cut = any(one.ctid == ctid for one in self.plan.interrupted)
         chosen = self.options.takes(self.fleet.containers[ctid])
-        if not (self.confs and chosen) or ctid in self.plan.alone or cut or left_alone(observed):
+        alone = ctid in self.plan.alone or left_alone(observed, self.options)
+        if not (self.confs and chosen) or alone or cut:
             yield from self._noted(f"{ctid} conf ")
             return
         managed, main = Managed.parse(observed.managed), observed.conf.main

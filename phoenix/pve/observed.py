@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from phoenix.pve.conf import PveConf
 from phoenix.pve.features import CANONICAL
+from phoenix.pve.ha import HaService, service_from_json
 from phoenix.pve.includes import Includes
 
 
@@ -72,7 +73,8 @@ class ObservedContainer:
     `/proc/PID/attr/apparmor/current`. `ha` is the state that the HA manager is asked for
     (`started`, `ignored`, ...), or how it is disarmed (`disarmed`, `frozen`, `disarming`), None
     when it does not manage the container. `managed`: the node's note of what our runs brought into
-    its conf (`phoenix.pve.managed`). `includes`: what the includes of this node's confs bring in.
+    its conf (`phoenix.pve.managed`). `service`: what HA makes of it at the
+    moment, None for nothing. `includes`: what the includes of this node's confs bring in.
     """
 
     ctid: int
@@ -86,6 +88,7 @@ class ObservedContainer:
     live: Live | None = None
     managed: str | None = None
     includes: Includes = field(default_factory=dict)
+    service: HaService | None = None
 
     @property
     def init(self) -> str:
@@ -139,6 +142,7 @@ def containers_from_json(data: Mapping[str, Any]) -> ObservedPct:
             started=one["started"],
             live=None if one["live"] is None else _live(**one["live"]),
             managed=one["ours"],
+            service=service_from_json(one.get("service")),
         )
         for ctid, one in data["containers"].items()
     }
@@ -166,6 +170,7 @@ def _plain(container: ObservedContainer) -> dict[str, Any]:
         "pid": container.pid,
         "label": container.label,
         "ha": container.ha,
+        "service": container.service and asdict(container.service),
         "node": container.node,
         "started": container.started,
         "live": live and {"dev_fuse": live.dev_fuse, "keyctl": live.keyctl, "config": live.config},

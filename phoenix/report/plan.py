@@ -96,6 +96,7 @@ def _container(change: ContainerChange) -> dict[str, Any]:
         proves_docker=change.docker,
         architecture=change.architecture,
         accept=[*change.accept],
+        ha=change.ha or None,
         health_check=asdict(change.health) if change.health else None,
         diff=_diff(change.before.text, change.after.text),
         packages=[*guest.packages] if guest else [],

@@ -52,6 +52,9 @@ def plan_lines(
             yield from _table([*_changes(plan.containers, backups or {}, everything)])
         else:
             yield from _table([*_kinds(plan.containers)])
+        taken = [one.ha_line for one in plan.containers if one.ha]
+        for line in taken if everything else few(taken, "more of what HA manages"):
+            yield _line(plan, line)
     if not everything and max(len(told), len(plan.drift), len(plan.containers)) > FEW:
         yield _line(plan, ALL)
     for new in plan.installs:

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from phoenix.docker.daemon_json import digest
-from phoenix.runs.journal import JournalError, read_journal
+from phoenix.pve.ha import DEFAULT
+from phoenix.runs.journal import HA_DEFAULT, JournalError, read_journal
 from phoenix.runs.record import NONE, RunRecord, check_run_id
 
 #: Where a node keeps its runs.
@@ -22,7 +23,8 @@ class RunFileError(ValueError):
 class Interrupted:
     """A container whose commit in another run was cut short, or works still (`active`).
 
-    `makes`, `destroys`: what that run was about to do; what is made is taken away again.
+    `makes`, `destroys`: what that run was about to do; what is made is taken away again. `ha`: what
+    HA was asked for, where nothing but that is to be put back; else "".
     """
 
     run: str
@@ -30,6 +32,13 @@ class Interrupted:
     active: bool = False
     makes: bool = False
     destroys: bool = False
+    ha: str = ""
+
+    @property
+    def text(self) -> str:
+        """How it is, for an audit."""
+        left = "left it ignored by HA" if self.ha else "was interrupted there"
+        return f"run {self.run} {'works on it' if self.active else left}"
 
     def __str__(self) -> str:
         how = "is still working on it" if self.active else "was interrupted"
@@ -37,6 +46,10 @@ class Interrupted:
         if self.makes:
             how += " while it made this container"
             then = "unless it is finished by then, what there is of it is destroyed first"
+        elif self.ha and not self.active:
+            how = "left it ignored by HA"
+            state = DEFAULT if self.ha == HA_DEFAULT else self.ha
+            then = f"its state in HA is put back to {state} first, if that can be done now"
         elif self.destroys:
             how += " while it destroyed this container"
             then = "that is finished first"
@@ -72,6 +85,7 @@ class ObservedRuns:
                 (run.id, ctid) in self.active,
                 makes=any(one.before == NONE for one in run.open_confs(ctid)),
                 destroys=any(one.after == NONE for one in run.open_confs(ctid)),
+                ha=run.held_state(ctid),
             )
             for run in self.runs
             for ctid in run.open_containers

@@ -23,6 +23,7 @@ from typing import Any
 
 from phoenix.apparmor.observed import PROFILE_NAME
 from phoenix.docker.names import DAEMON_JSON, DRIVER_NAME, PACKAGE_NAME
+from phoenix.pve.ha import RUNS
 from phoenix.runs.record import NONE, RUN_ID, Change, Outcome, RunRecord, Thing, is_of_node
 from phoenix.text.printable import printable
 
@@ -31,6 +32,9 @@ FORMAT = 2
 
 #: Why it went `back`: what runs at a start took ours out of the conf again.
 UNDONE = "undone"
+
+#: HA had no word of what it is asked for: it is `started`.
+HA_DEFAULT = "default"
 
 #: The longest line, in bytes.
 LONGEST_LINE = 64 * 1024
@@ -51,6 +55,7 @@ _ABOUT = {
     "removed": ("ctid", "removed"),
     "profile": ("profile",),
     "file": ("file",),
+    "ha": ("ctid", "ha"),
     "container": ("ctid",),
 }
 # the events of each kind and their other keys; `?`: may be missing
@@ -76,6 +81,9 @@ _EVENTS: Mapping[str, Mapping[str, str]] = {
     "removed": {"intent": "", "done": "", "failed": ""},
     "profile": {"intent": "before after", "done": "after", "restored": "after"},
     "file": {"intent": "before after", "done": "after before?", "restored": "after"},
+    # intent: HA is told to ignore it; held: it could not be put back yet; done: it is, or it is no
+    # more ours to put back
+    "ha": {"intent": "", "held": "", "done": ""},
 }
 # where format 1 differs; "container" speaks of all that is open of one
 _EVENTS_1: Mapping[str, Mapping[str, str]] = {
@@ -93,6 +101,7 @@ _EVENTS_1: Mapping[str, Mapping[str, str]] = {
         "intent": "before after driver_before? driver?",
     },
     "container": dict.fromkeys(_ENDS, "after?"),
+    "ha": {},
 }
 
 _DIGEST = re.compile(rf"[0-9a-f]{{64}}|{NONE}")
@@ -111,6 +120,7 @@ _VALUES = {
     "driver_before": _DRIVER,
     "driver": _DRIVER,
     "why": re.compile(UNDONE),
+    "ha": re.compile("|".join((*RUNS, HA_DEFAULT))),
 }
 
 
@@ -154,7 +164,8 @@ def read_journal(run: str, text: str | Iterable[str]) -> RunRecord:
         reader.check_images()
     except _UnfitError as error:
         raise JournalError(run, reader.at, str(error)) from None
-    return RunRecord(run, tuple(reader.changes.values()), reader.undoes, reader.format)
+    changes = tuple(reader.changes.values())
+    return RunRecord(run, changes, reader.undoes, reader.format, reader.ha)
 
 
 def entry(event: str, **keys: str | int) -> str:
@@ -185,6 +196,7 @@ class _Reader:
         self.format = 1
         self.undoes: str | None = None
         self.changes: dict[Thing, Change] = {}
+        self.ha: dict[int, str] = {}
         self.entries: list[tuple[int, str, Mapping[str, Any]]] = []
         #: the line at hand
         self.at = 0
@@ -216,6 +228,10 @@ class _Reader:
         if self.format == 1:
             self._check_order(kind, event, found.get("ctid"))
             self.entries.append((number, kind, found))
+        if kind == "ha" and event == "done":
+            self.ha.pop(found["ctid"], None)
+        elif kind == "ha":
+            self.ha[found["ctid"]] = found["ha"]
         for thing in _things(kind, found, self.changes):
             if event == "intent":
                 self.changes[thing] = _intended(thing, found, self.changes.get(thing))
@@ -335,7 +351,7 @@ def _kind(entry: Mapping[str, Any]) -> str:
     """What an entry is about, by its keys; "" for nothing of ours."""
     if entry.get("event") == "begin":
         return "begin"
-    for key in ("profile", "packages", "removed"):
+    for key in ("profile", "packages", "removed", "ha"):
         if key in entry:
             return key
     if "file" not in entry:
@@ -368,8 +384,9 @@ def _things(kind: str, entry: Mapping[str, Any], known: Mapping[Thing, Change]) 
         return [Thing(f"/etc/apparmor.d/{entry['profile']}")]
     if kind == "packages":
         return [Thing("", ctid)]
-    if kind == "removed":
-        # a rollback takes them out: nothing that would be undone
+    if kind in ("removed", "ha"):
+        # a rollback takes them out, and HA's state is put back by the run itself: nothing that
+        # would be undone
         return []
     if kind == "container":
         return [t for t, c in known.items() if t.ctid == ctid and t.path and c.outcome == "open"]

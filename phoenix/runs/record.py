@@ -6,8 +6,8 @@ Packed into the node's program: Python 3.9, the standard library and `phoenix.ap
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -120,23 +120,34 @@ class RunRecord:
 
     `undoes`: the id of the run that it rolled back, None for a run of harden or host_prep.
     `format`: that of its journal; with format 1 what guests had lies among the node's own images.
+    `ha`: of containers that HA still ignores because of it, what HA was asked for (`node.ha`).
     """
 
     id: str
     changes: tuple[Change, ...] = ()
     undoes: str | None = None
     format: int = 1
+    ha: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def open_containers(self) -> tuple[int, ...]:
-        """Containers whose commit began and did not end: it works still, or was killed."""
+        """Containers whose commit began and did not end: it works still, or was killed.
+
+        And those whose state in HA is still to be put back.
+        """
+        return tuple(dict.fromkeys((*self._open_files, *self.ha)))
+
+    @property
+    def _open_files(self) -> tuple[int, ...]:
         return tuple(
-            dict.fromkeys(
-                change.thing.ctid
-                for change in self.changes
-                if change.outcome == "open" and change.thing.ctid and change.thing.path
-            )
+            change.thing.ctid
+            for change in self.changes
+            if change.outcome == "open" and change.thing.ctid and change.thing.path
         )
+
+    def held_state(self, ctid: int) -> str:
+        """What HA was asked for of it, where nothing but that is to be put back; else ""."""
+        return "" if ctid in self._open_files else self.ha.get(ctid, "")
 
     def open_confs(self, ctid: int) -> tuple[Change, ...]:
         """What it has begun with the conf of a container, and not ended."""

@@ -67,6 +67,7 @@ class FakeNode:
     label: str = "unconfined"
     stopped: Collection[int] = ()
     ha: Mapping[int, str] = field(default_factory=dict)
+    services: Mapping[int, Mapping[str, object]] = field(default_factory=dict)
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     apparmor: Mapping[str, object] = field(default_factory=dict)
     dockers: Mapping[str, object] = field(default_factory=dict)
@@ -148,6 +149,7 @@ class FakeNode:
                 "started": None if ctid in self.stopped else 1795308303,
                 "label": None if ctid in self.stopped else self.label,
                 "ha": self.ha.get(ctid),
+                "service": self.services.get(ctid),
                 "live": None,
                 "ours": None,
             }

@@ -7,7 +7,7 @@ import pytest
 from phoenix.fleet.model import Container, Fleet
 from phoenix.fleet.parse import FleetError, parse_fleet
 from phoenix.plan.actions import ContainerChange, NodePlan
-from phoenix.plan.apart import hold_apart
+from phoenix.plan.apart import hold_apart, hold_recoveries
 from phoenix.plan.findings import Code
 from phoenix.plan.guest import GuestChange
 from phoenix.plan.options import Options
@@ -15,6 +15,7 @@ from phoenix.plan.profiles import ProfileChange
 from phoenix.plan.reasons import Reason, Why
 from phoenix.pve.conf import PveConf
 from phoenix.pve.observed import ObservedContainer, ObservedPct
+from phoenix.runs.files import Interrupted
 
 CONF = PveConf.from_bytes(b"hostname: web\n")
 
@@ -107,3 +108,45 @@ def test_what_restarts_its_docker_has_to_wait_as_well():
 
 def test_one_that_is_nowhere_keeps_nobody():
     assert held({}) == ()
+
+
+# --- what was interrupted -------------------------------------------------------------------------
+
+DOWN = {"pve2": ObservedPct("pve2", {911: observed(911, running=False)})}
+
+
+def recovered(others, running=True, elsewhere=None, **how):
+    """What is recovered of CT 910, and what is found."""
+    here = ObservedPct("pve1", {910: observed(910, running)}, elsewhere or {})
+    cut = NodePlan("pve1", interrupted=(Interrupted("r1", 910, **how),))
+    found = hold_recoveries(cut, FLEET, here, {"pve1": here, **others})
+    assert bool(found.interrupted) != bool(found.alone)
+    return found.findings
+
+
+def test_one_that_runs_is_not_recovered_while_its_other_half_is_down():
+    (finding,) = recovered(DOWN)
+    assert finding.code == Code.APART
+    assert finding.text == (
+        "run r1 was interrupted there, and recovering it may restart it; it is kept apart from CT "
+        "911 on pve2, which does not run: it is not recovered now: have that one running first"
+    )
+
+
+def test_nor_while_nobody_can_ask_whether_the_other_half_runs():
+    (finding,) = recovered({}, elsewhere={911: "pve3"})
+    assert "CT 911 on pve3, which this run does not reach" in finding.text
+
+
+def test_one_that_is_down_itself_is_recovered_which_can_only_bring_it_up():
+    assert recovered(DOWN, running=False) == ()
+
+
+@pytest.mark.parametrize("how", [{"makes": True}, {"destroys": True}, {"ha": "started"}])
+def test_what_serves_nobody_or_restarts_nothing_is_recovered(how):
+    assert recovered(DOWN, **how) == ()
+
+
+def test_with_the_other_half_up_it_is_recovered():
+    assert recovered({"pve2": ObservedPct("pve2", {911: observed(911)})}) == ()
+    assert recovered({}) == ()

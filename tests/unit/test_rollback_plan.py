@@ -11,6 +11,7 @@ from phoenix.docker.observed import DaemonFile, ObservedDocker
 from phoenix.plan.options import Options
 from phoenix.plan.rollback import Node, plan_rollback
 from phoenix.pve.conf import PveConf
+from phoenix.pve.ha import HaService
 from phoenix.pve.health import HealthCheck
 from phoenix.pve.managed import Managed
 from phoenix.pve.observed import ObservedContainer, ObservedPct
@@ -230,6 +231,16 @@ def test_a_container_that_must_be_left_alone_stops_the_rollback(now, ct, problem
     done = plan(now=now, ct=ct)
     assert done.containers == ()
     assert problem in done.problems[0]
+
+
+def test_one_that_ha_manages_goes_back_where_the_operator_says_that_a_run_may_have_it():
+    ct = {"ha": "started", "service": HaService("started", "pve1")}
+    (change,) = plan(ct=ct, ha=True).containers
+    assert change.ha == "started"
+    moving = {**ct, "service": HaService("relocate", "pve1", target="pve2")}
+    done = plan(ct=moving, ha=True)
+    assert done.containers == ()
+    assert "HA is moving it to pve2" in done.problems[0]
 
 
 def test_a_stopped_container_stays_stopped():
