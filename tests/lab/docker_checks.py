@@ -239,7 +239,8 @@ def ask(node: Node, guest: Guest) -> dict[str, str]:
         in_guest(node, guest.ctid, "ln -sf /usr/share/lab/hello.tar /root/hello.tar")
         # it ends early, with a code, when dockerd does not start: a line says so
         script = f"(\n{docker_checks(STORES[guest.store])}\n) || true\n"
-        found = results(in_guest(node, guest.ctid, script, guest.store.replace(" ", "-"), "full"))
+        words = (guest.store.replace(" ", "-"), "full")
+        found = results(in_guest(node, guest.ctid, script, *words, timeout=6000))
         workloads = text("workloads.sh")
         plugins = "/usr/libexec/docker/cli-plugins"
         there = f"ln -sfn /usr/share/lab/cli-plugins {plugins}"
