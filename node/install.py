@@ -124,7 +124,7 @@ def is_cut(folder: RunFolder, ctid: int) -> bool:
     return _of_daemon(changes, ctid) is not None
 
 
-def settle(folder: RunFolder, ctid: int) -> int:
+def recover(folder: RunFolder, ctid: int) -> int:
     """Write down what came of it, as the guest has it now; gives the exit code.
 
     To be called under the lock.

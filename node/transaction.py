@@ -175,7 +175,7 @@ class Transaction:
         if self.digest() != self.staged.before and not self._swap_back():
             self.note_daemon("failed")
             self.note("failed")
-            takes = f"rollback with run={self.run} takes back what this run changed"
+            takes = f"rollback with run={self.run} reverts what this run changed"
             return self.ends(Ending.FAILED, f"{self.conf_name} is left as it is: {takes}")
         if self.gate.proves_old():
             if self.daemon:

@@ -176,7 +176,7 @@ def begun(ctid):
 
 
 def settles(done):
-    return lines(done, f"--unit=phoenix-harden-settle-{RUN}-970")
+    return lines(done, f"--unit=phoenix-harden-recover-{RUN}-970")
 
 
 @pytest.mark.parametrize("confs", [(), (970,)])

@@ -106,7 +106,7 @@ def test_only_folders_of_runs_are_read_and_no_journal_without_end(pve):
 def test_commits_at_work_are_those_whose_unit_there_is(pve):
     units = (
         f"phoenix-harden-{RUN}-910.service loaded active running commit CT 910",
-        f"phoenix-harden-settle-{RUN}-911.service loaded active running settle CT 911",
+        f"phoenix-harden-recover-{RUN}-911.service loaded active running recover CT 911",
         "phoenix-harden-restart-952.service loaded active running restart CT 952",
         "● phoenix-harden-run.service",
         "",

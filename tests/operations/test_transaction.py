@@ -123,7 +123,7 @@ def test_what_was_cut_short_is_settled_by_the_program_as_it_is_now(commands):
         transaction.recover, undecided=RUN, run=LATER, ctid=910, again=lambda ctid: None
     )
     assert readable(command.get_raw_value()) == (
-        f"systemd-run --wait --pipe --collect --quiet --unit=phoenix-harden-settle-{RUN}-910 "
+        f"systemd-run --wait --pipe --collect --quiet --unit=phoenix-harden-recover-{RUN}-910 "
         "'--description=phoenix-harden: recover CT 910' "
         "--property=UMask=0077 --property=MemoryMax=512M --property=RuntimeMaxSec=14400 "
         f"NODE recover {RUN} 910"

@@ -59,7 +59,7 @@ def test_a_journal_that_does_not_fit_is_a_problem_and_the_others_count():
         "run x: odd",
         f'run {RUN}: journal line 2: duplicate key "file": refused; look at '
         f"/var/lib/phoenix-harden/runs/{RUN}/journal.jsonl, and move the folder out of "
-        "/var/lib/phoenix-harden/runs if what it did need not be undone",
+        "/var/lib/phoenix-harden/runs if what it did need not be rolled back",
     )
 
 
