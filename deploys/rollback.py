@@ -1,9 +1,9 @@
-"""Roll back a run of harden, create or host_prep: its containers first, newest first, then the node's files.
+"""Roll back a run of harden, create or host_prep: containers first, the newest first, then files.
 
     pyinfra inventory.py deploys/rollback.py [--dry] [-y] [--data run=ID | --data list=true]
 
 A Docker that the run installed goes before: without the conf of that run it might not start.
-Without run=ID the last run is rolled back, on all its nodes. Each container goes back the way it came:
+Without run=ID that is the last run, on all its nodes. Each container goes back the way it came:
 swapped, restarted, proven, or left as it is now. One that the run has made is destroyed, with
 force=created and only if it is as the run left it. Rolling a run back twice changes nothing.
 """

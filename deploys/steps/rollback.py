@@ -28,7 +28,7 @@ from phoenix.runs.record import Change, last_run
 
 @dataclass(kw_only=True)
 class Rollback(Run):
-    """A run that rolls back another; `undoes`: the id of that one, "" where there is nothing to do."""
+    """A run that rolls back another; `undoes`: the id of that one, "" where nothing is to do."""
 
     undoes: str
 
@@ -110,7 +110,7 @@ def _changes(seen: ObservedRuns, run: str) -> tuple[Change, ...]:
 
 
 def _chosen(options: Options, runs: Mapping[Host, ObservedRuns]) -> str:
-    """The run to roll back; "" where no node has any. Raises DeployError for one that no node has."""
+    """The run to roll back, "" where no node has any. Raises DeployError for one that none has."""
     every = [one for seen in runs.values() for one in seen.runs]
     if options.run and options.run not in {one.id for one in every}:
         raise DeployError(

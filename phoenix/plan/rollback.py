@@ -44,7 +44,7 @@ _STAYS = Removal(0, (), "")
 
 @dataclass(frozen=True)
 class Node:
-    """What was seen of a node: its runs, what the one to roll back kept, and how everything is now."""
+    """What was seen of a node: its runs, what the one to roll back kept, and how all is now."""
 
     runs: Sequence[RunRecord]
     kept: RunFiles
@@ -122,7 +122,7 @@ def _docker(
     if held := kept_by(docker):
         weight = Severity.ERROR if ctid in options.only else Severity.NOTE
         text = f"its Docker holds {held}: it stays, and with it what the run changed here"
-        way = "take it away there (docker system prune -af --volumes), then roll the run back once more"
+        way = "take it away there (docker system prune -af --volumes), then roll back once more"
         fix = f"if nothing of that is needed: {way}"
         findings.append(Finding(Code.PACKAGES_STAY, weight, text, ctid, name, fix))
         return _STAYS
