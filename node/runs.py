@@ -60,7 +60,7 @@ def observe(unfinished: bool) -> dict[str, Any]:
     return {"runs": runs, "active": _active(), "problems": problems}
 
 
-def kept(run: str, paths: list[str]) -> dict[str, Any]:
+def run_files(run: str, paths: list[str]) -> dict[str, Any]:
     """What a run kept and staged, and what is at these places of the node now.
 
     - `files`, and `guest` by CTID: before-images by the digest that they had

@@ -92,14 +92,14 @@ def _look(host: Host, run: str, facts: NodeFacts) -> NodeFacts:
     request: dict[str, dict[str, Any]] = {"containers": {}, "etc_pve": {}}
     request["apparmor"] = {"files": []}
     if changes:
-        request["kept"] = {"run": run, "paths": paths}
+        request["run_files"] = {"run": run, "paths": paths}
     if guests:
         request["dockers"] = {"ctids": sorted(ctid for ctid in guests if ctid), "probe": []}
     return observe(host, request, facts)
 
 
 def _plan(run: str, options: Options, facts: NodeFacts) -> NodePlan:
-    node = Node(facts.runs.runs, facts.kept, facts.containers, facts.apparmor, facts.dockers)
+    node = Node(facts.runs.runs, facts.run_files, facts.containers, facts.apparmor, facts.dockers)
     plan = plan_rollback(run, options, node)
     # what a run did that nobody can read may stand on top of this one
     return replace(plan, findings=(*plan.findings, *unreadable_runs(facts.runs.problems)))

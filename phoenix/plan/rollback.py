@@ -47,7 +47,7 @@ class Node:
     """What was seen of a node: its runs, what the one to roll back kept, and how all is now."""
 
     runs: Sequence[RunRecord]
-    kept: RunFiles
+    run_files: RunFiles
     pct: ObservedPct
     apparmor: ObservedAppArmor
     dockers: Mapping[int, ObservedDocker] = field(default_factory=dict)
@@ -170,7 +170,7 @@ def _destruction(
         code, message, fix = problem
         findings.append(Finding(code, Severity.ERROR, message, ctid, name, fix))
         return None
-    places = _places(node.kept.staged.get(ctid, {}).get("create.json"))
+    places = _places(node.run_files.staged.get(ctid, {}).get("create.json"))
     return Destruction(ctid, name, observed.conf, observed.running, places)
 
 
@@ -259,7 +259,7 @@ def _container(
     )
     if without_docker:
         daemon = Change(daemon.thing)
-    staged = node.kept.staged.get(ctid, {})
+    staged = node.run_files.staged.get(ctid, {})
     if daemon.stands and observed.running and (silent := _silent(node.dockers.get(ctid))):
         # its own fault is no reason to keep the others from going back
         weight = Severity.ERROR if ctid in options.only else Severity.WARNING
@@ -359,7 +359,7 @@ def _old_conf(
     if not change.stands or now.sha256 == change.before:
         return now, ()
     try:
-        text = node.kept.of_node(change.before)
+        text = node.run_files.of_node(change.before)
     except RunFileError as error:
         raise ValueError(f"the conf from before run {run} {error}") from None
     if text is None:
@@ -387,7 +387,7 @@ def _old_conf(
 def _old_managed(change: Change, run: str, node: Node) -> Managed:
     """What of the conf was ours before. Raises ValueError where that cannot be told."""
     try:
-        return Managed.parse(node.kept.of_node(change.managed))
+        return Managed.parse(node.run_files.of_node(change.managed))
     except RunFileError as error:
         raise ValueError(f"the note of what was ours before run {run} {error}") from None
 
@@ -419,7 +419,7 @@ def _old_daemon(
         )
     try:
         # never one of the node's own, nor of another guest: what a guest had goes to that guest
-        before = node.kept.of_guest(observed.ctid, change.before, record.format)
+        before = node.run_files.of_guest(observed.ctid, change.before, record.format)
     except RunFileError as error:
         raise ValueError(f"{DAEMON_JSON}: what was there before run {record.id} {error}") from None
     return GuestChange(now, before)
@@ -458,11 +458,13 @@ def _file(
     change: Change, record: RunRecord, options: Options, node: Node, findings: list[Finding]
 ) -> FileRevert | None:
     thing, run = change.thing, record.id
-    now = node.kept.now.get(thing.path)
+    now = node.run_files.now.get(thing.path)
     found = digest(now)
     if found == change.before:
         # nothing but what a cut left beside it
-        return FileRevert(thing.path, now, now, found) if thing.path in node.kept.left else None
+        return (
+            FileRevert(thing.path, now, now, found) if thing.path in node.run_files.left else None
+        )
     problem = _in_the_way(change, run, found, node)
     forced = Force.CONFLICTS in options.force
     # a journal in which a guest had a word is no reason to write over anything else
@@ -475,7 +477,7 @@ def _file(
     before = None
     if problem is None:
         try:
-            before = node.kept.of_node(change.before)
+            before = node.run_files.of_node(change.before)
         except RunFileError as error:
             problem = f"what was there before run {run} {error}"
     if problem:

@@ -132,7 +132,7 @@ def runs_from_json(data: Mapping[str, Any]) -> ObservedRuns:
     return ObservedRuns(tuple(runs), active, tuple(problems))
 
 
-def kept_from_json(data: Mapping[str, Any]) -> RunFiles:
+def run_files_from_json(data: Mapping[str, Any]) -> RunFiles:
     """Read the section `kept` of the node's answer (`node.runs`)."""
     return RunFiles(
         files=data["files"],
