@@ -79,6 +79,12 @@ def test_what_harden_would_refuse_is_refused_for_what_is_not_there_yet(entry, co
     assert refused(seen=facts(stock=stock), ct970=entry).code == code
 
 
+def test_one_that_is_not_there_yet_needs_no_restore_to_be_unprivileged():
+    text = refused(ct970={**DOCKER, "unprivileged": False}).text
+    assert 'take "unprivileged": false out; to have it' in text
+    assert "pct restore" not in text
+
+
 def test_without_a_proof_of_its_docker_it_is_made_by_a_word():
     template = TEMPLATE.replace("amd64", "riscv64")
     seen = facts(stock=replace(STOCK, templates=(template,)))
