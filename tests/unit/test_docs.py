@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -74,9 +75,8 @@ def test_each_command_that_a_page_shows_is_one():
         elif program == "pyinfra":
             recipe = next(word for word in words if word.startswith("deploys/"))
             assert (REPO / recipe).exists()
-            pairs = [after for word, after in zip(words, words[1:], strict=False)
-                     if word == "--data"]  # fmt: skip
-            parse_options(dict(pair.split("=") for pair in pairs), Path(recipe).stem)
+            given = [after for word, after in pairwise(words) if word == "--data"]
+            parse_options(dict(pair.split("=") for pair in given), Path(recipe).stem)
         elif program == "make":
             assert {*words[1:]} <= makes, words
     assert {"phoenix", "pyinfra", "make"} <= seen
