@@ -338,7 +338,8 @@ class Installation:
         if not system.has_docker:
             return ""
         there = {name.partition(":")[0] for name in work.manager.installed() or ()}
-        for name in _ENGINES.values():
+        # Debian's `docker` is something else
+        for name in (_ENGINES["docker-ce"], _ENGINES[system.manager]):
             if name in there:
                 return name
         answers = guest.attach(self.ctid, ["docker", "info"], seconds=_ASKS, limit=2 * MIB).ok

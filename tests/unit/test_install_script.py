@@ -197,6 +197,23 @@ def test_a_docker_of_another_kind_that_a_clone_brings_is_not_replaced(guest, sou
     assert not [call for call in guest.asked_for("apt-get") if "install" in call]
 
 
+def test_what_is_called_docker_in_debian_is_none(guest):
+    guest.says("os debian 13", "manager apt", "fuse yes", code=0)
+    guest.installed("docker")
+    guest.note("docker-down")
+    assert "which stays as it is" not in guest.install().stdout
+    assert "ii  docker.io" in (guest.fake / "installed").read_text()
+
+
+def test_one_that_answers_and_is_of_no_package_stays(guest):
+    guest.says("os debian 13", "manager apt", "fuse yes", code=0)
+    guest.installed("fuse-overlayfs")
+    done = guest.install()
+    assert done.returncode == 0, done.stdout
+    assert "it has a Docker (installed by hand), which stays as it is" in done.stdout
+    assert not [call for call in guest.asked_for("apt-get") if "install" in call]
+
+
 def test_the_driver_that_a_clone_brings_is_the_one_that_is_proven(monkeypatch):
     def keeps(its, wanted):
         its.driver = "overlay2"
