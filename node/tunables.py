@@ -34,7 +34,7 @@ _SKIPPED = re.compile(r".*~|.*\.dpkg-.*|.*\.rpm.*|.*\.pac.*|.*\.orig|.*\.rej|REA
 
 
 def main(words: list[str]) -> None:
-    """Put it in place and prove it, or put the old text back."""
+    """Put it in place and prove it, or restore the old text."""
     name, run, planned, after = words
     if name not in (TUNABLES_HOME, TUNABLES_SITE):
         raise Stop(2, f"refused: {name} is no file of ours")

@@ -51,7 +51,7 @@ def stage(
 def commit(
     run: str, ctid: int, again: Callable[[int], ContainerChange | None] | None = None
 ) -> Generator[StringCommand, None, None]:
-    """Swap in what is staged for one container, restart it, prove it, or put it back.
+    """Swap in what is staged for one container, restart it, prove it, or restore the old state.
 
     + run: id of the run
     + ctid: the container
