@@ -249,6 +249,11 @@ class Installation:
         if system.has_docker and (keeps := self._keeps(wanted, document)):
             said = probe.ask(self.ctid, "info", "--format", "{{.Driver}}") or ""
             self.driver = said if DRIVER_NAME.fullmatch(said) else ""
+            if wanted.insists and self.driver not in ("", wanted.driver):
+                raise InstallError(
+                    f"its Docker runs on {self.driver} ({keeps}), which {wanted.driver} would "
+                    'hide: write "storage_driver": "keep" in the fleet file'
+                )
             self._say(f"its Docker keeps the storage driver that it has: {keeps}")
             return False
         if document[SNAPSHOTTER] is True:

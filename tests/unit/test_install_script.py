@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from commit_node import Node
-from install_guest import REQUEST, RUN, InstallGuest, last
+from install_guest import LXC_ATTACH, REQUEST, RUN, InstallGuest, last
 from script_node import sha
 
 from node.install import Installation, install
@@ -159,6 +159,7 @@ def test_a_docker_that_a_clone_brings_keeps_the_driver_that_holds_its_images(gue
     assert "keeps the storage driver that it has: 1 images are there" in done.stdout
 
 
+RUNS_ON_OVERLAY2 = "'docker info --format {{.Driver}}') echo overlay2 ;;\n*'docker info --format'*)"
 IMAGE = "/var/lib/docker/image/overlay2/imagedb/content/sha256/aa"
 
 
@@ -183,6 +184,16 @@ def test_a_fleet_file_that_insists_on_another_driver_is_not_taken_over_its_image
     done = guest.install(insists=True)
     assert done.returncode == 2
     assert 'or write "storage_driver": "overlay2" in the fleet file' in last(done)
+
+
+def test_it_does_not_hide_them_either_where_no_daemon_json_names_a_driver(guest):
+    guest.says("os debian 13", "manager apt", "fuse yes", code=0)
+    guest.in_guest(IMAGE, "{}")
+    guest.tool("lxc-attach", LXC_ATTACH.replace("*'docker info --format'*)", RUNS_ON_OVERLAY2))
+    done = guest.install(insists=True)
+    assert (done.returncode, guest.daemon_json) == (2, None)
+    assert "its Docker runs on overlay2 (1 images are there), which fuse-overlayfs" in last(done)
+    assert 'write "storage_driver": "keep"' in last(done)
 
 
 @pytest.mark.parametrize("source", ["distro", "docker-ce"])
