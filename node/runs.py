@@ -55,7 +55,7 @@ def observe(unfinished: bool) -> dict[str, Any]:
             size = f"larger than {_JOURNAL_LIMIT // MIB} MiB"
             problems.append(f"run {name}: its journal is {size}: refused")
             continue
-        if journal and not (unfinished and _is_settled(name, journal)):
+        if journal and not (unfinished and _has_ended(name, journal)):
             runs[name] = journal
     return {"runs": runs, "active": _active(), "problems": problems}
 
@@ -121,7 +121,7 @@ def noted(ctid: int) -> Noted | None:
     return None
 
 
-def _is_settled(run: str, journal: str) -> bool:
+def _has_ended(run: str, journal: str) -> bool:
     """Whether all that it began has ended. One that does not fit is told, so that it is refused."""
     try:
         changes = read_journal(run, journal).changes
