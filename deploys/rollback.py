@@ -1,11 +1,11 @@
-"""Undo a run of harden or host_prep: its containers first, newest first, then the node's files.
+"""Roll back a run of harden, create or host_prep: containers first, the newest first, then files.
 
     pyinfra inventory.py deploys/rollback.py [--dry] [-y] [--data run=ID | --data list=true]
 
 A Docker that the run installed goes before: without the conf of that run it might not start.
-Without run=ID the last run is undone, on all its nodes. Each container goes back the way it came:
+Without run=ID that is the last run, on all its nodes. Each container goes back the way it came:
 swapped, restarted, proven, or left as it is now. One that the run has made is destroyed, with
-force=created and only if it is as the run left it. Undoing a run twice changes nothing.
+force=created and only if it is as the run left it. Rolling a run back twice changes nothing.
 """
 
 from pyinfra import host
@@ -19,9 +19,9 @@ run = planned_rollback()
 node.keep_config(run)
 
 if not run.plan.empty:
-    run.step(rollback.begin, name=f"Undo run {run.undoes}", undoes=run.undoes)
+    run.step(rollback.begin, name=f"Roll back run {run.undoes}", undoes=run.undoes)
 
-containers.recover(run, then="undo", back_is_fine=True)
+containers.recover(run, then="roll back", back_is_fine=True)
 
 containers.remove_packages(run, [one for one in run.plan.removals if one.daemon])
 

@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from facts.observe import Observed
 from facts.program import asking
-from phoenix.runs.files import ObservedRuns, RunFiles, kept_from_json, runs_from_json
+from phoenix.runs.files import ObservedRuns, RunFiles, run_files_from_json, runs_from_json
 from phoenix.runs.record import check_run_id
 
 
@@ -37,25 +37,26 @@ class Runs(Observed[ObservedRuns]):
         return ObservedRuns()
 
 
-class KeptFiles(Observed[RunFiles]):
+class FilesOfRun(Observed[RunFiles]):
     """What a run kept and staged, and what is there now, in one command.
 
     ```
-    {"kept": {"files": {"5f70bf18...": "features: nesting=1\\n"},
+    {"run_files": {"files": {"5f70bf18...": "features: nesting=1\\n"},
      "guest": {"910": {"e3b0c442...": ""}},
      "staged": {"910": {"conf": "features: nesting=1,keyctl=1\\n"}},
      "now": {"/etc/apparmor.d/lxc-docker-nested": null},
      "left": ["/etc/apparmor.d/lxc-docker-nested"]}}
     ```
 
-    becomes `Kept(files={"5f70bf18...": "features: nesting=1\\n"}, guest={910: {"e3b0c442...": ""}},
+    becomes `RunFiles(files={"5f70bf18...": "features: nesting=1\\n"},
+    guest={910: {"e3b0c442...": ""}},
     staged={910: {"conf": "features: nesting=1,keyctl=1\\n"}},
     now={"/etc/apparmor.d/lxc-docker-nested": None},
     left=("/etc/apparmor.d/lxc-docker-nested",))`.
     """
 
-    section = "kept"
-    read = staticmethod(kept_from_json)
+    section = "run_files"
+    read = staticmethod(run_files_from_json)
 
     @override
     def command(self, run: str, paths: tuple[str, ...] = ()) -> StringCommand:

@@ -318,12 +318,21 @@ class Creation(Transaction):
         try:
             with conf.locked(self.ctid):
                 if read(path) == found:
+                    self._removes_rules()
                     os.unlink(path)
         except Stop as stop:
             return stop.text
         except OSError as error:
             return f"{self.conf_name}: {error.strerror}"
         return ""
+
+    def _removes_rules(self) -> None:
+        """Of the firewall, copied before a clone has more of a conf (API2/LXC.pm, clone_vm)."""
+        if self.asked.source is None:
+            return
+        mine, its = (at(f"/etc/pve/firewall/{ctid}.fw") for ctid in (self.ctid, self.asked.source))
+        if (copied := read(mine)) is not None and copied == read(its):
+            os.unlink(mine)
 
     def _is_ours(self, found: bytes) -> bool:
         """Whether the conf that is there is that of the container which this run makes.

@@ -1,4 +1,4 @@
-"""The guest's daemon.json as part of a transaction: kept, replaced, and put back.
+"""The guest's daemon.json as part of a transaction: kept, replaced, and restored.
 
 The guest reads and writes it for us (`node.daemon_json`); digests are ours, made of its bytes.
 """

@@ -61,6 +61,10 @@ _ASKS, _STARTS = 120, 300
 #: So often its package sources are asked.
 _TRIES = 5
 
+#: What Docker itself is called, as a package of each distribution or of Docker: no two of them go
+#: together, and a package manager would take out one for the other.
+_ENGINES = {"apt": "docker.io", "apk": "docker", "dnf": "moby-engine", "docker-ce": "docker-ce"}
+
 #: How docker.sh ends where there is none.
 _ABSENT = 44
 
@@ -96,11 +100,14 @@ def install(its: Transaction, asked: Mapping[str, Any]) -> bool:
     `asked`: `Install.to_json`. Nothing is written down: what came in goes with the container. That
     it works is for the gate to prove.
     """
+    its_own = Installation(its.ctid, its.staged.label)
     try:
-        Installation(its.ctid, its.staged.label).run(Wanted.read(asked))
+        its_own.run(Wanted.read(asked))
     except (InstallError, ValueError) as error:
         its.say(f"Docker is not installed: {error}")
         return False
+    # what a clone or a template brings is known only now
+    its.staged.driver = its_own.driver
     return True
 
 
@@ -117,7 +124,7 @@ def is_cut(folder: RunFolder, ctid: int) -> bool:
     return _of_daemon(changes, ctid) is not None
 
 
-def settle(folder: RunFolder, ctid: int) -> int:
+def recover(folder: RunFolder, ctid: int) -> int:
     """Write down what came of it, as the guest has it now; gives the exit code.
 
     To be called under the lock.
@@ -162,6 +169,7 @@ class Wanted:
     driver: str
     repo: Repo | None
     nvidia: bool
+    insists: bool
 
     @classmethod
     def read(cls, asked: Any) -> Wanted:
@@ -173,10 +181,10 @@ class Wanted:
             raise ValueError("a source or driver that is not known")
         if not (repo is None or isinstance(repo, dict)):
             raise ValueError("a repository that is none")
-        nvidia = asked.get("nvidia", False)
-        if not isinstance(nvidia, bool):
-            raise ValueError("nvidia that is neither true nor false")
-        return cls(source, driver, None if repo is None else Repo.read(repo), nvidia)
+        nvidia, insists = asked.get("nvidia", False), asked.get("insists", False)
+        if not (isinstance(nvidia, bool) and isinstance(insists, bool)):
+            raise ValueError("nvidia or insists that is neither true nor false")
+        return cls(source, driver, None if repo is None else Repo.read(repo), nvidia, insists)
 
 
 class Installation:
@@ -211,9 +219,9 @@ class Installation:
                 f"its guest ({system.os or 'of an unknown kind'}) has none of "
                 f"{', '.join(MANAGERS)}: install Docker there by hand"
             )
-        has_changed = self._put_daemon_json(wanted.driver, system)
+        has_changed = self._put_daemon_json(wanted, system)
         work = Work(self.ctid, system.manager, self.journal)
-        names = self._names(work, wanted, system.manager)
+        names = self._names(work, wanted, system)
         self._bring(work, names)
         if _TOOLKIT in names:
             # no unprivileged container may write the rules for devices of its cgroups
@@ -228,7 +236,7 @@ class Installation:
 
     # --- daemon.json ----------------------------------------------------------------------------
 
-    def _put_daemon_json(self, driver: str, system: _System) -> bool:
+    def _put_daemon_json(self, wanted: Wanted, system: _System) -> bool:
         """Have the storage driver in it before there is a Docker; True if it was changed."""
         file = GuestFile(self.ctid)
         try:
@@ -238,14 +246,19 @@ class Installation:
             raise InstallError(error.text) from None
         except DaemonJsonError as error:
             raise InstallError(f"its {DAEMON_JSON}: {error}: correct it there") from None
-        if document[SNAPSHOTTER] is True:
-            raise InstallError(f"its {DAEMON_JSON} says {SNAPSHOTTER} true: take that out there")
-        if document[DRIVER] is None and system.has_docker and (keeps := held(self.ctid, "docker")):
-            # with another driver it would find nothing of that: a clone brings what its source has
-            self.driver = probe.ask(self.ctid, "info", "--format", "{{.Driver}}") or ""
+        if system.has_docker and (keeps := self._keeps(wanted, document)):
+            said = probe.ask(self.ctid, "info", "--format", "{{.Driver}}") or ""
+            self.driver = said if DRIVER_NAME.fullmatch(said) else ""
+            if wanted.insists and self.driver not in ("", wanted.driver):
+                raise InstallError(
+                    f"its Docker runs on {self.driver} ({keeps}), which {wanted.driver} would "
+                    'hide: write "storage_driver": "keep" in the fleet file'
+                )
             self._say(f"its Docker keeps the storage driver that it has: {keeps}")
             return False
-        self.driver = self._choose(driver, document[DRIVER], system)
+        if document[SNAPSHOTTER] is True:
+            raise InstallError(f"its {DAEMON_JSON} says {SNAPSHOTTER} true: take that out there")
+        self.driver = self._choose(wanted.driver, document[DRIVER], system)
         if self.driver == _FUSE and not system.fuse:
             raise InstallError(f"{_FUSE} needs /dev/fuse, and it has none: give it fuse=1")
         after = first(document, self.driver)
@@ -253,6 +266,16 @@ class Installation:
             return False
         self._replace(file, old, raw(after.text))
         return True
+
+    def _keeps(self, wanted: Wanted, document: DaemonJson) -> str:
+        """What its Docker holds, for which daemon.json stays as it is; "" where it need not.
+
+        A clone brings what its source has, and with another driver it would find nothing of that.
+        """
+        said, is_store = document[DRIVER], document[SNAPSHOTTER] is True
+        if (said == wanted.driver and not is_store) or (wanted.insists and (said or is_store)):
+            return ""
+        return held(self.ctid, "docker")
 
     def _choose(self, wanted: str, said: Any, system: _System) -> str:
         """The storage driver; `said`: what a daemon.json that is there says."""
@@ -289,22 +312,43 @@ class Installation:
 
     # --- packages -------------------------------------------------------------------------------
 
-    def _names(self, work: Work, wanted: Wanted, manager: str) -> list[str]:
-        """The packages, of which its sources have those that they may not."""
+    def _names(self, work: Work, wanted: Wanted, system: _System) -> list[str]:
+        """The packages."""
         self._refresh(work)
-        names = ["docker"]
-        if wanted.source == "docker-ce":
-            self._have_docker_ce(work, wanted.repo, manager)
-            names = [*DOCKER_CE]
-        elif manager == "apt":
-            names = ["docker.io", *self._there(work, "docker-cli")]
-        elif manager == "dnf":
-            names = [*self._there(work, "moby-engine"), *self._there(work, "docker-cli")]
-            if "moby-engine" not in names:
-                self._have_docker_ce(work, None, manager)
-                names = [*DOCKER_CE]
+        names = self._dockers(work, wanted, system)
         fuse = [_FUSE] if self.driver == _FUSE else []
-        return [*names, *fuse, *(self._toolkit(work, manager) if wanted.nvidia else [])]
+        return [*names, *fuse, *(self._toolkit(work, system.manager) if wanted.nvidia else [])]
+
+    def _dockers(self, work: Work, wanted: Wanted, system: _System) -> list[str]:
+        """Docker's own, of which its sources have those that they may not."""
+        manager, is_ce = system.manager, wanted.source == "docker-ce"
+        its_own = self._its_own(work, system)
+        if its_own not in ("", _ENGINES["docker-ce" if is_ce else manager]):
+            self._say(f"it has a Docker ({its_own}), which stays as it is")
+            return []
+        if is_ce:
+            self._have_docker_ce(work, wanted.repo, manager)
+            return [*DOCKER_CE]
+        if manager == "apt":
+            return ["docker.io", *self._there(work, "docker-cli")]
+        if manager != "dnf":
+            return ["docker"]
+        if moby := self._there(work, "moby-engine"):
+            return [*moby, *self._there(work, "docker-cli")]
+        self._have_docker_ce(work, None, manager)
+        return [*DOCKER_CE]
+
+    def _its_own(self, work: Work, system: _System) -> str:
+        """The Docker that it has, by the name of its package; "" for none, or for half of one."""
+        if not system.has_docker:
+            return ""
+        there = {name.partition(":")[0] for name in work.manager.installed() or ()}
+        # Debian's `docker` is something else
+        for name in (_ENGINES["docker-ce"], _ENGINES[system.manager]):
+            if name in there:
+                return name
+        answers = guest.attach(self.ctid, ["docker", "info"], seconds=_ASKS, limit=2 * MIB).ok
+        return "installed by hand" if answers else ""
 
     def _toolkit(self, work: Work, manager: str) -> list[str]:
         found = self._there(work, _TOOLKIT) if manager != "apk" else []

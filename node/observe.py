@@ -24,7 +24,7 @@ SECTIONS = {
     "dockers": ("dockers", "observe"),
     "rules": ("rules", "observe"),
     "runs": ("runs", "observe"),
-    "kept": ("runs", "kept"),
+    "run_files": ("runs", "run_files"),
     "staged": ("runs", "staged"),
     "denials": ("denials", "observe"),
     "watch": ("watch_files", "observe"),
@@ -54,7 +54,7 @@ def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
     - `storage`: {"paths": [PATH], "nvidia": bool}, the latter false if left out
     - `dockers`: {"ctids": [CTID], "probe": [CTID]}: those of them that run are asked
     - `rules`: {"rules": [[CTID, RULE]]} · `runs`: {"unfinished": bool}
-    - `kept`: {"run": ID, "paths": [PATH]} · `staged`: {"run": ID, "ctid": CTID}
+    - `run_files`: {"run": ID, "paths": [PATH]} · `staged`: {"run": ID, "ctid": CTID}
     - `denials`: {"since": [SECONDS] or null: from each running container's start, "only": [CTID]}
     - `watch`: {} · `backups`: {"listed": bool} · `fallen`: {"only": [CTID]}
     - `hookscripts`: {} · `overrides`: {} · `versions`: {} · `etc_pve`: {}

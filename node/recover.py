@@ -1,6 +1,6 @@
 """recover RUN CTID... - take up a commit that was cut short (`node.cut`: where it was).
 
-The journal says how far it came: it is proven, or put back; a container that was being made
+The journal says how far it came: it is proven, or restored; a container that was being made
 (`node.create`) is taken away, and one that was being destroyed (`node.destroy`) is. Of an
 installation of Docker (`node.install`) it is only told how far it came: the next one goes on with
 it.
@@ -45,7 +45,7 @@ def _take_up(words: list[str]) -> int:
     folder, ctid = named(words)
     if install.is_cut(folder, ctid):
         with lock(f"run {folder.run}, CT {ctid}", ctid=ctid):
-            return install.settle(folder, ctid)
+            return install.recover(folder, ctid)
     with taken_up(words, _transaction) as its:
         return recover(its)
 

@@ -1,12 +1,12 @@
 """restore PATH NOW BEFORE FROM RUN - give a file of the node back what a run replaced, or take away
 what it brought. NOW: the SHA-256 of what is there; BEFORE: that of the text that the run FROM kept,
-or `none`; RUN: the run that undoes it, for the journal.
+or `none`; RUN: the run that rolls it back, for the journal.
 
 What a container still needs stays: a profile that a process carries or a conf names (removed from
 the kernel it would leave its tasks unconfined, for good), a hook that a conf names, an abi that a
 profile names.
 
-Exit: 0 put back, or so already, or kept with the reason · 1 as it was, unless it says otherwise ·
+Exit: 0 restored, or so already, or kept with the reason · 1 as it was, unless it says otherwise ·
 2 refused: no file that a run may restore
 """
 
@@ -32,8 +32,8 @@ _UNITS = "/etc/systemd/system"
 
 
 def main(words: list[str]) -> None:
-    """Put it back, unless somebody needs it."""
-    path, planned, before, undone, run = words
+    """Restore it, unless somebody needs it."""
+    path, planned, before, kept_by, run = words
     if not is_of_node(path):
         raise Stop(2, f"{path}: refused: no run of ours changes such a file")
     target = Target(run, path)
@@ -51,7 +51,7 @@ def main(words: list[str]) -> None:
     if before == NONE and (users := _users(path)):
         say(f"{path} is kept: {', '.join(users)}")
         return
-    data = _kept(target, undone, before)
+    data = _kept(target, kept_by, before)
     target.intend(data)
     why = _remove(target) if data is None else _put(target, data)
     _tell_others(target, now)
@@ -62,12 +62,12 @@ def main(words: list[str]) -> None:
     target.done()
 
 
-def _kept(target: Target, undone: str, sha: str) -> bytes | None:
+def _kept(target: Target, kept_by: str, sha: str) -> bytes | None:
     """The text from before, None where there was none."""
     if sha == NONE:
         return None
     try:
-        return run_folder(undone).kept(sha)
+        return run_folder(kept_by).kept(sha)
     except (OSError, ValueError) as error:
         raise target.failed(str(error)) from None
 
@@ -108,7 +108,7 @@ def _remove(target: Target) -> str:
     profile = _profile(target.path)
     if profile and profile in loaded():
         if not succeeds("-R", target.file):
-            raise target.failed("cannot be put back")
+            raise target.failed("cannot be restored")
     elif _is_unit(target.path):
         _systemctl("-q", "disable", "--now", os.path.basename(target.path))
     why = _changed(target, None)
@@ -137,7 +137,7 @@ def _changed(target: Target, data: bytes | None) -> str:
     try:
         return target.put(data, ".dpkg-new", _mode(target.path))
     except OSError:
-        raise target.failed("cannot be put back") from None
+        raise target.failed("cannot be restored") from None
 
 
 def _tell_others(target: Target, now: str) -> None:

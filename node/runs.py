@@ -55,12 +55,12 @@ def observe(unfinished: bool) -> dict[str, Any]:
             size = f"larger than {_JOURNAL_LIMIT // MIB} MiB"
             problems.append(f"run {name}: its journal is {size}: refused")
             continue
-        if journal and not (unfinished and _is_settled(name, journal)):
+        if journal and not (unfinished and _has_ended(name, journal)):
             runs[name] = journal
     return {"runs": runs, "active": _active(), "problems": problems}
 
 
-def kept(run: str, paths: list[str]) -> dict[str, Any]:
+def run_files(run: str, paths: list[str]) -> dict[str, Any]:
     """What a run kept and staged, and what is at these places of the node now.
 
     - `files`, and `guest` by CTID: before-images by the digest that they had
@@ -121,7 +121,7 @@ def noted(ctid: int) -> Noted | None:
     return None
 
 
-def _is_settled(run: str, journal: str) -> bool:
+def _has_ended(run: str, journal: str) -> bool:
     """Whether all that it began has ended. One that does not fit is told, so that it is refused."""
     try:
         record = read_journal(run, journal)

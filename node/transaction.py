@@ -174,7 +174,7 @@ class Transaction:
     # --- its two ends ---------------------------------------------------------------------------
 
     def end(self) -> int:
-        """Prove what is there now, or put the old state back; gives the exit code."""
+        """Prove what is there now, or restore the old state; gives the exit code."""
         if self._finish():
             return self.ends(Ending.DONE)
         self._tell_denials("AppArmor denied since the restart:")
@@ -185,13 +185,13 @@ class Transaction:
         self.say("restoring the previous configuration")
         self.note("back", **({"why": UNDONE} if self.is_undone else {}))
         self.gate.restarted = False
-        # where it runs now the restart brings it; where it does not, the gate puts it back
+        # where it runs now the restart brings it; where it does not, the gate restores it
         if self.daemon and self.gate.running():
             self.daemon.back()
         if self.digest() != self.staged.before and not self._swap_back():
             self.note_daemon("failed")
             self.note("failed")
-            takes = f"rollback with run={self.run} takes back what this run changed"
+            takes = f"rollback with run={self.run} reverts what this run changed"
             return self.ends(Ending.FAILED, f"{self.conf_name} is left as it is: {takes}")
         if self.gate.proves_old():
             if self.daemon:

@@ -5,7 +5,7 @@ NAME: `tunables/home`, which is repaired, or the file with the site's own variab
 BEFORE, AFTER: SHA-256 of the text that is there and of the new one, or `none`.
 
 Every profile file is compiled before and after: unless the tunables compile then, and every file
-still does that did before, the old text is put back. None is loaded, but for our own profiles that
+still does that did before, the old text is restored. None is loaded, but for our own profiles that
 are: with the site's variables they mean something else.
 
 Exit: 0 in place · 1 as it was before · 2 refused
@@ -34,7 +34,7 @@ _SKIPPED = re.compile(r".*~|.*\.dpkg-.*|.*\.rpm.*|.*\.pac.*|.*\.orig|.*\.rej|REA
 
 
 def main(words: list[str]) -> None:
-    """Put it in place and prove it, or put the old text back."""
+    """Put it in place and prove it, or restore the old text."""
     name, run, planned, after = words
     if name not in (TUNABLES_HOME, TUNABLES_SITE):
         raise Stop(2, f"refused: {name} is no file of ours")

@@ -37,7 +37,7 @@ def tunables(
     + run: id of the run that keeps the before-image
     + observed: what the node has, if already asked
 
-    Proven by compiling every profile file before and after; otherwise the old text is put back.
+    Proven by compiling every profile file before and after; otherwise the old text is restored.
     Tunables that the node's parser takes cost no command. Raises OperationValueError where the
     repair is not ours to guess.
     """
@@ -59,7 +59,7 @@ def site_tunables(
     + run: id of the run that keeps the before-image
     + observed: what the node has, if already asked
 
-    Proven by compiling every profile file before and after; otherwise the old text is put back.
+    Proven by compiling every profile file before and after; otherwise the old text is restored.
     Our profiles that are loaded are loaded anew with it. Raises OperationValueError for what is no
     variable, and where the node's AppArmor would make nothing of the file.
 

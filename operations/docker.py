@@ -98,7 +98,7 @@ def no_packages(
 
     + packages: names, as the guest's apt, apk or dnf knows them
     + manager: apt, apk or dnf
-    + run: id of the run that undoes it, for its journal
+    + run: id of the run that rolls it back, for its journal
     + daemon: they are a Docker that a run installed: its daemon.json, as it is and as it was
     + ctid: see the module
 

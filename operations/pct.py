@@ -64,7 +64,7 @@ def features(
     """Bring features into the container's `features` line; what others set there stays.
 
     + features: `{"nesting": True, "mount": ["nfs", "cifs"]}`, or a line like `nesting=1`
-    + managed_before: what an earlier use added, and is taken back where it is wanted no longer
+    + managed_before: what an earlier use added, and is removed where it is wanted no longer
     + ctid, observed, stage: see the module
 
     **Example:**

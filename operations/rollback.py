@@ -1,4 +1,4 @@
-"""Undoing a run: what it did to the node's own files, and the containers that it made.
+"""Rolling back a run: what it did to the node's own files, and the containers that it made.
 
 Containers that it changed go back by `transaction.commit`.
 """
@@ -19,7 +19,7 @@ from phoenix.runs.record import check_run_id
 
 @operation()
 def begin(run: str, undoes: str) -> Generator[StringCommand, None, None]:
-    """Open the journal of a run that undoes another.
+    """Open the journal of a run that rolls back another.
 
     + run: id of this run
     + undoes: id of the other
@@ -33,7 +33,7 @@ def restore_file(change: FileRevert, run: str, undoes: str) -> Generator[StringC
 
     + change: the file, as it is and as it shall be
     + run: id of this run, which keeps a copy of what it replaces
-    + undoes: id of the run that is undone, which kept the old text
+    + undoes: id of the run that is rolled back, which kept the old text
 
     What a container still needs is kept, with the reason: a profile that a process carries, a
     file that a conf names.
@@ -51,7 +51,7 @@ def restore_file(change: FileRevert, run: str, undoes: str) -> Generator[StringC
 
 @operation()
 def destroy(run: str, ctid: int, change: Destruction) -> Generator[StringCommand, None, None]:
-    """Destroy a container that the run which is undone has made.
+    """Destroy a container that the run which is rolled back has made.
 
     + run: id of this run, which keeps its conf
     + ctid: the container

@@ -51,7 +51,7 @@ def stage(
 def commit(
     run: str, ctid: int, again: Callable[[int], ContainerChange | None] | None = None
 ) -> Generator[StringCommand, None, None]:
-    """Swap in what is staged for one container, restart it, prove it, or put it back.
+    """Swap in what is staged for one container, restart it, prove it, or restore the old state.
 
     + run: id of the run
     + ctid: the container
@@ -107,9 +107,9 @@ def recover(
     + run: id of this run
     + ctid: the container
     + again: plans the container, once it is known how it is
-    + back_is_fine: go on although the earlier run's change was taken back
+    + back_is_fine: go on although the earlier run's change was reverted
 
-    The journal of the earlier run says how far it came: it is proven, or put back.
+    The journal of the earlier run says how far it came: it is proven, or restored.
     """
     yield recovery(
         undecided, ctid, _success_exit_codes=[0, EXIT[Ending.RESTORED]] if back_is_fine else [0]
@@ -169,7 +169,7 @@ def recovery(run: str, ctid: int, **arguments: Unpack[ConnectorArguments]) -> St
     """
     arguments["_stdin"] = pack.stdin()
     return unit(
-        f"settle-{_unit_name(run, ctid)}",
+        f"recover-{_unit_name(run, ctid)}",
         f"recover CT {ctid}",
         *program.words("recover", run, str(ctid)),
         **arguments,

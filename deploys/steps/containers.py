@@ -16,7 +16,7 @@ from phoenix.plan.actions import ContainerChange, Removal
 def recover(run: Run, then: str, back_is_fine: bool = False) -> None:
     """Recover what an earlier run was interrupted in; `then`: the word for what follows.
 
-    `back_is_fine`: go on although that run's change was taken back. One after another, on all
+    `back_is_fine`: go on although that run's change was reverted. One after another, on all
     nodes: it may restart them.
     """
     every = [(node.name, cut) for node, plan in run.plans.items() for cut in plan.interrupted]

@@ -1,4 +1,4 @@
-"""What a rollback needs to know: which run is undone, and what it left on every node."""
+"""What a rollback needs to know: which run is rolled back, and what it left on every node."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from phoenix.runs.record import Change, last_run
 
 @dataclass(kw_only=True)
 class Rollback(Run):
-    """A run that undoes another; `undoes`: the id of that one, "" where there is nothing to do."""
+    """A run that rolls back another; `undoes`: the id of that one, "" where nothing is to do."""
 
     undoes: str
 
@@ -79,7 +79,7 @@ def _look_back(state: State) -> Rollback:
         plan = set_apart(_plan(undoes, options, one), one.runs.interrupted, mine)
         unwritable = check_etc_pve(plan, one.etc_pve)
         plans[host] = replace(plan, findings=(*plan.findings, *unwritable))
-    show([f"undoing run {undoes}"])
+    show([f"rolling back run {undoes}"])
     show(line for plan in plans.values() for line in plan_lines(plan, everything=tells_all(state)))
     return Rollback(state=state, options=options, facts=facts, plans=plans, undoes=undoes)
 
@@ -92,14 +92,14 @@ def _look(host: Host, run: str, facts: NodeFacts) -> NodeFacts:
     request: dict[str, dict[str, Any]] = {"containers": {}, "etc_pve": {}}
     request["apparmor"] = {"files": []}
     if changes:
-        request["kept"] = {"run": run, "paths": paths}
+        request["run_files"] = {"run": run, "paths": paths}
     if guests:
         request["dockers"] = {"ctids": sorted(ctid for ctid in guests if ctid), "probe": []}
     return observe(host, request, facts)
 
 
 def _plan(run: str, options: Options, facts: NodeFacts) -> NodePlan:
-    node = Node(facts.runs.runs, facts.kept, facts.containers, facts.apparmor, facts.dockers)
+    node = Node(facts.runs.runs, facts.run_files, facts.containers, facts.apparmor, facts.dockers)
     plan = plan_rollback(run, options, node)
     # what a run did that nobody can read may stand on top of this one
     return replace(plan, findings=(*plan.findings, *unreadable_runs(facts.runs.problems)))
@@ -110,7 +110,7 @@ def _changes(seen: ObservedRuns, run: str) -> tuple[Change, ...]:
 
 
 def _chosen(options: Options, runs: Mapping[Host, ObservedRuns]) -> str:
-    """The run to undo; "" where no node has any. Raises DeployError for one that no node has."""
+    """The run to roll back, "" where no node has any. Raises DeployError for one that none has."""
     every = [one for seen in runs.values() for one in seen.runs]
     if options.run and options.run not in {one.id for one in every}:
         raise DeployError(

@@ -29,13 +29,15 @@ class Install:
     `driver`: the storage driver for its daemon.json, which is written before Docker first starts;
     `auto`: overlay2 where the guest can mount one, else fuse-overlayfs. `repository`: for
     `docker-ce`, None where the guest has that repository. `nvidia`: with NVIDIA's container toolkit
-    where the guest's sources have it, for `docker run --gpus`.
+    where the guest's sources have it, for `docker run --gpus`. `insists`: the fleet file names that
+    driver; else a Docker that a clone brings, and that holds something, stays on its own.
     """
 
     source: Source = "distro"
     driver: Literal["fuse-overlayfs", "overlay2", "auto"] = "fuse-overlayfs"
     repository: Repository | None = None
     nvidia: bool = False
+    insists: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """As the node's program reads it (`node.install`)."""
@@ -44,6 +46,7 @@ class Install:
             "source": self.source,
             "driver": self.driver,
             "nvidia": self.nvidia,
+            "insists": self.insists,
             "repository": None
             if repository is None
             else {

@@ -394,7 +394,7 @@ class ContainerEntry(_Part):
     health_check: HealthCheckEntry | None = Field(
         None,
         description="What shows that it works: asked by harden before a change and after it, which "
-        "is taken back where it passed before and does not afterwards.",
+        "is reverted where it passed before and does not afterwards.",
     )
     docker_source: Literal["distro", "docker-ce", "keep"] | None = Field(
         None,

@@ -29,6 +29,8 @@ from phoenix.fleet.warnings import (
     fleet_warnings,
 )
 from phoenix.pve.features import CANONICAL as FEATURES
+from phoenix.pve.id_maps import KEY as ID_MAP
+from phoenix.pve.id_maps import map_flaw
 from phoenix.pve.raw_keys import RawKey
 from phoenix.text.json_document import Json
 from phoenix.text.problems import FleetError, Problem, json_path, shown
@@ -248,7 +250,7 @@ def _container(
         own=bool(entry.apparmor_own),
         apparmor_raw=tuple(entry.apparmor_raw or ()),
         features=MappingProxyType(_features(key, entry, problems)),
-        raw=_raw(entry),
+        raw=_raw(key, entry, problems),
         mounts=_mounts(key, entry, problems),
         gpus=entry.gpu_assignment,
         docker="docker" in installed,
@@ -307,14 +309,18 @@ def _says_profile(entry: ContainerEntry) -> bool:
     return given or any(raw.key == PROFILE_KEY for raw in entry.lxc_options or ())
 
 
-def _raw(entry: ContainerEntry) -> tuple[RawKey, ...]:
+def _raw(key: str, entry: ContainerEntry, problems: list[Problem]) -> tuple[RawKey, ...]:
     """Keep the raw keys that no other key of the file has the say on."""
     dropped = {PROFILE_KEY}
     if entry.apparmor_manages_nesting is not None:
         dropped.add(NESTING_KEY)
     written = [raw for raw in entry.lxc_options or () if raw.key not in dropped]
     maps = dict.fromkeys(raw for raw in entry.id_maps or () if raw not in written)
-    return (*written, *maps)
+    raws = (*written, *maps)
+    if flaw := map_flaw(raw.value for raw in raws if raw.key == ID_MAP):
+        path = json_path("lxc_configs", key, "id_maps" if entry.id_maps else "lxc_options")
+        problems.append(Problem(path, "", f"{flaw}: it would not start"))
+    return raws
 
 
 def _features(key: str, entry: ContainerEntry, problems: list[Problem]) -> dict[str, str]:

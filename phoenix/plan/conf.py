@@ -325,7 +325,7 @@ class _Edit:
         return (MASK,)
 
     def reconfine(self, container: Container, seen: str) -> None:
-        """Take back what somebody wrote there to do without AppArmor; `seen`: see above."""
+        """Remove what somebody wrote there to do without AppArmor; `seen`: see above."""
         for one in workarounds(self.conf):
             if seen and is_mask(one.raw):
                 if one.raw not in self.managed.raw:

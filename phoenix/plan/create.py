@@ -20,6 +20,7 @@ from phoenix.plan.new_conf import Draft
 from phoenix.plan.options import Force, Options
 from phoenix.plan.predict import Prediction, missing, planned_as_there
 from phoenix.pve.observed import ObservedPct
+from phoenix.pve.privileged import WAY_OUT
 
 #: What a plan says of one that is stopped, and means nothing of one that is not there yet.
 _OF_STOPPED = frozenset({Code.DOCKER_UNSEEN})
@@ -58,7 +59,7 @@ def creation_plan(prediction: Prediction, templates: Mapping[str, str]) -> NodeP
     plan = planned_as_there(prediction, templates)
     changes = {change.ctid: change for change in plan.containers}
     findings = [*prediction.findings]
-    findings += (one for one in plan.findings if _is_told(one, prediction))
+    findings += (_as_new(one) for one in plan.findings if _is_told(one, prediction))
     stopped = {one.ctid for one in findings if one.severity == Severity.ERROR}
     creations = []
     for draft in prediction.drafts:
@@ -72,6 +73,12 @@ def creation_plan(prediction: Prediction, templates: Mapping[str, str]) -> NodeP
     return replace(
         plan, containers=(), creations=tuple(creations), findings=tuple(dict.fromkeys(findings))
     )
+
+
+def _as_new(finding: Finding) -> Finding:
+    """What is to be done about it while it is not there yet."""
+    text = finding.message.replace(WAY_OUT, 'take "unprivileged": false out')
+    return replace(finding, message=text)
 
 
 def _is_told(finding: Finding, prediction: Prediction) -> bool:

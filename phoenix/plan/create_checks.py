@@ -12,10 +12,11 @@ from functools import cached_property
 from types import MappingProxyType
 
 from phoenix.fleet.making import flaws
-from phoenix.fleet.model import Container, Fleet
+from phoenix.fleet.model import Container, Fleet, Making
 from phoenix.fleet.new_values import TEMPLATE
 from phoenix.plan.confinement import wanted
 from phoenix.plan.facts import NodeFacts
+from phoenix.plan.fallbacks import WITHOUT_SNAPSHOTS, volumes
 from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.new_conf import addresses, wanted_addresses
 from phoenix.plan.options import Options
@@ -93,6 +94,7 @@ class Checks:
             yield from self._origin(making.clone_from)
         if making.storage:
             yield from self._storage("storage_pool", making.storage, "rootdir")
+        yield from self._snapshots(making)
         if wanted(container, self.options).template == "unconfined":
             proposed = "lxc-docker-nested" if container.docker else "generated"
             text = "apparmor_profile says unconfined: create makes no container like that"
@@ -127,6 +129,32 @@ class Checks:
             kind = "disks of containers" if content == "rootdir" else "templates"
             held = ",".join((*storages[name].content, content))
             yield f"{key}: storage {name} is not for {kind}", f"pvesm set {name} --content {held}"
+
+    def _snapshots(self, making: Making) -> Iterator[tuple[str, str]]:
+        """What a storage without snapshots cannot do (pve-storage, volume_has_feature)."""
+        name = self._disk_on(making)
+        storage = self.facts.stock.storages.get(name)
+        if storage is None or storage.type not in WITHOUT_SNAPSHOTS:
+            return
+        place = f"storage {name} ({storage.type})"
+        if making.snapshot:
+            text = f"template_snapshot_name: {place}, where its disk is, has no snapshots"
+            yield text, "take it out, or name another storage_pool"
+        origin = self.facts.containers.containers.get(making.clone_from or 0)
+        if origin and origin.conf.template and not making.storage:
+            text = f"CT {origin.ctid}, which it is cloned from, is a template on {place}"
+            yield f"{text}, which has no linked clones", "add storage_pool: then it is a copy"
+
+    def _disk_on(self, making: Making) -> str:
+        """The storage of its disk, "" where that is not known."""
+        source = making.clone_from
+        if making.storage or source is None:
+            return making.storage or ""
+        if observed := self.facts.containers.containers.get(source):
+            disks = dict(volumes(observed.conf))
+            return disks.get("rootfs", "").partition(":")[0]
+        # of those that are made no two wait for each other
+        return self._disk_on(self.fleet.containers[source].making) if source in self.new else ""
 
     def _origin(self, origin: int) -> Iterator[tuple[str, str]]:
         pct, stock = self.facts.containers, self.facts.stock

@@ -21,7 +21,7 @@ from phoenix.pve.overrides import ObservedOverrides, overrides_from_json
 from phoenix.pve.stock import ObservedStock, stock_from_json
 from phoenix.pve.storage import ObservedStorage, storage_from_json
 from phoenix.pve.versions import ObservedVersions, versions_from_json
-from phoenix.runs.files import ObservedRuns, RunFiles, kept_from_json, runs_from_json
+from phoenix.runs.files import ObservedRuns, RunFiles, run_files_from_json, runs_from_json
 from phoenix.runs.watch import ObservedWatch, watch_from_json
 
 
@@ -35,7 +35,7 @@ class NodeFacts:
     dockers: Mapping[int, ObservedDocker] = field(default_factory=dict)
     rules: ObservedRules = field(default_factory=ObservedRules)
     runs: ObservedRuns = field(default_factory=ObservedRuns)
-    kept: RunFiles = field(default_factory=RunFiles)
+    run_files: RunFiles = field(default_factory=RunFiles)
     denials: ObservedDenials = field(default_factory=ObservedDenials)
     watch: ObservedWatch = field(default_factory=ObservedWatch)
     backups: ObservedBackups = field(default_factory=ObservedBackups)
@@ -64,7 +64,7 @@ _SECTIONS: Mapping[str, Callable[[Any], object]] = {
     "dockers": dockers_from_json,
     "rules": rules_from_json,
     "runs": runs_from_json,
-    "kept": kept_from_json,
+    "run_files": run_files_from_json,
     "denials": denials_from_json,
     "watch": watch_from_json,
     "backups": backups_from_json,

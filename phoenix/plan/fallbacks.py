@@ -73,7 +73,7 @@ def check_snapshots(plan: NodePlan, backups: ObservedBackups) -> Iterator[Findin
 
 def _no_snapshot(change: ContainerChange | InstallChange, backups: ObservedBackups) -> str | None:
     # pve-container Config.pm has_feature: each volume must be able to, a directory never is
-    for key, volume in _volumes(change.before):
+    for key, volume in volumes(change.before):
         if volume.startswith("/"):
             return f"{key} is a bind mount of {volume}; Proxmox cannot snapshot this container"
         storage = volume.partition(":")[0]
@@ -82,7 +82,8 @@ def _no_snapshot(change: ContainerChange | InstallChange, backups: ObservedBacku
     return None
 
 
-def _volumes(conf: PveConf) -> Iterator[tuple[str, str]]:
+def volumes(conf: PveConf) -> Iterator[tuple[str, str]]:
+    """The disks of a container and what they are: `STORAGE:VOLUME`, or a path of the node."""
     for key in conf.main:
         value = conf.main[key] or ""
         try:

@@ -57,12 +57,13 @@ def wanted_install(container: Container, docker: ObservedDocker | None = None) -
     if not container.docker or container.install_source == "keep":
         return None
     driver = container.storage_driver
+    insists = driver in ("fuse-overlayfs", "overlay2")
     if driver is None or driver == "keep":
         driver = "fuse-overlayfs"
     if driver == "auto" and docker is not None and docker.overlay is not None:
         driver = "overlay2" if docker.overlay else "fuse-overlayfs"
     source, repository = container.install_source, container.install_repository
-    return Install(source, driver, repository, container.nvidia)
+    return Install(source, driver, repository, container.nvidia, insists)
 
 
 def lacks_docker(docker: ObservedDocker) -> bool:

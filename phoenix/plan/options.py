@@ -215,7 +215,7 @@ class Options(BaseModel):
     #: What the audit does with containers that the fleet file does not name; fail: each of them
     #: needs attention, also one that is confined.
     unmanaged: Literal["ignore", "show", "fail"] = "show"
-    #: What a rollback undoes, by default the last run.
+    #: What is rolled back, by default the last run.
     run: Annotated[str | None, BeforeValidator(_run)] = None
     #: Show the runs.
     list: StrictBool = False

@@ -52,7 +52,7 @@ _MUST_NOT = {
 
 
 def override_findings(seen: ObservedOverrides) -> Iterator[Finding]:
-    """Each of them, what it opens, whether it is needed, and how it is taken back."""
+    """Each of them, what it opens, whether it is needed, and how it is reverted."""
     for path, line in seen.kernel.items():
         if word := switches_off(line):
             yield _kernel(path, word)

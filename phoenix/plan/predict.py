@@ -20,6 +20,7 @@ from phoenix.plan.node import plan_node
 from phoenix.plan.options import Options
 from phoenix.pve.id_maps import owner_on_node, owner_words
 from phoenix.pve.observed import ObservedPct
+from phoenix.pve.storage import ObservedStorage
 
 
 @dataclass(frozen=True)
@@ -127,18 +128,23 @@ class _Predictor:
 
     def _facts(self) -> NodeFacts:
         """The node with all that is drafted so far."""
-        pct, storage = self.facts.containers, self.facts.storage
+        pct = self.facts.containers
         there = {ctid: draft.observed(pct.node) for ctid, draft in self.drafts.items()}
-        folders = [one.path for its in self.storage.values() for one in its.folders]
-        places = [place for its in self.storage.values() for place in its.places]
         return replace(
             self.facts,
             containers=replace(pct, containers={**pct.containers, **there}),
-            storage=replace(
-                storage,
-                paths=(*storage.paths, *folders),
-                datasets={**storage.datasets, **dict(places)},
-            ),
+            storage=self._places(),
+        )
+
+    def _places(self) -> ObservedStorage:
+        """What is made for those that are drafted is there for the next one."""
+        storage = self.facts.storage
+        folders = [one.path for its in self.storage.values() for one in its.folders]
+        places = [place for its in self.storage.values() for place in its.places]
+        return replace(
+            storage,
+            paths=(*storage.paths, *folders),
+            datasets={**storage.datasets, **dict(places)},
         )
 
     def _in_order(self, new: Sequence[Container]) -> list[Container]:
@@ -169,7 +175,7 @@ class _Predictor:
         for note in draft.notes:
             self._note(Code.MADE, container.ctid, note)
         self._gpu(draft.container)
-        new = plan_storage(draft, self._facts().storage, self.facts.stock)
+        new = plan_storage(draft, self._places(), self.facts.stock)
         for text, fix in new.problems:
             self._error(container.ctid, text, fix)
         if new.problems or not self._is_roots(draft):

@@ -13,7 +13,7 @@ from phoenix.pve.raw_keys import REPEATED_KEYS
 def revert(
     before: PveConf, after: PveConf, now: PveConf, force: bool = False
 ) -> tuple[PveConf, tuple[str, ...]]:
-    """Put back in `now` what a run changed from `before` to `after`, and leave the rest.
+    """Revert in `now` what a run changed from `before` to `after`, and leave the rest.
 
     The second value names each key that somebody has changed since, with both values: there the
     newer one stays, unless `force`. Raises ValueError for a value that Proxmox would not read back,

@@ -1,4 +1,4 @@
-"""What undoing a run changes on a node: the two sides of its journal, swapped.
+"""What rolling back a run changes on a node: the two sides of its journal, swapped.
 
 Newest first. What is as the run left it goes back byte for byte; what is as it was before stays;
 of a conf that somebody has changed since, only the keys that the run changed go back; anything
@@ -44,10 +44,10 @@ _STAYS = Removal(0, (), "")
 
 @dataclass(frozen=True)
 class Node:
-    """What was seen of a node: its runs, what the one to undo kept, and how everything is now."""
+    """What was seen of a node: its runs, what the one to roll back kept, and how all is now."""
 
     runs: Sequence[RunRecord]
-    kept: RunFiles
+    run_files: RunFiles
     pct: ObservedPct
     apparmor: ObservedAppArmor
     dockers: Mapping[int, ObservedDocker] = field(default_factory=dict)
@@ -122,7 +122,7 @@ def _docker(
     if held := kept_by(docker):
         weight = Severity.ERROR if ctid in options.only else Severity.NOTE
         text = f"its Docker holds {held}: it stays, and with it what the run changed here"
-        way = "take it away there (docker system prune -af --volumes), then undo the run once more"
+        way = "take it away there (docker system prune -af --volumes), then roll back once more"
         fix = f"if nothing of that is needed: {way}"
         findings.append(Finding(Code.PACKAGES_STAY, weight, text, ctid, name, fix))
         return _STAYS
@@ -170,7 +170,7 @@ def _destruction(
         code, message, fix = problem
         findings.append(Finding(code, Severity.ERROR, message, ctid, name, fix))
         return None
-    places = _places(node.kept.staged.get(ctid, {}).get("create.json"))
+    places = _places(node.run_files.staged.get(ctid, {}).get("create.json"))
     return Destruction(ctid, name, observed.conf, observed.running, places)
 
 
@@ -195,7 +195,7 @@ def _stays(
     if is_true(observed.conf.main["protection"]):
         return Code.CONFLICT, "protected (protection: 1)", f"pct set {ctid} --protection 0"
     if Force.CREATED not in options.force:
-        text = f"run {record.id} made it, and undoing that destroys it with all that is in it"
+        text = f"run {record.id} made it, and a rollback destroys it with all that is in it"
         return Code.CREATED, text, f"if that is meant: --data force={Force.CREATED}"
     return None
 
@@ -242,7 +242,7 @@ def _container(
     findings: list[Finding],
     without_docker: bool,
 ) -> ContainerChange | None:
-    """`without_docker`: what the run did to its Docker is undone elsewhere."""
+    """`without_docker`: what the run did to its Docker is rolled back elsewhere."""
     observed = node.pct.containers.get(ctid)
     if observed is None:
         findings.append(_gone(ctid, node))
@@ -259,11 +259,11 @@ def _container(
     )
     if without_docker:
         daemon = Change(daemon.thing)
-    staged = node.kept.staged.get(ctid, {})
+    staged = node.run_files.staged.get(ctid, {})
     if daemon.stands and observed.running and (silent := _silent(node.dockers.get(ctid))):
         # its own fault is no reason to keep the others from going back
         weight = Severity.ERROR if ctid in options.only else Severity.WARNING
-        fix = "undo the run once more when that is mended"
+        fix = "roll the run back once more when that is mended"
         say(Code.SILENT, weight, f"left alone: {silent}", fix)
         return None
     forced = Force.CONFLICTS in options.force
@@ -278,7 +278,7 @@ def _container(
         return None
     if daemon.stands and not observed.running:
         text = f"stopped: its {DAEMON_JSON} stays"
-        say(Code.DOCKER_UNSEEN, Severity.NOTE, text, "start it and undo the run once more")
+        say(Code.DOCKER_UNSEEN, Severity.NOTE, text, "start it and roll the run back once more")
     if after == now and not guest:
         return None
     if reason := left_alone(observed, options):
@@ -346,11 +346,11 @@ def _check_staged(
 
 
 def _in_the_way(change: Change, run: str, found: str, node: Node) -> str | None:
-    """Why an earlier run cannot be undone yet, or None."""
+    """Why an earlier run cannot be rolled back yet, or None."""
     later = in_the_way(node.runs, run, change.thing)
     if later is None or found == change.after:
         return None
-    return f"run {later} changed it later: undo that first, with --data run={later}"
+    return f"run {later} changed it later: roll that back first, with --data run={later}"
 
 
 def _old_conf(
@@ -360,7 +360,7 @@ def _old_conf(
     if not change.stands or now.sha256 == change.before:
         return now, ()
     try:
-        text = node.kept.of_node(change.before)
+        text = node.run_files.of_node(change.before)
     except RunFileError as error:
         raise ValueError(f"the conf from before run {run} {error}") from None
     if text is None:
@@ -388,7 +388,7 @@ def _old_conf(
 def _old_managed(change: Change, run: str, node: Node) -> Managed:
     """What of the conf was ours before. Raises ValueError where that cannot be told."""
     try:
-        return Managed.parse(node.kept.of_node(change.managed))
+        return Managed.parse(node.run_files.of_node(change.managed))
     except RunFileError as error:
         raise ValueError(f"the note of what was ours before run {run} {error}") from None
 
@@ -420,7 +420,7 @@ def _old_daemon(
         )
     try:
         # never one of the node's own, nor of another guest: what a guest had goes to that guest
-        before = node.kept.of_guest(observed.ctid, change.before, record.format)
+        before = node.run_files.of_guest(observed.ctid, change.before, record.format)
     except RunFileError as error:
         raise ValueError(f"{DAEMON_JSON}: what was there before run {record.id} {error}") from None
     return GuestChange(now, before)
@@ -459,11 +459,13 @@ def _file(
     change: Change, record: RunRecord, options: Options, node: Node, findings: list[Finding]
 ) -> FileRevert | None:
     thing, run = change.thing, record.id
-    now = node.kept.now.get(thing.path)
+    now = node.run_files.now.get(thing.path)
     found = digest(now)
     if found == change.before:
         # nothing but what a cut left beside it
-        return FileRevert(thing.path, now, now, found) if thing.path in node.kept.left else None
+        return (
+            FileRevert(thing.path, now, now, found) if thing.path in node.run_files.left else None
+        )
     problem = _in_the_way(change, run, found, node)
     forced = Force.CONFLICTS in options.force
     # a journal in which a guest had a word is no reason to write over anything else
@@ -476,7 +478,7 @@ def _file(
     before = None
     if problem is None:
         try:
-            before = node.kept.of_node(change.before)
+            before = node.run_files.of_node(change.before)
         except RunFileError as error:
             problem = f"what was there before run {run} {error}"
     if problem:

@@ -1,4 +1,4 @@
-"""Numbered entries of a conf, `mp0` ... and `dev0` ...: which ones are to be added.
+"""Indexed entries of a conf, `mp0` ... and `dev0` ...: which ones are to be added.
 
 An entry of the operator is never renumbered, changed or removed. Two entries are equal when
 they say the same, whatever their number and the order of their options.
@@ -24,7 +24,7 @@ Reader = Callable[[str], Meaning]
 
 @dataclass(frozen=True)
 class EntryPlan:
-    """What has to happen to the numbered entries.
+    """What has to happen to the indexed entries.
 
     `new`, `changed` and `removed` hold (key, value); the latter two concern only entries that a
     former run brought. `present`: wanted and there already, kept as they are. `conflicts`:

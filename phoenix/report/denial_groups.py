@@ -161,8 +161,8 @@ def _whose(denial: Denial, containers: Mapping[int, ObservedContainer]) -> Denia
     named = named_ctid(denial)
     if named is not None:
         return DenialGroup((named,), denial) if named in containers else None
-    wears = denial["target"] or denial["name"] if denial.by_lxc_start else denial.profile
-    profile = wears.partition("//")[0]
+    carried = denial["target"] or denial["name"] if denial.by_lxc_start else denial.profile
+    profile = carried.partition("//")[0]
     if denial.by_lxc_start:
         users = [ctid for ctid, one in containers.items() if _conf_profile(one) == profile]
         return DenialGroup(tuple(sorted(users)), denial) if users else None

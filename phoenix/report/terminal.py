@@ -232,7 +232,7 @@ def run_lines(
         elif (node, run.id) in undone:
             state = "rolled back"
         elif run.undoes:
-            state = f"undid {run.undoes}"
+            state = f"rollback of {run.undoes}"
         else:
             state = "done" if stand else "fully reverted"
         rows.append([run.id, node, state, ", ".join(stand) or "-"])

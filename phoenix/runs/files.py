@@ -140,13 +140,13 @@ def runs_from_json(data: Mapping[str, Any]) -> ObservedRuns:
         except JournalError as error:
             problems.append(
                 f"{error}: refused; look at {RUNS}/{run}/journal.jsonl, and move the folder out of "
-                f"{RUNS} if what it did need not be undone"
+                f"{RUNS} if what it did need not be rolled back"
             )
     active = tuple((check_run_id(run), int(ctid)) for run, ctid in data["active"])
     return ObservedRuns(tuple(runs), active, tuple(problems))
 
 
-def kept_from_json(data: Mapping[str, Any]) -> RunFiles:
+def run_files_from_json(data: Mapping[str, Any]) -> RunFiles:
     """Read the section `kept` of the node's answer (`node.runs`)."""
     return RunFiles(
         files=data["files"],

@@ -3,7 +3,7 @@
 A node keeps one folder per run. Its `journal.jsonl` has a flat JSON object a line: an `intent`
 before anything is changed, with the digest of what is there and of what shall be there, then `done`
 with what was found afterwards, or `restored`, `refused`, `failed`. It begins with a line that names
-its format and, if this run undoes another one, that.
+its format and, if this run rolls back another one, that.
 
 Rollback writes what a journal names, as root: one that does not fit the schema is refused whole.
 Journals of the version before (format 1, without a line that says so) were put together as text in
@@ -144,7 +144,7 @@ def read_journal(run: str, text: str | Iterable[str]) -> RunRecord:
     """Read a journal, as one text or as its lines. Raises JournalError if any of it does not fit.
 
     Only the very last line may be cut short, as a crash leaves it: it is skipped. In format 1 one
-    such line may have others behind it, those of whoever settled the crash.
+    such line may have others behind it, those of whoever recovered it.
 
     >>> read_journal("r20261122T013000Z-beef", '{"time":"2026-11-22T01:30:07Z","event":"begin",'
     ...     '"format":2}').format
@@ -211,7 +211,7 @@ class _Reader:
         if found is None:
             if may_be_cut:
                 return
-            # the script that settled a crash ended the line that the crash had cut off
+            # the script that recovered a crash ended the line that the crash had cut off
             if self.format == 1 and not self.cut and line.startswith('{"time":"'):
                 self.cut = True
                 return
@@ -386,7 +386,7 @@ def _things(kind: str, entry: Mapping[str, Any], known: Mapping[Thing, Change]) 
         return [Thing("", ctid)]
     if kind in ("removed", "ha"):
         # a rollback takes them out, and HA's state is put back by the run itself: nothing that
-        # would be undone
+        # would be rolled back
         return []
     if kind == "container":
         return [t for t, c in known.items() if t.ctid == ctid and t.path and c.outcome == "open"]

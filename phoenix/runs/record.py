@@ -108,7 +108,7 @@ class Change:
 
     @property
     def stands(self) -> bool:
-        """Whether it may still be there: not if it was taken back or never made."""
+        """Whether it may still be there: not if it was reverted or never made."""
         return self.outcome in ("open", "done", "failed") and (
             bool(self.packages) or self.before != self.after
         )
@@ -163,7 +163,7 @@ def is_of_node(path: str) -> bool:
 
 
 def last_run(runs: Iterable[RunRecord]) -> str | None:
-    """The id of the run that a rollback undoes when none is named, None where there is none."""
+    """The id of the run that is rolled back when none is named, None where there is none."""
     return max((run.id for run in runs if run.undoes is None), default=None)
 
 

@@ -120,7 +120,7 @@ class FakeNode:
             dockers=self.dockers,
             rules={"refused": self.rules, "unchecked": ""},
             runs={"runs": self.runs, "active": [], "problems": []},
-            kept={**none, **self.kept},
+            run_files={**none, **self.kept},
             denials={
                 "source": "audit.log",
                 "begins": None,

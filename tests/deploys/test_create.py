@@ -175,8 +175,8 @@ def begun(ctid):
     return {RUN: journal(begin, {**intent, "before": "none", "after": "a" * 64, "ours": "none"})}
 
 
-def settles(done):
-    return lines(done, f"--unit=phoenix-harden-settle-{RUN}-970")
+def recoveries(done):
+    return lines(done, f"--unit=phoenix-harden-recover-{RUN}-970")
 
 
 @pytest.mark.parametrize("confs", [(), (970,)])
@@ -184,7 +184,7 @@ def test_what_was_cut_short_is_taken_away_and_made_before_the_others(pyinfra, co
     node = pve(confs=confs, runs=begun(970))
     done = pyinfra("create", node, fleet=FLEET)
     assert f"CT 970: run {RUN} was interrupted" in done.stderr
-    assert settles(done)
+    assert recoveries(done)
     taken = f"Starting operation: CT 970: take away what run {RUN} has begun, then make it"
     assert done.stderr.index(taken) < done.stderr.index("Starting operation: CT 971 CT971: make")
     # the fake node shows the same conf after the recovery: there it is, and nothing is made

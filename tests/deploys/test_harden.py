@@ -524,7 +524,7 @@ def test_what_an_earlier_run_was_cut_short_in_has_its_line_among_the_results(pyi
     settled = {"stdout": "CT 952: restored: as it was", "success": False}
     node = pve(
         runs={earlier: journal({**intent, "after": B, "ours": "none"})},
-        responses={f"--unit=phoenix-harden-settle-{earlier}-952": settled},
+        responses={f"--unit=phoenix-harden-recover-{earlier}-952": settled},
     )
     done = pyinfra("harden", node, fleet=FLEET)
     assert (done.code, done.commands) == (1, ["952"])

@@ -55,9 +55,9 @@ def operations(done):
 def test_the_last_run_is_undone_containers_first_and_then_the_files(pyinfra):
     done = pyinfra("rollback", node())
     assert done.code == 0, done.stderr
-    assert f"undoing run {RUN}" in done.stderr
+    assert f"rolling back run {RUN}" in done.stderr
     assert operations(done) == [
-        f"Undo run {RUN}",
+        f"Roll back run {RUN}",
         "Stage the containers' old state",
         "CT 910 portainer",
         PROFILE,
@@ -130,7 +130,7 @@ def test_what_was_cut_short_is_settled_first_and_then_planned_anew(pyinfra):
     done = pyinfra("rollback", node(runs=cut))
     assert done.code == 0, done.stderr
     assert f"CT 910: run {RUN} was interrupted; it is recovered first" in done.stderr
-    assert operations(done)[1] == f"CT 910: recover run {RUN}, then undo"
+    assert operations(done)[1] == f"CT 910: recover run {RUN}, then roll back"
     # the commit that was cut short, then one with the old conf
     assert done.commands == ["910", "910"]
 
@@ -179,7 +179,7 @@ def test_the_nodes_configuration_is_written_out_before_anything_is_undone(pyinfr
     done = pyinfra("rollback", node(**{" archive": archive}), backup=tmp_path / "kept")
     assert done.code == 0, done.stderr
     (file,) = (tmp_path / "kept").iterdir()
-    assert operations(done)[:2] == [f"Archive {file.name}", f"Undo run {RUN}"]
+    assert operations(done)[:2] == [f"Archive {file.name}", f"Roll back run {RUN}"]
     assert file.read_text() == "x"
 
 
@@ -216,7 +216,7 @@ def created(conf=NEW, ends=True, **changes):
 def test_a_container_that_the_run_made_is_destroyed_with_the_word_for_it(pyinfra):
     done = pyinfra("rollback", created(), force="created")
     assert done.code == 0, done.stderr
-    assert operations(done) == [f"Undo run {RUN}", "CT 910 portainer: destroy", "Verdict"]
+    assert operations(done) == [f"Roll back run {RUN}", "CT 910 portainer: destroy", "Verdict"]
     assert "these stay: tank/data" in done.stderr
     assert " destroy r" in done.stderr
 
@@ -261,5 +261,5 @@ def test_without_quorum_nothing_is_destroyed(pyinfra):
 def test_one_that_was_cut_short_in_the_making_is_recovered_without_that_word(pyinfra):
     done = pyinfra("rollback", created(ends=False))
     assert done.code == 0, done.stderr
-    recovers = f"CT 910: recover run {RUN}, then undo"
-    assert operations(done) == [f"Undo run {RUN}", recovers, "Verdict"]
+    recovers = f"CT 910: recover run {RUN}, then roll back"
+    assert operations(done) == [f"Roll back run {RUN}", recovers, "Verdict"]

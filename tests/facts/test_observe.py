@@ -12,7 +12,7 @@ from pyinfra.api.exceptions import FactProcessError
 
 from facts.audit import Denials
 from facts.docker import Dockers
-from facts.journal import KeptFiles, Runs
+from facts.journal import FilesOfRun, Runs
 from facts.observe import Observe
 from facts.pct import Containers
 from facts.program import Asked
@@ -104,7 +104,7 @@ def test_all_of_it_is_one_answer(node):
         "dockers": {"ctids": [910], "probe": []},
         "rules": {"rules": []},
         "runs": {"unfinished": True},
-        "kept": {"run": run, "paths": []},
+        "run_files": {"run": run, "paths": []},
         "staged": {"run": run, "ctid": 910},
         "denials": {"since": None, "only": []},
         "watch": {},
@@ -147,7 +147,7 @@ def test_an_answer_that_did_not_arrive_whole_is_one_clean_error(output):
         (Dockers, {"dockers": {"\x1b[2J": {"state": "ok", "text": "", "error": ""}}}),
         (Denials, {"denials": {"source": "", "begins": None, "left": 0, "denials": [[1]]}}),
         (Runs, {"runs": {"runs": {"../..": ""}, "active": [], "problems": []}}),
-        (KeptFiles, {"kept": []}),
+        (FilesOfRun, {"run_files": []}),
     ],
 )
 def test_an_answer_that_is_not_understood_is_one_clean_line(fact, answer):
@@ -158,4 +158,4 @@ def test_an_answer_that_is_not_understood_is_one_clean_line(fact, answer):
 
 def test_a_run_that_is_none_is_refused_before_anybody_is_asked():
     with pytest.raises(ValueError, match="is not the id of a run"):
-        KeptFiles().command("../../etc")
+        FilesOfRun().command("../../etc")

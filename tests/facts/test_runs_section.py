@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from facts.journal import KeptFiles, Runs
+from facts.journal import FilesOfRun, Runs
 from facts.staged import Staged, StagedConf
 from phoenix.pve.conf import PveConf
 from phoenix.runs.journal import entry
@@ -45,7 +45,7 @@ def put(pve, path, data):
 
 def test_a_node_that_never_saw_a_run_has_none(pve):
     assert pve.see(Runs).runs == ()
-    assert pve.see(KeptFiles, RUN).files == {}
+    assert pve.see(FilesOfRun, RUN).files == {}
     assert pve.see(Staged, RUN, 910) is None
 
 
@@ -106,7 +106,7 @@ def test_only_folders_of_runs_are_read_and_no_journal_without_end(pve):
 def test_commits_at_work_are_those_whose_unit_there_is(pve):
     units = (
         f"phoenix-harden-{RUN}-910.service loaded active running commit CT 910",
-        f"phoenix-harden-settle-{RUN}-911.service loaded active running settle CT 911",
+        f"phoenix-harden-recover-{RUN}-911.service loaded active running recover CT 911",
         "phoenix-harden-restart-952.service loaded active running restart CT 952",
         "● phoenix-harden-run.service",
         "",
@@ -141,7 +141,7 @@ def test_every_byte_of_what_a_run_kept_and_staged_arrives(pve):
     put(pve, f"{run}/910/conf", data)
     put(pve, f"{run}/910/docker", b"")
     put(pve, "/etc/apparmor.d/lxc-a", data)
-    kept = pve.see(KeptFiles, RUN, ("/etc/apparmor.d/lxc-a", "/etc/apparmor.d/lxc-b"))
+    kept = pve.see(FilesOfRun, RUN, ("/etc/apparmor.d/lxc-a", "/etc/apparmor.d/lxc-b"))
     text = data.decode("utf-8", "surrogateescape")
     assert kept.files == {digest: text}
     assert kept.guest_files == {910: {digest: f"{text}x"}}
@@ -155,7 +155,7 @@ def test_of_a_runs_folder_only_files_of_ours_are_told(pve):
         pve.has(f"{run}/{name}", "x")
     put(pve, f"{run}/files/{A}", b"x" * (2 * 1024 * 1024 + 1))
     (pve.root / f"{run}/910/label"[1:]).symlink_to("/etc/hostname")
-    kept = pve.see(KeptFiles, RUN)
+    kept = pve.see(FilesOfRun, RUN)
     assert (kept.files, kept.guest_files, kept.staged) == ({}, {}, {910: {}})
 
 
@@ -165,7 +165,7 @@ def test_of_a_runs_folder_only_files_of_ours_are_told(pve):
 def test_only_places_that_a_run_of_ours_changes_are_looked_at(pve, path):
     pve.has(path, "secret")
     asked = {"run": RUN, "paths": ["/etc/apparmor.d/lxc-a", path]}
-    done = pve.verb("observe", request={"kept": asked})
+    done = pve.verb("observe", request={"run_files": asked})
     assert (done.returncode, done.stderr) == (2, "")
     assert done.stdout == f"refused: {path} is no file that a run of ours changes\n"
 
@@ -176,7 +176,7 @@ def test_a_new_file_that_never_came_into_its_place_is_told(pve):
     timer = "/etc/systemd/system/phoenix-harden-watch.timer"
     pve.has(f"{timer}.phoenix-new", "c")
     paths = ("/etc/apparmor.d/lxc-a", "/etc/apparmor.d/lxc-b", timer)
-    kept = pve.see(KeptFiles, RUN, paths)
+    kept = pve.see(FilesOfRun, RUN, paths)
     assert kept.now == {paths[0]: None, paths[1]: "b", paths[2]: None}
     assert kept.left == (paths[0], paths[2])
 

@@ -1,4 +1,4 @@
-"""A run that is cut short at any moment: settled, then hardened or rolled back, without force."""
+"""A run that is cut short at any moment: recovered, then hardened or rolled back, without force."""
 
 from __future__ import annotations
 

@@ -55,7 +55,8 @@ def test_an_earlier_run_is_refused_until_the_later_one_is_undone(clean_lab):
     done = pyinfra("rollback", "-y", run=first)
     assert done.returncode == 1
     assert (
-        f"run {second} changed it later: undo that first, with --data run={second}" in done.stderr
+        f"run {second} changed it later: roll that back first, with --data run={second}"
+        in done.stderr
     )
     assert "lxc.apparmor.profile: lxc-phoenix-v2" in conf(clean_lab, 960)
     for run in (second, first):

@@ -1,4 +1,4 @@
-"""Rules for the generated profile, workarounds taken back, and the denials of both, for real."""
+"""Rules for the generated profile, workarounds removed, and the denials of both, for real."""
 
 from __future__ import annotations
 

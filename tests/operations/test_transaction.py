@@ -118,12 +118,12 @@ def test_however_many_there_are_no_command_becomes_too_long(commands):
     assert " ".join(committed) == " ".join(map(str, ctids))
 
 
-def test_what_was_cut_short_is_settled_by_the_program_as_it_is_now(commands):
+def test_what_was_cut_short_is_recovered_by_the_program_as_it_is_now(commands):
     (command,) = commands(
         transaction.recover, undecided=RUN, run=LATER, ctid=910, again=lambda ctid: None
     )
     assert readable(command.get_raw_value()) == (
-        f"systemd-run --wait --pipe --collect --quiet --unit=phoenix-harden-settle-{RUN}-910 "
+        f"systemd-run --wait --pipe --collect --quiet --unit=phoenix-harden-recover-{RUN}-910 "
         "'--description=phoenix-harden: recover CT 910' "
         "--property=UMask=0077 --property=MemoryMax=512M --property=RuntimeMaxSec=14400 "
         f"NODE recover {RUN} 910"
@@ -133,10 +133,10 @@ def test_what_was_cut_short_is_settled_by_the_program_as_it_is_now(commands):
 
 def test_nothing_that_systemd_would_expand_is_in_the_words_of_a_unit(commands):
     """`%` begins a specifier (systemd.unit(5)), `$` a variable, `;` another command (.service)."""
-    settled = {"undecided": RUN, "run": LATER, "ctid": 910, "again": lambda ctid: None}
+    recovers = {"undecided": RUN, "run": LATER, "ctid": 910, "again": lambda ctid: None}
     for operation, arguments in (
         (transaction.commit, {"run": RUN, "ctid": 910}),
-        (transaction.recover, settled),
+        (transaction.recover, recovers),
     ):
         (command,) = commands(operation, **arguments)
         words = shlex.split(command.get_raw_value())

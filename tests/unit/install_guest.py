@@ -45,6 +45,7 @@ apt-get*install* | 'apk add'* | 'dnf -y install'*)
 *'docker import'*) cat >/dev/null; echo {IMAGE} ;;
 *'docker run'*) echo {CONTAINER} ;;
 *'docker port'*) echo 127.0.0.1:32768 ;;
+'docker info') [ ! -e "$FAKE/docker-down" ] ;;
 *'docker info --format'*)
     sed -n 's/.*"storage-driver" *: *"\\([a-z0-9-]*\\)".*/\\1/p' \\
         "$FAKE/guest/etc/docker/daemon.json"

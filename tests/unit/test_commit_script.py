@@ -428,7 +428,7 @@ def test_an_edit_made_during_the_proof_is_not_overwritten(node):
     done = node.commit()
     assert done.returncode == 3
     assert node.conf.read_text() == NEW + "cores: 2\n"
-    assert f"rollback with run={RUN} takes back what this run changed" in done.stdout
+    assert f"rollback with run={RUN} reverts what this run changed" in done.stdout
     assert node.events[-1] == "failed"
 
 

@@ -15,6 +15,8 @@ from create_node import (
     is_gone,
 )
 
+from phoenix.pve.health import HealthCheck
+
 
 @pytest.fixture
 def node(tmp_path):
@@ -65,6 +67,24 @@ def test_what_is_not_proven_is_taken_away(node, wrong):
     assert is_gone(node)
     step = {"label": "PID 1 runs as", "install": "Docker is installed", "docker": "a container of"}
     assert done.stdout.splitlines()[-1].startswith(f"CT 970: restored: FAILED {step[wrong]}")
+
+
+def test_one_whose_owners_check_fails_is_taken_away_with_the_way_to_go_without(node):
+    attach = node.fake / "lxc-attach"
+    text = attach.read_text()
+    attach.write_text(text.replace('case "$*" in', 'case "$*" in\nis-it-up) exit 7 ;;', 1))
+    check = HealthCheck(("is-it-up",), retries=1, interval=0)
+    node.stage(health=check.render())
+    done = node.create()
+    assert done.returncode == 1
+    assert is_gone(node)
+    assert "CT 970: FAILED the owner's health check passes" in done.stdout
+    assert "to go on without: --data accept=health_check" in done.stdout
+    assert node.calls.count("guest is-it-up") == 2
+    attach.write_text(text)
+    done = node.create()
+    assert (done.returncode, node.state) == (0, "running")
+    assert "CT 970: ok the owner's health check passes" in done.stdout
 
 
 def test_one_that_pct_has_made_privileged_never_starts(node):

@@ -108,6 +108,18 @@ def test_a_clone_that_was_cut_short_before_it_named_its_disk_may_have_left_one(n
     assert is_gone(node)
 
 
+@pytest.mark.parametrize("copied", [True, False])
+def test_the_firewalls_rules_that_a_clone_brought_go_with_it_and_no_others(node, copied):
+    rules = node.has("/etc/pve/firewall/900.fw", "[OPTIONS]\nenable: 1\n")
+    its_own = node.has("/etc/pve/firewall/970.fw", rules.read_text() if copied else "[RULES]\n")
+    node.asks(pct=CLONE)
+    is_killed(node, at="in-create")
+    assert node.conf.read_text() == "lock: create\n"
+    node.recover()
+    assert is_gone(node)
+    assert (its_own.exists(), rules.exists()) == (not copied, True)
+
+
 def test_what_is_being_made_is_open_for_other_runs(node):
     is_killed(node, at="in-create")
     record = read_journal(RUN, (node.run / "journal.jsonl").read_text())

@@ -79,6 +79,12 @@ def test_what_harden_would_refuse_is_refused_for_what_is_not_there_yet(entry, co
     assert refused(seen=facts(stock=stock), ct970=entry).code == code
 
 
+def test_one_that_is_not_there_yet_needs_no_restore_to_be_unprivileged():
+    text = refused(ct970={**DOCKER, "unprivileged": False}).text
+    assert 'take "unprivileged": false out; to have it' in text
+    assert "pct restore" not in text
+
+
 def test_without_a_proof_of_its_docker_it_is_made_by_a_word():
     template = TEMPLATE.replace("amd64", "riscv64")
     seen = facts(stock=replace(STOCK, templates=(template,)))
@@ -91,6 +97,34 @@ def test_a_storage_that_this_node_may_not_use_is_refused():
     storages = {**STOCK.storages, "local-zfs": Storage("zfspool", usable=False)}
     found = refused(seen=facts(stock=replace(STOCK, storages=storages)), ct970=NEW)
     assert found.message == "storage_pool: storage local-zfs is disabled or not for this node"
+
+
+DISKS = replace(STOCK, storages={**STOCK.storages, "disks": Storage("dir", ("rootdir",))})
+ON_DISKS = {**NEW, "storage_pool": "disks"}
+
+
+@pytest.mark.parametrize("entries", [
+    {"ct970": {**ON_DISKS, "template_snapshot_name": "ready"}},
+    {"ct970": {"clone_from_ctid": 902, "template_snapshot_name": "ready"}, "ct902": ON_DISKS},
+])  # fmt: skip
+def test_a_snapshot_on_a_storage_that_has_none_is_refused(entries):
+    found = refused(seen=facts(stock=DISKS), **entries)
+    text = "template_snapshot_name: storage disks (dir), where its disk is, has no snapshots"
+    assert (found.ctid, found.message) == (970, text)
+    assert found.fix == "take it out, or name another storage_pool"
+
+
+def test_a_linked_clone_on_a_storage_that_has_none_is_refused():
+    conf = "rootfs: disks:902/base-902-disk-0.raw,size=8G\ntemplate: 1\nunprivileged: 1\n"
+    seen = facts(container(902, conf, label=None), stock=DISKS)
+    found = refused(seen=seen, ct970={"clone_from_ctid": 902})
+    assert found.message == (
+        "CT 902, which it is cloned from, is a template on storage disks (dir), "
+        "which has no linked clones"
+    )
+    assert found.fix == "add storage_pool: then it is a copy"
+    whole = made(seen=seen, ct970={"clone_from_ctid": 902, "storage_pool": "disks"})
+    assert "--full" in whole.pct[0]
 
 
 def test_the_id_of_a_virtual_machine_is_taken():

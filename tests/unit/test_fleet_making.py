@@ -99,6 +99,26 @@ def test_id_maps_are_raw_lines_each_once():
     )
 
 
+@pytest.mark.parametrize(
+    ("maps", "says"),
+    [
+        (["u 0 100000 65536", "u 5 200000 10"], "5 is in u 0 100000 65536 already"),
+        (["g 0 100000 65536", "g 65536 100000 1"], "100000 is in g 0 100000 65536 already"),
+        (["u 0 100000 4294967295"], "an id is a number below 4294967295"),
+    ],
+)
+def test_id_maps_that_the_kernel_refuses_are_refused(maps, says):
+    found = problem(id_maps=maps)
+    assert found.path == "lxc_configs.910.id_maps"
+    assert says in found.hint
+    assert problem(lxc_options=[f"lxc.idmap={one}" for one in maps]).hint == found.hint
+
+
+def test_what_is_mapped_beside_other_ids_and_for_users_and_groups_is_fine():
+    maps = ["u 0 100000 1000", "g 0 100000 1000", "u 1000 1000 1", "u 1001 101001 64535"]
+    assert len(container(id_maps=maps).raw) == 4
+
+
 def test_an_id_map_to_the_nodes_root_needs_the_operators_word():
     (warning,) = container(id_maps=["u 1 0 1"]).warnings
     assert warning.startswith("lxc_configs.910.id_maps[0]: ")

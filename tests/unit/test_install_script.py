@@ -1,10 +1,13 @@
 """The verb `install` against a guest that has no Docker: tests/lab has a real one."""
 
+from types import SimpleNamespace
+
 import pytest
 from commit_node import Node
-from install_guest import RUN, InstallGuest, last
+from install_guest import LXC_ATTACH, REQUEST, RUN, InstallGuest, last
 from script_node import sha
 
+from node.install import Installation, install
 from phoenix.runs.journal import read_journal
 
 BOTH = {"storage-driver": "fuse-overlayfs", "features": {"containerd-snapshotter": False}}
@@ -154,6 +157,82 @@ def test_a_docker_that_a_clone_brings_keeps_the_driver_that_holds_its_images(gue
     assert done.returncode == 0, done.stdout
     assert guest.daemon_json is None
     assert "keeps the storage driver that it has: 1 images are there" in done.stdout
+
+
+RUNS_ON_OVERLAY2 = "'docker info --format {{.Driver}}') echo overlay2 ;;\n*'docker info --format'*)"
+IMAGE = "/var/lib/docker/image/overlay2/imagedb/content/sha256/aa"
+
+
+@pytest.mark.parametrize(
+    "text", ['{"storage-driver": "overlay2"}', '{"features": {"containerd-snapshotter": true}}']
+)
+def test_it_keeps_that_driver_also_where_its_daemon_json_names_it(guest, text):
+    guest.says("os debian 13", "manager apt", "fuse yes", code=0)
+    guest.installed("docker.io", "docker-cli")
+    guest.in_guest(IMAGE, "{}")
+    guest.in_guest("/etc/docker/daemon.json", text)
+    done = guest.install()
+    assert done.returncode == 0, done.stdout
+    assert guest.daemon_json == text
+    assert "fuse-overlayfs" not in (guest.fake / "installed").read_text()
+
+
+def test_a_fleet_file_that_insists_on_another_driver_is_not_taken_over_its_images(guest):
+    guest.says("os debian 13", "manager apt", "fuse yes", code=0)
+    guest.in_guest(IMAGE, "{}")
+    guest.in_guest("/etc/docker/daemon.json", '{"storage-driver": "overlay2"}')
+    done = guest.install(insists=True)
+    assert done.returncode == 2
+    assert 'or write "storage_driver": "overlay2" in the fleet file' in last(done)
+
+
+def test_it_does_not_hide_them_either_where_no_daemon_json_names_a_driver(guest):
+    guest.says("os debian 13", "manager apt", "fuse yes", code=0)
+    guest.in_guest(IMAGE, "{}")
+    guest.tool("lxc-attach", LXC_ATTACH.replace("*'docker info --format'*)", RUNS_ON_OVERLAY2))
+    done = guest.install(insists=True)
+    assert (done.returncode, guest.daemon_json) == (2, None)
+    assert "its Docker runs on overlay2 (1 images are there), which fuse-overlayfs" in last(done)
+    assert 'write "storage_driver": "keep"' in last(done)
+
+
+@pytest.mark.parametrize("source", ["distro", "docker-ce"])
+def test_a_docker_of_another_kind_that_a_clone_brings_is_not_replaced(guest, source):
+    its_own = "docker-ce" if source == "distro" else "docker.io"
+    guest.says("os debian 13", "manager apt", "fuse yes", code=0)
+    guest.installed(its_own, "fuse-overlayfs")
+    guest.in_guest("/etc/docker/daemon.json", '{"storage-driver": "fuse-overlayfs"}')
+    done = guest.install(source=source)
+    assert done.returncode == 0, done.stdout
+    assert f"it has a Docker ({its_own}), which stays as it is" in done.stdout
+    assert not [call for call in guest.asked_for("apt-get") if "install" in call]
+
+
+def test_what_is_called_docker_in_debian_is_none(guest):
+    guest.says("os debian 13", "manager apt", "fuse yes", code=0)
+    guest.installed("docker")
+    guest.note("docker-down")
+    assert "which stays as it is" not in guest.install().stdout
+    assert "ii  docker.io" in (guest.fake / "installed").read_text()
+
+
+def test_one_that_answers_and_is_of_no_package_stays(guest):
+    guest.says("os debian 13", "manager apt", "fuse yes", code=0)
+    guest.installed("fuse-overlayfs")
+    done = guest.install()
+    assert done.returncode == 0, done.stdout
+    assert "it has a Docker (installed by hand), which stays as it is" in done.stdout
+    assert not [call for call in guest.asked_for("apt-get") if "install" in call]
+
+
+def test_the_driver_that_a_clone_brings_is_the_one_that_is_proven(monkeypatch):
+    def keeps(its, wanted):
+        its.driver = "overlay2"
+
+    monkeypatch.setattr(Installation, "run", keeps)
+    staged = SimpleNamespace(label=None, driver="fuse-overlayfs")
+    assert install(SimpleNamespace(ctid=970, staged=staged), REQUEST["install"])
+    assert staged.driver == "overlay2"
 
 
 def test_one_that_came_with_the_template_and_holds_nothing_gets_the_wanted_driver(guest):

@@ -200,7 +200,7 @@ OF_THE_VERSION_BEFORE = {
     "commit whose guest did not answer": [
         *[INTENT, DAEMON_INTENT, of_daemon("done", after=""), of_conf("done", after=B)],
     ],
-    "commit that is settled twice": [
+    "commit that is recovered twice": [
         *[INTENT, DAEMON_INTENT, of_daemon("done", after=D), of_daemon("restored", after=C)],
         of_conf("restored", after=A),
     ],
@@ -321,7 +321,7 @@ def test_only_the_very_last_line_may_be_cut_short():
     assert "no event of ours" in refused(text=f'{OPENED}\n{{"a":1}}')
 
 
-def test_of_the_version_before_one_line_may_be_cut_short_and_settled_behind():
+def test_of_the_version_before_one_line_may_be_cut_short_and_recovered_behind():
     cut = of_conf("started", after=C)[:50]
     run = read(INTENT, cut, of_conf("restored", after=A))
     assert run.changes[0].outcome == "restored"

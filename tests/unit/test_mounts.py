@@ -1,4 +1,4 @@
-"""Numbered entries: mount points and devices."""
+"""Indexed entries: mount points and devices."""
 
 import pytest
 

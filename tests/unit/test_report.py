@@ -150,7 +150,7 @@ def test_the_list_shows_the_newest_run_first_and_what_became_of_each():
     assert [" ".join(line.split()) for line in run_lines({"pve1": runs})] == [
         "RUN NODE STATE CHANGED",
         f"{RUNS[3]} pve1 interrupted CT 910",
-        f"{RUNS[2]} pve1 undid {RUNS[1]} CT 910",
+        f"{RUNS[2]} pve1 rollback of {RUNS[1]} CT 910",
         f"{RUNS[1]} pve1 rolled back CT 910",
         f"{RUNS[0]} pve1 done CT 910",
     ]

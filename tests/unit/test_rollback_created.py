@@ -113,7 +113,8 @@ def test_what_a_later_run_changed_is_undone_first():
     )
     done = plan(conf=new, runs=[later], force="created")
     assert done.problems == (
-        f"pve1: CT 970 web: run {LATER} changed it later: undo that first, with --data run={LATER}",
+        f"pve1: CT 970 web: run {LATER} changed it later: roll that back first, "
+        f"with --data run={LATER}",
     )
     # and then it is as this one left it
     assert plan(runs=[later], force="created").destructions

@@ -192,7 +192,7 @@ def test_an_earlier_run_is_refused_while_a_later_one_over_the_same_thing_stands(
     newest = "hostname: a\nlxc.apparmor.profile: lxc-phoenix-v2\n"
     runs = [journal(), journal(R2, old=NEW, new=newest)]
     (problem,) = plan(now=newest, runs=runs).problems
-    assert f"run {R2} changed it later: undo that first, with --data run={R2}" in problem
+    assert f"run {R2} changed it later: roll that back first, with --data run={R2}" in problem
 
 
 def test_an_earlier_run_is_undone_once_the_later_one_was():

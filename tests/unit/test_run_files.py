@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from phoenix.runs.files import Interrupted, RunFileError, kept_from_json, runs_from_json
+from phoenix.runs.files import Interrupted, RunFileError, run_files_from_json, runs_from_json
 from phoenix.runs.journal import entry
 from phoenix.runs.record import NONE
 
@@ -59,7 +59,7 @@ def test_a_journal_that_does_not_fit_is_a_problem_and_the_others_count():
         "run x: odd",
         f'run {RUN}: journal line 2: duplicate key "file": refused; look at '
         f"/var/lib/phoenix-harden/runs/{RUN}/journal.jsonl, and move the folder out of "
-        "/var/lib/phoenix-harden/runs if what it did need not be undone",
+        "/var/lib/phoenix-harden/runs if what it did need not be rolled back",
     )
 
 
@@ -71,7 +71,7 @@ def test_no_journal_is_an_exception(text):
 
 def test_what_a_run_kept_comes_with_every_byte_and_each_guest_apart():
     odd = b"\xff\r\n\\".decode("utf-8", "surrogateescape")
-    kept = kept_from_json(
+    kept = run_files_from_json(
         {
             "files": {sha(odd): odd},
             "guest": {"910": {sha("{}"): "{}"}},
@@ -93,7 +93,7 @@ def test_what_a_run_kept_comes_with_every_byte_and_each_guest_apart():
 
 
 def test_a_guests_file_lies_with_the_nodes_only_in_runs_of_the_version_before():
-    kept = kept_from_json(
+    kept = run_files_from_json(
         {"files": {sha("{}"): "{}"}, "guest": {}, "staged": {}, "now": {}, "left": []}
     )
     assert kept.of_guest(910, sha("{}"), 1) == "{}"
@@ -103,7 +103,7 @@ def test_a_guests_file_lies_with_the_nodes_only_in_runs_of_the_version_before():
 
 def test_a_text_that_has_another_digest_is_not_whole():
     data = {"files": {"a" * 64: "x"}, "guest": {"910": {"a" * 64: "x"}}}
-    kept = kept_from_json({**data, "staged": {}, "now": {}, "left": []})
+    kept = run_files_from_json({**data, "staged": {}, "now": {}, "left": []})
     for ask in (kept.of_node, lambda digest: kept.of_guest(910, digest, 2)):
         with pytest.raises(RunFileError, match="is not whole"):
             ask("a" * 64)

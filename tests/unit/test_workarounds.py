@@ -1,4 +1,4 @@
-"""Workarounds that people write into a conf: recognised, told, taken back when asked to."""
+"""Workarounds that people write into a conf: recognised, told, removed when asked to."""
 
 import json
 

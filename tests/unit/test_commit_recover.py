@@ -10,14 +10,14 @@ def node(tmp_path):
     return Node(tmp_path)
 
 
-def test_a_commit_that_never_came_to_its_swap_is_settled_without_a_restart(node):
+def test_a_commit_that_never_came_to_its_swap_is_recovered_without_a_restart(node):
     node.was_cut_short("intent", conf=OLD)
     assert node.recover().returncode == 0
     assert (node.conf.read_text(), node.restarts) == (OLD, 0)
     assert node.events == ["intent", "restored"]
 
 
-def test_one_that_was_stopped_before_its_swap_is_started_when_it_is_settled(node):
+def test_one_that_was_stopped_before_its_swap_is_started_when_it_is_recovered(node):
     node.was_cut_short("intent", conf=OLD, state="stopped")
     done = node.recover()
     assert (done.returncode, node.restarts) == (0, 1)
@@ -25,7 +25,7 @@ def test_one_that_was_stopped_before_its_swap_is_started_when_it_is_settled(node
     assert node.events == ["intent", "restored"]
 
 
-def test_one_that_does_not_start_again_when_it_is_settled_is_told(node):
+def test_one_that_does_not_start_again_when_it_is_recovered_is_told(node):
     conf = OLD + "# boots-not\n"
     node.stage(before=sha(conf))
     node.was_cut_short("intent", conf=conf, state="stopped")
@@ -35,7 +35,7 @@ def test_one_that_does_not_start_again_when_it_is_settled_is_told(node):
     assert node.events == ["intent", "restored"]
 
 
-def test_a_swap_that_was_not_proven_is_proven_when_it_is_settled(node):
+def test_a_swap_that_was_not_proven_is_proven_when_it_is_recovered(node):
     node.was_cut_short("intent", conf=NEW)
     done = node.recover()
     assert done.returncode == 0, done.stdout
@@ -43,20 +43,20 @@ def test_a_swap_that_was_not_proven_is_proven_when_it_is_settled(node):
     assert node.events == ["intent", "started", "done"]
 
 
-def test_a_container_that_was_left_stopped_is_started_when_it_is_settled(node):
+def test_a_container_that_was_left_stopped_is_started_when_it_is_recovered(node):
     node.was_cut_short("intent", conf=NEW, state="stopped")
     assert node.recover().returncode == 0
     assert node.state == "running"
 
 
-def test_one_that_was_restarted_already_is_only_proven_when_it_is_settled(node):
+def test_one_that_was_restarted_already_is_only_proven_when_it_is_recovered(node):
     node.was_cut_short("intent", "started", conf=NEW)
     assert node.recover().returncode == 0
     assert node.restarts == 0
     assert node.events == ["intent", "started", "done"]
 
 
-def test_what_a_gate_left_in_docker_when_it_was_cut_short_goes_when_it_is_settled(node):
+def test_what_a_gate_left_in_docker_when_it_was_cut_short_goes_when_it_is_recovered(node):
     (node.fake / "probes").write_text(f"{'c' * 12}\n")
     (node.fake / "images").write_text(f"{'d' * 12}\n{'e' * 12}\n")
     node.was_cut_short("intent", "started", conf=NEW)
@@ -65,7 +65,7 @@ def test_what_a_gate_left_in_docker_when_it_was_cut_short_goes_when_it_is_settle
     assert f"guest docker rmi {'d' * 12} {'e' * 12}" in node.calls
 
 
-def test_what_does_not_prove_itself_when_it_is_settled_goes_back(node):
+def test_what_does_not_prove_itself_when_it_is_recovered_goes_back(node):
     (node.fake / "docker-denied").touch()
     node.was_cut_short("intent", "started", conf=NEW)
     assert node.recover().returncode == 1
@@ -82,7 +82,7 @@ def test_a_restoration_that_was_cut_short_is_finished(node, conf):
     assert node.events == ["intent", "started", "back", "back", "restored"]
 
 
-def test_an_edit_since_then_is_not_overwritten_when_it_is_settled(node):
+def test_an_edit_since_then_is_not_overwritten_when_it_is_recovered(node):
     (node.fake / "docker-denied").touch()
     node.was_cut_short("intent", "started", conf=NEW + "cores: 2\n")
     assert node.recover().returncode == 3
@@ -90,7 +90,7 @@ def test_an_edit_since_then_is_not_overwritten_when_it_is_settled(node):
 
 
 @pytest.mark.parametrize("end", ["done", "restored", "failed"])
-def test_what_has_ended_is_settled_by_doing_nothing(node, end):
+def test_what_has_ended_is_recovered_by_doing_nothing(node, end):
     node.was_cut_short("intent", end, conf=NEW)
     assert node.recover().returncode == 0
     assert node.events == ["intent", end]
