@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deploys.steps.host_keys import explain_unknown_keys
 from lab.errors import LabError
-from lab.instance import ssh_target
+from lab.instance import ssh_targets
 from phoenix.cli.nodes import BOTH_GIVEN, NodeError, ask_cluster
 from phoenix.plan.options import OFFLINE
 
@@ -32,13 +32,13 @@ def _nodes() -> list[str | tuple[str, dict[str, object]]]:
     if shutil.which("pct"):
         return ["@local"]
     try:
-        target = ssh_target(Path(__file__).parent)
+        targets = ssh_targets(Path(__file__).parent)
     except LabError as problem:
         raise SystemExit(str(problem)) from None
-    if target:
+    if targets:
         return [
             (
-                "pve-lab",
+                name,
                 {
                     "ssh_hostname": target.host,
                     "ssh_port": target.port,
@@ -47,6 +47,7 @@ def _nodes() -> list[str | tuple[str, dict[str, object]]]:
                     "ssh_known_hosts_file": str(target.known_hosts),
                 },
             )
+            for name, target in targets.items()
         ]
     raise SystemExit(
         "no node: set PHOENIX_NODES=root@pve1,root@pve2 or PHOENIX_CLUSTER=root@pve1, run this on "

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from lab import cache, emulator, tools
+from lab.cluster import Cluster
 from lab.errors import LabError
 from lab.progress import call_it, say
 from lab.recipe import DEFAULT, STACKS, VARIABLE
@@ -26,7 +27,8 @@ def main(argv: list[str]) -> int:
         if arguments.command == "tools":
             tools.ensure(tests=True)
             return 0
-        lab = Lab(CHECKOUT, arguments.stack or _running(arguments.command))
+        stack = arguments.stack or _running(arguments.command)
+        lab = Lab(CHECKOUT, stack, getattr(arguments, "node", 1))
         call_it(f"lab {lab.stack.name}")
         return _run(lab, arguments)
     except LabError as problem:
@@ -39,8 +41,12 @@ def main(argv: list[str]) -> int:
 
 def _run(lab: Lab, arguments: argparse.Namespace) -> int:
     match arguments.command:
+        case "up" if arguments.nodes == 2:
+            Cluster(CHECKOUT, lab.stack.name).up()
         case "up":
             lab.up()
+        case "reset" if lab.instance.joined.exists():
+            Cluster(CHECKOUT, lab.stack.name).reset()
         case "reset":
             lab.reset()
         case "zfs":
@@ -62,7 +68,8 @@ def _running(command: str) -> str | None:
 
 def _down(stack: str | None, *, everything: bool) -> int:
     for name in [stack] if stack else STACKS:
-        Lab(CHECKOUT, name).down(purge=everything)
+        for number in (2, 1):
+            Lab(CHECKOUT, name, number).down(purge=everything)
     if everything and not stack:
         cache.purge(emulator.NAME)
     return 0
@@ -90,13 +97,16 @@ def _parser() -> argparse.ArgumentParser:
 
     default = f"default: ${VARIABLE}, else {DEFAULT}"
     running = f"default: ${VARIABLE}, else the first that runs"
-    add("up", "build what is missing and boot, or load the state 'clean'", default)
+    up = add("up", "build what is missing and boot, or load the state 'clean'", default)
+    nodes = "2: a second node, with which it is a cluster; it stays until 'down'"
+    up.add_argument("--nodes", type=int, choices=(1, 2), default=1, help=nodes)
     add("reset", "put the running node back into the state 'clean'", running)
     add("zfs", "put ZFS and CT 959 on it into the running node, until its next reset", running)
     commands.add_parser("tools", help="install what building and testing takes")
     down = add("down", "stop the VMs; their saved states stay", "default: all")
     down.add_argument("--purge", action="store_true", help="remove them and all built images too")
     ssh = add("ssh", "a shell on the node, or 'ssh -- COMMAND'", running)
+    ssh.add_argument("--node", type=int, choices=(1, 2), default=1, help="which one of two")
     ssh.add_argument("remote", nargs="*", metavar="COMMAND")
     status = add("status", "whether it runs, and where SSH answers", running)
     status.add_argument("--json", action="store_true")

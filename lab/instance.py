@@ -28,11 +28,18 @@ class State:
     ready: bool = False  # loaded; false while that is still going on
 
 
-class Instance:
-    """The lab of one checkout and stack."""
+#: What the nodes of a lab are called, the first and the second.
+NODES = ("pve-lab", "pve-lab2")
 
-    def __init__(self, checkout: Path, stack: Stack) -> None:
-        self.folder = checkout.resolve() / ".lab" / stack.name
+
+class Instance:
+    """A node of the lab of one checkout and stack; *number*: the first or the second."""
+
+    def __init__(self, checkout: Path, stack: Stack, number: int = 1) -> None:
+        folder = checkout.resolve() / ".lab"
+        self.folder = folder / (stack.name if number == 1 else f"{stack.name}-{number}")
+        #: There while the two nodes share their /etc/pve.
+        self.joined = folder / f"{stack.name}-2" / "joined"
         #: Held by whoever starts, ends or changes it; outside of what `down --purge` removes.
         self.lock = self.folder.with_suffix(".lock")
 
@@ -79,12 +86,18 @@ class Instance:
         return {"running": up, "accel": state.accel if up and state else None, "ssh": ssh}
 
 
-def ssh_target(checkout: Path) -> SshTarget | None:
-    """Where the checkout's lab answers on SSH; None when it isn't running.
+def ssh_targets(checkout: Path) -> dict[str, SshTarget]:
+    """Where the nodes of the checkout's lab answer on SSH, by name; empty when it isn't running.
 
     Of which stack says `recipe.VARIABLE`; otherwise the first that runs. Raises LabError when no
     stack has that name.
     """
     stacks = [chosen()] if os.environ.get(VARIABLE) else STACKS.values()
-    targets = (Instance(checkout, stack).target() for stack in stacks)
-    return next((target for target in targets if target), None)
+    for stack in stacks:
+        if first := Instance(checkout, stack).target():
+            found = {NODES[0]: first}
+            second = Instance(checkout, stack, 2)
+            if second.joined.exists() and (target := second.target()):
+                found[NODES[1]] = target
+            return found
+    return {}

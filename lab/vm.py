@@ -20,11 +20,14 @@ LOAD_TIMEOUT = 300.0
 
 
 class Lab:
-    """The lab of one checkout and stack; without *stack* of the one that the environment names."""
+    """The lab of one checkout and stack; without *stack* of the one that the environment names.
 
-    def __init__(self, checkout: Path, stack: str | None = None) -> None:
+    *number*: its first node, or the second.
+    """
+
+    def __init__(self, checkout: Path, stack: str | None = None, number: int = 1) -> None:
         self.stack = recipe.chosen(stack)
-        self.instance = Instance(checkout, self.stack)
+        self.instance = Instance(checkout, self.stack, number)
         self.folder = self.instance.folder
 
     def up(self) -> SshTarget:
@@ -71,6 +74,7 @@ class Lab:
         """Put the running node back into a saved state and set its clock."""
         with self._locked():
             machine, target = Machine(self.folder, Path()), self.target()
+            self.instance.joined.unlink(missing_ok=True)
             target.hang_up()
             machine.load(tag)
             self._set_clock(machine, target)
@@ -165,6 +169,7 @@ class Lab:
 
     def _load(self, machine: Machine, state: State) -> SshTarget:
         state.ready = False
+        self.instance.joined.unlink(missing_ok=True)
         self.instance.write(state)
         try:
             with step(f"loading the saved state ({state.accel})"):

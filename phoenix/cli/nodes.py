@@ -214,13 +214,13 @@ def nodes(named: Sequence[str] = ()) -> Choice:
     if shutil.which("pct"):
         return Choice((Node(socket.gethostname().partition(".")[0]),))
     lab = _lab()
-    if lab is None:
+    if not lab:
         raise NodeError(
             f"no node: give --node root@pve1, or set {NODES}=root@pve1,root@pve2 or "
             f"{CLUSTER}=root@pve1, run this on a Proxmox VE node, or start the lab with "
             ".venv/bin/phoenix lab up"
         )
-    return Choice((lab,))
+    return Choice(lab)
 
 
 #: What is wrong where the environment names nodes in both ways.
@@ -296,22 +296,24 @@ def _named(login: str) -> Node:
     return Node(name, f"{user or 'root'}@{name}")
 
 
-def _lab() -> Node | None:
-    """The lab's node, if it runs. By name: the product does without the lab."""
+def _lab() -> tuple[Node, ...]:
+    """The lab's nodes, if it runs. By name: the product does without the lab."""
     try:
         instance = importlib.import_module("lab.instance")
         problem: type[Exception] = importlib.import_module("lab.errors").LabError
     except ModuleNotFoundError:
-        return None
+        return ()
     try:
-        target = instance.ssh_target(_CHECKOUT)
+        targets = instance.ssh_targets(_CHECKOUT)
     except problem as error:
         raise NodeError(str(error)) from None
-    if target is None:
-        return None
+    return tuple(_of_lab(name, target) for name, target in targets.items())
+
+
+def _of_lab(name: str, target: Any) -> Node:
     options = ("-F", "none", "-i", str(target.key), "-p", str(target.port))
     known = ("-o", "IdentitiesOnly=yes", "-o", f"UserKnownHostsFile={target.known_hosts}")
-    return Node("pve-lab", f"{target.user}@{target.host}", (*options, *known))
+    return Node(name, f"{target.user}@{target.host}", (*options, *known))
 
 
 def _pack() -> ModuleType:

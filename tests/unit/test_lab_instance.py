@@ -16,7 +16,7 @@ import pytest
 
 from lab import cli, machine, tools
 from lab.errors import LabError
-from lab.instance import Instance, State, ssh_target
+from lab.instance import Instance, State, ssh_targets
 from lab.machine import Machine
 from lab.qmp import monitor
 from lab.recipe import STACKS, VARIABLE
@@ -54,7 +54,7 @@ def qemu(checkout):
 
 def test_without_an_instance_nothing_runs(tmp_path):
     assert Instance(tmp_path, STABLE).status() == {"running": False, "accel": None, "ssh": None}
-    assert ssh_target(tmp_path) is None
+    assert ssh_targets(tmp_path) == {}
 
 
 def test_status_tells_where_ssh_answers(checkout, qemu):
@@ -67,32 +67,32 @@ def test_status_tells_where_ssh_answers(checkout, qemu):
         "ssh": {"host": "127.0.0.1", "port": 2222, "user": "root", "key": key},
     }
     assert json.loads(json.dumps(status)) == status
-    assert ssh_target(checkout) == SshTarget("127.0.0.1", 2222, "root", Path(key))
+    assert ssh_targets(checkout) == {"pve-lab": SshTarget("127.0.0.1", 2222, "root", Path(key))}
 
 
 def test_the_named_stack_is_asked_and_otherwise_the_one_that_runs(checkout, qemu, monkeypatch):
     for stack in STACKS.values():
         Instance(checkout, stack).write(STATE)
-    assert ssh_target(checkout).key.parent.name == "stable"
+    assert ssh_targets(checkout)["pve-lab"].key.parent.name == "stable"
     monkeypatch.setenv(VARIABLE, "current")
-    assert ssh_target(checkout) is None
+    assert ssh_targets(checkout) == {}
 
 
 def test_a_stack_that_does_not_exist_is_refused_with_those_that_do(checkout, monkeypatch):
     monkeypatch.setenv(VARIABLE, "newest")
     with pytest.raises(LabError, match="no stack is called newest: there are stable, current"):
-        ssh_target(checkout)
+        ssh_targets(checkout)
 
 
 def test_a_lab_that_is_still_booting_is_not_up(checkout, qemu):
     Instance(checkout, STABLE).write(State("i", "t", "q", "tcg", "k", 2222))
-    assert ssh_target(checkout) is None
+    assert ssh_targets(checkout) == {}
 
 
 def test_a_pid_that_has_become_somebody_elses_is_not_ours(checkout):
     Instance(checkout, STABLE).write(STATE)
     (checkout / ".lab/stable" / "pid").write_text(f"{os.getpid()}\n")
-    assert ssh_target(checkout) is None
+    assert ssh_targets(checkout) == {}
 
 
 def test_ending_leaves_a_process_that_is_not_ours_alone(checkout):

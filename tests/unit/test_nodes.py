@@ -285,7 +285,7 @@ def test_else_it_is_this_machine_where_it_has_pct(ssh, tmp_path):
 
 def test_else_it_is_the_lab_with_the_host_key_that_it_has(ssh, monkeypatch, tmp_path):
     target = SshTarget("127.0.0.1", 40191, "root", tmp_path / "key")
-    monkeypatch.setattr("lab.instance.ssh_target", lambda checkout: target)
+    monkeypatch.setattr("lab.instance.ssh_targets", lambda checkout: {"pve-lab": target})
     (node,) = nodes().nodes
     node.ask({"watch": {}})
     words = ssh.words()
