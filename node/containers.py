@@ -9,11 +9,13 @@ import time
 from collections.abc import Iterator
 from functools import cache
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from node.files import names_in, read, text
 from node.root import STATE, at
-from phoenix.pve.conf import PveConf
+
+if TYPE_CHECKING:
+    from phoenix.pve.conf import PveConf
 
 _CONF = re.compile(r"([1-9][0-9]{2,8})\.conf")
 _PVE = "/etc/pve"
@@ -59,14 +61,18 @@ def ctids() -> list[int]:
     return _ctids(f"{_PVE}/lxc")
 
 
-def confs() -> Iterator[PveConf]:
-    """The confs of this node's containers; of one that cannot be read `observe` says so."""
+def confs(holding: re.Pattern[bytes]) -> Iterator[PveConf]:
+    """The confs of this node's containers in which this is found; the others are not parsed.
+
+    Of one that cannot be read `observe` says so.
+    """
     for ctid in ctids():
         try:
             conf = read(at(f"{_PVE}/lxc/{ctid}.conf")) or b""
         except OSError:
             continue
-        yield PveConf.from_bytes(conf)
+        if holding.search(conf):
+            yield _parsed(conf)
 
 
 def init_pid(ctid: int) -> int | None:
@@ -89,6 +95,14 @@ def cgroups(ctid: int) -> list[str]:
     places = (f"lxc/{ctid}", f"lxc.payload.{ctid}", f"systemd/lxc/{ctid}", f"pids/lxc/{ctid}")
     there = [f"{base}/{place}" for place in places if os.path.isdir(f"{base}/{place}")]
     return [f"{one}/ns" for one in there if os.path.isdir(f"{one}/ns")] + there
+
+
+@cache
+def _parsed(conf: bytes) -> PveConf:
+    """Parsed once, whichever sections look into it."""
+    from phoenix.pve.conf import PveConf
+
+    return PveConf.from_bytes(conf)
 
 
 def _process(ctid: int) -> dict[str, Any]:
