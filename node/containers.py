@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -64,15 +65,18 @@ def ctids() -> list[int]:
 def confs(holding: re.Pattern[bytes]) -> Iterator[PveConf]:
     """The confs of this node's containers in which this is found; the others are not parsed.
 
-    Of one that cannot be read `observe` says so.
+    All are as they were when the first was asked for. Of one that cannot be read `observe` says so.
     """
+    return (_parsed(conf) for conf in _texts() if holding.search(conf))
+
+
+@cache
+def _texts() -> tuple[bytes, ...]:
+    found = []
     for ctid in ctids():
-        try:
-            conf = read(at(f"{_PVE}/lxc/{ctid}.conf")) or b""
-        except OSError:
-            continue
-        if holding.search(conf):
-            yield _parsed(conf)
+        with suppress(OSError):
+            found.append(read(at(f"{_PVE}/lxc/{ctid}.conf")) or b"")
+    return tuple(found)
 
 
 def init_pid(ctid: int) -> int | None:

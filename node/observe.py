@@ -40,8 +40,9 @@ SECTIONS = {
     "cluster": ("cluster", "observe"),
 }
 
-#: Those that reach into guests: one after the other, for what one has left there is ended.
-_GUESTS = ("dockers", "fallen")
+#: Sections that are looked at one after the other: those that reach into guests, for what one has
+#: left there is ended; those that look into all confs, which the first of them reads for all.
+_LANES = (("dockers", "fallen"), ("storage", "hookscripts", "includes"))
 
 
 def main(_: list[str]) -> int:
@@ -69,8 +70,9 @@ def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
         if name not in SECTIONS:
             raise Stop(2, f"observe: no such section: {name}")
     # guests first, who take longest; the programs that others start work beside Python
-    lanes = [tuple(name for name in asked if name in _GUESTS)]
-    lanes += [(name,) for name in asked if name not in _GUESTS]
+    shared = [tuple(name for name in lane if name in asked) for lane in _LANES]
+    alone = [(name,) for name in asked if not any(name in lane for lane in shared)]
+    lanes = [*filter(None, shared), *alone]
 
     def go(lane: tuple[str, ...]) -> dict[str, Any]:
         return {name: _section(name, asked[name]) for name in lane}
