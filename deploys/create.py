@@ -28,12 +28,15 @@ for cut in host.loop(run.plan.interrupted):
         again=run.make_again,
     )
 
+create.show_confs(run.plan.creations)
+
 for creation in host.loop(run.plan.creations):
     run.step(
         create.container,
         name=f"CT {creation.ctid} {creation.name}: make",
         ctid=creation.ctid,
         creation=creation,
+        shown=True,
     )
 
 node.keep_watch(run)

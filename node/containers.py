@@ -7,13 +7,16 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from node.files import names_in, read, text
 from node.root import STATE, at
-from phoenix.pve.conf import PveConf
+
+if TYPE_CHECKING:
+    from phoenix.pve.conf import PveConf
 
 _CONF = re.compile(r"([1-9][0-9]{2,8})\.conf")
 _PVE = "/etc/pve"
@@ -60,14 +63,21 @@ def ctids() -> list[int]:
     return _ctids(f"{_PVE}/lxc")
 
 
-def confs() -> Iterator[PveConf]:
-    """The confs of this node's containers; of one that cannot be read `observe` says so."""
+def confs(holding: re.Pattern[bytes]) -> Iterator[PveConf]:
+    """The confs of this node's containers in which this is found; the others are not parsed.
+
+    All are as they were when the first was asked for. Of one that cannot be read `observe` says so.
+    """
+    return (_parsed(conf) for conf in _texts() if holding.search(conf))
+
+
+@cache
+def _texts() -> tuple[bytes, ...]:
+    found = []
     for ctid in ctids():
-        try:
-            conf = read(at(f"{_PVE}/lxc/{ctid}.conf")) or b""
-        except OSError:
-            continue
-        yield PveConf.from_bytes(conf)
+        with suppress(OSError):
+            found.append(read(at(f"{_PVE}/lxc/{ctid}.conf")) or b"")
+    return tuple(found)
 
 
 def init_pid(ctid: int) -> int | None:
@@ -90,6 +100,14 @@ def cgroups(ctid: int) -> list[str]:
     places = (f"lxc/{ctid}", f"lxc.payload.{ctid}", f"systemd/lxc/{ctid}", f"pids/lxc/{ctid}")
     there = [f"{base}/{place}" for place in places if os.path.isdir(f"{base}/{place}")]
     return [f"{one}/ns" for one in there if os.path.isdir(f"{one}/ns")] + there
+
+
+@cache
+def _parsed(conf: bytes) -> PveConf:
+    """Parsed once, whichever sections look into it."""
+    from phoenix.pve.conf import PveConf
+
+    return PveConf.from_bytes(conf)
 
 
 def _process(ctid: int) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from node import containers, guest, outside
+from node.beside import beside
 from node.bounded import SIZE, TIME, Ended
 
 #: How long a guest may take, in seconds; what it may say, in bytes: a daemon.json of 1 MiB, too.
@@ -49,8 +49,7 @@ def observe(ctids: Sequence[int] | None, probe: Collection[int] = ()) -> dict[st
         return _ask(ctid, script, ctid in probe)
 
     # each has its own clock, from its own turn on
-    with ThreadPoolExecutor((os.cpu_count() or 1) + MORE_AT_ONCE) as pool:
-        answers = dict(zip(asked, pool.map(ask, asked)))
+    answers = beside(ask, asked, (os.cpu_count() or 1) + MORE_AT_ONCE)
     hung = [ctid for ctid, answer in answers.items() if answer["state"] == "hung"]
     if len(hung) <= AGAIN:
         answers.update((ctid, ask(ctid)) for ctid in hung)

@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 from node import containers
+from node.beside import beside
 from node.dockers import PATIENCE
 from node.files import read, text
+from node.noted import noted
 from node.root import at
-from node.runs import noted
 from node.works import Missing, Works, ask, engine, fallen, unasked
 
 #: Seconds after which a guest is asked once more: something may just be moving.
@@ -36,9 +36,8 @@ def observe(only: Sequence[int]) -> dict[str, Any]:
     """
     asked = [ctid for ctid in containers.ctids() if not only or ctid in only]
     deadline = time.monotonic() + _MOST_TIME
-    with ThreadPoolExecutor((os.cpu_count() or 1) + 2) as pool:
-        answers = pool.map(lambda ctid: _answer(ctid, deadline), asked)
-        return {str(ctid): answer for ctid, answer in zip(asked, answers) if answer}
+    answers = beside(lambda ctid: _answer(ctid, deadline), asked, (os.cpu_count() or 1) + 2)
+    return {str(ctid): answer for ctid, answer in answers.items() if answer}
 
 
 def _answer(ctid: int, deadline: float) -> dict[str, Any] | None:

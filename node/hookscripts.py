@@ -18,6 +18,9 @@ from phoenix.pve.hooks import hook_lines, program
 #: storage may be a share that does not answer.
 _LIMIT, _MOST, _PATIENCE = 64 * 1024, 50, 10
 
+#: Without one of these in it a conf names no script.
+_HOLDING = re.compile(rb"hookscript|lxc\.hook\.")
+
 # pve-storage Plugin.pm parse_volname
 _VOLUME = re.compile(r"([a-zA-Z][a-zA-Z0-9._-]*[a-zA-Z0-9]):snippets/([^/]+)")
 
@@ -35,7 +38,7 @@ def observe() -> dict[str, dict[str, Any]]:
 
 
 def _names() -> Iterator[str]:
-    for conf in containers.confs():
+    for conf in containers.confs(_HOLDING):
         if script := conf.main["hookscript"]:
             yield script
         found = (program(value) for _, value in hook_lines(conf.main, HOOK))

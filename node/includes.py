@@ -18,6 +18,7 @@ from node.root import at
 
 #: The key that brings in a file, or each `*.conf` of a folder.
 KEY = "lxc.include"
+_HOLDING = re.compile(re.escape(KEY).encode())
 #: How deep it goes, files of one include, bytes of each, and lines of all of them.
 _DEPTH, _FILES, _BYTES, _LINES = 8, 50, 64 * 1024, 2000
 #: Where guests' disks are: pve-storage names them so, and LXC mounts them there.
@@ -57,7 +58,7 @@ def follow(value: str) -> dict[str, Any]:
 
 
 def _named() -> Iterator[str]:
-    for conf in containers.confs():
+    for conf in containers.confs(_HOLDING):
         yield from filter(None, conf.main.raw(KEY))
 
 

@@ -6,7 +6,7 @@ others stand beside the verb.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import importlib
 import io
 import json
@@ -74,7 +74,7 @@ def request() -> Any:
     """The request: a line of base64 of zlib of JSON. Raises Stop where it came cut short."""
     try:
         line = sys.stdin.buffer.readline()
-        return json.loads(zlib.decompress(base64.b64decode(line, validate=False)))
+        return json.loads(zlib.decompress(binascii.a2b_base64(line)))
     except (ValueError, zlib.error):
         raise Stop(
             1, "what was to be done did not arrive whole; nothing was changed: run again"

@@ -33,14 +33,17 @@ SHARED = (
     *("runs/journal", "runs/outcome", "runs/record", "text/printable"),
 )
 
-#: What reads the program from the first line of stdin and runs it; no file is written. Whatever is
-#: started from it does not get the descriptor.
+#: What reads the program from the first line of stdin and runs it, a zip or `node.sent`; no file is
+#: written. Whatever is started from it does not get the descriptor.
 BOOT = """\
-import base64,os,sys,zlib
+import binascii,os,sys,zlib
 if sys.version_info<(3,9):sys.exit("phoenix-harden needs Python 3.9 on the node")
-m=os.memfd_create("phoenix-harden")
-os.write(m,zlib.decompress(base64.b64decode(sys.stdin.buffer.readline())))
-sys.path.insert(0,"/proc/self/fd/"+str(m))
+p=zlib.decompress(binascii.a2b_base64(sys.stdin.buffer.readline()))
+if p[:2]==b"PK":
+ m=os.memfd_create("phoenix-harden")
+ os.write(m,p)
+ sys.path.insert(0,"/proc/self/fd/"+str(m))
+else:exec(p)
 from node.main import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -114,15 +117,21 @@ def _sent(sections: tuple[str, ...] | None) -> bytes:
 
     `sections`: those of `observe` that are asked for, None for all verbs.
     """
-    files = _files()
-    if sections is not None:
-        modules = (SECTIONS[one][0] for one in sections if one in SECTIONS)
-        needed = _needed("main", "observe", *modules)
-        every = {f"node/{path.name}" for path in (_TOP / "node").glob("*.py")}
-        every |= {f"phoenix/{name}.py" for name in SHARED if not name.endswith("__init__")}
-        every |= {name for name, _ in _data()}
-        files = ((name, data) for name, data in files if name not in every - needed)
-    return zlib.compress(_zip(files, zipfile.ZIP_STORED), 9)
+    if sections is None:
+        return zlib.compress(_zip(_files(), zipfile.ZIP_STORED), 9)
+    files = observing(sections)
+    arrives = (_TOP / "node/sent.py").read_bytes()
+    return zlib.compress(b"%s\narrive(%s)\n" % (arrives, repr(files).encode("ascii")), 9)
+
+
+def observing(sections: Iterable[str]) -> dict[str, bytes]:
+    """The files that the verb `observe` needs for these sections."""
+    modules = (SECTIONS[one][0] for one in sections if one in SECTIONS)
+    needed = _needed("main", "observe", *modules)
+    every = {f"node/{path.name}" for path in (_TOP / "node").glob("*.py")} | {"__main__.py"}
+    every |= {f"phoenix/{name}.py" for name in SHARED if not name.endswith("__init__")}
+    every |= {name for name, _ in _data()}
+    return {name: data for name, data in _files() if name not in every - needed}
 
 
 def _needed(*modules: str) -> set[str]:
@@ -156,7 +165,7 @@ def _zip(files: Iterable[tuple[str, bytes]], how: int) -> bytes:
 def _files() -> Iterator[tuple[str, bytes]]:
     yield "__main__.py", _MAIN.encode()
     for path in sorted((_TOP / "node").glob("*.py")):
-        if path.name != "pack.py":
+        if path.name not in ("pack.py", "sent.py"):
             yield f"node/{path.name}", path.read_bytes()
     for name in SHARED:
         yield f"phoenix/{name}.py", (_TOP / "phoenix" / f"{name}.py").read_bytes()

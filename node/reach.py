@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
+from node.beside import beside
 from node.bounded import MIB, MISSING, TIME, Ended, run
 from node.root import at
 
@@ -40,9 +40,7 @@ def _look(paths: Sequence[str]) -> dict[str, str]:
     said = ended.err.decode("utf-8", "replace").splitlines()
     if not ended.why and len(said) == len(others):
         return {**found, **dict(zip(others, map(_reason, said)))}
-    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-        alone = pool.map(lambda path: _why(_ask([path])), others)
-        return {**found, **dict(zip(others, alone))}
+    return {**found, **beside(lambda path: _why(_ask([path])), others, _SIDE_BY_SIDE)}
 
 
 def _ask(paths: Sequence[str]) -> Ended:

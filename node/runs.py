@@ -5,39 +5,26 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from node.bounded import MIB, run
 from node.files import open_regular, text
 from node.root import RUNS, STATE, at
 from node.say import Stop
-from node.staged import NAMES
-from phoenix.runs.journal import JournalError, read_journal
-from phoenix.runs.record import check_run_id, is_of_node
 
-_JOURNAL_LIMIT = 4 * MIB
-_FILE_LIMIT = 2 * MIB
+# `phoenix.runs` and `node.staged` are loaded where there is a run: a dry run of a slow node is
+# done before they are
+
+JOURNAL_LIMIT = 4 * MIB
+FILE_LIMIT = 2 * MIB
 
 _UNIT = re.compile(r"phoenix-harden-(r[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4})-([1-9][0-9]*)\.service")
 #: `node.state.lock`, as a commit takes it.
 _HOLDER = re.compile(r"run (r[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}), CT ([1-9][0-9]*)\n")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _CTID = re.compile(r"[1-9][0-9]{2,8}")
-_STAGED = re.compile("|".join(re.escape(name) for name in NAMES))
-_NOTED = ("works", "accept", "conf")
 #: What a run that was cut short leaves beside the place of a file.
 _NEW = (".dpkg-new", ".phoenix-new")
-
-
-@dataclass(frozen=True)
-class Noted:
-    """What a run noted of a guest that it then proved: see `node.staged` of the texts."""
-
-    run: str
-    works: str
-    accept: frozenset[str]
-    conf: str
 
 
 def observe(unfinished: bool) -> dict[str, Any]:
@@ -48,11 +35,11 @@ def observe(unfinished: bool) -> dict[str, Any]:
     """
     runs: dict[str, str] = {}
     problems = []
-    for name in _run_ids():
+    for name in run_ids():
         try:
-            journal = text(_read(f"{RUNS}/{name}/journal.jsonl", _JOURNAL_LIMIT)) or ""
+            journal = text(read_file(f"{RUNS}/{name}/journal.jsonl", JOURNAL_LIMIT)) or ""
         except ValueError:
-            size = f"larger than {_JOURNAL_LIMIT // MIB} MiB"
+            size = f"larger than {JOURNAL_LIMIT // MIB} MiB"
             problems.append(f"run {name}: its journal is {size}: refused")
             continue
         if journal and not (unfinished and _has_ended(name, journal)):
@@ -69,7 +56,10 @@ def run_files(run: str, paths: list[str]) -> dict[str, Any]:
 
     Raises Stop for a path that no run of ours changes.
     """
-    folder = f"{RUNS}/{check_run_id(run)}"
+    from node.staged import NAMES
+    from phoenix.runs.record import check_run_id, is_of_node
+
+    folder, names = f"{RUNS}/{check_run_id(run)}", re.compile("|".join(map(re.escape, NAMES)))
     for path in paths:
         if not is_of_node(path):
             raise Stop(2, f"refused: {path} is no file that a run of ours changes")
@@ -78,7 +68,7 @@ def run_files(run: str, paths: list[str]) -> dict[str, Any]:
         "guest": {
             ctid: _texts(f"{folder}/guest/{ctid}", _DIGEST) for ctid in _ctids(f"{folder}/guest")
         },
-        "staged": {ctid: _texts(f"{folder}/{ctid}", _STAGED) for ctid in _ctids(folder)},
+        "staged": {ctid: _texts(f"{folder}/{ctid}", names) for ctid in _ctids(folder)},
         "now": {path: _now(path) for path in paths},
         "left": [path for path in paths if any(os.path.lexists(at(path) + one) for one in _NEW)],
     }
@@ -89,40 +79,18 @@ def staged(run: str, ctid: int) -> dict[str, Any]:
 
     `conf`: the new conf, with the digest of the one that it was made `before`, or null.
     """
+    from phoenix.runs.record import check_run_id
+
     folder = f"{RUNS}/{check_run_id(run)}/{ctid:d}"
-    before, conf = (text(_read(f"{folder}/{name}", _FILE_LIMIT)) for name in ("before", "conf"))
+    before, conf = (text(read_file(f"{folder}/{name}", FILE_LIMIT)) for name in ("before", "conf"))
     whole = before is not None and conf is not None
     return {"conf": {"before": (before or "").strip(), "conf": conf} if whole else None}
 
 
-def noted(ctid: int) -> Noted | None:
-    """What the last run noted that has proven this container; ids begin with their time.
-
-    None where it has noted nothing, or is at it still.
-    """
-    for name in sorted(_run_ids(), reverse=True):
-        folder = f"{RUNS}/{name}/{ctid:d}"
-        if not os.path.isdir(folder):
-            continue
-        try:
-            journal = text(_read(f"{RUNS}/{name}/journal.jsonl", _JOURNAL_LIMIT)) or ""
-            works, accept, conf = (
-                text(_read(f"{folder}/{one}", _FILE_LIMIT)) or "" for one in _NOTED
-            )
-            changes = read_journal(name, journal).changes
-        except ValueError:
-            continue
-        outcomes = {change.outcome for change in changes if change.thing.ctid == ctid}
-        if "open" in outcomes:
-            return None
-        if outcomes == {"done"}:
-            names = frozenset(accept.split("\n")) - {""}
-            return Noted(name, works, names, conf) if works else None
-    return None
-
-
 def _has_ended(run: str, journal: str) -> bool:
     """Whether all that it began has ended. One that does not fit is told, so that it is refused."""
+    from phoenix.runs.journal import JournalError, read_journal
+
     try:
         record = read_journal(run, journal)
     except JournalError:
@@ -136,7 +104,7 @@ def _active() -> list[tuple[str, int]]:
     found = [match for unit in units if (match := _UNIT.fullmatch(unit))]
     at_work = [(match[1], int(match[2])) for match in found]
     # one of several is named by the first: who has the lock says at which it is
-    holder = _HOLDER.match(text(_read(f"{STATE}/lock", _FILE_LIMIT)) or "")
+    holder = _HOLDER.match(text(read_file(f"{STATE}/lock", FILE_LIMIT)) or "")
     if holder and holder[1] in {run for run, _ in at_work}:
         at_work.append((holder[1], int(holder[2])))
     return list(dict.fromkeys(at_work))
@@ -148,7 +116,7 @@ def _texts(folder: str, names: re.Pattern[str]) -> dict[str, str]:
     for name in _entries(folder):
         if names.fullmatch(name):
             try:
-                one = text(_read(f"{folder}/{name}", _FILE_LIMIT))
+                one = text(read_file(f"{folder}/{name}", FILE_LIMIT))
             except ValueError:
                 continue
             if one is not None:
@@ -160,13 +128,16 @@ def _now(path: str) -> str | None:
     if not os.path.isfile(at(path)):
         return None
     try:
-        return text(_read(os.path.realpath(at(path)), _FILE_LIMIT))
+        return text(read_file(os.path.realpath(at(path)), FILE_LIMIT))
     except ValueError:
-        raise Stop(1, f"{path} is larger than {_FILE_LIMIT // MIB} MiB") from None
+        raise Stop(1, f"{path} is larger than {FILE_LIMIT // MIB} MiB") from None
 
 
-def _run_ids() -> Iterator[str]:
+def run_ids() -> Iterator[str]:
+    """The runs of which there is a folder, in the order of their times."""
     for name in _entries(RUNS):
+        from phoenix.runs.record import check_run_id
+
         try:
             yield check_run_id(name)
         except ValueError:
@@ -177,7 +148,7 @@ def _ctids(folder: str) -> list[str]:
     return [name for name in _entries(folder) if _CTID.fullmatch(name)]
 
 
-def _read(path: str, limit: int) -> bytes | None:
+def read_file(path: str, limit: int) -> bytes | None:
     """A regular file, None if there is none; raises ValueError for a larger one."""
     file = open_regular(path)
     if file is None:

@@ -19,6 +19,8 @@ from phoenix.pve.bind_sources import bind_sources, plain_field
 _DRI = re.compile(r"(card|renderD)[0-9]{1,3}")
 _MINOR = re.compile(r"^Device Minor:[ \t]*([0-9]{1,3})[ \t]*$", re.MULTILINE)
 _VENDOR = "0x10de"
+#: Without one of these in it a conf mounts nothing of the node.
+_HOLDING = re.compile(rb"^(?:rootfs|mp[0-9]+):\s*/|volume=/|lxc\.mount\.entry", re.MULTILINE)
 
 
 def observe(paths: list[str], nvidia: bool = False) -> dict[str, Any]:
@@ -84,7 +86,7 @@ def _by_storage(datasets: dict[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _sources() -> Iterator[str]:
-    for conf in containers.confs():
+    for conf in containers.confs(_HOLDING):
         yield from bind_sources(conf)
 
 

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from node.bounded import run as start
 from node.files import raw, read, text
 from node.main import request
 from node.root import at
 from node.say import Stop
-from node.target import Target
+
+if TYPE_CHECKING:
+    from node.target import Target
 
 SCRIPT = "/usr/local/lib/phoenix-harden/watch"
 SERVICE = "/etc/systemd/system/phoenix-harden-watch.service"
@@ -40,6 +42,9 @@ def observe() -> dict[str, Any]:
 
 def main(words: list[str]) -> None:
     """Replace each file as a whole, then read the timer back."""
+    # `observe`, which is asked with each plan, is without it
+    from node.target import Target
+
     run, timer = words
     files = request()["files"]
     if timer not in ("on", "off", "keep") or any(

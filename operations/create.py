@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 
 from pyinfra.api import StringCommand, operation
 
 from facts.program import doing
 from operations import transaction
-from operations.diff import show_diff
+from operations.diff import FileOf, show_diffs
 from operations.unit import LONGEST
 from phoenix.plan.creation import Creation
 from phoenix.runs.record import check_run_id
 
 
 @operation()
-def container(run: str, ctid: int, creation: Creation) -> Generator[StringCommand, None, None]:
+def container(
+    run: str, ctid: int, creation: Creation, shown: bool = False
+) -> Generator[StringCommand, None, None]:
     """Make one container: what it mounts, `pct`, its raw lines, its first start, Docker, the proof.
 
     + run: id of the run
     + ctid: the container
     + creation: how it is made, and what is proven of it
+    + shown: its new conf has been shown (`show_confs`)
 
     Staged first, then done in a transient unit, which finishes or takes it away without the
     operator. Fails where it was refused or taken away; its lines say why. Datasets and folders that
     it made stay.
     """
-    show_diff(f"/etc/pve/lxc/{creation.ctid}.conf", None, creation.change.after.render())
+    if not shown:
+        show_confs([creation])
     files = {
         **transaction.staged_files(creation.change),
         "create.json": json.dumps(creation.to_json()),
@@ -53,3 +57,13 @@ def recover(
     yield transaction.recovery(undecided, ctid)
     if creation := again(ctid):
         yield from container._inner(run=run, ctid=ctid, creation=creation)
+
+
+def show_confs(creations: Sequence[Creation]) -> None:
+    """Print the confs that are coming; of many that are alike one, and whose the others are."""
+    show_diffs([_conf(one) for one in creations])
+
+
+def _conf(creation: Creation) -> FileOf:
+    path, after = f"/etc/pve/lxc/{creation.ctid}.conf", creation.change.after.render()
+    return FileOf(creation.ctid, creation.name, path, None, after)

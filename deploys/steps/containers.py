@@ -10,7 +10,8 @@ from deploys.steps.run import Run
 from deploys.steps.survey import Survey
 from operations import docker, transaction
 from operations.snapshot import snapshot
-from phoenix.plan.actions import ContainerChange, Removal
+from phoenix.plan.actions import Removal
+from phoenix.plan.turns import swapped_last
 
 
 def recover(run: Run, then: str, back_is_fine: bool = False) -> None:
@@ -54,9 +55,7 @@ def commit(run: Run, what: str, snapshots: bool = False) -> None:
     if run.plan.containers:
         name = f"Stage the containers' {what}"
         run.step(transaction.stage, name=name, changes=run.plan.containers)
-    swapped = () if snapshots else tuple(one for one in run.plan.containers if _is_swapped(one))
-    if len(swapped) == 1:
-        swapped = ()
+    swapped = swapped_last(run.plan.containers, snapshots)
     changes = {one.ctid: one for one in run.plan.containers if one not in swapped}
     # every node counts every turn: so pyinfra knows which come one after another
     for turn in host.loop(run.turns):
@@ -84,14 +83,6 @@ def commit(run: Run, what: str, snapshots: bool = False) -> None:
             ctids=tuple(one.ctid for one in swapped),
             again=run.replan,
         )
-
-
-def _is_swapped(change: ContainerChange) -> bool:
-    """Whether a new conf is all that there is to it: it does not run, or takes it as it runs.
-
-    HA takes its time to let go of one.
-    """
-    return not (change.restart or change.guest or change.ha)
 
 
 def install_docker(run: Survey, snapshots: bool = False) -> None:

@@ -139,7 +139,7 @@ def survey(containers: bool = True) -> Survey:
             # what the gate checks is what an operator watches
             state.print_output = True
             for host, plan in run.plans.items():
-                show(plan_lines(plan, ages.get(host), tells_all(state)))
+                show(plan_lines(plan, ages.get(host), tells_all(state), run.options.snapshot))
         return _surveys[state]
 
 

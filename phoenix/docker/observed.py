@@ -125,6 +125,7 @@ class ObservedDocker:
     - `unconfined`: Docker containers, running or not, and the option that takes a protection away.
     - `composes`: what files of compose say so, of projects that are down as well;
       `composes_cut`: not all of those files were looked at.
+    - `partly`: dockerd's answer broke off, or was too long: it has more containers than are told.
     - `silent`: Docker containers, and a path of theirs in the guest that gives no answer.
     - `dev_fuse`: /dev/fuse is there; `fuse_overlayfs`: so is that program.
     - `binds`: paths of the guest that Docker's containers have, those without blanks.
@@ -161,6 +162,7 @@ class ObservedDocker:
     unconfined: tuple[tuple[str, str], ...] = ()
     composes: tuple[ComposeLine, ...] = ()
     composes_cut: bool = False
+    partly: bool = False
     silent: tuple[tuple[str, str], ...] = ()
     dev_fuse: bool = False
     fuse_overlayfs: bool = False

@@ -98,7 +98,7 @@ def _read(answer: str) -> ObservedDocker:
     pins, wrappers, unconfined, silent = [], [], [], []
     workloads = []
     composes: list[ComposeLine] = []
-    cut = False
+    cut = partly = False
     engines: list[Engine] = []
     for line in head.split("\n"):
         key, _, value = line.partition(" ")
@@ -137,6 +137,8 @@ def _read(answer: str) -> ObservedDocker:
                     composes.append(ComposeLine(path, int(number), option))
             case "cut", ["compose"]:
                 cut = True
+            case "cut", ["docker"]:
+                partly = True
             case "silent", [name, source] if _is_bind(name, source, source):
                 silent.append((name.removeprefix("/"), source))
             case "bind", [name, source, target] if _is_bind(name, source, target):
@@ -179,6 +181,7 @@ def _read(answer: str) -> ObservedDocker:
         unconfined=tuple(unconfined),
         composes=tuple(composes[:_MOST_COMPOSES]),
         composes_cut=cut,
+        partly=partly,
         silent=tuple(silent),
         dev_fuse=one.get("fuse") == "yes",
         fuse_overlayfs=one.get("binary") == "fuse-overlayfs",

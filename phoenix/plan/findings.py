@@ -119,6 +119,7 @@ class Code(StrEnum):
     RESTART_DUE = "restart.due"
     PENDING_KEYS = "pending"
     DOCKER_UNSEEN = "docker.unseen"
+    DOCKER_PARTLY = "docker.partly"
     PACKAGES_STAY = "packages.stay"
     DOCKER_MISSING = "docker.missing"
     CREATED = "created"
@@ -133,7 +134,7 @@ DRIFT = frozenset({one for one in Code if one.startswith("drift.")})
 #: What an audit tells beside its verdicts, where it needs no attention.
 BESIDE = frozenset(
     {
-        *(Code.FELL_OVER, Code.DOCKER_MISSING, Code.SILENT_BIND),
+        *(Code.FELL_OVER, Code.DOCKER_MISSING, Code.DOCKER_PARTLY, Code.SILENT_BIND),
         *(one for one in Code if one.startswith(("workaround.", "override.", "version."))),
     }
 )

@@ -85,6 +85,10 @@ def guest_workarounds(
         text = "not every file of compose in it was looked at: too many, or no answer in time"
         fix = "grep -rn unconfined --include='*compose*.y*ml' FOLDER in the guest finds the others"
         yield Finding(Code.COMPOSE, Severity.NOTE, text, observed.ctid, name, fix)
+    if docker.partly:
+        text = "its dockerd has not told of all of its containers: its answer broke off"
+        fix = "run this again; where it stays so, docker ps -a in the guest shows which one hangs"
+        yield Finding(Code.DOCKER_PARTLY, Severity.NOTE, text, observed.ctid, name, fix)
     for owner, path in docker.silent[:_SHOWN]:
         text = f"{path}, a mount of its Docker container {owner}, gives no answer, as a dead share"
         fix = f"umount -l it, or bring its server back; df {shlex.quote(path)} in the guest hangs"

@@ -12,6 +12,7 @@ from typing import Literal
 
 from phoenix.fleet.model import Fleet
 from phoenix.fleet.order import in_order
+from phoenix.plan.actions import ContainerChange
 
 #: One container at a time of all nodes, or one of each node.
 Rolling = Literal[1, "nodes"]
@@ -81,6 +82,19 @@ def turns(
         across[turn] += [one for one in its if one.others_node != node]
         placed[node, ctid] = last[node] = turn
     return tuple(map(Turn, found, map(tuple, across)))
+
+
+def swapped_last(
+    changes: Sequence[ContainerChange], snapshots: bool = False
+) -> tuple[ContainerChange, ...]:
+    """Those that have no turn but come last, in one step: a new conf is all that there is to them.
+
+    They do not run, or take it as they run, and HA, which takes its time to let go of one, has
+    nothing of them. None where it is one alone, or where each has a snapshot taken before its turn
+    (`snapshots`).
+    """
+    swapped = tuple(one for one in changes if not (one.restart or one.guest or one.ha))
+    return () if snapshots or len(swapped) == 1 else swapped
 
 
 def in_turn(changed: Iterable[int], fleet: Fleet, everywhere: Collection[int]) -> list[int]:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from phoenix.pve.conf import PveConf
+if TYPE_CHECKING:
+    from phoenix.pve.conf import PveConf
 
 _MOUNT_POINT = re.compile(r"rootfs|mp[0-9]+")
 #: Of the kernel itself: those always answer.

@@ -19,7 +19,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
-from urllib.parse import unquote
 
 from phoenix.pve.keys import raw_key_problem
 from phoenix.pve.values import check_value, normal_raw_value, same_raw_value
@@ -33,7 +32,7 @@ PENDING = "pve:pending"
 ENVIRONMENT = "lxc.environment.runtime"
 
 # The expressions of parse_pct_config, tried in its order. Perl sees bytes: \s is ASCII only.
-_BLANK = re.compile(r"\s*$", re.ASCII)
+_BLANKS = " \t\n\r\f\v"
 _PENDING = re.compile(r"\[pve:pending\]\s*$", re.ASCII | re.IGNORECASE)
 _SNAPSHOT = re.compile(r"\[([a-z][a-z0-9_\-]+)\]\s*$", re.ASCII | re.IGNORECASE)
 _RAW = re.compile(r"(lxc\.[a-z0-9_\-.]+)(?::|\s*=)\s*(.*?)\s*$", re.ASCII)
@@ -69,22 +68,25 @@ class Line:
         Source: pve-container `LXC/Config.pm parse_pct_config`.
         """
         body = text.removesuffix("\n")
-        if _BLANK.match(body):
+        if not body.strip(_BLANKS):
             return cls(text, "blank")
-        if _PENDING.match(body):
-            return cls(text, "header", PENDING)
-        if match := _SNAPSHOT.match(body):
-            return cls(text, "header", match[1])
+        # most lines are plain keys: of what else they may be only the beginning is looked at
+        if body.startswith("["):
+            if _PENDING.match(body):
+                return cls(text, "header", PENDING)
+            if match := _SNAPSHOT.match(body):
+                return cls(text, "header", match[1])
         if body.startswith("#"):
             return cls(text, "comment", "#", body[1:])
-        if match := _RAW.match(body):
+        if body.startswith("lxc.") and (match := _RAW.match(body)):
             kind: Kind = "junk" if raw_key_problem(match[1]) else "raw"
             return cls(text, kind, match[1], match[2])
-        if match := _DESCRIPTION.match(body):
+        if body.startswith("description:") and (match := _DESCRIPTION.match(body)):
             return cls(text, "comment", "description", match[1])
-        if match := _SNAPSTATE.search(body):  # not anchored there either
+        # not anchored there either
+        if "snapstate:" in body and (match := _SNAPSTATE.search(body)):
             return cls(text, "key", "snapstate", match[1])
-        if match := _DELETE.match(body):
+        if body.startswith("delete:") and (match := _DELETE.match(body)):
             return cls(text, "key" if pending else "junk", "delete", match[1])
         if match := _KEY.match(body):
             return cls(text, "key", match[1], match[2])
@@ -142,6 +144,9 @@ class Section:
     @property
     def description(self) -> str:
         """The comment lines, decoded: Proxmox keeps the description in them."""
+        # loaded where it is needed: it takes a slow node longer than all of this module
+        from urllib.parse import unquote
+
         return "".join(
             unquote(line.value, errors="replace") + ("\n" if line.key == "#" else "")
             for line in self.lines

@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from phoenix.pve.conf import Section
+if TYPE_CHECKING:
+    from phoenix.pve.conf import Section
 
 # lxc.container.conf(5): `version` says how hooks get their arguments, `start` runs in the container
 _NONE = ("lxc.hook.version", "lxc.hook.start")

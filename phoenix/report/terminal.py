@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.plan.actions import ContainerChange, NodePlan
-from phoenix.plan.audit import AuditedContainer, NodeAudit
 from phoenix.plan.findings import BESIDE, DRIFT, Severity
 from phoenix.plan.reasons import summary
+from phoenix.plan.turns import swapped_last
 from phoenix.pve.id_maps import owner_words
 from phoenix.report.groups import ALL, FEW, alike, few, finding_lines, grouped
 from phoenix.report.next_steps import MENDED
@@ -22,15 +23,22 @@ from phoenix.runs.record import RunRecord
 from phoenix.text.printable import printable
 from phoenix.text.some import NAMED, some
 
+if TYPE_CHECKING:
+    from phoenix.plan.audit import AuditedContainer, NodeAudit
+
 AUDIT = "deploys/audit.py"
 
 
 def plan_lines(
-    plan: NodePlan, backups: Mapping[int, str] | None = None, everything: bool = False
+    plan: NodePlan,
+    backups: Mapping[int, str] | None = None,
+    everything: bool = False,
+    snapshots: bool = False,
 ) -> Iterator[str]:
     """The plan in words: one line each, and the containers as a table in their order.
 
-    `backups`: how old the newest backup of each container is, if somebody asked. Of a large fleet
+    `backups`: how old the newest backup of each container is, if somebody asked. `snapshots`: one
+    is taken of each, so that each has its turn. Of a large fleet
     things of one kind are told together, unless `everything` is asked for.
     """
     told = [one for one in plan.findings if one.severity != Severity.ERROR]
@@ -49,7 +57,9 @@ def plan_lines(
     if plan.containers:
         yield _line(plan, f"{_count(plan.containers)}, one after another:")
         if everything or len(plan.containers) <= FEW:
-            yield from _table([*_changes(plan.containers, backups or {}, everything)])
+            last = swapped_last(plan.containers, snapshots)
+            ordered = [*(one for one in plan.containers if one not in last), *last]
+            yield from _table([*_changes(ordered, backups or {}, everything)])
         else:
             yield from _table([*_kinds(plan.containers)])
         taken = [one.ha_line for one in plan.containers if one.ha]

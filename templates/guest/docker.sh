@@ -37,6 +37,7 @@
 #   compose LINE OPTION PATH    this line of a file of compose says so: apparmor, seccomp or systempaths
 #                               unconfined, or `privileged`
 #   cut compose                 not all files of compose were looked at
+#   cut docker                  dockerd has not told of all of its containers
 #   silent NAME SOURCE          a Docker container has this path of the guest, which does not answer
 #   daemon-file-odd REASON      there is a daemon.json that nobody should read: `no-regular-file`
 #                               or `too-large` (more than 1 MiB)
@@ -174,7 +175,12 @@ if has timeout; then brief='timeout -s KILL 2'; else brief=; fi
 ask='
 my ($socket, $seconds) = @ARGV;
 my $has_told;
-$SIG{ALRM} = sub { exit($has_told ? 0 : 124) };
+sub gone {    # what it has said counts
+    exit $_[0] unless $has_told;
+    print "cut docker\n";
+    exit 0;
+}
+$SIG{ALRM} = sub { gone(124) };
 $SIG{PIPE} = "IGNORE";
 alarm $seconds;
 $| = 1;
@@ -182,7 +188,7 @@ $| = 1;
 sub get {    # undef unless dockerd itself says it: podman has such a socket, too
     my ($what, $said) = (@_, "");
     my $dockerd;
-    socket($dockerd, 1, 1, 0) && connect($dockerd, pack("Sa*", 1, "$socket\0")) or exit 1;
+    socket($dockerd, 1, 1, 0) && connect($dockerd, pack("Sa*", 1, "$socket\0")) or gone(1);
     syswrite $dockerd, "GET $what HTTP/1.0\r\nHost: docker\r\n\r\n";
     while (sysread $dockerd, $said, 65536, length $said) { length $said < 1 << 23 or return }
     my ($head, $body) = split /\r\n\r\n/, $said, 2;
@@ -230,7 +236,7 @@ sub record {    # a name with a line end or the like is one with a blank, and no
     my $line = join " ", map { defined ? $_ : "" } @_;
     $line =~ s/[\0-\x1f\x7f]/ /g;
     $room -= length $line;
-    $room > 0 ? print "$line\n" : exit 0;
+    $room > 0 ? print "$line\n" : gone(0);
 }
 
 my $info = get("/info");
@@ -251,7 +257,8 @@ for my $id (splice @ids, 0, 1000) {
     record("secopt", $name, $_) for @{$host->{SecurityOpt}};
     my $files = $it->{Config}{Labels}{"com.docker.compose.project.config_files"};
     record("compose", $files) if defined $files;
-}'
+}
+gone(0) if @ids;'
 # where root has other engines by name, docker knows which one is meant
 ask_dockerd() {
     has docker && has perl && [ -S "$root/run/docker.sock" ] && [ ! -e "${HOME:-/root}/.docker/contexts" ] ||
@@ -277,8 +284,10 @@ ask_docker() {
     *'"Containers":0,'*) ;;
     *'"ServerVersion":"'?*)
         ids=$($limit docker ps -aq --no-trunc 2>/dev/null | head -n 1000)
-        [ -z "$ids" ] || $limit docker inspect --type container -f "$format" $ids 2>/dev/null |
-            sed -n -e '/^workload /p' -e '/^bind /p' -e '/^secopt /p' -e '/^compose /p' |
+        [ -z "$ids" ] || {
+            $limit docker inspect --type container -f "$format" $ids 2>/dev/null ||
+                [ $? -ne 124 ] || echo 'cut docker'
+        } | sed -n -e '/^cut docker$/p' -e '/^workload /p' -e '/^bind /p' -e '/^secopt /p' -e '/^compose /p' |
             head -n 6000 | head -c $mib
         ;;
     esac
@@ -286,7 +295,7 @@ ask_docker() {
 answer=$(ask_dockerd)
 [ -n "$answer" ] || answer=$(ask_docker)
 # what else stands in it is looked into below
-printf '%s\n' "$answer" | awk '/^info / { print }
+printf '%s\n' "$answer" | awk '/^info / || /^cut docker$/ { print }
     /^workload / && ++workloads <= 1000 { print }
     /^secopt .*[=:]unconfined$/ && !there[$0]++ && ++options <= 200 { print }'
 case $answer in

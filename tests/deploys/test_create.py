@@ -65,6 +65,15 @@ def test_dry_shows_each_command_and_the_conf_that_comes_and_does_nothing(pyinfra
         assert line in done.stderr
 
 
+def test_of_many_that_are_alike_one_conf_is_shown(pyinfra):
+    fleet = {str(ctid): NEW for ctid in range(970, 990)}
+    done = pyinfra("create", pve(), fleet=fleet, flags=("--dry",), verbose=())
+    assert done.code == 0, done.stderr
+    assert lines(done, "/etc/pve/lxc/") == ["[@fake/pve1] /etc/pve/lxc/970.conf (new)"]
+    (others,) = lines(done, "the same in")
+    assert "the same in 19 more, but for its CTID and name: CT 971, 972, 973" in others
+
+
 def test_a_second_run_finds_all_of_it_and_runs_no_operation(pyinfra):
     done = pyinfra("create", pve(confs=(970, 971)), fleet=FLEET)
     assert done.code == 0, done.stderr

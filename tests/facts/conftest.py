@@ -1,5 +1,6 @@
 """A fake node of which facts are asked in the way in which they reach a real one."""
 
+import ast
 import base64
 import shlex
 import subprocess
@@ -13,7 +14,7 @@ from pyinfra.api.command import StringCommand
 from facts.observe import Observe
 from facts.program import Asked
 from node.pack import BOOT
-from tests.unit.script_node import ALONE, FORKS, ScriptNode, boot, unpacked
+from tests.unit.script_node import ALONE, FORKS, ScriptNode, boot, laid
 
 
 class FactNode(ScriptNode):
@@ -27,7 +28,7 @@ class FactNode(ScriptNode):
         *python, program, verb, sections = shlex.split(shell.partition("; };")[2])
         assert (python, program) == (["python3", "-I", "-c"], BOOT)
         # no more than what was sent for this fact, as `test_sent_program.py` has it sent
-        folder = unpacked(zlib.decompress(base64.b64decode(packed)))
+        folder = laid(_files(zlib.decompress(base64.b64decode(packed))))
         done = FORKS.run(
             f"{ALONE}{boot(folder)}",
             verb,
@@ -62,6 +63,11 @@ def _sent(fact, arguments):
     arguments = [Asked(one) for one in arguments] if fact is Observe else arguments
     sent = "".join(arguments[0].readlines()) if fact is Observe else ""
     return StringCommand(fact().command(*arguments)).get_raw_value(), sent
+
+
+def _files(sent):
+    """The files with which `node.sent.arrive` is called."""
+    return ast.literal_eval(sent.decode().rpartition("\narrive(")[2].removesuffix(")\n"))
 
 
 def _process(fact, done):

@@ -234,8 +234,8 @@ def test_what_it_said_before_it_fell_silent_counts(guest, path):
         there.sendall(answer({"Containers": 1, "ServerVersion": "26"}))
 
     with dockerd(path, says=says):
-        said = lines(guest, "info", "workload", seconds="3")
-    assert said == ['info {"Containers":1,"ServerVersion":"26"}']
+        said = lines(guest, "info", "workload", "cut", seconds="3")
+    assert said == ['info {"Containers":1,"ServerVersion":"26"}', "cut docker"]
 
 
 def test_more_than_anybody_has_is_cut(guest, path):

@@ -145,3 +145,14 @@ def test_why_one_failed_is_a_printable_line(node):
     node.runs(910, "head -c 100000 /dev/zero >&2; exit 9")
     (found,) = node.ask(910).values()
     assert re.fullmatch(r"[ -~…]{1,200}", found["error"])
+
+
+def test_guests_are_asked_while_the_node_looks_up_the_rest(node):
+    os.mkfifo(node.fake / "meet")
+    node.tool("systemctl", 'echo here >"$FAKE/meet"')
+    node.runs(910, 'read -r LINE <"$FAKE/meet" && echo "guest 1 $LINE"')
+    # in this order, too, of which nothing else would come than what is late
+    asked = {"runs": {"unfinished": True}, "dockers": {"ctids": [910], "probe": []}}
+    said = node.observe(**asked)
+    assert list(said) == ["runs", "dockers"]
+    assert said["dockers"]["910"]["text"] == "guest 1 here\n"

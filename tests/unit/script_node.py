@@ -27,10 +27,16 @@ def unpacked(packed):
     Packed, each call compiles all of it, which takes longer than most of the tests (see
     `node.pack.BOOT`).
     """
-    folder = Path(_UNPACKED.name, hashlib.sha256(packed).hexdigest())
-    if not folder.exists():
-        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-            archive.extractall(folder)
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        return laid({name: archive.read(name) for name in archive.namelist()})
+
+
+def laid(files):
+    """The same of its files, each with its name."""
+    folder = Path(_UNPACKED.name, hashlib.sha256(repr(files).encode()).hexdigest())
+    for name, data in () if folder.exists() else files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
     return str(folder)
 
 

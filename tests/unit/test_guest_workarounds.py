@@ -139,6 +139,13 @@ def test_that_not_all_files_of_compose_were_looked_at_is_told():
     assert "grep" in fix
 
 
+def test_that_dockerd_has_not_told_all_is_told():
+    ((code, message, fix),) = found("cut docker")
+    assert code == "docker.partly"
+    assert "its answer broke off" in message
+    assert "docker ps -a" in fix
+
+
 def test_a_mount_of_a_docker_container_that_gives_no_answer_is_told():
     ((code, message, fix),) = found("silent /web /mnt/nas")
     assert code == "mount.silent"

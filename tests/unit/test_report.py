@@ -23,6 +23,22 @@ def change(ctid, name, restart=True, reasons=("a", "b")):
     return ContainerChange(ctid, name, conf, conf, None, restart, True, why)
 
 
+def test_those_that_are_swapped_together_stand_last_where_they_come_last():
+    changes = (
+        change(910, "a", restart=False),
+        change(952, "b"),
+        change(953, "c", restart=False),
+    )
+    plan = NodePlan("pve1", containers=changes)
+
+    def order(**how):
+        return [line.split()[:2] for line in [*plan_lines(plan, **how)][2:]]
+
+    assert order() == [["1", "952"], ["2", "910"], ["3", "953"]]
+    # a snapshot is taken of each before its turn
+    assert order(snapshots=True) == [["1", "910"], ["2", "952"], ["3", "953"]]
+
+
 def test_a_plan_is_a_table_of_what_restarts_and_why_in_its_order():
     changes = (change(910, "portainer"), change(52, "db", restart=False, reasons=("c",)))
     plan = NodePlan(
