@@ -5,7 +5,9 @@ The journal says how far it came: it is proven, or put back; a container that wa
 installation of Docker (`node.install`) it is only told how far it came: the next one goes on with
 it.
 
-Exit: as `node.commit`; 0 also where the commit had ended, or nothing had been changed
+Exit: as `node.commit`; 0 also where the commit had ended, or nothing had been changed; 4 where the
+container is on another node by now, and its journal is closed as `failed`: what was changed of it
+is not proven
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from node import conf, cut, install
 from node.commit import check_journal, taken_up
 from node.create import Creation
 from node.destroy import Destruction
+from node.moved import node_of
 from node.root import at
 from node.say import Stop, say
 from node.state import RunFolder, each, lock, named
@@ -78,6 +81,8 @@ def recover(its: Transaction) -> int:
         return its.take_up(last)
     if isinstance(its, Destruction):
         return its.take_up()
+    if node := node_of(its.ctid):
+        return _end_away(its, node)
     if last == "back":
         return its.back()
     if its.digest() == its.staged.before:
@@ -86,6 +91,13 @@ def recover(its: Transaction) -> int:
     if its.daemon:
         its.daemon.docker_due = not its.gate.restarted
     return its.end()
+
+
+def _end_away(its: Transaction, node: str) -> int:
+    """Nothing of it can be proven or put back here; what may be there still is for a rollback."""
+    its.note_daemon("failed")
+    its.note("failed")
+    return its.ends(Ending.CHANGED, f"it is on {node} now: nothing was changed")
 
 
 def _end_unchanged(its: Transaction) -> int:

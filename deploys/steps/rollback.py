@@ -37,10 +37,13 @@ class Rollback(Run):
         """Whose turn it is: the nodes one after another, or beside each other."""
         return turns(self.changed, self.options.rolling)
 
-    def plan_again(self, host: Host, options: Options) -> NodePlan:
+    def ask_again(self, host: Host, options: Options) -> NodeFacts:
         """Ask for everything: what was recovered in between has changed the journals."""
-        facts = observe(host, _RUNS)
-        return _plan(self.undoes, options, _look(host, self.undoes, facts))
+        return _look(host, self.undoes, observe(host, _RUNS))
+
+    def plan_again(self, host: Host, options: Options, facts: NodeFacts) -> NodePlan:
+        """Compare what the run left with what is there."""
+        return _plan(self.undoes, options, facts)
 
 
 _rollbacks: WeakKeyDictionary[State, Rollback] = WeakKeyDictionary()

@@ -27,6 +27,7 @@ from pyinfra.operations import python
 
 from facts.observe import ask_node
 from operations.diff import tells_all
+from operations.there import There
 from phoenix.plan.actions import ContainerChange, NodePlan
 from phoenix.plan.facts import NodeFacts, read_facts
 from phoenix.plan.findings import Severity
@@ -43,6 +44,9 @@ from phoenix.text.printable import printable
 
 T = TypeVar("T")
 
+#: What to do about a node that is not of this run.
+UNREACHED = "this run does not reach that: add it to PHOENIX_NODES, or bring it up"
+
 #: One host asks for all of them, the others wait for it.
 lock = RLock()
 
@@ -53,7 +57,7 @@ class Run(ABC):
 
     `steps`: the operations that may fail; `containers`: those of each node's container, by CTID;
     `together`: those of them that are about several containers; `obstacles`: what stood against a
-    container that had to be planned anew.
+    container that had to be planned anew; `moved`: where one is that was on another node.
     """
 
     state: State
@@ -65,6 +69,7 @@ class Run(ABC):
     containers: dict[tuple[Host, int], list[OperationMeta]] = field(default_factory=dict)
     together: list[OperationMeta] = field(default_factory=list)
     obstacles: dict[tuple[Host, int], list[str]] = field(default_factory=dict)
+    moved: dict[tuple[Host, int], Host] = field(default_factory=dict)
 
     @property
     def plan(self) -> NodePlan:
@@ -99,27 +104,79 @@ class Run(ABC):
         write(Path(self.options.plan), plan_json(data), "plan")
 
     @abstractmethod
-    def plan_again(self, host: Host, options: Options) -> NodePlan:
-        """Ask a node once more and plan what `options` select."""
+    def ask_again(self, host: Host, options: Options) -> NodeFacts:
+        """Ask a node once more about what `options` select. Raises PyinfraError."""
 
-    def replan(self, ctid: int) -> ContainerChange | None:
+    @abstractmethod
+    def plan_again(self, host: Host, options: Options, facts: NodeFacts) -> NodePlan:
+        """Plan what `options` select of a node."""
+
+    def replan(self, ctid: int) -> ContainerChange | There | None:
         """Ask the node again and plan one container anew: somebody changed it meanwhile.
 
-        None: there is nothing left to do for it, or something stands against it; the run has
-        failed then.
+        One that is on another node of this run by now is planned there. None: there is nothing
+        left to do for it, or something stands against it; the run has failed then.
         """
-        host = ctx_host.get()
-        plan = self.plan_again(host, self.options.model_copy(update={"only": (ctid,)}))
+        here = ctx_host.get()
+        options = self.options.model_copy(update={"only": (ctid,)})
+        try:
+            facts = self.ask_again(here, options)
+            if not self._has_moved(ctid, facts):
+                return self._anew(here, here, ctid, options, facts)
+            if (there := self._found(here, ctid, facts)) is None:
+                return None
+            facts = self.ask_again(there, options)
+            if ctid not in facts.containers.containers:
+                self.obstacles[here, ctid] = ["it moves from node to node: run again when it stays"]
+                return None
+            change = self._anew(here, there, ctid, options, facts)
+            return change and There(there, change, facts.dockers.get(ctid))
+        except PyinfraError as error:
+            text = f"it was to be planned anew, and its node was asked in vain: {error}"
+            self.obstacles[here, ctid] = [text]
+            show([f"CT {ctid}: {text}"])
+            return None
+
+    @staticmethod
+    def _has_moved(ctid: int, facts: NodeFacts) -> bool:
+        """Whether another node of the cluster has the container by now."""
+        pct = facts.containers
+        return ctid not in pct.containers and ctid in pct.elsewhere
+
+    def _found(self, here: Host, ctid: int, facts: NodeFacts) -> Host | None:
+        """The node of this run that has a container which `here` had; None: it has none."""
+        name = facts.containers.elsewhere[ctid]
+        found = [
+            host
+            for host, one in self.facts.items()
+            if host is not here and one.containers.node == name
+        ]
+        if len(found) != 1:
+            text = f"it is on {name} now: nothing was changed: {UNREACHED}, and run again"
+            if found:
+                text = f"it is on {name} now, and several nodes have that name: run with its own"
+            self.obstacles[here, ctid] = [text]
+            show([f"CT {ctid}: {text}"])
+            return None
+        self.moved[here, ctid] = found[0]
+        show([f"CT {ctid}: it is on {name} now and planned anew there"])
+        return found[0]
+
+    def _anew(
+        self, here: Host, there: Host, ctid: int, options: Options, facts: NodeFacts
+    ) -> ContainerChange | None:
+        """Plan one container anew on the node where it is; `here`: where its turn is."""
+        plan = self.plan_again(there, options, facts)
         its = (one for one in plan.findings if one.ctid == ctid)
-        show(f"[{host.name}] {one}" for one in its if one.severity != Severity.ERROR)
+        show(f"[{there.name}] {one}" for one in its if one.severity != Severity.ERROR)
         if plan.problems:
             show(plan.problems)
-            self.obstacles[host, ctid] = [*plan.problems]
+            self.obstacles[here, ctid] = [*plan.problems]
             return None
         if alone := plan.alone.get(ctid):
-            self.obstacles[host, ctid] = [alone]
+            self.obstacles[here, ctid] = [alone]
             return None
-        return next((change for change in plan.containers if change.ctid == ctid), None)
+        return plan.changes.get(ctid)
 
     def step(
         self, operation: Callable[..., OperationMeta], always: bool = False, **arguments: object
@@ -182,6 +239,11 @@ class Run(ABC):
         return result_lines(plan.node, results) if results else ()
 
     def _result(self, host: Host, ctid: int) -> str:
+        there = self.moved.get((host, ctid))
+        where = f"on {self.plans[there].node} now: " if there else ""
+        return f"{where}{self._came_to(host, ctid)}"
+
+    def _came_to(self, host: Host, ctid: int) -> str:
         if alone := self.plans[host].alone.get(ctid):
             return alone
         if obstacles := self.obstacles.get((host, ctid)):
@@ -215,14 +277,27 @@ class _Part:
         failed = step.is_complete() and step.did_error()
         lines = step.stdout_lines if step.executed else []
         if not of_several:
-            return cls(step.executed, failed, read_outcome(ctid, lines))
+            outcome = read_outcome(ctid, lines)
+            is_lost = failed and _is_planned_anew(ctid, lines)
+            return cls(step.executed, failed, None if is_lost else outcome)
         told = read_outcomes(lines)
         outcome = told.get(ctid)
-        if outcome:
-            return cls(True, failed and outcome.ending is not Ending.DONE, outcome)
         ends = any(one.ending not in (Ending.DONE, Ending.CHANGED) for one in told.values())
+        if outcome:
+            is_lost = failed and not ends and _is_planned_anew(ctid, lines)
+            outcome = None if is_lost else outcome
+            return cls(True, failed and (is_lost or told[ctid].ending is not Ending.DONE), outcome)
         # where none has failed the connection was lost
         return cls(step.executed and not ends, failed and not ends, None)
+
+
+def _is_planned_anew(ctid: int, lines: Sequence[str]) -> bool:
+    """Whether the last word of a container is that it is another one than was planned.
+
+    What is begun then has an ending of its own; without it nobody knows what became of it.
+    """
+    told = [one for line in lines if (one := read_outcome(ctid, [line]))]
+    return [one.ending for one in told] == [Ending.CHANGED]
 
 
 def _named(arguments: Mapping[str, object]) -> Sequence[int]:
@@ -265,13 +340,21 @@ def ask(state: State, question: Callable[[Host], T]) -> dict[Host, T]:
 
 
 def observe(host: Host, request: Request, known: NodeFacts | None = None) -> NodeFacts:
-    """Ask a node in one command; `known`: what it said before, of which the rest is kept."""
+    """Ask a node in one command; `known`: what it said before, of which the rest is kept.
+
+    Raises PyinfraError where it does not answer, or with what is not understood.
+    """
     answer = ask_node(host, request)
+    if not answer:
+        if not host.state.is_executing:
+            host.state.failed_hosts.add(host)
+        raise FactProcessError("it does not answer")
     try:
         return replace(known or NodeFacts(), **read_facts(answer))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         show([f"{host.name}: its answer is not understood: {type(error).__name__} {error}"])
-        host.state.failed_hosts.add(host)
+        if not host.state.is_executing:
+            host.state.failed_hosts.add(host)
         raise FactProcessError(str(error)) from None
 
 

@@ -28,6 +28,7 @@ from phoenix.plan.apart import hold_apart
 from phoenix.plan.etc_pve import check_etc_pve
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.fallbacks import check_backups, check_snapshots
+from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.node import (
     absent_note,
     check_selection,
@@ -42,6 +43,7 @@ from phoenix.plan.node import (
 from phoenix.plan.options import Options, Recipe
 from phoenix.plan.profiles import HOOK_TEMPLATE
 from phoenix.plan.questions import Request, asked_again, asked_by_harden
+from phoenix.plan.reach import missed_nodes
 from phoenix.plan.render import profile_names
 from phoenix.plan.turns import Turn, in_turn, turns
 from phoenix.plan.watch import plan_watch, wanted_text
@@ -82,10 +84,19 @@ class Survey(Run):
         """Whether the node at hand has a watch."""
         return self.facts[ctx_host.get()].containers.wanted is not None
 
-    def plan_again(self, host: Host, options: Options) -> NodePlan:
+    def ask_again(self, host: Host, options: Options) -> NodeFacts:
         """Ask for the containers and their Docker; the rest is as it was."""
-        facts = observe(host, asked_again(self.fleet, options), self.facts[host])
-        return self.hold_apart(self.compare(options, facts))
+        return observe(host, asked_again(self.fleet, options), self.facts[host])
+
+    def plan_again(self, host: Host, options: Options, facts: NodeFacts) -> NodePlan:
+        """Compare that with the fleet file; none of those in question may be gone."""
+        plan = self.hold_apart(self.compare(options, facts))
+        gone = (one for one in options.only if one not in facts.containers.containers)
+        lost = (
+            Finding(Code.GONE, Severity.ERROR, "its conf is gone: was it destroyed?", one)
+            for one in gone
+        )
+        return replace(plan, findings=(*plan.findings, *lost))
 
     def hold_apart(self, plan: NodePlan) -> NodePlan:
         """A node's plan without those that must not be down now."""
@@ -144,6 +155,11 @@ def look(state: State, recipe: Recipe, request: Callable[[Fleet, Options], Reque
     options, fleet, templates = read_input(state, recipe)
     asked = request(fleet, options)
     facts = ask(state, lambda host: observe(host, asked))
+    missed = missed_nodes(fleet, [one.containers for one in facts.values()])
+    facts = ask(
+        state,
+        lambda host: observe(host, asked) if facts[host].containers.node in missed else facts[host],
+    )
     _check(fleet, options, [one.containers for one in facts.values()])
     facts = ask(
         state,
@@ -204,6 +220,9 @@ def _plan(run: Survey, facts: NodeFacts, confs: bool) -> NodePlan:
     findings = (*planned.findings, *unreadable_runs(facts.runs.problems))
     pct = facts.containers
     chosen = [container.ctid for container in selected(run.fleet, run.options, pct)]
+    # what was cut short here is closed here, also of one that has moved since
+    known = run.fleet.containers
+    chosen += [one for one in pct.elsewhere if one in known and run.options.takes(known[one])]
     plan = set_apart(replace(planned, findings=findings), facts.runs.interrupted, chosen)
     plan = replace(plan, findings=(*plan.findings, *check_etc_pve(plan, facts.etc_pve)))
     if not confs:
