@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from pyinfra.api import DeployError, Host, State
 from pyinfra.context import ctx_state
 
-from deploys.steps.run import Run, ask, lock, observe, read_options, show
+from deploys.steps.run import Run, ask, lock, observe, read_options, show, show_steps
 from operations.diff import tells_all
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.plan.actions import NodePlan
@@ -59,7 +59,7 @@ def planned_rollback() -> Rollback:
             run.write_plan("rollback")
             run.check()
             _rollbacks[state] = run
-            state.print_output = True
+            show_steps(state)
         return _rollbacks[state]
 
 
@@ -73,7 +73,9 @@ def _look_back(state: State) -> Rollback:
         show(problem for seen in runs.values() for problem in seen.problems)
         show(run_lines({host.name: seen.runs for host, seen in runs.items()}, working))
         nothing = {host: NodePlan(host.name) for host in runs}
-        return Rollback(state=state, options=options, facts=facts, plans=nothing, undoes="")
+        return Rollback(
+            state=state, recipe="rollback", options=options, facts=facts, plans=nothing, undoes=""
+        )
     facts = ask(state, lambda host: _look(host, undoes, facts[host]))
     plans = {}
     for host, one in facts.items():
@@ -84,7 +86,9 @@ def _look_back(state: State) -> Rollback:
         plans[host] = replace(plan, findings=(*plan.findings, *unwritable))
     show([f"undoing run {undoes}"])
     show(line for plan in plans.values() for line in plan_lines(plan, everything=tells_all(state)))
-    return Rollback(state=state, options=options, facts=facts, plans=plans, undoes=undoes)
+    return Rollback(
+        state=state, recipe="rollback", options=options, facts=facts, plans=plans, undoes=undoes
+    )
 
 
 def _look(host: Host, run: str, facts: NodeFacts) -> NodeFacts:

@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from logging import LogRecord
 from pathlib import Path
 from typing import Self, TypeVar, cast
 
 from gevent.lock import RLock
-from gevent.pool import Group
+from gevent.pool import Pool
+from pyinfra import logger
 from pyinfra.api import DeployError, Host, State
 from pyinfra.api.exceptions import FactProcessError, PyinfraError
 from pyinfra.api.operation import OperationMeta
 from pyinfra.api.output import echo
+from pyinfra.api.state import BaseStateCallback
 from pyinfra.context import ctx_host, ctx_state
 from pyinfra.operations import python
+from typing_extensions import override
 
 from facts.observe import ask_node
 from operations.diff import tells_all
@@ -35,9 +39,10 @@ from phoenix.plan.options import OFFLINE, Options, OptionsError, Recipe, parse_o
 from phoenix.plan.questions import Request
 from phoenix.plan.reach import absent_nodes
 from phoenix.plan.turns import Turn
+from phoenix.report.endings import Ended, Kind, NodeEnd, end_data, end_json, end_lines
 from phoenix.report.groups import finding_lines
 from phoenix.report.plan import plan_data, plan_json
-from phoenix.report.terminal import result, result_lines
+from phoenix.report.terminal import result
 from phoenix.runs.outcome import Ending, Outcome, read_outcome, read_outcomes
 from phoenix.runs.record import new_run_id
 from phoenix.text.printable import printable
@@ -55,21 +60,30 @@ lock = RLock()
 class Run(ABC):
     """What all runs have: `facts` and `plans` by node, and what became of it so far.
 
-    `steps`: the operations that may fail; `containers`: those of each node's container, by CTID;
+    `has_failed`: whether a step has; `containers`: the steps of each node's container, by CTID;
     `together`: those of them that are about several containers; `obstacles`: what stood against a
-    container that had to be planned anew; `moved`: where one is that was on another node.
+    container that had to be planned anew; `moved`: where one is that was on another node; `own`:
+    the operations that are about a node and none of its containers; `waiting`: the nodes whose
+    verdict is still to come.
     """
 
     state: State
+    recipe: Recipe
     options: Options
     facts: Mapping[Host, NodeFacts]
     plans: dict[Host, NodePlan]
     id: str = field(default_factory=lambda: new_run_id(datetime.now(UTC), secrets.randbits(16)))
-    steps: list[OperationMeta] = field(default_factory=list)
+    has_failed: bool = False
     containers: dict[tuple[Host, int], list[OperationMeta]] = field(default_factory=dict)
     together: list[OperationMeta] = field(default_factory=list)
     obstacles: dict[tuple[Host, int], list[str]] = field(default_factory=dict)
     moved: dict[tuple[Host, int], Host] = field(default_factory=dict)
+    own: dict[Host, list[OperationMeta]] = field(default_factory=dict)
+    waiting: set[Host] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Hear of each step that fails: it is asked before each one, however many there are."""
+        self.state.add_callback_handler(_Failures(self))
 
     @property
     def plan(self) -> NodePlan:
@@ -189,11 +203,13 @@ class Run(ABC):
         if not always:
             arguments["_if"] = self.is_going_well
         step = operation(run=self.id, _ignore_errors=True, **arguments)
-        self.steps.append(step)
+        here = ctx_host.get()
         if "ctids" in arguments:
             self.together.append(step)
-        for ctid in _named(arguments):
-            self.containers.setdefault((ctx_host.get(), ctid), []).append(step)
+        for ctid in (named := _named(arguments)):
+            self.containers.setdefault((here, ctid), []).append(step)
+        if not named:
+            self.own.setdefault(here, []).append(step)
 
     @staticmethod
     def meet(name: str) -> None:
@@ -205,26 +221,48 @@ class Run(ABC):
 
     def is_going_well(self) -> bool:
         """Whether no step has failed so far and nothing stood in the way of one, on any node."""
-        failed = any(step.is_complete() and step.did_error() for step in self.steps)
-        return not failed and not self.obstacles
+        return not self.has_failed and not self.obstacles
 
     def verdict(self) -> None:
-        """Add the last operation of a node: it says what became of each container.
+        """Add the last operation of a node: the last node to come to it says what became of all.
 
-        And it makes the run's exit code tell the truth.
+        And it makes the run's exit code tell the truth. Nothing where nothing was to do.
         """
         here = ctx_host.get()
+        if self.plan.empty and not self.plan.alone and not self.options.report:
+            return
+        self.waiting.add(here)
 
         def tell() -> None:
-            show(self._results(here))
             # who asked for all of them hears that one was left as it is
             if self.plans[here].alone or not self.is_going_well():
                 self.state.failed_hosts.add(here)
+            self.waiting.discard(here)
+            if not self.waiting & self.state.active_hosts:
+                self._tell_ends()
 
         python.call(name="Verdict", function=tell)
 
-    def _results(self, host: Host) -> Iterable[str]:
-        """The table of a node's containers; nothing where none was to change."""
+    def as_wanted(self, host: Host) -> int:
+        """How many of the run's containers a node has to which nothing is to be done."""
+        return 0
+
+    def _tell_ends(self) -> None:
+        """What became of the containers of all nodes, on the terminal and in a file."""
+        hosts = sorted(self.plans, key=lambda host: self.plans[host].node)
+        ends = [self._end(host) for host in hosts]
+        left_out = [name for names in absent(self.state, {*self.plans}) for name in names]
+        show(end_lines(ends, self.recipe, left_out, tells_all(self.state)))
+        if self.options.report:
+            data = end_data(ends, self.recipe, self.id, left_out, datetime.now(UTC))
+            try:
+                write(Path(self.options.report) / f"{self.recipe}.json", end_json(data), "report")
+            except DeployError as error:
+                show([str(error)])
+                self.state.failed_hosts.update(hosts)
+
+    def _end(self, host: Host) -> NodeEnd:
+        """What a node's containers have come to, in their order."""
         plan, confs = self.plans[host], self.facts[host].containers.containers
         removals = [one.ctid for one in plan.removals if one.ctid in confs]
         cut = [(one.ctid, confs[one.ctid].conf) for one in plan.interrupted if one.ctid in confs]
@@ -235,19 +273,20 @@ class Run(ABC):
         names |= {new.ctid: new.name for new in plan.installs}
         names |= {goes.ctid: goes.name for goes in plan.destructions}
         names |= {ctid: confs[ctid].conf.hostname or "" for ctid in (*removals, *plan.alone)}
-        results = [(ctid, name, self._result(host, ctid)) for ctid, name in names.items()]
-        return result_lines(plan.node, results) if results else ()
+        ended = tuple(Ended(ctid, name, *self._result(host, ctid)) for ctid, name in names.items())
+        failed = any(one.is_complete() and one.did_error() for one in self.own.get(host, ()))
+        return NodeEnd(plan.node, ended, self.as_wanted(host), failed)
 
-    def _result(self, host: Host, ctid: int) -> str:
+    def _result(self, host: Host, ctid: int) -> tuple[Kind, str]:
+        kind, text = self._came_to(host, ctid)
         there = self.moved.get((host, ctid))
-        where = f"on {self.plans[there].node} now: " if there else ""
-        return f"{where}{self._came_to(host, ctid)}"
+        return kind, f"on {self.plans[there].node} now: {text}" if there else text
 
-    def _came_to(self, host: Host, ctid: int) -> str:
+    def _came_to(self, host: Host, ctid: int) -> tuple[Kind, str]:
         if alone := self.plans[host].alone.get(ctid):
-            return alone
+            return Kind.ATTENTION, alone
         if obstacles := self.obstacles.get((host, ctid)):
-            return f"refused: {obstacles[0]}"
+            return Kind.ATTENTION, f"refused: {obstacles[0]}"
         steps = self.containers.get((host, ctid), [])
         parts = [_Part.of(step, ctid, step in self.together) for step in steps]
         failed = [part for part in parts if part.failed]
@@ -256,7 +295,26 @@ class Run(ABC):
         done = any(one.ending is Ending.DONE for one in told)
         # before its commit may come packages, and after it in a rollback
         begun = failed or ran[-1:] == parts[-1:] or done
-        return result(told, not failed) if ran and begun else "not begun"
+        if not (ran and begun):
+            return Kind.NOT_BEGUN, "not begun"
+        text = result(told, not failed)
+        if failed:
+            return (Kind.ATTENTION if told else Kind.UNKNOWN), text
+        is_new = any(one.ending is not Ending.CHANGED for one in told)
+        return (Kind.DONE if is_new else Kind.UNCHANGED), text
+
+
+class _Failures(BaseStateCallback):
+    """Tells a run of the operations that fail."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    @override
+    def operation_host_error(  # type: ignore[override]
+        self, state: State, host: Host, op_hash: str, retry_count: int = 0, max_retries: int = 0
+    ) -> None:
+        self._run.has_failed = True
 
 
 def _nothing() -> None:
@@ -312,8 +370,7 @@ def read_options(state: State, recipe: Recipe) -> Options:
         options = parse_options(state.inventory.override_data, recipe)
     except OptionsError as error:
         raise DeployError(str(error)) from None
-    unreached = sorted(host.name for host in state.failed_hosts)
-    offline = sorted({name for host in state.inventory for name in host.data.get(OFFLINE) or ()})
+    offline, unreached = absent(state, {*state.inventory} - state.failed_hosts)
     if problems := absent_nodes(options, unreached, offline):
         raise DeployError("\n".join(problems))
     if left_out := [*offline, *unreached]:
@@ -321,8 +378,19 @@ def read_options(state: State, recipe: Recipe) -> Options:
     return options
 
 
+def absent(state: State, there: Collection[Host]) -> tuple[list[str], list[str]]:
+    """The members of clusters that are offline, and the nodes of the inventory that are not there.
+
+    `there`: those of the inventory that are.
+    """
+    offline = {name for host in state.inventory for name in host.data.get(OFFLINE) or ()}
+    return sorted(offline), sorted(host.name for host in state.inventory if host not in there)
+
+
 def ask(state: State, question: Callable[[Host], T]) -> dict[Host, T]:
-    """Ask all nodes side by side, outside pyinfra's own pool: its greenlets wait for us."""
+    """Ask the nodes side by side, as many as pyinfra would, and outside its own pool: that waits
+    for us.
+    """
 
     def answer(host: Host) -> T | None:
         with ctx_state.use(state), ctx_host.use(host), suppress(PyinfraError):
@@ -331,7 +399,7 @@ def ask(state: State, question: Callable[[Host], T]) -> dict[Host, T]:
 
     hosts = sorted(state.inventory.get_active_hosts(), key=lambda host: host.name)
     left_out = {*state.failed_hosts}
-    answers = dict(zip(hosts, Group().map(answer, hosts), strict=True))
+    answers = dict(zip(hosts, Pool(state.config.PARALLEL).map(answer, hosts), strict=True))
     if failed := state.failed_hosts - left_out:
         names = ", ".join(sorted(host.name for host in failed))
         text = f"could not collect facts from {names} (see above); nothing was changed"
@@ -356,6 +424,21 @@ def observe(host: Host, request: Request, known: NodeFacts | None = None) -> Nod
         if not host.state.is_executing:
             host.state.failed_hosts.add(host)
         raise FactProcessError(str(error)) from None
+
+
+def show_steps(state: State) -> None:
+    """Have pyinfra tell what each step says and takes; what an operator watches.
+
+    A step of one node is none of the others: that pyinfra skips them is told where everything is.
+    """
+    state.print_output = True
+    if not tells_all(state):
+        logger.addFilter(_is_not_skipped)
+
+
+def _is_not_skipped(record: LogRecord) -> bool:
+    # pyinfra.api.operations, run_host_op
+    return "Skipped" not in record.getMessage()
 
 
 def write(path: Path, text: str, key: str) -> None:

@@ -14,8 +14,9 @@ from weakref import WeakKeyDictionary
 
 from pyinfra.api import DeployError, Host, State
 from pyinfra.context import ctx_host, ctx_state
+from typing_extensions import override
 
-from deploys.steps.run import Run, ask, lock, observe, read_options, show
+from deploys.steps.run import Run, ask, lock, observe, read_options, show, show_steps
 from node.pack import watch_script
 from operations.diff import tells_all
 from phoenix.apparmor.generated_rules import ObservedRules
@@ -84,6 +85,14 @@ class Survey(Run):
         """Whether the node at hand has a watch."""
         return self.facts[ctx_host.get()].containers.wanted is not None
 
+    @override
+    def as_wanted(self, host: Host) -> int:
+        there = self.facts[host].containers
+        chosen = {one.ctid for one in selected(self.fleet, self.options, there)}
+        plan = self.plans[host]
+        cut = {one.ctid for one in plan.interrupted}
+        return len(chosen - {*plan.touched} - {*plan.alone} - cut) if self.recipe == "harden" else 0
+
     def ask_again(self, host: Host, options: Options) -> NodeFacts:
         """Ask for the containers and their Docker; the rest is as it was."""
         return observe(host, asked_again(self.fleet, options), self.facts[host])
@@ -143,8 +152,7 @@ def survey(containers: bool = True) -> Survey:
             run.write_plan(recipe)
             run.check()
             _surveys[state] = run
-            # what the gate checks is what an operator watches
-            state.print_output = True
+            show_steps(state)
             for host, plan in run.plans.items():
                 show(plan_lines(plan, ages.get(host), tells_all(state)))
         return _surveys[state]
@@ -168,7 +176,13 @@ def look(state: State, recipe: Recipe, request: Callable[[Fleet, Options], Reque
         ),
     )
     run = Survey(
-        state=state, options=options, facts=facts, plans={}, fleet=fleet, templates=templates
+        state=state,
+        recipe=recipe,
+        options=options,
+        facts=facts,
+        plans={},
+        fleet=fleet,
+        templates=templates,
     )
     for host, one in facts.items():
         run.plans[host] = _plan(run, one, confs=recipe != "host_prep")
