@@ -27,11 +27,15 @@ from phoenix.plan.actions import ContainerChange
 
 @dataclass(frozen=True)
 class There:
-    """A container that was planned anew on the node where it now is; `docker`: its own, as seen."""
+    """A container that was planned anew on the node where it now is.
+
+    `docker`: its own, as seen; `undoes`: the run that is undone, "" for none.
+    """
 
     node: Host
     change: ContainerChange
     docker: ObservedDocker | None = None
+    undoes: str = ""
 
     def send(self, commands: Iterable[StringCommand]) -> Iterator[StringCommand]:
         """The same commands, for that node."""

@@ -135,6 +135,9 @@ def _whole(run: str, change: ContainerChange) -> Generator[StringCommand, None, 
 def _brought(run: str, planned: There) -> Generator[StringCommand, None, None]:
     """The same on a node where nothing has been done for it, its guest's packages included."""
     change = planned.change
+    if planned.undoes:
+        # it may have had nothing to do before
+        yield program.doing("begin", check_run_id(run), check_run_id(planned.undoes))
     if change.guest and change.guest.packages:
         yield from docker.packages._inner(
             ctid=change.ctid, packages=change.guest.packages, observed=planned.docker, run=run

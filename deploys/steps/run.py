@@ -60,11 +60,11 @@ lock = RLock()
 class Run(ABC):
     """What all runs have: `facts` and `plans` by node, and what became of it so far.
 
-    `has_failed`: whether a step has; `containers`: the steps of each node's container, by CTID;
-    `together`: those of them that are about several containers; `obstacles`: what stood against a
-    container that had to be planned anew; `moved`: where one is that was on another node; `own`:
-    the operations that are about a node and none of its containers; `waiting`: the nodes whose
-    verdict is still to come.
+    `undoes`: the run that this one rolls back; `has_failed`: whether a step has; `containers`: the
+    steps of each node's container, by CTID; `together`: those of them that are about several
+    containers; `own`: those that are about a node and none of its containers; `obstacles`: what
+    stood against a container that had to be planned anew; `moved`: where one is that was on another
+    node; `waiting`: the nodes whose verdict is still to come.
     """
 
     state: State
@@ -73,6 +73,7 @@ class Run(ABC):
     facts: Mapping[Host, NodeFacts]
     plans: dict[Host, NodePlan]
     id: str = field(default_factory=lambda: new_run_id(datetime.now(UTC), secrets.randbits(16)))
+    undoes: str = ""
     has_failed: bool = False
     containers: dict[tuple[Host, int], list[OperationMeta]] = field(default_factory=dict)
     together: list[OperationMeta] = field(default_factory=list)
@@ -144,7 +145,7 @@ class Run(ABC):
                 self.obstacles[here, ctid] = ["it moves from node to node: run again when it stays"]
                 return None
             change = self._anew(here, there, ctid, options, facts)
-            return change and There(there, change, facts.dockers.get(ctid))
+            return change and There(there, change, facts.dockers.get(ctid), self.undoes)
         except PyinfraError as error:
             text = f"it was to be planned anew, and its node was asked in vain: {error}"
             self.obstacles[here, ctid] = [text]
@@ -168,7 +169,10 @@ class Run(ABC):
         if len(found) != 1:
             text = f"it is on {name} now: nothing was changed: {UNREACHED}, and run again"
             if found:
-                text = f"it is on {name} now, and several nodes have that name: run with its own"
+                text = (
+                    f"it is on {name} now, and several nodes of this run have that name: run with "
+                )
+                text += "those of its cluster alone"
             self.obstacles[here, ctid] = [text]
             show([f"CT {ctid}: {text}"])
             return None
@@ -272,7 +276,11 @@ class Run(ABC):
         names |= {change.ctid: change.name for change in plan.containers}
         names |= {new.ctid: new.name for new in plan.installs}
         names |= {goes.ctid: goes.name for goes in plan.destructions}
-        names |= {ctid: confs[ctid].conf.hostname or "" for ctid in (*removals, *plan.alone)}
+        names |= {ctid: confs[ctid].conf.hostname or "" for ctid in removals}
+        # one that is left alone may be on another node
+        names |= {
+            ctid: (confs[ctid].conf.hostname or "") if ctid in confs else "" for ctid in plan.alone
+        }
         ended = tuple(Ended(ctid, name, *self._result(host, ctid)) for ctid, name in names.items())
         failed = any(one.is_complete() and one.did_error() for one in self.own.get(host, ()))
         return NodeEnd(plan.node, ended, self.as_wanted(host), failed)

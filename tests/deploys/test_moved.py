@@ -1,10 +1,12 @@
 """Containers that move to another node between the survey and their turn."""
 
+import json
 import re
 
 import pytest
 from fake_node import CONF, FakeNode, docker, journal
 from fakes import InTurn
+from test_rollback import KEPT, NEW, OLD, RUN, sha
 
 DOCKER = {"features": ["docker"], "apparmor_profile": "lxc-docker-nested"}
 MOVED = "CT 910: changed: it is on pve2 now: nothing was changed"
@@ -181,3 +183,85 @@ def test_what_was_cut_short_here_is_closed_here_and_the_container_planned_there(
     first, *others = sent(done)
     assert first == ("pve1", "beef-910")
     assert {*others} == {("pve2", "910")}
+
+
+# --- rollback -------------------------------------------------------------------------------------
+
+
+def of_conf(event, **keys):
+    return {"ctid": 910, "event": event, "file": "/etc/pve/lxc/910.conf", **keys}
+
+
+def text_journal(*entries):
+    """One of the format that is written now."""
+    begin = {"event": "begin", "format": 2, "time": "2026-11-22T01:30:00Z"}
+    return f"{json.dumps(begin)}\n{journal(*entries)}"
+
+
+HARDENED = (of_conf("intent", before=sha(OLD), after=sha(NEW), ours="none"),)
+DONE = of_conf("done", after=sha(NEW))
+
+
+def wrote(*lines, **facts):
+    """The node on which the run was; CT 910 has left it."""
+    kept = {**KEPT, "now": {}}
+    return FakeNode(
+        "pve1", {}, elsewhere={"910": "pve2"}, runs={RUN: text_journal(*lines)}, kept=kept, **facts
+    )
+
+
+def has(conf=NEW, **facts):
+    """The node that has it."""
+    return FakeNode("pve2", {910: conf}, label="lxc-docker-nested (enforce)", **facts)
+
+
+def test_a_rollback_finds_what_was_kept_on_the_node_that_it_has_left(pyinfra):
+    done = pyinfra("rollback", wrote(*HARDENED, DONE), has(), run=RUN)
+    assert done.code == 0, done.stderr
+    assert sent(done) == [("pve2", "910")]
+    assert "CT 910: changed on pve1, it goes back by what is kept there" in done.stderr
+    assert "the conf from before goes back" in done.stderr
+
+
+def test_without_the_node_that_has_it_it_is_left_and_told_with_what_to_do(pyinfra):
+    done = pyinfra("rollback", wrote(*HARDENED, DONE), run=RUN)
+    assert done.code == 1
+    assert sent(done) == []
+    assert "910         on pve2 now, left alone: undo the run on both nodes at once" in done.stderr
+
+
+def test_without_the_node_that_wrote_it_nobody_has_that_run(pyinfra):
+    done = pyinfra("rollback", has(), run=RUN)
+    assert done.code == 1
+    assert "no node of this inventory has that run" in done.stderr
+
+
+def test_what_was_cut_short_is_closed_where_it_was_written_and_goes_back_where_it_is(pyinfra):
+    closed = wrote(*HARDENED, of_conf("failed"))
+    (later,) = closed._everything()
+    node = wrote(*HARDENED)
+    first = InTurn(*node._everything(), *node._everything(), later)
+    node.responses = {"settle-": {"stdout": MOVED}, "observe ": first}
+    done = pyinfra("rollback", node, has(), run=RUN)
+    assert done.code == 0, done.stderr
+    assert sent(done) == [("pve1", "beef-910"), ("pve2", "910")]
+    undoes = [one for one in done.stderr.split(">>> ") if f" {RUN}\n" in one and "' begin r" in one]
+    assert len(undoes) == 2
+
+
+def test_one_that_moves_while_it_is_undone_goes_back_where_it_is(pyinfra):
+    there = {910: NEW}
+    before = FakeNode(
+        "pve1", there, runs={RUN: text_journal(*HARDENED, DONE)}, kept={**KEPT, "now": {}}
+    )
+    (later,) = wrote(*HARDENED, DONE)._everything()
+    before.responses = {
+        "commit CT 910": {"stdout": MOVED},
+        "observe ": InTurn(*before._everything(), *before._everything(), later),
+    }
+    came = FakeNode("pve2", {}, elsewhere={"910": "pve1"})
+    (now,) = has()._everything()
+    came.responses = {"observe ": InTurn(*came._everything(), *came._everything(), now)}
+    done = pyinfra("rollback", before, came, run=RUN)
+    assert done.code == 0, done.stderr
+    assert sent(done) == [("pve1", "910"), ("pve2", "910")]
