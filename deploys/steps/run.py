@@ -29,6 +29,7 @@ from pyinfra.context import ctx_host, ctx_state
 from pyinfra.operations import python
 from typing_extensions import override
 
+from deploys.steps.alive import notice_silence
 from facts.observe import ask_node
 from operations.diff import tells_all
 from operations.there import There
@@ -438,7 +439,9 @@ def show_steps(state: State) -> None:
     """Have pyinfra tell what each step says and takes; what an operator watches.
 
     A step of one node is none of the others: that pyinfra skips them is told where everything is.
+    A node that is gone is told, too, and not waited for.
     """
+    notice_silence(state)
     state.print_output = True
     if not tells_all(state):
         logger.addFilter(_is_not_skipped)

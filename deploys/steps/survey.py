@@ -33,6 +33,7 @@ from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.node import (
     absent_note,
     check_selection,
+    cut_and_away,
     known_data_roots,
     plan_node,
     rules_to_compile,
@@ -239,6 +240,8 @@ def _plan(run: Survey, facts: NodeFacts, confs: bool) -> NodePlan:
     chosen += [one for one in pct.elsewhere if one in known and run.options.takes(known[one])]
     plan = set_apart(replace(planned, findings=findings), facts.runs.interrupted, chosen)
     plan = replace(plan, findings=(*plan.findings, *check_etc_pve(plan, facts.etc_pve)))
+    if run.recipe == "audit":
+        plan = replace(plan, findings=(*plan.findings, *cut_and_away(plan, pct)))
     if not confs:
         plan = without_containers(plan)
     wanted = wanted_text(run.fleet, run.options, facts, plan, confs)

@@ -185,6 +185,17 @@ def test_what_was_cut_short_here_is_closed_here_and_the_container_planned_there(
     assert {*others} == {("pve2", "910")}
 
 
+def test_an_audit_tells_what_was_cut_short_in_one_that_has_left(pyinfra):
+    intent = {"ctid": 910, "event": "intent", "file": "/etc/pve/lxc/910.conf", "ours": "none"}
+    earlier = {"r20261122T013000Z-beef": journal({**intent, "before": "a" * 64, "after": "b" * 64})}
+    node = FakeNode("pve1", {}, elsewhere={"910": "pve2"}, runs=earlier)
+    done = pyinfra("audit", node, pve("pve2", 910), fleet={"910": DOCKER})
+    assert (
+        "pve1: run r20261122T013000Z-beef was interrupted here in CT 910, which is on pve2 now: "
+        "harden on both nodes closes that"
+    ) in done.stderr
+
+
 # --- rollback -------------------------------------------------------------------------------------
 
 
