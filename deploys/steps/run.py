@@ -143,15 +143,20 @@ class Run(ABC):
                 return None
             facts = self.ask_again(there, options)
             if ctid not in facts.containers.containers:
-                self.obstacles[here, ctid] = ["it moves from node to node: run again when it stays"]
+                del self.moved[here, ctid]
+                self._refused(here, ctid, "it goes on moving: run again when it stays")
                 return None
             change = self._anew(here, there, ctid, options, facts)
             return change and There(there, change, facts.dockers.get(ctid), self.undoes)
         except PyinfraError as error:
             text = f"it was to be planned anew, and its node was asked in vain: {error}"
-            self.obstacles[here, ctid] = [text]
-            show([f"CT {ctid}: {text}"])
+            self._refused(here, ctid, text)
             return None
+
+    def _refused(self, here: Host, ctid: int, why: str) -> None:
+        """Have the run fail: a container is left as it is."""
+        self.obstacles[here, ctid] = [why]
+        show([f"CT {ctid}: {why}"])
 
     @staticmethod
     def _has_moved(ctid: int, facts: NodeFacts) -> bool:
@@ -168,14 +173,10 @@ class Run(ABC):
             if host is not here and one.containers.node == name
         ]
         if len(found) != 1:
-            text = f"it is on {name} now: nothing was changed: {UNREACHED}, and run again"
+            why = f"nothing was changed: {UNREACHED}, and run again"
             if found:
-                text = (
-                    f"it is on {name} now, and several nodes of this run have that name: run with "
-                )
-                text += "those of its cluster alone"
-            self.obstacles[here, ctid] = [text]
-            show([f"CT {ctid}: {text}"])
+                why = "several nodes of this run have that name: run with its own cluster alone"
+            self._refused(here, ctid, f"it is on {name} now: {why}")
             return None
         self.moved[here, ctid] = found[0]
         show([f"CT {ctid}: it is on {name} now and planned anew there"])

@@ -27,7 +27,7 @@ def left(*others, place="pve2", **facts):
     there = {910: conf(910)} | {ctid: conf(ctid) for ctid in others}
     later = FakeNode("pve1", {ctid: conf(ctid) for ctid in others}, elsewhere={"910": place})
     moved = {"stdout": MOVED.replace("pve2", place)}
-    responses = {r"commit CT 910": moved, **facts.pop("responses", {})}
+    responses = {**facts.pop("responses", {}), "commit CT 910": moved}
     return FakeNode("pve1", there, later=later, responses=responses, **facts)
 
 
@@ -116,7 +116,7 @@ def test_what_stands_against_it_there_is_told(pyinfra):
 def test_one_that_goes_on_moving_is_told(pyinfra):
     done = pyinfra("harden", left(), pve("pve2", 920), fleet={"910": DOCKER, "920": DOCKER})
     assert done.code == 1
-    assert "refused: it moves from node to node: run again when it stays" in done.stderr
+    assert "910   ct910  refused: it goes on moving: run again when it stays" in done.stderr
 
 
 def test_one_whose_conf_is_gone_is_told(pyinfra):
@@ -159,6 +159,19 @@ def test_who_depends_on_it_still_waits_for_it(pyinfra, rolling):
     done = pyinfra("harden", left(), come(911), fleet=fleet, rolling=rolling)
     assert done.code == 0, done.stderr
     assert sent(done) == [("pve1", "910"), ("pve2", "910"), ("pve2", "911")]
+
+
+def test_one_of_several_of_which_nothing_is_restarted_is_done_where_it_is(pyinfra):
+    fleet = {str(ctid): DOCKER for ctid in (910, 911)}
+    told = {"commit CT 910 and 1 more": {"stdout": f"{MOVED}\nCT 911: done"}}
+    there = come(stopped=(910,))
+    there.later.stopped = (910,)
+    there.responses = {"commit CT 910": {"stdout": "CT 910: done"}}
+    done = pyinfra("harden", left(911, stopped=(910, 911), responses=told), there, fleet=fleet)
+    assert done.code == 0, done.stderr
+    assert sent(done) == [("pve1", "910"), ("pve2", "910")]
+    assert "910   ct910  on pve2 now: done" in done.stderr
+    assert "911   ct911  done" in done.stderr
 
 
 def test_one_that_no_node_had_while_all_were_asked_is_found(pyinfra):
