@@ -41,5 +41,4 @@ for creation in host.loop(run.plan.creations):
 
 node.keep_watch(run)
 
-if not run.plan.empty:
-    run.verdict()
+run.verdict()

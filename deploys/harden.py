@@ -27,5 +27,4 @@ containers.install_docker(run, snapshots=run.options.snapshot)
 
 node.keep_watch(run)
 
-if not run.plan.empty or run.plan.alone:
-    run.verdict()
+run.verdict()

@@ -15,5 +15,4 @@ node.keep_config(run)
 node.prepare(run)
 node.keep_watch(run)
 
-if run.plan.prepares or run.plan.watch:
-    run.verdict()
+run.verdict()

@@ -37,5 +37,4 @@ containers.remove_packages(run, [one for one in run.plan.removals if not one.dae
 for file in host.loop(run.plan.files):
     run.step(rollback.restore_file, name=file.path, change=file, undoes=run.undoes)
 
-if not run.plan.empty or run.plan.alone:
-    run.verdict()
+run.verdict()

@@ -47,9 +47,19 @@ class Observe(FactBase[Mapping[str, Any]]):
 
 
 def ask_node(host: Host, request: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
-    """What a node says to a request; see `Observe`."""
+    """What a node says to a request; see `Observe`. Nothing where it does not answer.
+
+    While operations run that is the failure of the one that asks, and the node stays in the run.
+    """
     asked = Asked(request)
-    return host.get_fact(Observe, asked=asked, _stdin=asked)
+    try:
+        said: Mapping[str, Any] = host.get_fact(
+            Observe, asked=asked, _stdin=asked, _ignore_errors=host.state.is_executing
+        )
+        return said
+    except EOFError:
+        # paramiko's, as a connection ends
+        return {}
 
 
 class Observed(FactBase[T]):

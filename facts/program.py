@@ -6,8 +6,10 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any, Unpack
 
-from pyinfra.api import QuoteString, StringCommand
+from pyinfra.api import Host, QuoteString, State, StringCommand
 from pyinfra.api.arguments import ConnectorArguments
+from pyinfra.connectors.util import CommandOutput
+from typing_extensions import override
 
 from node.pack import BOOT, stdin
 
@@ -18,6 +20,23 @@ _MISSING = "python3 is missing on this node: apt install python3"
 #: the shells in between put around it.
 _LONGEST = 128 * 1024 - 4096
 _TOO_LONG = "too much for one command: ask about fewer at once, or all by facts.observe"
+
+
+class Sent(StringCommand):
+    """A command for a node that may be gone by now: that is the failure of this command alone.
+
+    pyinfra takes OSError for one; paramiko raises EOFError too, as a connection ends.
+    """
+
+    @override
+    def execute(
+        self, state: State, host: Host, connector_arguments: ConnectorArguments
+    ) -> tuple[bool, CommandOutput]:
+        try:
+            done: tuple[bool, CommandOutput] = super().execute(state, host, connector_arguments)
+            return done
+        except EOFError:
+            raise OSError("the connection is lost") from None
 
 
 class Asked:
@@ -64,13 +83,13 @@ def asking(request: dict[str, dict[str, Any]]) -> StringCommand:
 
 def doing(
     verb: str, *words: str, request: Any = None, **arguments: Unpack[ConnectorArguments]
-) -> StringCommand:
+) -> Sent:
     """Do one verb; the program and the request come on stdin, which nobody else can read.
 
     `arguments`: pyinfra's own, such as `_timeout`.
     """
     arguments["_stdin"] = stdin(request)
-    return StringCommand(*_python(verb, *words), **arguments)
+    return Sent(*_python(verb, *words), **arguments)
 
 
 def words(verb: str, *words: str) -> list[str | QuoteString]:

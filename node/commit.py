@@ -13,8 +13,9 @@ begun.
 The last line about each says how it ended (`phoenix.runs.outcome`), and so does the exit code:
       0 done · 1 failed, the old state is back · 2 refused, nothing was changed
       3 failed, and the old state could not be proven: look at it by hand
-      4 the conf or daemon.json is not the one that this was planned on, nothing was changed: the
-        operator's side may plan anew; of several, the others are done
+      4 the conf or daemon.json is not the one that this was planned on, or the container is on
+        another node by now; nothing was changed: the operator's side may plan anew; of several, the
+        others are done
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import TypeVar
 from node import restart
 from node.daemon_json import CHANGED, GuestError
 from node.files import NONE, digest, read
+from node.moved import is_away
 from node.root import at
 from node.say import Stop, say
 from node.staged import Staged
@@ -82,6 +84,8 @@ def taken_up(words: list[str], kind: Callable[[RunFolder, int], Kind]) -> Iterat
 def begin(its: Transaction) -> None:
     """The swap, with everything on disk before it. Raises Stop where nothing was changed."""
     check_journal(its)
+    if is_away(its.ctid):
+        raise its.changed(its.conf_name)
     _look_whether_it_runs(its)
     if its.staged.restart or its.daemon:
         its.owners.note()
@@ -150,9 +154,7 @@ def _keep_conf(its: Transaction) -> None:
     cannot = its.refused(f"cannot keep a copy of {its.conf_name} in {its.folder.path}")
     try:
         conf = read(at(its.conf_name))
-        if conf is None:
-            raise cannot
-        if digest(conf) != its.staged.before:
+        if conf is None or digest(conf) != its.staged.before:
             raise its.changed(its.conf_name)
         its.folder.keep(conf)
     except OSError:

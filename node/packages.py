@@ -14,7 +14,8 @@ RUN: id of the run that does it, for its journal; `-` for none. The request name
 says its packages are is used only where it is a package's name. Runs in a transient unit, so that
 losing the operator does not interrupt dpkg.
 
-Exit of install: 0 all are installed, as the guest's own database says · 1 they are not · 2 refused
+Exit of install: 0 all are installed, as the guest's own database says, or the container is on
+another node by now · 1 they are not · 2 refused
 Exit of remove: 0 removed, or kept with the reason · 1 nothing was tried, or daemon.json stayed
   · 2 refused, as a Docker is that holds something
 """
@@ -33,6 +34,7 @@ from node.daemon_json import GuestError, GuestFile
 from node.files import NONE, raw
 from node.journal import Journal
 from node.main import request
+from node.moved import node_of
 from node.say import Stop, say
 from node.state import lock
 from node.target import run_folder
@@ -70,6 +72,9 @@ def main(words: list[str]) -> int:
         work = Work(int(ctid), manager, journal)
         if docker:
             return work.remove_docker(names, *docker)
+        if action == "install" and (node := node_of(work.ctid)):
+            say(f"it is on {node} now: nothing is installed from here", work.ctid)
+            return 0
         return work.install(names) if action == "install" else work.remove(names)
 
 

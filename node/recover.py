@@ -5,7 +5,9 @@ The journal says how far it came: it is proven, or restored; a container that wa
 installation of Docker (`node.install`) it is only told how far it came: the next one goes on with
 it.
 
-Exit: as `node.commit`; 0 also where the commit had ended, or nothing had been changed
+Exit: as `node.commit`; 0 also where the commit had ended, or nothing had been changed; 4 where the
+container is on another node by now, and its journal is closed as `failed`: what was changed of it
+is not proven
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from node import conf, cut, install
 from node.commit import check_journal, taken_up
 from node.create import Creation
 from node.destroy import Destruction
+from node.moved import node_of
 from node.root import at
 from node.say import Stop, say
 from node.state import RunFolder, each, lock, named
@@ -74,11 +77,13 @@ def recover(its: Transaction) -> int:
         if event["event"] in ("intent", "started"):
             its.left = event.get("after", its.left)
         its.is_undone = event.get("why") == UNDONE
-    its.ha.take()
     if isinstance(its, Creation):
         return its.take_up(last)
     if isinstance(its, Destruction):
         return its.take_up()
+    if node := node_of(its.ctid):
+        return _end_away(its, node)
+    its.ha.take()
     if last == "back":
         return its.back()
     if its.digest() == its.staged.before:
@@ -102,6 +107,13 @@ def _end_ended(its: Transaction) -> int:
     # how it is is no fault of this recovery
     its.say(left)
     return 0
+
+
+def _end_away(its: Transaction, node: str) -> int:
+    """Nothing of it can be proven or put back here; what may be there still is for a rollback."""
+    its.note_daemon("failed")
+    its.note("failed")
+    return its.ends(Ending.CHANGED, f"it is on {node} now: nothing was changed")
 
 
 def _end_unchanged(its: Transaction) -> int:

@@ -3,7 +3,8 @@
 In a transient unit, so that losing the operator does not leave it half done. What the conf says
 afterwards counts, not what pct returns.
 
-Exit: 0 it is there · 1 it is not, the last line says why and what to do · 2 another run works here
+Exit: 0 it is there, or the container on another node by now · 1 it is not, the last line says why
+and what to do · 2 another run works here
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from node.bounded import run
 from node.files import read, text
 from node.main import request
+from node.moved import node_of
 from node.root import at
 from node.say import Stop, say
 from node.state import lock
@@ -32,6 +34,9 @@ def main(words: list[str]) -> None:
     ctid, name = int(words[0]), words[1]
     description = request()["description"]
     with lock(f"run {name[len('phoenix-') :]}, CT {ctid}"):
+        if node := node_of(ctid):
+            say(f"it is on {node} now: no snapshot is taken here", ctid)
+            return
         try:
             take(ctid, name, description)
         except SnapshotError as error:

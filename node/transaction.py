@@ -18,6 +18,7 @@ from node.gate import Gate
 from node.ha import Ha
 from node.health import Health
 from node.journal import Journal, Value
+from node.moved import why_away
 from node.owners import Owners
 from node.root import STATE, at
 from node.say import Stop, say
@@ -80,8 +81,8 @@ class Transaction:
 
     def changed(self, name: str) -> Stop:
         """The end of one that found something else than what it was planned on."""
-        text = f"somebody changed {name} since this run was planned: nothing was changed"
-        return self._stop(Ending.CHANGED, text)
+        why = why_away(self.ctid) or f"somebody changed {name} since this run was planned"
+        return self._stop(Ending.CHANGED, f"{why}: nothing was changed")
 
     def _stop(self, ending: Ending, text: str) -> Stop:
         return Stop(EXIT[ending], Outcome(ending, text).line(self.ctid))

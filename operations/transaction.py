@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from typing import Unpack
 
 from pyinfra.api import OperationValueError, StringCommand, operation
@@ -10,7 +10,9 @@ from pyinfra.api.arguments import ConnectorArguments
 
 from facts import program
 from node import pack
+from operations import docker
 from operations.diff import FileOf, show_diffs
+from operations.there import Again, There
 from operations.unit import UnitCommand, unit
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.plan.actions import ContainerChange
@@ -48,15 +50,13 @@ def stage(
 
 
 @operation()
-def commit(
-    run: str, ctid: int, again: Callable[[int], ContainerChange | None] | None = None
-) -> Generator[StringCommand, None, None]:
+def commit(run: str, ctid: int, again: Again | None = None) -> Generator[StringCommand, None, None]:
     """Swap in what is staged for one container, restart it, prove it, or restore the old state.
 
     + run: id of the run
     + ctid: the container
-    + again: plans the container anew when somebody changed its conf since it was staged; without
-      it the operation fails then
+    + again: plans the container anew when somebody changed its conf since it was staged, or it is
+      on another node by now, where it is done then; without it the operation fails then
 
     Runs in a transient unit, so that it finishes or restores without the operator. Fails when
     the container was refused or restored; its lines say why.
@@ -74,13 +74,14 @@ def commit(
 
 @operation()
 def commit_together(
-    run: str, ctids: Sequence[int], again: Callable[[int], ContainerChange | None]
+    run: str, ctids: Sequence[int], again: Again
 ) -> Generator[StringCommand, None, None]:
     """Swap in what is staged for containers of which nothing is restarted, so many in one command.
 
     + run: id of the run
     + ctids: the containers, in their order
-    + again: plans a container anew when somebody changed its conf since it was staged
+    + again: plans a container anew when somebody changed its conf since it was staged, or it is
+      on another node by now, where it is done then
 
     Each is a transaction of its own; after one that fails no other is begun.
     """
@@ -98,7 +99,7 @@ def recover(
     undecided: str,
     run: str,
     ctid: int,
-    again: Callable[[int], ContainerChange | None],
+    again: Again,
     back_is_fine: bool = False,
 ) -> Generator[StringCommand, None, None]:
     """Recover what an earlier run was interrupted in, then do what is left to do.
@@ -111,21 +112,37 @@ def recover(
 
     The journal of the earlier run says how far it came: it is proven, or restored.
     """
-    yield recovery(
-        undecided, ctid, _success_exit_codes=[0, EXIT[Ending.RESTORED]] if back_is_fine else [0]
-    )
-    if change := again(ctid):
-        yield from stage._inner(run=run, changes=(change,))
-        yield _commit(run, ctid)
+    fine = [0, EXIT[Ending.CHANGED], *([EXIT[Ending.RESTORED]] if back_is_fine else [])]
+    yield recovery(undecided, ctid, _success_exit_codes=fine)
+    yield from _anew(run, ctid, again)
 
 
-def _anew(
-    run: str, ctid: int, again: Callable[[int], ContainerChange | None]
-) -> Generator[StringCommand, None, None]:
+def _anew(run: str, ctid: int, again: Again) -> Generator[StringCommand, None, None]:
     """Plan a container anew, and commit that."""
-    if change := again(ctid):
-        yield from stage._inner(run=run, changes=(change,), replace=(ctid,))
-        yield _commit(run, ctid)
+    planned = again(ctid)
+    if isinstance(planned, There):
+        yield from planned.send(_brought(run, planned))
+    elif planned:
+        yield from _whole(run, planned)
+
+
+def _whole(run: str, change: ContainerChange) -> Generator[StringCommand, None, None]:
+    """Stage one container, with nothing of what was staged for it before, and commit that."""
+    yield from stage._inner(run=run, changes=(change,), replace=(change.ctid,))
+    yield _commit(run, change.ctid)
+
+
+def _brought(run: str, planned: There) -> Generator[StringCommand, None, None]:
+    """The same on a node where nothing has been done for it, its guest's packages included."""
+    change = planned.change
+    if planned.undoes:
+        # it may have had nothing to do before
+        yield program.doing("begin", check_run_id(run), check_run_id(planned.undoes))
+    if change.guest and change.guest.packages:
+        yield from docker.packages._inner(
+            ctid=change.ctid, packages=change.guest.packages, observed=planned.docker, run=run
+        )
+    yield from _whole(run, change)
 
 
 def _conf(change: ContainerChange) -> FileOf:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Unpack
 
-from pyinfra.api import Host, QuoteString, State, StringCommand
+from pyinfra.api import Host, QuoteString, State
 from pyinfra.api.arguments import ConnectorArguments
 from pyinfra.connectors.util import CommandOutput
 from typing_extensions import override
+
+from facts.program import Sent
 
 #: Seconds after which a command that does not end is given up by the operator; the node goes on.
 TIMEOUT = 1800
@@ -21,7 +23,7 @@ LONGEST = 4 * 3600
 MEMORY = "512M"
 
 
-class UnitCommand(StringCommand):
+class UnitCommand(Sent):
     """A command whose operation goes on by what it printed, without asking the node for that.
 
     `lines`: of its stdout, once it was executed.

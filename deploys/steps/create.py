@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from pyinfra.api import DeployError, Host, State
 from pyinfra.context import ctx_host, ctx_state
 
-from deploys.steps.run import ask, lock, observe, show
+from deploys.steps.run import ask, lock, observe, show, show_steps
 from deploys.steps.survey import Survey, read_input, tell_warnings, watch_change, with_rules
 from operations.diff import tells_all
 from phoenix.plan.actions import NodePlan
@@ -85,8 +85,7 @@ def planned_making() -> Making:
             run.write_plan("create")
             run.check()
             _makings[state] = run
-            # steps and their time are what an operator watches
-            state.print_output = True
+            show_steps(state)
             for plan in run.plans.values():
                 show(plan_lines(plan, everything=tells_all(state)))
         return _makings[state]
@@ -109,6 +108,7 @@ def _look(state: State) -> Making:
         raise DeployError("\n".join(problems))
     run = Making(
         state=state,
+        recipe="create",
         options=options,
         facts=facts,
         plans={},

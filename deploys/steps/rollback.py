@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -11,40 +11,55 @@ from weakref import WeakKeyDictionary
 from pyinfra.api import DeployError, Host, State
 from pyinfra.context import ctx_state
 
-from deploys.steps.run import Run, ask, lock, observe, read_options, show
+from deploys.steps.run import Run, ask, lock, observe, read_options, show, show_steps
 from operations.diff import tells_all
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.plan.actions import NodePlan
 from phoenix.plan.etc_pve import check_etc_pve
 from phoenix.plan.facts import NodeFacts
+from phoenix.plan.gathered import gathered
 from phoenix.plan.node import set_apart, unreadable_runs
 from phoenix.plan.options import Options
 from phoenix.plan.rollback import Node, plan_rollback
 from phoenix.plan.turns import Turn, turns
 from phoenix.report.terminal import plan_lines, run_lines
 from phoenix.runs.files import ObservedRuns
-from phoenix.runs.record import Change, last_run
+from phoenix.runs.record import Change, RunRecord, last_run
 
 
 @dataclass(kw_only=True)
 class Rollback(Run):
-    """A run that rolls back another; `undoes`: the id of that one, "" where nothing is to do."""
+    """A run that rolls back another; `undoes`: the id of that one, "" where nothing is to do.
 
-    undoes: str
+    `latest`: what nodes have said since the run was planned.
+    """
+
+    latest: dict[Host, NodeFacts] = field(default_factory=dict)
 
     @cached_property
     def turns(self) -> tuple[Turn, ...]:
         """Whose turn it is: the nodes one after another, or beside each other."""
         return turns(self.changed, self.options.rolling)
 
-    def plan_again(self, host: Host, options: Options) -> NodePlan:
+    def ask_again(self, host: Host, options: Options) -> NodeFacts:
         """Ask for everything: what was recovered in between has changed the journals."""
-        facts = observe(host, _RUNS)
-        return _plan(self.undoes, options, _look(host, self.undoes, facts))
+        known = observe(host, _FIRST)
+        others = {**self._now, host: known}
+        self.latest[host] = _look(host, self.undoes, known, others)
+        return self.latest[host]
+
+    def plan_again(self, host: Host, options: Options, facts: NodeFacts) -> NodePlan:
+        """Compare what the run left with what is there."""
+        now = {**self._now, host: facts}
+        return _plan(self.undoes, options, _nodes(self.undoes, now)[host], facts)
+
+    @property
+    def _now(self) -> dict[Host, NodeFacts]:
+        return {**self.facts, **self.latest}
 
 
 _rollbacks: WeakKeyDictionary[State, Rollback] = WeakKeyDictionary()
-_RUNS: dict[str, dict[str, Any]] = {"runs": {"unfinished": False}}
+_FIRST: dict[str, dict[str, Any]] = {"runs": {"unfinished": False}, "containers": {}}
 
 
 def planned_rollback() -> Rollback:
@@ -56,13 +71,13 @@ def planned_rollback() -> Rollback:
             run.write_plan("rollback")
             run.check()
             _rollbacks[state] = run
-            state.print_output = True
+            show_steps(state)
         return _rollbacks[state]
 
 
 def _look_back(state: State) -> Rollback:
     options = read_options(state, "rollback")
-    facts = ask(state, lambda host: observe(host, _RUNS))
+    facts = ask(state, lambda host: observe(host, _FIRST))
     runs = {host: one.runs for host, one in facts.items()}
     undoes = "" if options.list else _chosen(options, runs)
     if not undoes:
@@ -70,25 +85,44 @@ def _look_back(state: State) -> Rollback:
         show(problem for seen in runs.values() for problem in seen.problems)
         show(run_lines({host.name: seen.runs for host, seen in runs.items()}, working))
         nothing = {host: NodePlan(host.name) for host in runs}
-        return Rollback(state=state, options=options, facts=facts, plans=nothing, undoes="")
-    facts = ask(state, lambda host: _look(host, undoes, facts[host]))
+        return Rollback(
+            state=state, recipe="rollback", options=options, facts=facts, plans=nothing, undoes=""
+        )
+    facts = ask(state, lambda host: _look(host, undoes, facts[host], facts))
+    nodes = _nodes(undoes, facts)
     plans = {}
     for host, one in facts.items():
-        wanted = {one.thing.ctid for one in _changes(one.runs, undoes) if one.thing.ctid}
+        changes = (*_changes(one.runs.runs, undoes), *_changes(nodes[host].runs, undoes))
+        wanted = {one.thing.ctid for one in changes if one.thing.ctid}
         mine = wanted & {*options.only} if options.only else wanted
-        plan = set_apart(_plan(undoes, options, one), one.runs.interrupted, mine)
+        planned = _plan(undoes, options, nodes[host], one)
+        plan = set_apart(planned, one.runs.interrupted, mine)
         unwritable = check_etc_pve(plan, one.etc_pve)
         plans[host] = replace(plan, findings=(*plan.findings, *unwritable))
     show([f"rolling back run {undoes}"])
     show(line for plan in plans.values() for line in plan_lines(plan, everything=tells_all(state)))
-    return Rollback(state=state, options=options, facts=facts, plans=plans, undoes=undoes)
+    return Rollback(
+        state=state, recipe="rollback", options=options, facts=facts, plans=plans, undoes=undoes
+    )
 
 
-def _look(host: Host, run: str, facts: NodeFacts) -> NodeFacts:
-    """What a node knows of that run, and how everything that it changed is now."""
-    changes = _changes(facts.runs, run)
+def _look(
+    host: Host, run: str, facts: NodeFacts, everywhere: Mapping[Host, NodeFacts]
+) -> NodeFacts:
+    """What a node knows of that run, and how everything is now that it changed.
+
+    `everywhere`: what all nodes said of the run and of their containers: one may have come here.
+    """
+    changes = _changes(facts.runs.runs, run)
     paths = sorted({one.thing.path for one in changes if one.thing.ctid is None})
-    guests = {one.thing.ctid for one in changes if one.thing.path in ("", DAEMON_JSON)}
+    others = (one.runs.runs for one in everywhere.values())
+    guests = {one.thing.ctid for one in changes if one.thing.path in ("", DAEMON_JSON)} | {
+        change.thing.ctid
+        for runs in others
+        for change in _changes(runs, run)
+        if change.thing.path in ("", DAEMON_JSON)
+        and change.thing.ctid in facts.containers.containers
+    }
     request: dict[str, dict[str, Any]] = {"containers": {}, "etc_pve": {}}
     request["apparmor"] = {"files": []}
     if changes:
@@ -98,15 +132,23 @@ def _look(host: Host, run: str, facts: NodeFacts) -> NodeFacts:
     return observe(host, request, facts)
 
 
-def _plan(run: str, options: Options, facts: NodeFacts) -> NodePlan:
-    node = Node(facts.runs.runs, facts.run_files, facts.containers, facts.apparmor, facts.dockers)
+def _nodes(run: str, facts: Mapping[Host, NodeFacts]) -> dict[Host, Node]:
+    """The nodes as a rollback sees them: what became of a container is with the one that has it."""
+    seen = {
+        host: Node(one.runs.runs, one.run_files, one.containers, one.apparmor, one.dockers)
+        for host, one in facts.items()
+    }
+    return gathered(run, seen)
+
+
+def _plan(run: str, options: Options, node: Node, facts: NodeFacts) -> NodePlan:
     plan = plan_rollback(run, options, node)
     # what a run did that nobody can read may stand on top of this one
     return replace(plan, findings=(*plan.findings, *unreadable_runs(facts.runs.problems)))
 
 
-def _changes(seen: ObservedRuns, run: str) -> tuple[Change, ...]:
-    return next((one.changes for one in seen.runs if one.id == run), ())
+def _changes(runs: Sequence[RunRecord], run: str) -> tuple[Change, ...]:
+    return next((one.changes for one in runs if one.id == run), ())
 
 
 def _chosen(options: Options, runs: Mapping[Host, ObservedRuns]) -> str:

@@ -14,8 +14,9 @@ from weakref import WeakKeyDictionary
 
 from pyinfra.api import DeployError, Host, State
 from pyinfra.context import ctx_host, ctx_state
+from typing_extensions import override
 
-from deploys.steps.run import Run, ask, lock, observe, read_options, show
+from deploys.steps.run import Run, ask, lock, observe, read_options, show, show_steps
 from node.pack import watch_script
 from operations.diff import tells_all
 from phoenix.apparmor.generated_rules import ObservedRules
@@ -28,9 +29,11 @@ from phoenix.plan.apart import hold_apart, hold_recoveries
 from phoenix.plan.etc_pve import check_etc_pve
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.fallbacks import check_backups, check_snapshots
+from phoenix.plan.findings import Code, Finding, Severity
 from phoenix.plan.node import (
     absent_note,
     check_selection,
+    cut_and_away,
     known_data_roots,
     plan_node,
     rules_to_compile,
@@ -42,6 +45,7 @@ from phoenix.plan.node import (
 from phoenix.plan.options import Options, Recipe
 from phoenix.plan.profiles import HOOK_TEMPLATE
 from phoenix.plan.questions import Request, asked_again, asked_by_harden
+from phoenix.plan.reach import missed_nodes
 from phoenix.plan.render import profile_names
 from phoenix.plan.turns import Turn, in_turn, turns
 from phoenix.plan.watch import plan_watch, wanted_text
@@ -82,10 +86,27 @@ class Survey(Run):
         """Whether the node at hand has a watch."""
         return self.facts[ctx_host.get()].containers.wanted is not None
 
-    def plan_again(self, host: Host, options: Options) -> NodePlan:
+    @override
+    def as_wanted(self, host: Host) -> int:
+        there = self.facts[host].containers
+        chosen = {one.ctid for one in selected(self.fleet, self.options, there)}
+        plan = self.plans[host]
+        cut = {one.ctid for one in plan.interrupted}
+        return len(chosen - {*plan.touched} - {*plan.alone} - cut) if self.recipe == "harden" else 0
+
+    def ask_again(self, host: Host, options: Options) -> NodeFacts:
         """Ask for the containers and their Docker; the rest is as it was."""
-        facts = observe(host, asked_again(self.fleet, options), self.facts[host])
-        return self.hold_apart(self.compare(options, facts))
+        return observe(host, asked_again(self.fleet, options), self.facts[host])
+
+    def plan_again(self, host: Host, options: Options, facts: NodeFacts) -> NodePlan:
+        """Compare that with the fleet file; none of those in question may be gone."""
+        plan = self.hold_apart(self.compare(options, facts))
+        gone = (one for one in options.only if one not in facts.containers.containers)
+        lost = (
+            Finding(Code.GONE, Severity.ERROR, "its conf is gone: was it destroyed?", one)
+            for one in gone
+        )
+        return replace(plan, findings=(*plan.findings, *lost))
 
     def hold_apart(self, plan: NodePlan) -> NodePlan:
         """A node's plan without those that must not be down now."""
@@ -136,8 +157,7 @@ def survey(containers: bool = True) -> Survey:
             run.write_plan(recipe)
             run.check()
             _surveys[state] = run
-            # what the gate checks is what an operator watches
-            state.print_output = True
+            show_steps(state)
             for host, plan in run.plans.items():
                 show(plan_lines(plan, ages.get(host), tells_all(state), run.options.snapshot))
         return _surveys[state]
@@ -148,6 +168,11 @@ def look(state: State, recipe: Recipe, request: Callable[[Fleet, Options], Reque
     options, fleet, templates = read_input(state, recipe)
     asked = request(fleet, options)
     facts = ask(state, lambda host: observe(host, asked))
+    missed = missed_nodes(fleet, [one.containers for one in facts.values()])
+    facts = ask(
+        state,
+        lambda host: observe(host, asked) if facts[host].containers.node in missed else facts[host],
+    )
     _check(fleet, options, [one.containers for one in facts.values()])
     facts = ask(
         state,
@@ -156,7 +181,13 @@ def look(state: State, recipe: Recipe, request: Callable[[Fleet, Options], Reque
         ),
     )
     run = Survey(
-        state=state, options=options, facts=facts, plans={}, fleet=fleet, templates=templates
+        state=state,
+        recipe=recipe,
+        options=options,
+        facts=facts,
+        plans={},
+        fleet=fleet,
+        templates=templates,
     )
     for host, one in facts.items():
         run.plans[host] = _plan(run, one, recipe)
@@ -209,10 +240,15 @@ def _plan(run: Survey, facts: NodeFacts, recipe: Recipe) -> NodePlan:
     findings = (*planned.findings, *unreadable_runs(facts.runs.problems))
     pct = facts.containers
     chosen = [container.ctid for container in selected(run.fleet, run.options, pct)]
+    # what was cut short here is closed here, also of one that has moved since
+    known = run.fleet.containers
+    chosen += [one for one in pct.elsewhere if one in known and run.options.takes(known[one])]
     plan = set_apart(replace(planned, findings=findings), facts.runs.interrupted, chosen)
     if recipe == "harden":
         plan = hold_recoveries(plan, run.fleet, pct, run.everything)
     plan = replace(plan, findings=(*plan.findings, *check_etc_pve(plan, facts.etc_pve)))
+    if run.recipe == "audit":
+        plan = replace(plan, findings=(*plan.findings, *cut_and_away(plan, pct)))
     if not confs:
         plan = without_containers(plan)
     wanted = wanted_text(run.fleet, run.options, facts, plan, confs)

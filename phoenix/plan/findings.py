@@ -123,6 +123,7 @@ class Code(StrEnum):
     PACKAGES_STAY = "packages.stay"
     DOCKER_MISSING = "docker.missing"
     CREATED = "created"
+    MOVED = "moved"
     CONF = "conf"
     DOCKER = "docker"
     HEALTH_CHECK = "health-check"
@@ -150,8 +151,9 @@ LEFT_ALONE = frozenset(
 )
 
 
-#: Whose restart is somebody else's at the moment. Where its conf is as wanted, that is a note.
-HELD = frozenset({Code.LOCKED, Code.HA, Code.PENDING, Code.APART})
+#: Whose restart is somebody else's at the moment, or another node's. Where its conf is as wanted,
+#: or gone for good, that is a note.
+HELD = frozenset({Code.LOCKED, Code.HA, Code.PENDING, Code.APART, Code.GONE})
 
 
 @dataclass(frozen=True)

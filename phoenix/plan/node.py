@@ -137,6 +137,19 @@ def set_apart(
     )
 
 
+def cut_and_away(plan: NodePlan, node: ObservedPct) -> Iterator[Finding]:
+    """What was interrupted here in containers that are on other nodes now: no row tells of it."""
+    for one in plan.interrupted:
+        if one.ctid not in node.containers:
+            where = node.elsewhere.get(one.ctid, "no node")
+            yield Finding(
+                Code.INTERRUPTED,
+                Severity.WARNING,
+                f"run {one.run} was interrupted here in CT {one.ctid}, which is on {where} now",
+                fix="harden on both nodes closes that",
+            )
+
+
 def without_containers(plan: NodePlan) -> NodePlan:
     """What of a plan touches no container, and no conf of any, and what stands against that."""
     stops = tuple(

@@ -219,7 +219,7 @@ class Options(BaseModel):
     run: Annotated[str | None, BeforeValidator(_run)] = None
     #: Show the runs.
     list: StrictBool = False
-    #: A folder for the audit's JSON file and its page.
+    #: A folder for the audit's JSON file and its page, or for that of what a run has come to.
     report: Annotated[str | None, BeforeValidator(_path)] = None
     #: Show denials from then on: seconds since the epoch or, below zero, before now.
     since: Annotated[int | None, BeforeValidator(read_since)] = None
@@ -240,6 +240,7 @@ KEYS: Mapping[Recipe, tuple[str, ...]] = {
     "harden": (
         *_FLEET,
         *("allow", "reconfine", "require_backup", "backup", "snapshot", "install", "watch", "plan"),
+        "report",
         *_GATE,
     ),
     "host_prep": (*_FLEET, "allow", "backup", "watch", "accept", "force", "plan"),
@@ -248,7 +249,7 @@ KEYS: Mapping[Recipe, tuple[str, ...]] = {
         *("allow", "accept", "force", "strict", "unmanaged", "report", "since"),
     ),
     "create": (*_FLEET, *("allow", "reconfine", "backup", "plan", "accept", "settle", "force")),
-    "rollback": ("run", "list", "offline", "only", "backup", "plan", *_GATE),
+    "rollback": ("run", "list", "offline", "only", "backup", "plan", "report", *_GATE),
     "denials": ("offline", "only", "since"),
 }
 

@@ -81,7 +81,7 @@ class ProfileUsers:
     chosen: tuple[int, ...]
     data_roots: Mapping[int, str]
 
-    @property
+    @cached_property
     def confinements(self) -> list[Confinement]:
         """The forms of named profiles that this run is to bring about, by name.
 
@@ -95,7 +95,7 @@ class ProfileUsers:
             key=lambda confinement: confinement.profile,
         )
 
-    @property
+    @cached_property
     def elsewhere(self) -> tuple[int, ...]:
         """The CTIDs of this run that are on other nodes of the cluster."""
         known = self.fleet.containers

@@ -44,13 +44,19 @@ _STAYS = Removal(0, (), "")
 
 @dataclass(frozen=True)
 class Node:
-    """What was seen of a node: its runs, what the one to roll back kept, and how all is now."""
+    """What was seen of a node: its runs, what the one to roll back kept, and how everything is now.
+
+    `came`: the containers whose part of the runs another node has written, with that; `stays`: why
+    that of one which is on another node now stays here (`phoenix.plan.gathered`).
+    """
 
     runs: Sequence[RunRecord]
     run_files: RunFiles
     pct: ObservedPct
     apparmor: ObservedAppArmor
     dockers: Mapping[int, ObservedDocker] = field(default_factory=dict)
+    came: Mapping[int, str] = field(default_factory=dict)
+    stays: Mapping[int, str] = field(default_factory=dict)
 
 
 def plan_rollback(run: str, options: Options, node: Node) -> NodePlan:
@@ -62,6 +68,13 @@ def plan_rollback(run: str, options: Options, node: Node) -> NodePlan:
         change
         for change in reversed(record.changes)
         if change.stands and (not options.only or change.thing.ctid in options.only)
+    ]
+    findings += [
+        Finding(
+            Code.MOVED, Severity.NOTE, f"changed on {name}, it goes back by what is kept there", one
+        )
+        for one, name in node.came.items()
+        if any(change.thing.ctid == one for change in chosen)
     ]
     made = _made(record)
     goes = [_destruction(one, record, options, node, findings) for one in chosen if one in made]
@@ -230,8 +243,10 @@ def _places(request: str | None) -> tuple[str, ...]:
 
 def _gone(ctid: int, node: Node) -> Finding:
     where = node.pct.elsewhere.get(ctid)
-    text = f"{f'on {where} now' if where else 'gone'}, left alone"
-    return Finding(Code.GONE, Severity.NOTE, text, ctid)
+    if where is None:
+        return Finding(Code.GONE, Severity.NOTE, "gone, left alone", ctid)
+    fix = node.stays.get(ctid) or "undo the run on both nodes at once, PHOENIX_NODES names them"
+    return Finding(Code.GONE, Severity.WARNING, f"on {where} now, left alone", ctid, fix=fix)
 
 
 def _container(

@@ -162,12 +162,11 @@ def audit_lines(audits: Sequence[NodeAudit], everything: bool = False) -> Iterat
             yield printable(f"{audit.node}: {line}", None)
     containers = [one for audit in audits for one in audit.containers]
     yield from _container_table(containers)
-    attention = sum(not one.ok for one in containers)
-    need = "needs" if attention == 1 else "need"
+    if len(audits) > 1:
+        for audit in audits:
+            yield printable(f"{audit.node}: {_attention(audit.containers)}", None)
     nodes = ", ".join(audit.node for audit in audits if not audit.ok)
-    yield printable(
-        f"{_count(containers)}, {attention} {need} attention{nodes and f'; so does {nodes}'}", None
-    )
+    yield printable(f"{_attention(containers)}{nodes and f'; so does {nodes}'}", None)
     if any(one.code in DRIFT for audit in audits for one in audit.findings):
         yield f"drift is {MENDED}"
     for audit in audits:
@@ -175,6 +174,11 @@ def audit_lines(audits: Sequence[NodeAudit], everything: bool = False) -> Iterat
         rest = [one for one in audit.findings if one.code in BESIDE and not one.needs_attention]
         for line in finding_lines(rest, everything):
             yield printable(f"{audit.node}: {line}", None)
+
+
+def _attention(containers: Sequence[AuditedContainer]) -> str:
+    attention = sum(not one.ok for one in containers)
+    return f"{_count(containers)}, {attention} {'needs' if attention == 1 else 'need'} attention"
 
 
 def _container_table(containers: Sequence[AuditedContainer]) -> Iterator[str]:

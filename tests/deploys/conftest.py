@@ -79,7 +79,8 @@ def pyinfra(tmp_path, prepared):
 
     def run(deploy, *nodes, fleet=None, flags=("-y",), verbose=("-vv",), **data):
         inventory = tmp_path / "inventory.py"
-        inventory.write_text(f"nodes = {[node.host() for node in nodes]!r}\n")
+        path = f"import sys\nsys.path.append({str(Path(__file__).parent)!r})\nimport fakes\n"
+        inventory.write_text(f"{path}nodes = {[node.host() for node in nodes]!r}\n")
         if isinstance(fleet, dict):
             text = json.dumps({"lxc_configs": fleet})
             fleet = tmp_path / "fleet.json"

@@ -59,7 +59,7 @@ class FakeNode:
     """A node that answers `observe`; commands that no answer is scripted for succeed silently.
 
     All but the `stopped` ones run under `label`. Each answer takes `delay` seconds. `responses`:
-    what comes first, by a part of the command.
+    what comes first, by a part of the command. `later`: what it says once a plan is made anew.
     """
 
     name: str
@@ -88,6 +88,7 @@ class FakeNode:
     storage: Mapping[str, object] = field(default_factory=dict)
     includes: Mapping[str, object] = field(default_factory=dict)
     responses: dict[str, object] = field(default_factory=dict)
+    later: "FakeNode | None" = None
 
     def host(self) -> tuple[str, dict[str, object]]:
         """The node as an entry of an inventory."""
@@ -102,6 +103,7 @@ class FakeNode:
                     **self.backups,
                 }
             ),
+            **({"observe containers,dockers": self.later._everything()} if self.later else {}),
             "observe ": self._everything(),
         }
         return f"@fake/{self.name}", {

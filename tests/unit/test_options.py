@@ -170,7 +170,12 @@ def test_what_is_forced_is_said_word_by_word_or_is_all_of_it(value, words):
     ("recipe", "key", "value", "owners"),
     [
         ("harden", "strict", True, "deploys/audit.py"),
-        ("harden", "report", "out", "deploys/audit.py"),
+        (
+            "host_prep",
+            "report",
+            "out",
+            "deploys/harden.py and deploys/audit.py and deploys/rollback",
+        ),
         ("harden", "since", "2h", "deploys/audit.py"),
         ("harden", "run", "r20261122T013000Z-beef", "deploys/rollback.py"),
         ("host_prep", "snapshot", True, "deploys/harden.py"),

@@ -207,10 +207,11 @@ def test_what_the_run_itself_took_back_is_not_undone():
     assert plan(now=OLD, runs=[journal(end="restored")]).containers == ()
 
 
-def test_a_container_that_moved_away_is_a_note():
+def test_a_container_that_moved_away_is_left_alone_with_where_it_is_and_what_to_do():
     done = plan(pct=ObservedPct("pve1", {}, {910: "pve2"}))
     assert (done.containers, done.problems) == ((), ())
-    assert done.notes == ("CT 910: on pve2 now, left alone",)
+    both = "undo the run on both nodes at once, PHOENIX_NODES names them"
+    assert done.alone == {910: f"on pve2 now, left alone: {both}"}
 
 
 @pytest.mark.parametrize(
