@@ -74,7 +74,7 @@ def test_the_nodes_own_files_stay_with_it():
 
 def test_an_image_that_is_not_whole_is_not_put_anywhere():
     first = writer()
-    broken = replace(first, kept=replace(first.kept, files={sha(OLD): "something else"}))
+    broken = replace(first, run_files=replace(first.run_files, files={sha(OLD): "something else"}))
     _, right = plans(broken, owner())
     assert right.containers == ()
     assert any("is not whole" in one for one in right.problems)
