@@ -46,7 +46,11 @@ class Forks:
 
 
 class _Prepared:
-    """A process that is ready, and ends when nobody can ask it any more."""
+    """A process that is ready, and ends when nobody can ask it any more.
+
+    Not waited for: a pipe that gevent has patched is closed once its loop next turns, and at the
+    end of tests nothing turns it.
+    """
 
     def __init__(self, prepare: str) -> None:
         # gevent makes the pipes of its own processes non-blocking
@@ -64,15 +68,10 @@ class _Prepared:
         os.close(its_answers)
         self._questions = Connection(questions, readable=False)
         self._answers = Connection(answers, writable=False)
-        atexit.register(self._end)
 
     def ask(self, *question: object) -> subprocess.CompletedProcess[str] | Exception:
         self._questions.send(question)
         return self._answers.recv()
-
-    def _end(self) -> None:
-        self._questions.close()
-        self._process.wait()
 
 
 def _serve(prepare: str) -> None:
