@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 from on_node import ENFORCED, conf, pyinfra
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 CTID = 910
 RESOURCES = f"ct: {CTID}\n\tstate started\n"
