@@ -1,5 +1,6 @@
 """The verb `install` against a guest that has no Docker: tests/lab has a real one."""
 
+import fcntl
 from types import SimpleNamespace
 
 import pytest
@@ -467,12 +468,16 @@ def test_a_kill_while_daemon_json_was_put_is_told_by_what_is_there(guest, text, 
 @pytest.mark.parametrize("moment", range(1, 12))
 def test_killed_at_any_moment_it_is_gone_on_with_and_the_journal_names_what_came(guest, moment):
     kill = f"""
+        exec 9>"$FAKE/at-work"; flock -s 9
         echo >>"$FAKE/count"
         [ "$(wc -l <"$FAKE/count")" != {moment} ] || kill -9 "$PPID"
     """
     attach = (guest.fake / "lxc-attach").read_text()
     guest.tool("lxc-attach", attach.replace('case "$*" in', f'{kill}\ncase "$*" in', 1))
     assert guest.install().returncode == -9
+    # what it had begun in the guest ends by itself
+    with (guest.fake / "at-work").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
     guest.tool("lxc-attach", attach)
     # as the next run does where the journal says that it was interrupted
     assert guest.verb("recover", RUN, "910").stderr == ""
