@@ -29,7 +29,7 @@ from phoenix.plan.actions import ContainerChange
 class There:
     """A container that was planned anew on the node where it now is.
 
-    `docker`: its own, as seen; `undoes`: the run that is undone, "" for none.
+    `docker`: its own, as seen; `undoes`: the run that is rolled back, "" for none.
     """
 
     node: Host

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from phoenix.fleet.model import Fleet
@@ -26,8 +26,7 @@ def hold_apart(
     held = {}
     for change in plan.containers:
         stops = change.restart or change.guest
-        its = sorted(others.get(change.ctid, ())) if stops else ()
-        if why := next(filter(None, (_down(one, nodes) for one in its)), ""):
+        if stops and (why := _one_down(others.get(change.ctid, ()), nodes)):
             held[change.ctid] = (change.name, why)
     findings = [
         Finding(
@@ -66,8 +65,7 @@ def hold_recoveries(
     for cut in plan.interrupted:
         its = here.containers.get(cut.ctid)
         restarts = its is not None and its.running and not (cut.makes or cut.destroys or cut.ha)
-        partner = sorted(others.get(cut.ctid, ())) if restarts else ()
-        if why := next(filter(None, (_down(one, nodes) for one in partner)), ""):
+        if restarts and (why := _one_down(others.get(cut.ctid, ()), nodes)):
             held[cut.ctid] = (cut.run, why)
     findings = [
         Finding(
@@ -85,6 +83,11 @@ def hold_recoveries(
         interrupted=tuple(one for one in plan.interrupted if one.ctid not in held),
         findings=(*plan.findings, *findings),
     )
+
+
+def _one_down(these: Iterable[int], nodes: Mapping[str, ObservedPct]) -> str:
+    """What is wrong with the first of these that does not run, "" if all of them do."""
+    return next(filter(None, (_down(one, nodes) for one in sorted(these))), "")
 
 
 def _down(ctid: int, nodes: Mapping[str, ObservedPct]) -> str:

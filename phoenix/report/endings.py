@@ -94,7 +94,7 @@ def end_lines(
 def end_data(
     ends: Sequence[NodeEnd], recipe: str, run: str, left_out: Sequence[str], now: datetime
 ) -> dict[str, Any]:
-    """The same as plain values; `run`: its id, by which it can be undone."""
+    """The same as plain values; `run`: its id, by which it can be rolled back."""
     return {
         "time": iso_time(now.timestamp()),
         "recipe": recipe,

@@ -8,11 +8,11 @@ KEY = (ROOT / "tests/recordings/openpgp/key.asc").read_text()
 #: What gpg 2.2.40 printed of it.
 LISTING = (ROOT / "tests/recordings/openpgp/show-keys.txt").read_text()
 FINGERPRINT = "EB01B3C3F76622C142476AF9A08D8F96934FE1AC"
-REPO = {"url": "https://example.org/debian", "key": KEY, "fingerprint": FINGERPRINT}
+REPO = {"url": "https://192.0.2.1/docker", "key": KEY, "fingerprint": FINGERPRINT}
 
 SOURCES = """\
 Types: deb
-URIs: https://example.org/debian
+URIs: https://192.0.2.1/docker
 Suites: trixie
 Components: stable
 Signed-By: /etc/apt/keyrings/phoenix-docker.asc
@@ -20,7 +20,7 @@ Signed-By: /etc/apt/keyrings/phoenix-docker.asc
 INI = """\
 [phoenix-docker]
 name=Docker
-baseurl=https://example.org/debian/$releasever/$basearch/stable
+baseurl=https://192.0.2.1/docker/$releasever/$basearch/stable
 enabled=1
 gpgcheck=1
 gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-phoenix-docker
@@ -168,4 +168,4 @@ def test_a_derivative_of_ubuntu_has_the_packages_of_that(guest):
 def test_a_repository_that_has_no_docker_says_so(guest):
     guest.note("in-the-repo")
     found = why(install(guest))
-    assert found.startswith("docker_repo (https://example.org/debian) has no docker-ce")
+    assert found.startswith("docker_repo (https://192.0.2.1/docker) has no docker-ce")
