@@ -9,7 +9,8 @@ from weakref import WeakSet
 from pyinfra.api import State
 from pyinfra.context import ctx_state
 
-from deploys.steps.run import lock, show, write
+from deploys.steps.asking import lock
+from deploys.steps.screen import show, write
 from deploys.steps.survey import Survey, look
 from operations.diff import tells_all
 from phoenix.plan.actions import NodePlan

@@ -9,7 +9,8 @@ from weakref import WeakKeyDictionary
 from pyinfra.api import DeployError, Host, State
 from pyinfra.context import ctx_host, ctx_state
 
-from deploys.steps.run import ask, lock, observe, show, show_steps
+from deploys.steps.asking import ask, lock, observe
+from deploys.steps.screen import show, show_steps
 from deploys.steps.survey import Survey, read_input, tell_warnings, watch_change, with_rules
 from operations.diff import tells_all
 from phoenix.plan.actions import NodePlan

@@ -7,7 +7,8 @@ from weakref import WeakSet
 from pyinfra.api import DeployError, State
 from pyinfra.context import ctx_state
 
-from deploys.steps.run import ask, lock, observe, read_options, show
+from deploys.steps.asking import ask, lock, observe, read_options
+from deploys.steps.screen import show
 from phoenix.plan.node import check_present
 from phoenix.plan.questions import asked_by_denials
 from phoenix.report.denial_groups import group_denials

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pyinfra import host
 
-from deploys.steps.run import Run, show
+from deploys.steps.run import Run
+from deploys.steps.screen import show
 from deploys.steps.survey import Survey
 from operations import apparmor, archive
 from operations.diff import tells_all

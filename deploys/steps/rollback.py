@@ -11,7 +11,9 @@ from weakref import WeakKeyDictionary
 from pyinfra.api import DeployError, Host, State
 from pyinfra.context import ctx_state
 
-from deploys.steps.run import Run, ask, lock, observe, read_options, show, show_steps
+from deploys.steps.asking import ask, lock, observe, read_options
+from deploys.steps.run import Run
+from deploys.steps.screen import show, show_steps
 from operations.diff import tells_all
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.plan.actions import NodePlan

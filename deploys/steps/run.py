@@ -1,60 +1,40 @@
-"""A run of pyinfra: what its nodes share, how its steps hang together, and what came of them.
-
-pyinfra runs a deploy file once per host, side by side. Some questions are about all of them
-(is a CTID of `only=` anywhere?), so the first host to arrive asks every node, and the others
-take the same answer.
-"""
+"""A run of pyinfra: how its steps hang together over all nodes, and what came of them."""
 
 from __future__ import annotations
 
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from logging import LogRecord
 from pathlib import Path
-from typing import Self, TypeVar, cast
+from typing import cast
 
-from gevent.lock import RLock
-from gevent.pool import Pool
-from pyinfra import logger
 from pyinfra.api import DeployError, Host, State
-from pyinfra.api.exceptions import FactProcessError, PyinfraError
+from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.operation import OperationMeta
-from pyinfra.api.output import echo
 from pyinfra.api.state import BaseStateCallback
-from pyinfra.context import ctx_host, ctx_state
+from pyinfra.context import ctx_host
 from pyinfra.operations import python
 from typing_extensions import override
 
-from deploys.steps.alive import notice_silence
-from facts.observe import ask_node
+from deploys.steps.asking import absent
+from deploys.steps.ends import came_to, concerned
+from deploys.steps.screen import show, write
 from operations.diff import tells_all
 from operations.there import There
 from phoenix.plan.actions import ContainerChange, NodePlan
-from phoenix.plan.facts import NodeFacts, read_facts
+from phoenix.plan.facts import NodeFacts
 from phoenix.plan.findings import Severity
-from phoenix.plan.options import OFFLINE, Options, OptionsError, Recipe, parse_options
-from phoenix.plan.questions import Request
-from phoenix.plan.reach import absent_nodes
+from phoenix.plan.options import Options, Recipe
 from phoenix.plan.turns import Turn
 from phoenix.report.endings import Ended, Kind, NodeEnd, end_data, end_json, end_lines
 from phoenix.report.groups import finding_lines
 from phoenix.report.plan import plan_data, plan_json
-from phoenix.report.terminal import result
-from phoenix.runs.outcome import Ending, Outcome, read_outcome, read_outcomes
 from phoenix.runs.record import new_run_id
-from phoenix.text.printable import printable
-
-T = TypeVar("T")
 
 #: What to do about a node that is not of this run.
 UNREACHED = "this run does not reach that: add it to PHOENIX_NODES, or bring it up"
-
-#: One host asks for all of them, the others wait for it.
-lock = RLock()
 
 
 @dataclass(kw_only=True)
@@ -269,49 +249,21 @@ class Run(ABC):
 
     def _end(self, host: Host) -> NodeEnd:
         """What a node's containers have come to, in their order."""
-        plan, confs = self.plans[host], self.facts[host].containers.containers
-        removals = [one.ctid for one in plan.removals if one.ctid in confs]
-        cut = [(one.ctid, confs[one.ctid].conf) for one in plan.interrupted if one.ctid in confs]
-        names = {one.ctid: "" for one in plan.interrupted}
-        names |= {ctid: conf.hostname or "" for ctid, conf in cut}
-        names |= {new.ctid: new.name for new in plan.creations}
-        names |= {change.ctid: change.name for change in plan.containers}
-        names |= {new.ctid: new.name for new in plan.installs}
-        names |= {goes.ctid: goes.name for goes in plan.destructions}
-        names |= {ctid: confs[ctid].conf.hostname or "" for ctid in removals}
-        # one that is left alone may be on another node
-        names |= {
-            ctid: (confs[ctid].conf.hostname or "") if ctid in confs else "" for ctid in plan.alone
-        }
+        plan = self.plans[host]
+        names = concerned(plan, self.facts[host].containers.containers)
         ended = tuple(Ended(ctid, name, *self._result(host, ctid)) for ctid, name in names.items())
         failed = any(one.is_complete() and one.did_error() for one in self.own.get(host, ()))
         return NodeEnd(plan.node, ended, self.as_wanted(host), failed)
 
     def _result(self, host: Host, ctid: int) -> tuple[Kind, str]:
-        kind, text = self._came_to(host, ctid)
+        if alone := self.plans[host].alone.get(ctid):
+            kind, text = Kind.ATTENTION, alone
+        elif obstacles := self.obstacles.get((host, ctid)):
+            kind, text = Kind.ATTENTION, f"refused: {obstacles[0]}"
+        else:
+            kind, text = came_to(ctid, self.containers.get((host, ctid), ()), self.together)
         there = self.moved.get((host, ctid))
         return kind, f"on {self.plans[there].node} now: {text}" if there else text
-
-    def _came_to(self, host: Host, ctid: int) -> tuple[Kind, str]:
-        if alone := self.plans[host].alone.get(ctid):
-            return Kind.ATTENTION, alone
-        if obstacles := self.obstacles.get((host, ctid)):
-            return Kind.ATTENTION, f"refused: {obstacles[0]}"
-        steps = self.containers.get((host, ctid), [])
-        parts = [_Part.of(step, ctid, step in self.together) for step in steps]
-        failed = [part for part in parts if part.failed]
-        ran = [part for part in failed[-1:] or parts if part.executed]
-        told = [part.outcome for part in ran if part.outcome]
-        done = any(one.ending is Ending.DONE for one in told)
-        # before its commit may come packages, and after it in a rollback
-        begun = failed or ran[-1:] == parts[-1:] or done
-        if not (ran and begun):
-            return Kind.NOT_BEGUN, "not begun"
-        text = result(told, not failed)
-        if failed:
-            return (Kind.ATTENTION if told else Kind.UNKNOWN), text
-        is_new = any(one.ending is not Ending.CHANGED for one in told)
-        return (Kind.DONE if is_new else Kind.UNCHANGED), text
 
 
 class _Failures(BaseStateCallback):
@@ -331,139 +283,7 @@ def _nothing() -> None:
     """What is left to do where nodes have come to the same place."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """What a step has come to for one container."""
-
-    executed: bool
-    failed: bool
-    outcome: Outcome | None
-
-    @classmethod
-    def of(cls, step: OperationMeta, ctid: int, of_several: bool) -> Self:
-        """Read it. `of_several`: the step goes from one to the next, and ends where one fails."""
-        failed = step.is_complete() and step.did_error()
-        lines = step.stdout_lines if step.executed else []
-        if not of_several:
-            outcome = read_outcome(ctid, lines)
-            is_lost = failed and _is_planned_anew(ctid, lines)
-            return cls(step.executed, failed, None if is_lost else outcome)
-        told = read_outcomes(lines)
-        outcome = told.get(ctid)
-        ends = any(one.ending not in (Ending.DONE, Ending.CHANGED) for one in told.values())
-        if outcome:
-            is_lost = failed and not ends and _is_planned_anew(ctid, lines)
-            outcome = None if is_lost else outcome
-            return cls(True, failed and (is_lost or told[ctid].ending is not Ending.DONE), outcome)
-        # where none has failed the connection was lost
-        return cls(step.executed and not ends, failed and not ends, None)
-
-
-def _is_planned_anew(ctid: int, lines: Sequence[str]) -> bool:
-    """Whether the last word of a container is that it is another one than was planned.
-
-    What is begun then has an ending of its own; without it nobody knows what became of it.
-    """
-    told = [one for line in lines if (one := read_outcome(ctid, [line]))]
-    return [one.ending for one in told] == [Ending.CHANGED]
-
-
 def _named(arguments: Mapping[str, object]) -> Sequence[int]:
     """The containers that the arguments of an operation name."""
     ctid, ctids = arguments.get("ctid"), arguments.get("ctids", ())
     return (ctid,) if isinstance(ctid, int) else cast(Sequence[int], ctids)
-
-
-def read_options(state: State, recipe: Recipe) -> Options:
-    """What the operator gave, once it is clear which nodes are left. Raises DeployError."""
-    try:
-        options = parse_options(state.inventory.override_data, recipe)
-    except OptionsError as error:
-        raise DeployError(str(error)) from None
-    offline, unreached = absent(state, {*state.inventory} - state.failed_hosts)
-    if problems := absent_nodes(options, unreached, offline):
-        raise DeployError("\n".join(problems))
-    if left_out := [*offline, *unreached]:
-        show([f"left out, nothing is known of what runs there: {', '.join(left_out)}"])
-    return options
-
-
-def absent(state: State, there: Collection[Host]) -> tuple[list[str], list[str]]:
-    """The members of clusters that are offline, and the nodes of the inventory that are not there.
-
-    `there`: those of the inventory that are.
-    """
-    offline = {name for host in state.inventory for name in host.data.get(OFFLINE) or ()}
-    return sorted(offline), sorted(host.name for host in state.inventory if host not in there)
-
-
-def ask(state: State, question: Callable[[Host], T]) -> dict[Host, T]:
-    """Ask the nodes side by side, as many as pyinfra would, and outside its own pool: that waits
-    for us.
-    """
-
-    def answer(host: Host) -> T | None:
-        with ctx_state.use(state), ctx_host.use(host), suppress(PyinfraError):
-            return question(host)
-        return None  # no host is left: that is said below, for all of them
-
-    hosts = sorted(state.inventory.get_active_hosts(), key=lambda host: host.name)
-    left_out = {*state.failed_hosts}
-    answers = dict(zip(hosts, Pool(state.config.PARALLEL).map(answer, hosts), strict=True))
-    if failed := state.failed_hosts - left_out:
-        names = ", ".join(sorted(host.name for host in failed))
-        text = f"could not collect facts from {names} (see above); nothing was changed"
-        raise DeployError(text)
-    return cast(dict[Host, T], answers)
-
-
-def observe(host: Host, request: Request, known: NodeFacts | None = None) -> NodeFacts:
-    """Ask a node in one command; `known`: what it said before, of which the rest is kept.
-
-    Raises PyinfraError where it does not answer, or with what is not understood.
-    """
-    answer = ask_node(host, request)
-    if not answer:
-        if not host.state.is_executing:
-            host.state.failed_hosts.add(host)
-        raise FactProcessError("it does not answer")
-    try:
-        return replace(known or NodeFacts(), **read_facts(answer))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        show([f"{host.name}: its answer is not understood: {type(error).__name__} {error}"])
-        if not host.state.is_executing:
-            host.state.failed_hosts.add(host)
-        raise FactProcessError(str(error)) from None
-
-
-def show_steps(state: State) -> None:
-    """Have pyinfra tell what each step says and takes; what an operator watches.
-
-    A step of one node is none of the others: that pyinfra skips them is told where everything is.
-    A node that is gone is told, too, and not waited for.
-    """
-    notice_silence(state)
-    state.print_output = True
-    if not tells_all(state):
-        logger.addFilter(_is_not_skipped)
-
-
-def _is_not_skipped(record: LogRecord) -> bool:
-    # pyinfra.api.operations, run_host_op
-    return "Skipped" not in record.getMessage()
-
-
-def write(path: Path, text: str, key: str) -> None:
-    """Write a file that `--data KEY=` asks for. Raises DeployError."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8", "backslashreplace")
-    except OSError as error:
-        raise DeployError(f"cannot write --data {key}={path}: {error.strerror}") from None
-    show([f"written: {path}"])
-
-
-def show(lines: Iterable[str]) -> None:
-    """Tell the operator, one printable line each; stdout is for `--json`."""
-    for line in lines:
-        echo(printable(line, None), err=True)

@@ -1,6 +1,6 @@
 """What harden, host_prep and audit need to know: the fleet file, and what the nodes say.
 
-The first host to arrive asks for all (see `deploys.steps.run`): one command per node, and
+The first host to arrive asks for all (see `deploys.steps.asking`): one command per node, and
 a second one where the node's parser shall compile new rules, or backups are asked for.
 """
 
@@ -16,7 +16,9 @@ from pyinfra.api import DeployError, Host, State
 from pyinfra.context import ctx_host, ctx_state
 from typing_extensions import override
 
-from deploys.steps.run import Run, ask, lock, observe, read_options, show, show_steps
+from deploys.steps.asking import ask, lock, observe, read_options
+from deploys.steps.run import Run
+from deploys.steps.screen import show, show_steps
 from node.pack import watch_script
 from operations.diff import tells_all
 from phoenix.apparmor.generated_rules import ObservedRules
