@@ -30,10 +30,11 @@ for cut in host.loop(run.plan.interrupted):
 
 create.show_confs(run.plan.creations)
 
-for creation in host.loop(run.plan.creations):
+for number, creation in host.loop([*enumerate(run.plan.creations, 1)]):
     run.step(
         create.container,
         name=f"CT {creation.ctid} {creation.name}: make",
+        place=run.making(number),
         ctid=creation.ctid,
         creation=creation,
         shown=True,

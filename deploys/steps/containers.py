@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from pyinfra import host
 
@@ -11,7 +12,8 @@ from deploys.steps.survey import Survey
 from operations import docker, transaction
 from operations.snapshot import snapshot
 from phoenix.plan.actions import Removal
-from phoenix.plan.turns import swapped_last
+from phoenix.plan.turns import Turn, swapped_last
+from phoenix.report.progress import Place
 
 
 def recover(run: Run, then: str, back_is_fine: bool = False) -> None:
@@ -58,7 +60,7 @@ def commit(run: Run, what: str, snapshots: bool = False) -> None:
     swapped = swapped_last(run.plan.containers, snapshots)
     changes = {one.ctid: one for one in run.plan.containers if one not in swapped}
     # every node counts every turn: so pyinfra knows which come one after another
-    for turn in host.loop(run.turns):
+    for turn, place in host.loop(_placed(run, snapshots)):
         if any(host.name in (one.node, one.others_node) for one in turn.waits):
             run.meet("; ".join(map(str, turn.waits)))
         if (change := changes.get(turn.containers.get(host.name, 0))) is None:
@@ -73,6 +75,7 @@ def commit(run: Run, what: str, snapshots: bool = False) -> None:
         run.step(
             transaction.commit,
             name=f"CT {change.ctid} {change.name}",
+            place=place,
             ctid=change.ctid,
             again=run.replan,
         )
@@ -83,6 +86,21 @@ def commit(run: Run, what: str, snapshots: bool = False) -> None:
             ctids=tuple(one.ctid for one in swapped),
             again=run.replan,
         )
+
+
+def _placed(run: Run, snapshots: bool) -> list[tuple[Turn, Place | None]]:
+    """Every turn, and which of those it is in which a container is restarted, on whatever node."""
+    last = {
+        (node.name, one.ctid)
+        for node, plan in run.plans.items()
+        for one in swapped_last(plan.containers, snapshots)
+    }
+    own = [not last >= {*turn.containers.items()} for turn in run.turns]
+    numbers = accumulate(map(int, own))
+    return [
+        (turn, Place(number, sum(own)) if is_own else None)
+        for turn, is_own, number in zip(run.turns, own, numbers, strict=True)
+    ]
 
 
 def install_docker(run: Survey, snapshots: bool = False) -> None:

@@ -22,6 +22,7 @@ from phoenix.plan.node import check_named, rules_to_compile, set_apart, unreadab
 from phoenix.plan.predict import Prediction, predict
 from phoenix.plan.questions import Request, asked_by_create
 from phoenix.plan.watch import wanted_text
+from phoenix.report.progress import Place
 from phoenix.report.terminal import plan_lines
 
 
@@ -59,6 +60,10 @@ class Making(Survey):
         then = replace(whole, containers=tuple(one.change for one in whole.creations))
         wanted = wanted_text(prediction.fleet, prediction.options, prediction.facts, then)
         return replace(plan, watch=watch_change(self.options, wanted, facts))
+
+    def making(self, number: int) -> Place:
+        """Where the run is at a node's container of that number; the nodes make theirs at once."""
+        return Place(number, max(len(plan.creations) for plan in self.plans.values()))
 
     def make_again(self, ctid: int) -> Creation | None:
         """Plan one anew whose making was interrupted, once it is gone; None: it is there."""

@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from deploys.steps.asking import absent
 from deploys.steps.ends import came_to, concerned
+from deploys.steps.progress import watch_progress
 from deploys.steps.screen import show, write
 from operations.diff import tells_all
 from operations.there import There
@@ -31,6 +32,7 @@ from phoenix.plan.turns import Turn
 from phoenix.report.endings import Ended, Kind, NodeEnd, end_data, end_json, end_lines
 from phoenix.report.groups import finding_lines
 from phoenix.report.plan import plan_data, plan_json
+from phoenix.report.progress import Place
 from phoenix.runs.record import new_run_id
 
 #: What to do about a node that is not of this run.
@@ -66,6 +68,7 @@ class Run(ABC):
     def __post_init__(self) -> None:
         """Hear of each step that fails: it is asked before each one, however many there are."""
         self.state.add_callback_handler(_Failures(self))
+        self._progress = watch_progress(self.state)
 
     @property
     def plan(self) -> NodePlan:
@@ -179,17 +182,26 @@ class Run(ABC):
         return plan.changes.get(ctid)
 
     def step(
-        self, operation: Callable[..., OperationMeta], always: bool = False, **arguments: object
+        self,
+        operation: Callable[..., OperationMeta],
+        name: str,
+        always: bool = False,
+        place: Place | None = None,
+        **arguments: object,
     ) -> None:
         """Add an operation of this run; left out, on every node, once one has failed anywhere.
 
         Its failure does not drop the host (pyinfra would drop the result table with it);
-        `verdict` turns it into the exit code. `always`: it is done whatever has failed.
+        `verdict` turns it into the exit code. `always`: it is done whatever has failed;
+        `place`: which of those it is that take turns.
         """
         if not always:
             arguments["_if"] = self.is_going_well
-        step = operation(run=self.id, _ignore_errors=True, **arguments)
+        name = place.after(name) if place else name
+        step = operation(run=self.id, name=name, _ignore_errors=True, **arguments)
         here = ctx_host.get()
+        if place and self._progress:
+            self._progress.places[here.op_hash_order[-1]] = place
         if "ctids" in arguments:
             self.together.append(step)
         for ctid in (named := _named(arguments)):

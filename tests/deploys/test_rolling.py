@@ -21,19 +21,25 @@ def fleet(tmp_path, entries, **keys):
 
 def begun(done):
     """The operations of the containers, each a list of the nodes that did it at the same time."""
-    blocks = re.split(r"--> Starting operation: ", done.stderr)[1:]
-    return [
-        block.partition("\n")[0].split(" (")[0].strip()
-        for block in blocks
-        if block.startswith("CT ")
-    ]
+    return [re.sub(r" \(\d of \d\)", "", line) for line in named(done)]
+
+
+def named(done):
+    """Their names as an operator reads them."""
+    names = re.findall(r"--> Starting operation: (CT .+)", done.stderr)
+    return [name.partition(" (run=")[0].strip() for name in names]
 
 
 def test_one_container_at_a_time_of_all_nodes(pyinfra):
     entries = {str(ctid): DOCKER for ctid in (910, 920, 911, 921)}
     done = pyinfra("harden", pve("pve1", 910, 911), pve("pve2", 920, 921), fleet=entries)
     assert done.code == 0, done.stderr
-    assert begun(done) == ["CT 910 ct910", "CT 920 ct920", "CT 911 ct911", "CT 921 ct921"]
+    assert named(done) == [
+        "CT 910 ct910 (1 of 4)",
+        "CT 920 ct920 (2 of 4)",
+        "CT 911 ct911 (3 of 4)",
+        "CT 921 ct921 (4 of 4)",
+    ]
 
 
 def test_with_rolling_nodes_one_of_each_goes_on_beside_the_others(pyinfra):
