@@ -12,18 +12,18 @@ from phoenix.apparmor.observed import ObservedAppArmor, apparmor_from_json
 
 
 class AppArmor(Observed[ObservedAppArmor]):
-    """Kernel switch, parser, ABIs, loaded profiles, tunables, the named files of `/etc/apparmor.d`.
+    """Kernel switch and mode, parser, ABIs, loaded profiles, tunables, files of `/etc/apparmor.d`.
 
     ```
     {"apparmor": {"enabled": true, "parser": [4, 1, 0], "abis": ["4.0"],
      "loaded": {"lxc-docker-nested": "enforce"},
      "files": {"tunables/home": "@{HOMEDIRS}=/home/\\n"},
-     "tunables_error": "", "hook": null, "reads_global_d": true, "stale": []}}
+     "tunables_error": "", "hook": null, "reads_global_d": true, "stale": [], "mode": "enforce"}}
     ```
 
     becomes `ObservedAppArmor(enabled=True, parser=(4, 1, 0), abis=("4.0",),
     loaded={"lxc-docker-nested": "enforce"}, files={"tunables/home": "@{HOMEDIRS}=/home/\\n"},
-    tunables_error="", hook=None, reads_global_d=True, stale=())`. The profiles
+    tunables_error="", hook=None, reads_global_d=True, stale=(), mode="enforce")`. The profiles
     are those of the node's own namespace: guests name theirs as they like.
     """
 

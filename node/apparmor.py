@@ -23,7 +23,7 @@ _GLOBAL_D = re.compile(
 
 
 def observe(files: list[str]) -> dict[str, Any]:
-    """Kernel switch, parser, ABIs, loaded profiles, and the texts of `files` in /etc/apparmor.d.
+    """Kernel switch and mode, parser, ABIs, loaded profiles, texts of `files` in /etc/apparmor.d.
 
     `stale`: those profiles that the kernel has with another text. Always told: `tunables/home`, the
     site's variables and the abis that we know, whether the tunables compile (with one broken line
@@ -35,10 +35,11 @@ def observe(files: list[str]) -> dict[str, Any]:
     ours = (TUNABLES_HOME, TUNABLES_SITE, ABI_BASE, ABI_OURS)
     names = [*ours, *files, *(_site_files() if error else ())]
     texts = {name: text(_regular(f"{FOLDER}/{name}")) for name in names}
-    there = (read(at("/sys/module/apparmor/parameters/enabled")) or b"").strip() == b"Y"
+    there = _parameter("enabled") == "Y"
     return {
         # enabled in the kernel but not there to be asked: as good as absent
         "enabled": there and is_readable(),
+        "mode": _parameter("mode"),
         "parser": parser,
         "abis": [
             name for name in names_in(at(f"{FOLDER}/abi")) if _is_file(f"{FOLDER}/abi/{name}")
@@ -50,6 +51,10 @@ def observe(files: list[str]) -> dict[str, Any]:
         "hook": text(_regular(HOOK)) if os.access(at(HOOK), os.X_OK) else None,
         "reads_global_d": bool(_GLOBAL_D.search(_regular(f"{FOLDER}/tunables/global") or b"")),
     }
+
+
+def _parameter(name: str) -> str:
+    return (text(read(at(f"/sys/module/apparmor/parameters/{name}"))) or "").strip()
 
 
 def _parser() -> list[int] | None:

@@ -209,8 +209,8 @@ def _order(run: Survey) -> None:
 def read_input(state: State, recipe: Recipe) -> tuple[Options, Fleet, dict[str, str]]:
     """What the operator gave: options, fleet file, templates. Raises DeployError."""
     options = read_options(state, recipe)
-    templates = _read_templates(options.profiles)
-    return options, _read_fleet(Path(options.fleet), profile_names(templates)), templates
+    templates = read_templates(options.profiles)
+    return options, read_fleet(Path(options.fleet), profile_names(templates)), templates
 
 
 def _check(fleet: Fleet, options: Options, nodes: list[ObservedPct]) -> None:
@@ -302,7 +302,7 @@ def with_rules(host: Host, facts: NodeFacts, rules: tuple[tuple[int, str], ...])
     return observe(host, {"rules": {"rules": rules}}, facts)
 
 
-def _read_templates(own: str | None) -> dict[str, str]:
+def read_templates(own: str | None) -> dict[str, str]:
     """Our templates and the operator's own, which may extend `base.j2` or stand for themselves."""
     folders = [TEMPLATES]
     if own:
@@ -313,7 +313,8 @@ def _read_templates(own: str | None) -> dict[str, str]:
     return {path.name: path.read_text("utf-8-sig") for path in (*files, NODE / HOOK_TEMPLATE)}
 
 
-def _read_fleet(path: Path, templates: Iterable[str]) -> Fleet:
+def read_fleet(path: Path, templates: Iterable[str]) -> Fleet:
+    """The fleet file; `templates`: their names. Raises DeployError."""
     try:
         return parse_fleet(path.read_bytes(), list(templates), overlays_beside(path))
     except OSError as error:

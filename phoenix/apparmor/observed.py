@@ -34,6 +34,10 @@ ABI = f"{FOLDER}/{ABI_OURS}"
 #: The program that makes a container's policy namespace and removes it (templates/node), on a node.
 HOOK = "/usr/local/lib/phoenix-harden/namespace"
 
+#: The mode of the kernel's AppArmor that goes for every profile and stands in none's label (linux,
+#: security/apparmor/include/policy.h COMPLAIN_MODE, label.c label_modename).
+_ONLY_LOGS = "complain"
+
 #: The files of a node that are ours alone, profiles aside, and their modes.
 OWN_FILES = {HOOK: 0o755, ABI: 0o644}
 
@@ -109,7 +113,8 @@ def own_ctid(profile: str) -> int | None:
 class ObservedAppArmor:
     """What a node says of its AppArmor.
 
-    `enabled`: the kernel enforces it; `parser`: version of `apparmor_parser`, None when missing;
+    `enabled`: it is on in the kernel; `mode`: that of the kernel's AppArmor as a whole, "" where it
+    is not told; `parser`: version of `apparmor_parser`, None when missing;
     `abis`: files in `/etc/apparmor.d/abi`; `loaded`: profile name to mode; `files`: text of the
     asked-for files in `/etc/apparmor.d`, without those that are missing; `TUNABLES_HOME`,
     `TUNABLES_SITE`, `ABI_BASE` and `ABI_OURS` are always asked for. `tunables_error`: what the
@@ -130,6 +135,7 @@ class ObservedAppArmor:
     hook: str | None = None
     reads_global_d: bool = False
     stale: tuple[str, ...] = ()
+    mode: str = ""
 
     def own_file(self, path: str) -> str | None:
         """The text of one of `OWN_FILES`, None where it is not there as it must be."""
@@ -146,6 +152,12 @@ class ObservedAppArmor:
             return (
                 "AppArmor is not enabled in the running kernel: boot it with "
                 "apparmor=1 security=apparmor (cat /sys/module/apparmor/parameters/enabled)"
+            )
+        if self.mode == _ONLY_LOGS:
+            return (
+                f"AppArmor as a whole is in mode {self.mode}: it only logs violations, whatever "
+                "the labels say: echo enforce >/sys/module/apparmor/parameters/mode, and take "
+                "apparmor.mode off the kernel's line"
             )
         if self.parser is None:
             return "apparmor_parser is missing: apt install apparmor"
@@ -165,4 +177,6 @@ def apparmor_from_json(data: Mapping[str, Any]) -> ObservedAppArmor:
         hook=data["hook"],
         reads_global_d=data["reads_global_d"],
         stale=tuple(data["stale"]),
+        # a node's program of before does not tell
+        mode=data.get("mode", ""),
     )

@@ -53,7 +53,7 @@ _BESIDE = frozenset(
 )
 
 #: How a guest was asked in vain.
-_UNANSWERED = {
+UNANSWERED = {
     "hung": "its guest gave no answer in time",
     "flooded": "its guest says more than anybody reads",
     "failed": "its guest cannot be asked",
@@ -347,9 +347,9 @@ class _Container:
 
     def _silent(self, container: Container) -> str:
         """That one which shall have no Docker was asked for it in vain: no fault, and not known."""
-        if self.docker is None or container.docker or self.docker.state not in _UNANSWERED:
+        if self.docker is None or container.docker or self.docker.state not in UNANSWERED:
             return ""
-        return f"; {_UNANSWERED[self.docker.state]}: what runs in it is not known"
+        return f"; {UNANSWERED[self.docker.state]}: what runs in it is not known"
 
     def _owner(self) -> int | None:
         """The other container whose own profile this one has, as a clone of it does."""

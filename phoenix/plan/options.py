@@ -221,6 +221,8 @@ class Options(BaseModel):
     list: StrictBool = False
     #: A folder for the audit's JSON file and its page, or for that of what a run has come to.
     report: Annotated[str | None, BeforeValidator(_path)] = None
+    #: A file for the fleet file that a first look proposes.
+    write: Annotated[str | None, BeforeValidator(_path)] = None
     #: Show denials from then on: seconds since the epoch or, below zero, before now.
     since: Annotated[int | None, BeforeValidator(read_since)] = None
 
@@ -231,7 +233,7 @@ class Options(BaseModel):
         return self.scope == "all" or container.docker
 
 
-Recipe = Literal["harden", "host_prep", "audit", "create", "rollback", "denials"]
+Recipe = Literal["harden", "host_prep", "audit", "create", "rollback", "denials", "doctor"]
 
 _FLEET = ("fleet", "profiles", "only", "scope", "profile", "stacking", "mode", "offline")
 _GATE = ("restart", "rolling", "ha", "accept", "settle", "force")
@@ -251,6 +253,7 @@ KEYS: Mapping[Recipe, tuple[str, ...]] = {
     "create": (*_FLEET, *("allow", "reconfine", "backup", "plan", "accept", "settle", "force")),
     "rollback": ("run", "list", "offline", "only", "backup", "plan", "report", *_GATE),
     "denials": ("offline", "only", "since"),
+    "doctor": ("fleet", "profiles", "offline", "only", "write", "report"),
 }
 
 
@@ -263,6 +266,7 @@ FORCES: Mapping[Recipe, tuple[Force, ...]] = {
     "create": (Force.FOREIGN_PROFILE, Force.PRIVILEGED, Force.NO_PROBE),
     "rollback": (Force.CONFLICTS, Force.CREATED, Force.PENDING),
     "denials": (),
+    "doctor": (),
 }
 
 

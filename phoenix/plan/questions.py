@@ -11,8 +11,12 @@ from dataclasses import replace
 from typing import Any
 
 from phoenix.fleet.model import Container, Fleet
+from phoenix.fleet.warnings import DOCKER_PROFILE
 from phoenix.plan.confinement import wanted
 from phoenix.plan.options import Options
+
+#: Seconds of a log that are read where nobody asks what is in it.
+_A_MOMENT = 60
 
 #: Sections of `node.observe`, each with its arguments.
 Request = dict[str, dict[str, Any]]
@@ -42,6 +46,21 @@ def asked_by_audit(fleet: Fleet, options: Options) -> Request:
         **_denials(options),
         "fallen": {"only": [*options.only]},
         "overrides": {},
+    }
+
+
+def asked_by_doctor(fleet: Fleet, options: Options) -> Request:
+    """What the audit asks, of the profile that Docker shall have whatever the fleet file says, and
+    which backups there are. Of the log only where it is and what it may lack.
+    """
+    asked = asked_by_audit(fleet, options)
+    del asked["fallen"]
+    files = sorted({*asked["apparmor"]["files"], DOCKER_PROFILE})
+    return {
+        **asked,
+        "apparmor": {"files": files},
+        "denials": {"since": [-_A_MOMENT], "only": []},
+        "backups": {"listed": True},
     }
 
 

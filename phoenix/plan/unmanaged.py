@@ -35,14 +35,18 @@ def judge_unmanaged(
 
     `docker`: what its Docker says, None where nobody asked; `usable`: the node's AppArmor is.
     """
-    how, is_open = _confinement(observed, usable)
+    how, is_open = how_confined(observed, usable)
     text = "; ".join(filter(None, (f"not in {options.fleet}", how)))
     wrong = is_open or options.unmanaged == "fail"
-    return Unmanaged(text, wrong, f"add it there: {_entry(observed, docker)}")
+    entry = json.dumps(least_entry(observed, docker))
+    return Unmanaged(text, wrong, f'add it there: "{observed.ctid}": {entry}')
 
 
-def _confinement(observed: ObservedContainer, usable: bool) -> tuple[str, bool]:
-    """In words, and whether it is, or will be, without AppArmor; "" where its label says it."""
+def how_confined(observed: ObservedContainer, usable: bool) -> tuple[str, bool]:
+    """How a container is confined, and whether it is, or will be, without AppArmor.
+
+    In words, "" where its label says it.
+    """
     conf = observed.conf
     if conf.template:
         return template_text(observed), False
@@ -62,11 +66,10 @@ def _confinement(observed: ObservedContainer, usable: bool) -> tuple[str, bool]:
     return f"confined{root}", False
 
 
-def _entry(observed: ObservedContainer, docker: ObservedDocker | None) -> str:
+def least_entry(observed: ObservedContainer, docker: ObservedDocker | None) -> dict[str, object]:
     """What to write into the fleet file: the least that confines it."""
-    entry: dict[str, object] = {"apparmor_profile": GENERATED}
     has_docker = docker is not None and docker.state in ("ok", "dead") and not docker.elsewhere
     # harden refuses a named profile for a privileged one
     if has_docker and not is_privileged(observed.conf):
-        entry = {"features": ["docker"], "apparmor_profile": DOCKER_PROFILE}
-    return f'"{observed.ctid}": {json.dumps(entry)}'
+        return {"features": ["docker"], "apparmor_profile": DOCKER_PROFILE}
+    return {"apparmor_profile": GENERATED}

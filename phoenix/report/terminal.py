@@ -59,9 +59,9 @@ def plan_lines(
         if everything or len(plan.containers) <= FEW:
             last = swapped_last(plan.containers, snapshots)
             ordered = [*(one for one in plan.containers if one not in last), *last]
-            yield from _table([*_changes(ordered, backups or {}, everything)])
+            yield from table([*_changes(ordered, backups or {}, everything)])
         else:
-            yield from _table([*_kinds(plan.containers)])
+            yield from table([*_kinds(plan.containers)])
         taken = [one.ha_line for one in plan.containers if one.ha]
         for line in taken if everything else few(taken, "more of what HA manages"):
             yield _line(plan, line)
@@ -127,7 +127,7 @@ def _creation_lines(plan: NodePlan) -> Iterator[str]:
         then += f", snapshot {one.snapshot}" if one.snapshot else ""
         label = str(one.change.label or "-")
         rows.append([str(place), str(one.ctid), one.name, label, docker, then])
-    yield from _table(rows)
+    yield from table(rows)
     for one in plan.creations:
         for dataset in one.datasets:
             words = ["zfs", "create", "-p", *_quota(dataset.quota), dataset.name]
@@ -189,14 +189,14 @@ def _container_table(containers: Sequence[AuditedContainer]) -> Iterator[str]:
         rows.append([*names, one.label, one.docker, mark, one.verdict])
     if len({one.node for one in containers}) == 1:
         rows = [row[1:] for row in rows]
-    yield from _table(rows)
+    yield from table(rows)
 
 
 def result_lines(node: str, results: Sequence[tuple[int, str, str]]) -> Iterator[str]:
     """What became of each container of a node: CTID, name and outcome, in their order."""
     yield printable(f"{node}: {_count(results)}:", None)
     rows = [["CTID", "NAME", "RESULT"]]
-    yield from _table([*rows, *([str(ctid), name, result] for ctid, name, result in results)])
+    yield from table([*rows, *([str(ctid), name, result] for ctid, name, result in results)])
 
 
 def result(outcomes: Sequence[Outcome], succeeded: bool) -> str:
@@ -253,7 +253,7 @@ def run_lines(
     if len(rows) == 1:
         yield "no run has left a journal on these nodes"
     else:
-        yield from _table(rows)
+        yield from table(rows)
 
 
 def _line(plan: NodePlan, text: str) -> str:
@@ -264,7 +264,7 @@ def _count(containers: Sequence[object]) -> str:
     return f"{len(containers)} container{'s' * (len(containers) != 1)}"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Rows with their columns aligned; the first one is the heading."""
     plain = [[printable(cell, None) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*plain, strict=True)]

@@ -85,7 +85,8 @@ def pyinfra(tmp_path, prepared):
             text = json.dumps({"lxc_configs": fleet})
             fleet = tmp_path / "fleet.json"
             fleet.write_text(text)
-        data = data if deploy in ("rollback", "denials") else {"fleet": fleet, **data}
+        if deploy not in ("rollback", "denials") and (fleet or deploy != "doctor"):
+            data = {"fleet": fleet, **data}
         given = [f"--data={key}={value}" for key, value in data.items()]
         out, err = tmp_path / "stdout", tmp_path / "stderr"
         code = prepared.run(

@@ -87,6 +87,7 @@ class FakeNode:
     stock: Mapping[str, object] = field(default_factory=dict)
     storage: Mapping[str, object] = field(default_factory=dict)
     includes: Mapping[str, object] = field(default_factory=dict)
+    login: Collection[str] = ("uid 0", "user root", "python Python 3.13.5", "pct /usr/sbin/pct")
     responses: dict[str, object] = field(default_factory=dict)
     later: "FakeNode | None" = None
 
@@ -94,17 +95,10 @@ class FakeNode:
         """The node as an entry of an inventory."""
         answers = {
             "observe staged": self._answer(staged={"conf": None}),
-            "observe backups": self._answer(
-                backups={
-                    "now": "2026-11-22T02:00:00Z",
-                    "storages": {},
-                    "backups": [],
-                    "problems": [],
-                    **self.backups,
-                }
-            ),
+            "observe backups": self._answer(backups=self._backups()),
             **({"observe containers,dockers": self.later._everything()} if self.later else {}),
             "observe ": self._everything(),
+            "id -un": [*self.login],
         }
         return f"@fake/{self.name}", {
             # the first match wins
@@ -137,7 +131,12 @@ class FakeNode:
             etc_pve=self.etc_pve,
             stock={**NO_STOCK, **self.stock},
             includes=self.includes,
+            backups=self._backups(),
         )
+
+    def _backups(self) -> dict[str, object]:
+        nothing = {"storages": {}, "backups": [], "problems": []}
+        return {"now": "2026-11-22T02:00:00Z", **nothing, **self.backups}
 
     def _answer(self, **sections: object) -> list[str]:
         return [json.dumps(sections)]

@@ -308,3 +308,13 @@ def test_a_note_that_nobody_can_read_is_none(pve, text):
     pve.has("/var/lib/phoenix-harden/loaded", text)
     has(pve, "profile lxc-a { file, }\n")
     assert pve.see(AppArmor, ("lxc-a",)).stale == ("lxc-a",)
+
+
+def test_the_mode_that_goes_for_every_profile_is_told(pve):
+    assert pve.see(AppArmor).mode == ""
+    pve.has("/sys/module/apparmor/parameters/mode", "complain\n")
+    seen = pve.see(AppArmor)
+    assert seen.mode == "complain"
+    assert "it only logs violations, whatever the labels say" in seen.problem
+    pve.has("/sys/module/apparmor/parameters/mode", "enforce\n")
+    assert pve.see(AppArmor).problem is None

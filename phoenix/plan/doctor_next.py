@@ -1,0 +1,104 @@
+"""What to type next after a first look at some nodes: one command."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from phoenix.plan.audit import HARDEN
+from phoenix.plan.doctor import ContainerLook, NodeLook, Readiness
+from phoenix.plan.options import Options
+from phoenix.text.some import some
+
+_DOCTOR = "pyinfra inventory.py deploys/doctor.py -y"
+_AUDIT = "pyinfra inventory.py deploys/audit.py -y"
+_DENIALS = "pyinfra inventory.py deploys/denials.py -y"
+
+#: How the fleet file is called that one is told to have written.
+FLEET = "fleet.json"
+
+
+class Next(StrEnum):
+    """What comes next."""
+
+    #: A node on which nothing can be done as it is.
+    REPAIR = "repair"
+    #: Something stands against every change of a node.
+    CLEAR = "clear"
+    #: Nodes with the same ids, which one fleet file cannot tell apart.
+    ONE_NODE = "one-node"
+    #: The fleet file that `harden` needs.
+    WRITE = "write"
+    #: One container, dry.
+    HARDEN = "harden"
+    #: Something stands against each container that is not confined.
+    UNBLOCK = "unblock"
+    #: What is not confined has to be started before anything can be told of it.
+    START = "start"
+    #: All is confined.
+    DONE = "done"
+
+
+@dataclass(frozen=True)
+class NextCommand:
+    """`why`: in words; `command`: to type, "" where it is not one; `node`: where, "" for here."""
+
+    code: Next
+    why: str
+    command: str = ""
+    node: str = ""
+
+
+def next_command(looks: Sequence[NodeLook], options: Options) -> NextCommand:
+    """The one for what was found on all nodes; what is in the way of everything comes first."""
+    for look in looks:
+        for check in look.broken:
+            why = f"{check.aspect}: {check.text}: {check.fix}"
+            return NextCommand(Next.REPAIR, why, _DOCTOR, look.node)
+    for look in looks:
+        for stop in look.stops:
+            return NextCommand(Next.CLEAR, stop.text, _DOCTOR, look.node)
+    has_file = "fleet" in options.model_fields_set
+    ready = _of(looks, Readiness.READY)
+    if ready and (has_file or options.write):
+        fleet = shlex.quote(options.fleet if has_file else str(options.write))
+        one = min(ready, key=lambda one: (not one.is_open, not one.is_backed_up, one.ctid))
+        command = f"{HARDEN} --dry --data fleet={fleet} --data only={one.ctid}"
+        return NextCommand(Next.HARDEN, f"what harden would change of CT {one.ctid}", command)
+    if ready and (twice := shared_ids(looks)):
+        (ctid, nodes), *_ = twice.items()
+        why = f"CT {ctid} is on {' and '.join(nodes)}: one fleet file cannot name both"
+        return NextCommand(Next.ONE_NODE, why, f"PHOENIX_NODES=root@{nodes[0]} {_DOCTOR}")
+    if ready:
+        whose = some([str(one.ctid) for one in ready])
+        why = f"a fleet file for harden, with CT {whose}"
+        return NextCommand(Next.WRITE, why, f"{_DOCTOR} --data write={FLEET}")
+    for one in _of(looks, Readiness.BLOCKED):
+        return NextCommand(Next.UNBLOCK, f"CT {one.ctid}: {one.text}; then look again", _DOCTOR)
+    for look in looks:
+        for one in _of([look], Readiness.UNKNOWN):
+            if one.label == "-":
+                why = f"CT {one.ctid}: {one.text}; then look again"
+                return NextCommand(Next.START, why, f"pct start {one.ctid}", look.node)
+            return NextCommand(Next.UNBLOCK, f"CT {one.ctid}: {one.text}", _DOCTOR)
+    if not any(look.containers for look in looks):
+        return NextCommand(Next.DONE, "there is no container")
+    if has_file:
+        command = f"{_AUDIT} --data fleet={shlex.quote(options.fleet)}"
+        return NextCommand(Next.DONE, "every container is confined; what else there is", command)
+    return NextCommand(Next.DONE, "every container is confined; what is denied to them", _DENIALS)
+
+
+def shared_ids(looks: Iterable[NodeLook]) -> Mapping[int, Sequence[str]]:
+    """The ids for which more than one node has an entry, with their nodes."""
+    found: dict[int, list[str]] = {}
+    for look in looks:
+        for ctid in look.entries:
+            found.setdefault(ctid, []).append(look.node)
+    return {ctid: nodes for ctid, nodes in sorted(found.items()) if len(nodes) > 1}
+
+
+def _of(looks: Iterable[NodeLook], readiness: Readiness) -> list[ContainerLook]:
+    return [one for look in looks for one in look.containers if one.readiness == readiness]
