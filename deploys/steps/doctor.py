@@ -10,7 +10,8 @@ from weakref import WeakSet
 from pyinfra.api import DeployError, Host, State
 from pyinfra.context import ctx_state
 
-from deploys.steps.run import ask, lock, observe, read_options, show, write
+from deploys.steps.asking import ask, lock, observe, read_options
+from deploys.steps.screen import show, write
 from deploys.steps.survey import read_fleet, read_templates, tell_warnings, with_rules
 from facts.login import ask_login
 from operations.diff import tells_all
