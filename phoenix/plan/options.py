@@ -300,14 +300,14 @@ def parse_options(data: Mapping[str, Any], recipe: Recipe) -> Options:
 
 def _unforced(word: Force, recipe: Recipe) -> str:
     words = ", ".join(FORCES[recipe])
-    return f"--data force={word}: means nothing to deploys/{recipe}.py, which takes {words}"
+    return f"--data force={word}: means nothing to {recipe}, which takes {words}"
 
 
 def foreign_key(key: str, recipe: Recipe) -> str:
     """What is wrong with a key that the recipe does not take."""
-    takers = [f"deploys/{name}.py" for name, keys in KEYS.items() if key in keys]
+    takers = [name for name, keys in KEYS.items() if key in keys]
     why = f"belongs to {' and '.join(takers)}" if takers else "unknown key"
-    return f"--data {key}: {why}; deploys/{recipe}.py takes {', '.join(KEYS[recipe])}"
+    return f"--data {key}: {why}; {recipe} takes {', '.join(KEYS[recipe])}"
 
 
 def _problem(detail: Mapping[str, Any]) -> str:
