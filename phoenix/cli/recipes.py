@@ -121,7 +121,7 @@ def _environment(given: argparse.Namespace, command: argparse.ArgumentParser) ->
     if given.nodes and given.cluster:
         command.error("argument --cluster: not allowed with NODE")
     left_out = {"PYTHONSAFEPATH", "VIRTUAL_ENV"}
-    chosen = {}
+    chosen: dict[str, str] = {}
     if given.nodes or given.cluster:
         left_out |= {NODES, CLUSTER}
         chosen = {CLUSTER: given.cluster} if given.cluster else {NODES: ",".join(given.nodes)}
