@@ -3,6 +3,7 @@
 # make confinement   docs/confinement.md anew: what root in a container can do under each profile;
 #                    STACK=current of the other stack, in a page of its own
 # make probes   the program that the gate runs in Docker, for each architecture, from its source
+# make wheel    dist/phoenix_harden-VERSION-py3-none-any.whl, which needs no clone
 # make picture  docs/report.png anew, the page of an audit as Chromium shows it
 # make docker-checks   docs/docker-checks.md anew: what people run, under each (hours)
 SHELL := /bin/sh
@@ -18,7 +19,7 @@ STACK ?= $(or $(PHOENIX_LAB_STACK),stable)
 LAB_TESTS := lab and not long
 
 .PHONY: harden test test-fast test-deploys test-facts test-programs test-unit test-long test-stable test-current \
-    confinement docker-checks probes picture lint format lock clean
+    confinement docker-checks probes picture wheel lint format lock clean
 
 harden confinement docker-checks: export PHOENIX_LAB_STACK := $(STACK)
 # facts/ is no installed package
@@ -77,6 +78,11 @@ picture: export PYTHONPATH := $(CURDIR)
 picture: .venv/done
 	$(BIN)/python tests/unit/picture.py
 
+# all files have the time of the last commit, in a checkout without git that of now
+wheel: export SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct),$(shell date +%s))
+wheel: .venv/done
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
 probes:
 	templates/probe/build.sh
 
@@ -94,7 +100,7 @@ format: .venv/done
 
 clean:
 	[ ! -x $(BIN)/phoenix ] || $(BIN)/phoenix lab down
-	rm -rf .venv .lab .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .lab .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build dist
 
 .venv/done: constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -7,9 +7,7 @@ import shutil
 from pathlib import Path
 
 from deploys.steps.host_keys import explain_unknown_keys
-from lab.errors import LabError
-from lab.instance import ssh_targets
-from phoenix.cli.nodes import BOTH_GIVEN, NodeError, ask_cluster
+from phoenix.cli.nodes import BOTH_GIVEN, HERE, NodeError, ask_cluster, lab_targets, no_node
 from phoenix.plan.options import OFFLINE
 
 
@@ -21,19 +19,20 @@ def _nodes() -> list[str | tuple[str, dict[str, object]]]:
         return _members(asked)
     if names:
         # root@pve1: what people type for ssh
-        nodes = [name.strip().rpartition("@") for name in names.split(",") if name.strip()]
+        logins = [name.strip() for name in names.split(",") if name.strip()]
+        nodes = [login.rpartition("@") for login in logins if login != HERE]
         users = {name: user or "root" for user, _, name in nodes}
         explain_unknown_keys({name: f"{user}@{name}" for name, user in users.items()})
         # pyinfra's own "accept-new" would trust whoever answers first, whatever ssh_config(5) says
-        return [
+        return [HERE] * (HERE in logins) + [
             (name, {"ssh_user": user, "ssh_strict_host_key_checking": "yes"})
             for name, user in users.items()
         ]
     if shutil.which("pct"):
-        return ["@local"]
+        return [HERE]
     try:
-        targets = ssh_targets(Path(__file__).parent)
-    except LabError as problem:
+        targets = lab_targets(Path(__file__).parent)
+    except NodeError as problem:
         raise SystemExit(str(problem)) from None
     if targets:
         return [
@@ -49,10 +48,7 @@ def _nodes() -> list[str | tuple[str, dict[str, object]]]:
             )
             for name, target in targets.items()
         ]
-    raise SystemExit(
-        "no node: set PHOENIX_NODES=root@pve1,root@pve2 or PHOENIX_CLUSTER=root@pve1, run this on "
-        "a Proxmox VE node, or start the lab with .venv/bin/phoenix lab up"
-    )
+    raise SystemExit(no_node())
 
 
 def _members(login: str) -> list[str | tuple[str, dict[str, object]]]:

@@ -138,7 +138,7 @@ class Denial:
             return "a rule with `audit` asks for it: apparmor_audit, or one of your own"
         if self.by_lxc_start:
             if self["info"] == "label not found":
-                return "that profile is not loaded: deploys/host_prep.py loads what the file names"
+                return "that profile is not loaded: phoenix host-prep loads what the file names"
             return "lxc-start may enter only profiles called lxc-*: correct the conf"
         if self.inside:
             return "refused by the container's own policy (Docker's): look there, not here"

@@ -1,4 +1,4 @@
-"""The `phoenix` command: fleet files, profiles, denials, the lab.
+"""The `phoenix` command: recipes, fleet files, profiles, denials, the lab.
 
 The modules of `phoenix/cli` are the only ones of `phoenix/` that read files or run a program.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import importlib.metadata
 import json
 import os
 import stat
@@ -23,6 +24,7 @@ from phoenix.cli.denials import add_denials
 from phoenix.cli.learn import add_learn
 from phoenix.cli.lint import add_lint
 from phoenix.cli.overlays import overlays_beside
+from phoenix.cli.recipes import add_recipes
 from phoenix.fleet.adopt import Adoption, adopt
 from phoenix.fleet.document import MAX_BYTES
 from phoenix.fleet.overlays import overlay_file
@@ -76,10 +78,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
         prog="phoenix",
-        description="Work with the fleet file that says how each Proxmox container is confined.",
-        epilog="To bring a node to what the file says: pyinfra inventory.py deploys/harden.py",
+        description="Bring Proxmox containers under AppArmor as the fleet file says, and work with "
+        "that file.",
+        epilog="To bring a node to what the file says: phoenix harden root@pve1",
     )
+    parser.add_argument("--version", action="version", version=f"phoenix-harden {_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    add_recipes(commands)
 
     check = commands.add_parser(
         "check",
@@ -161,6 +167,13 @@ def _parser() -> argparse.ArgumentParser:
         add_help=False,
     )
     return parser
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("phoenix-harden")
+    except importlib.metadata.PackageNotFoundError:
+        return "of a checkout that is not installed"
 
 
 def _check(arguments: argparse.Namespace) -> int:

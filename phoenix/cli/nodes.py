@@ -32,6 +32,8 @@ from phoenix.text.printable import LONGEST_LINE, printable
 LONGEST = 64 * 1024
 
 NODES, CLUSTER = "PHOENIX_NODES", "PHOENIX_CLUSTER"
+#: This machine, among the nodes that are named; pyinfra's own word for it.
+HERE = "@local"
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 # as ssh takes it: no port, and nothing that could be an option of its own
@@ -195,32 +197,42 @@ class Choice:
     offline: tuple[str, ...] = ()
 
 
-def nodes(named: Sequence[str] = ()) -> Choice:
+def nodes(asked_for: Sequence[str] = ()) -> Choice:
     """The nodes to ask: those of `--node`, each as for ssh, else those of PHOENIX_NODES.
 
     Else the members of the cluster of PHOENIX_CLUSTER, else this machine if it has `pct`, else the
     lab if it runs: as `inventory.py` has it. Raises NodeError where there are none, or one has no
     name.
     """
-    given = named or os.environ.get(NODES, "").split(",")
+    given = asked_for or os.environ.get(NODES, "").split(",")
     logins = [name.strip() for name in given if name.strip()]
     asked = os.environ.get(CLUSTER, "").strip()
-    if logins and asked and not named:
+    if logins and asked and not asked_for:
         raise NodeError(BOTH_GIVEN)
     if logins:
-        return Choice(tuple({node.name: node for node in map(_named, logins)}.values()))
+        chosen = (_here() if login == HERE else named(login) for login in logins)
+        return Choice(tuple({node.name: node for node in chosen}.values()))
     if asked:
         return _members(asked)
     if shutil.which("pct"):
-        return Choice((Node(socket.gethostname().partition(".")[0]),))
-    lab = _lab()
+        return Choice((_here(),))
+    lab = tuple(_of_lab(name, target) for name, target in lab_targets(_CHECKOUT).items())
     if not lab:
-        raise NodeError(
-            f"no node: give --node root@pve1, or set {NODES}=root@pve1,root@pve2 or "
-            f"{CLUSTER}=root@pve1, run this on a Proxmox VE node, or start the lab with "
-            ".venv/bin/phoenix lab up"
-        )
+        raise NodeError(no_node("give --node root@pve1, or "))
     return Choice(lab)
+
+
+def _here() -> Node:
+    return Node(socket.gethostname().partition(".")[0])
+
+
+def no_node(way: str = "") -> str:
+    """What is said where there is no node; `way`: how to name one to the command at hand."""
+    ways = [f"{way}set {NODES}=root@pve1,root@pve2 or {CLUSTER}=root@pve1"]
+    ways += ["run this on a Proxmox VE node"]
+    if (_CHECKOUT / "lab").is_dir():
+        ways += ["start the lab with .venv/bin/phoenix lab up"]
+    return f"no node: {', '.join(ways[:-1])}, or {ways[-1]}"
 
 
 #: What is wrong where the environment names nodes in both ways.
@@ -247,7 +259,7 @@ def ask_cluster(login: str) -> tuple[tuple[Reach, ...], tuple[str, ...]]:
     The node itself is reached as the operator wrote it, the others where their cluster has them,
     with the host keys that it keeps (PVE::SSHInfo pins them, too). Raises NodeError.
     """
-    first = _named(login)
+    first = named(login)
     user, _, host = first.login.rpartition("@")
     said = first.ask({"cluster": {}})
     try:
@@ -286,7 +298,8 @@ def _member(reach: Reach) -> Node:
     return Node(reach.name, login, tuple(options) if reach.known_hosts else ())
 
 
-def _named(login: str) -> Node:
+def named(login: str) -> Node:
+    """The node that is called so, as for ssh. Raises NodeError for what is no such name."""
     if not _LOGIN.fullmatch(login):
         raise NodeError(
             f"{printable(login)}: no node's name: write it as for ssh, like root@pve1; a port "
@@ -296,18 +309,21 @@ def _named(login: str) -> Node:
     return Node(name, f"{user or 'root'}@{name}")
 
 
-def _lab() -> tuple[Node, ...]:
-    """The lab's nodes, if it runs. By name: the product does without the lab."""
+def lab_targets(checkout: Path) -> Mapping[str, Any]:
+    """Where the nodes of a checkout's lab answer (`lab.ssh.SshTarget`), by name, if it runs.
+
+    The lab is imported by its name: an installation has none. Raises NodeError.
+    """
     try:
         instance = importlib.import_module("lab.instance")
         problem: type[Exception] = importlib.import_module("lab.errors").LabError
     except ModuleNotFoundError:
-        return ()
+        return {}
     try:
-        targets = instance.ssh_targets(_CHECKOUT)
+        found: Mapping[str, Any] = instance.ssh_targets(checkout)
     except problem as error:
         raise NodeError(str(error)) from None
-    return tuple(_of_lab(name, target) for name, target in targets.items())
+    return found
 
 
 def _of_lab(name: str, target: Any) -> Node:

@@ -42,7 +42,7 @@ from phoenix.pve.observed import ObservedContainer
 from phoenix.pve.privileged import WAY_OUT, is_privileged
 from phoenix.text.printable import printable
 
-HARDEN = "pyinfra inventory.py deploys/harden.py"
+HARDEN = "phoenix harden"
 
 #: What a confined container may have wrong with it all the same.
 _BESIDE = frozenset(

@@ -23,7 +23,7 @@ from phoenix.plan.options import Options
 from phoenix.pve.conf import PveConf
 from phoenix.text.printable import printable
 
-_HARDEN = "deploys/harden.py"
+_HARDEN = "phoenix harden"
 #: Of a run on one node.
 NO_OTHERS: Mapping[str, Collection[int]] = MappingProxyType({})
 _MOUNT_POINT = re.compile(r"mp[0-9]+")

@@ -43,7 +43,7 @@ def check_selection(fleet: Fleet, options: Options, nodes: Sequence[ObservedPct]
     problems = []
     for ctid in options.only:
         container = fleet.containers.get(ctid)
-        way = ": deploys/create.py makes it" if container and container.is_described else ""
+        way = ": phoenix create makes it" if container and container.is_described else ""
         problem = _named_wrongly(fleet, options, ctid) or _absent(ctid, nodes, way)
         problems += [problem] if problem else []
     return problems

@@ -257,6 +257,11 @@ KEYS: Mapping[Recipe, tuple[str, ...]] = {
 }
 
 
+#: The keys that are paths of the operator's machine.
+PATHS = frozenset(
+    name for name, one in Options.model_fields.items() if BeforeValidator(_path) in one.metadata
+)
+
 _PLANNED = tuple(one for one in Force if one not in (Force.CONFLICTS, Force.CREATED))
 #: The words of `force=` that mean something to each recipe.
 FORCES: Mapping[Recipe, tuple[Force, ...]] = {
@@ -280,7 +285,7 @@ def parse_options(data: Mapping[str, Any], recipe: Recipe) -> Options:
     Raises `OptionsError` with every problem at once, a key of another recipe's among them.
     """
     given = {key: value for key, value in data.items() if key not in PYINFRA_KEYS}
-    problems = [_foreign(key, recipe) for key in given if key not in KEYS[recipe]]
+    problems = [foreign_key(key, recipe) for key in given if key not in KEYS[recipe]]
     mine = {key: value for key, value in given.items() if key in KEYS[recipe]}
     try:
         options = Options.model_validate(mine)
@@ -299,14 +304,14 @@ def parse_options(data: Mapping[str, Any], recipe: Recipe) -> Options:
 
 def _unforced(word: Force, recipe: Recipe) -> str:
     words = ", ".join(FORCES[recipe])
-    return f"--data force={word}: means nothing to deploys/{recipe}.py, which takes {words}"
+    return f"--data force={word}: means nothing to {recipe}, which takes {words}"
 
 
-def _foreign(key: str, recipe: Recipe) -> str:
+def foreign_key(key: str, recipe: Recipe) -> str:
     """What is wrong with a key that the recipe does not take."""
-    takers = [f"deploys/{name}.py" for name, keys in KEYS.items() if key in keys]
+    takers = [name for name, keys in KEYS.items() if key in keys]
     why = f"belongs to {' and '.join(takers)}" if takers else "unknown key"
-    return f"--data {key}: {why}; deploys/{recipe}.py takes {', '.join(KEYS[recipe])}"
+    return f"--data {key}: {why}; {recipe} takes {', '.join(KEYS[recipe])}"
 
 
 def _problem(detail: Mapping[str, Any]) -> str:

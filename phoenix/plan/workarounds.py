@@ -117,7 +117,7 @@ def workaround_findings(
             continue
         if one.code in (Code.RAW_RULE, Code.NESTING) and (asked or one.raw in managed):
             continue
-        fix = "deploys/harden.py --data reconfine=true takes it back"
+        fix = "phoenix harden --data reconfine=true takes it back"
         if container is None:
             fix = f"add the container to the fleet file: {fix}"
         if asked:

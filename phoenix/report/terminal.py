@@ -26,7 +26,7 @@ from phoenix.text.some import NAMED, some
 if TYPE_CHECKING:
     from phoenix.plan.audit import AuditedContainer, NodeAudit
 
-AUDIT = "deploys/audit.py"
+AUDIT = "phoenix audit"
 
 
 def plan_lines(

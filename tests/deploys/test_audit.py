@@ -25,7 +25,7 @@ def test_an_unconfined_container_is_named_with_what_to_do(pyinfra):
     done = pyinfra("audit", pve(dockers=docker(910)), fleet=FLEET)
     assert done.code == 0
     assert "unconfined  26.1.5 overlay2  !!  drift: profile: unconfined becomes" in row(done)
-    assert "drift is put right by pyinfra inventory.py deploys/harden.py" in done.stderr
+    assert "drift is put right by phoenix harden" in done.stderr
 
 
 def test_a_confined_container_is_ok_and_strict_agrees(pyinfra):
@@ -166,7 +166,7 @@ def test_the_same_is_written_as_json_and_as_a_page(pyinfra, tmp_path):
     done = pyinfra("audit", node, fleet=FLEET, report=folder)
     assert done.code == 0, done.stderr
     assert "pve1: CT 910 portainer: workaround lxc.cap.drop: changes nothing" in done.stderr
-    assert "deploys/harden.py --data reconfine=true takes it back" in done.stderr
+    assert "phoenix harden --data reconfine=true takes it back" in done.stderr
     assert f"written: {folder}/audit.json\n" in done.stderr
     assert f"written: {folder}/audit.html\n" in done.stderr
     data = json.loads((folder / "audit.json").read_text())

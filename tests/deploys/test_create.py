@@ -77,7 +77,7 @@ def test_of_many_that_are_alike_one_conf_is_shown(pyinfra):
 def test_a_second_run_finds_all_of_it_and_runs_no_operation(pyinfra):
     done = pyinfra("create", pve(confs=(970, 971)), fleet=FLEET)
     assert done.code == 0, done.stderr
-    assert "pve1: there already: 970, 971; deploys/harden.py is for them" in done.stderr
+    assert "pve1: there already: 970, 971; phoenix harden is for them" in done.stderr
     assert "pve1: nothing to change" in done.stderr
     assert "Starting operation" not in done.stderr
 
@@ -114,8 +114,8 @@ def test_one_command_asks_a_node_for_everything(pyinfra):
         ({"970": {"template": TEMPLATE}}, {}, "CT 970: storage_pool is missing"),
         ({"970": NEW}, {"only": 972}, "only=972: "),
         ({"970": NEW, "972": {}}, {"only": 972}, "names neither template nor clone_from_ctid"),
-        ({"970": NEW}, {"restart": "never"}, "--data restart: belongs to deploys/harden.py"),
-        ({"970": NEW}, {"force": "pending"}, "means nothing to deploys/create.py"),
+        ({"970": NEW}, {"restart": "never"}, "--data restart: belongs to harden"),
+        ({"970": NEW}, {"force": "pending"}, "means nothing to create"),
     ],
 )
 def test_what_is_refused_is_one_line_before_anything_is_changed(pyinfra, fleet, data, said):

@@ -50,6 +50,12 @@ def test_nodes_are_written_as_for_ssh(pyinfra):
     assert users == {"pve1": "root", "pve2": "admin", "pve3": "root"}
 
 
+def test_this_machine_may_be_named_among_them(pyinfra):
+    done = pyinfra("--json", "debug-inventory", PHOENIX_NODES="root@pve1,@local")
+    assert done.returncode == 0, done.stderr
+    assert {host["name"] for host in json.loads(done.stdout)} == {"pve1", "@local"}
+
+
 def test_a_node_that_is_out_of_reach_ends_the_run_without_a_traceback(pyinfra):
     done = pyinfra("-y", "deploys/harden.py", PHOENIX_NODES="root@node.invalid")
     assert done.returncode == 1

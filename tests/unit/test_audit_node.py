@@ -131,7 +131,7 @@ def test_what_our_run_has_confined_and_is_not_any_more_is_told_apart_from_drift(
     assert not found.ok
     assert found.verdict == (
         f"fell out of confinement, as after a rollback or restore: {why}: "
-        "pyinfra inventory.py deploys/harden.py --data only=910"
+        "phoenix harden --data only=910"
     )
 
 
@@ -255,7 +255,7 @@ def test_whatever_of_the_node_a_run_would_change_is_drift_and_needs_attention(pl
     assert found.containers[0].verdict == "confined"
     said = [*audit_lines([found])]
     assert said[0] == f"pve1: {text}"
-    assert said[-1].startswith("drift is put right by pyinfra inventory.py deploys/harden.py")
+    assert said[-1].startswith("drift is put right by phoenix harden")
 
 
 def test_what_stands_against_a_run_needs_attention_where_it_belongs():
@@ -274,8 +274,7 @@ def test_an_interrupted_run_is_a_finding_of_its_own():
     found = audit(NodePlan("pve1", interrupted=(Interrupted("r1", 910),)))
     assert [one.code for one in found.findings] == [Code.INTERRUPTED]
     assert found.containers[0].verdict == (
-        "run r1 was interrupted there: pyinfra inventory.py deploys/harden.py --data only=910 "
-        "recovers it"
+        "run r1 was interrupted there: phoenix harden --data only=910 recovers it"
     )
 
 

@@ -277,7 +277,7 @@ def test_what_is_there_is_left_to_harden():
     assert [(one.code, one.ctid) for one in plan.findings] == [(Code.EXISTS, 910)]
     plan = create(container(), ct910=entry, ct970=NEW)
     assert [one.ctid for one in plan.creations] == [970]
-    assert plan.notes == ("there already: 910; deploys/harden.py is for them",)
+    assert plan.notes == ("there already: 910; phoenix harden is for them",)
 
 
 def test_an_entry_that_says_not_what_it_is_made_from_is_a_note():

@@ -239,7 +239,7 @@ def test_a_path_that_could_not_be_resolved_gets_no_rule():
         (FILE.replace('"open"', '"change_profile"'), "something tried to leave its profile"),
         (
             'apparmor="DENIED" info="label not found" profile="/usr/bin/lxc-start"',
-            "that profile is not loaded: deploys/host_prep.py",
+            "that profile is not loaded: phoenix host-prep",
         ),
         ('apparmor="DENIED" profile="/usr/bin/lxc-start"', "lxc-start may enter only"),
     ],

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 
@@ -80,6 +81,14 @@ def test_each_command_that_a_page_shows_is_one():
         elif program == "make":
             assert {*words[1:]} <= makes, words
     assert {"phoenix", "pyinfra", "make"} <= seen
+
+
+def test_the_version_is_that_of_the_newest_changes_or_of_what_comes_next():
+    version = tomllib.loads(text_of("pyproject.toml"))["project"]["version"]
+    headings = re.findall(r"^## (.+)$", text_of("CHANGELOG.md"), re.MULTILINE)
+    release, is_next, _ = version.partition(".dev0")
+    assert headings[0] == ("Unreleased" if is_next else release)
+    assert headings.count(release) == (0 if is_next else 1)
 
 
 def test_each_key_of_data_is_in_the_manual():

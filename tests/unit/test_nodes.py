@@ -275,6 +275,15 @@ def test_nodes_and_a_cluster_at_once_are_refused(ssh, monkeypatch):
     assert nodes(["pve9"]).nodes == (Node("pve9", "root@pve9"),)
 
 
+def test_this_machine_may_be_named_among_them(ssh, monkeypatch):
+    monkeypatch.setenv("PHOENIX_NODES", "@local,root@pve9")
+    assert [one.login for one in nodes().nodes] == ["", "root@pve9"]
+    monkeypatch.delenv("PHOENIX_NODES")
+    monkeypatch.setenv("PHOENIX_CLUSTER", "@local")
+    with pytest.raises(NodeError, match="no node's name"):
+        nodes()
+
+
 def test_else_it_is_this_machine_where_it_has_pct(ssh, tmp_path):
     pct = tmp_path / "bin" / "pct"
     pct.write_text("#!/bin/sh\n")

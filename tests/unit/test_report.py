@@ -105,9 +105,9 @@ def test_the_results_are_one_line_for_each_container():
         (["changed: somebody changed it"], False, "refused: somebody changed it"),
         (["restored: the old conf"], False, "restored: the old conf"),
         (["failed: not healthy: look"], False, "failed: not healthy: look"),
-        (["done"], False, "done, but the step was interrupted: run deploys/audit.py"),
+        (["done"], False, "done, but the step was interrupted: run phoenix audit"),
         ([], True, "left as it was found"),
-        ([], False, "failed or connection lost; the node may still be working: run deploys/audit"),
+        ([], False, "failed or connection lost; the node may still be working: run phoenix audit"),
     ],
 )
 def test_what_became_of_a_container_is_what_its_steps_ended_with(said, succeeded, text):

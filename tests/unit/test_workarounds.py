@@ -284,7 +284,7 @@ def lines(conf=CONF, managed=None, **entry):
 
 
 def test_the_audit_tells_each_and_how_it_goes():
-    how = "deploys/harden.py --data reconfine=true takes it back"
+    how = "phoenix harden --data reconfine=true takes it back"
     assert lines() == [
         f"CT 954 n8n: workaround lxc.cap.drop: changes nothing in an unprivileged container: {how}",
         f"CT 954 n8n: workaround {DEVICES} lets it use whatever device node gets into it: {how}",
@@ -298,7 +298,7 @@ def test_a_container_that_is_not_in_the_fleet_file_has_them_told_and_how_they_go
     observed = ObservedContainer(954, PveConf(CONF), False, None, None, None, "pve1")
     found = [*workaround_findings(observed, None)]
     assert [one.code for one in found] == [Code.CAPABILITIES, Code.DEVICES, Code.MASK]
-    how = "deploys/harden.py --data reconfine=true takes it back"
+    how = "phoenix harden --data reconfine=true takes it back"
     assert {one.fix for one in found} == {f"add the container to the fleet file: {how}"}
 
 
@@ -359,7 +359,7 @@ def test_of_a_mask_that_reconfine_takes_the_audit_says_that_it_is_not_needed():
     assert OTHERS_MASK not in after.render()
     for found in (audited(UBUNTU, apparmor_stacking=True), audited(f"{OTHERS_MASK}\n")):
         assert "; not needed under lxc-a" in found.message
-        assert found.fix == "deploys/harden.py --data reconfine=true takes it back"
+        assert found.fix == "phoenix harden --data reconfine=true takes it back"
 
 
 def test_of_a_mask_that_an_old_lxc_needs_the_upgrade_is_told_and_not_reconfine():
