@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +17,7 @@ from deploys.steps.screen import show, write
 from deploys.steps.survey import read_fleet, read_templates, tell_warnings, with_rules
 from facts.login import ask_login
 from operations.diff import tells_all
+from phoenix.cli.nodes import CLUSTER, NODES
 from phoenix.fleet.parse import Fleet
 from phoenix.plan.doctor import NodeLook, fleet_text, look_at, look_without
 from phoenix.plan.doctor_next import next_command, shared_ids
@@ -100,8 +103,15 @@ def _write(options: Options, fleet: Fleet | None, looks: Sequence[NodeLook]) -> 
             write(Path(options.write), fleet_text(entries), "write")
         else:
             show([f"--data write={options.write}: not written: no container is ready"])
-    step = next_command(looks, options)
+    step = next_command(looks, options, _nodes())
     if options.report:
         data = doctor_data(looks, step, options.fleet if fleet else "", datetime.now(UTC))
         write(Path(options.report) / "doctor.json", doctor_json(data), "report")
     show(next_lines(step))
+
+
+def _nodes() -> str:
+    """The words that name the same nodes on the command line of `phoenix`."""
+    named, cluster = (os.environ.get(one, "").strip() for one in (NODES, CLUSTER))
+    words = [shlex.quote(one.strip()) for one in named.split(",") if one.strip()]
+    return " ".join([*words, *([f"--cluster {shlex.quote(cluster)}"] if cluster else [])])

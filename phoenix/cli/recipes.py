@@ -16,12 +16,20 @@ from phoenix.cli.nodes import CLUSTER, HERE, NODES, NodeError, named
 from phoenix.plan.options import KEYS, PATHS, Options, Recipe, foreign_key
 from phoenix.text.printable import printable
 
+#: What changes nothing.
+_LOOKS = ("doctor", "audit")
+
 #: Where deploys/ and the rest lie: a checkout, or the folder that a wheel installs.
 ROOT = Path(__file__).resolve().parents[2]
 
 _FLEET = Options().fleet
 
 _ABOUT: Mapping[Recipe, tuple[str, str]] = {
+    "doctor": (
+        "take a first look: what can be hardened, what not and why",
+        "Take a first look at nodes: what can be hardened there, what not and why, and what to "
+        "type next. Changes nothing and needs no fleet file; --data write=FILE writes one.",
+    ),
     "harden": (
         "bring the containers under their profiles, one at a time",
         "Bring every container of the fleet file under its AppArmor profile, one at a time: "
@@ -78,9 +86,8 @@ def _add(commands: Any, recipe: Recipe, help_text: str, description: str) -> Non
         help="all members of this node's cluster instead",
     )
     if "fleet" in KEYS[recipe]:
-        command.add_argument(
-            "--fleet", metavar="FILE", help=f"the fleet file (default: {_FLEET} in this folder)"
-        )
+        default = "none" if recipe == "doctor" else f"{_FLEET} in this folder"
+        command.add_argument("--fleet", metavar="FILE", help=f"the fleet file (default: {default})")
     command.add_argument(
         "--only", metavar="CTID,…", help="these containers and no others, as in 910,953"
     )
@@ -109,7 +116,7 @@ def _run(recipe: Recipe, given: argparse.Namespace, command: argparse.ArgumentPa
     flags = [f"-{'v' * given.verbose}"] if given.verbose else []
     flags += [f"--{one}" for one in ("dry", "json") if getattr(given, one)]
     # what changes nothing has nothing to ask
-    flags += ["--yes"] if given.yes or recipe == "audit" else []
+    flags += ["--yes"] if given.yes or recipe in _LOOKS else []
     words = [*flags, "inventory.py", f"deploys/{recipe}.py", *data]
     # recipes are found in the working folder, and nothing that lies in the operator's is run
     os.chdir(ROOT)
@@ -142,8 +149,10 @@ def _data(
     for key in data:
         if key not in KEYS[recipe]:
             command.error(foreign_key(printable(key), recipe))
-    if "fleet" in KEYS[recipe]:
-        file = Path(data.setdefault("fleet", _FLEET))
+    if "fleet" in KEYS[recipe] and recipe != "doctor":
+        data.setdefault("fleet", _FLEET)
+    if "fleet" in data:
+        file = Path(data["fleet"])
         if not file.exists():
             where = f"no {_FLEET} in this folder" if str(file) == _FLEET else f"no file {file}"
             command.error(f"{printable(where)}: name the fleet file with --fleet FILE")

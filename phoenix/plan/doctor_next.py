@@ -7,14 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from phoenix.plan.audit import HARDEN
 from phoenix.plan.doctor import ContainerLook, NodeLook, Readiness
 from phoenix.plan.options import Options
 from phoenix.text.some import some
-
-_DOCTOR = "pyinfra inventory.py deploys/doctor.py -y"
-_AUDIT = "pyinfra inventory.py deploys/audit.py -y"
-_DENIALS = "pyinfra inventory.py deploys/denials.py -y"
 
 #: How the fleet file is called that one is told to have written.
 FLEET = "fleet.json"
@@ -51,44 +46,53 @@ class NextCommand:
     node: str = ""
 
 
-def next_command(looks: Sequence[NodeLook], options: Options) -> NextCommand:
-    """The one for what was found on all nodes; what is in the way of everything comes first."""
+def next_command(looks: Sequence[NodeLook], options: Options, nodes: str = "") -> NextCommand:
+    """The one for what was found on all nodes; what is in the way of everything comes first.
+
+    `nodes`: the words of a command line that name them, "" where it needs none.
+    """
+
+    def command(recipe: str, *words: str) -> str:
+        return " ".join(filter(None, ("phoenix", recipe, nodes, *words)))
+
+    again = command("doctor")
     for look in looks:
         for check in look.broken:
             why = f"{check.aspect}: {check.text}: {check.fix}"
-            return NextCommand(Next.REPAIR, why, _DOCTOR, look.node)
+            return NextCommand(Next.REPAIR, why, again, look.node)
     for look in looks:
         for stop in look.stops:
-            return NextCommand(Next.CLEAR, stop.text, _DOCTOR, look.node)
+            return NextCommand(Next.CLEAR, stop.text, again, look.node)
     has_file = "fleet" in options.model_fields_set
     ready = _of(looks, Readiness.READY)
     if ready and (has_file or options.write):
         fleet = shlex.quote(options.fleet if has_file else str(options.write))
         one = min(ready, key=lambda one: (not one.is_open, not one.is_backed_up, one.ctid))
-        command = f"{HARDEN} --dry --data fleet={fleet} --data only={one.ctid}"
-        return NextCommand(Next.HARDEN, f"what harden would change of CT {one.ctid}", command)
+        harden = command("harden", "--dry", f"--fleet {fleet}", f"--only {one.ctid}")
+        return NextCommand(Next.HARDEN, f"what harden would change of CT {one.ctid}", harden)
     if ready and (twice := shared_ids(looks)):
-        (ctid, nodes), *_ = twice.items()
-        why = f"CT {ctid} is on {' and '.join(nodes)}: one fleet file cannot name both"
-        return NextCommand(Next.ONE_NODE, why, f"PHOENIX_NODES=root@{nodes[0]} {_DOCTOR}")
+        (ctid, both), *_ = twice.items()
+        why = f"CT {ctid} is on {' and '.join(both)}: one fleet file cannot name both"
+        return NextCommand(Next.ONE_NODE, why, f"phoenix doctor root@{both[0]}")
     if ready:
         whose = some([str(one.ctid) for one in ready])
         why = f"a fleet file for harden, with CT {whose}"
-        return NextCommand(Next.WRITE, why, f"{_DOCTOR} --data write={FLEET}")
+        return NextCommand(Next.WRITE, why, command("doctor", f"--data write={FLEET}"))
     for one in _of(looks, Readiness.BLOCKED):
-        return NextCommand(Next.UNBLOCK, f"CT {one.ctid}: {one.text}; then look again", _DOCTOR)
+        return NextCommand(Next.UNBLOCK, f"CT {one.ctid}: {one.text}; then look again", again)
     for look in looks:
         for one in _of([look], Readiness.UNKNOWN):
             if one.label == "-":
                 why = f"CT {one.ctid}: {one.text}; then look again"
                 return NextCommand(Next.START, why, f"pct start {one.ctid}", look.node)
-            return NextCommand(Next.UNBLOCK, f"CT {one.ctid}: {one.text}", _DOCTOR)
+            return NextCommand(Next.UNBLOCK, f"CT {one.ctid}: {one.text}", again)
     if not any(look.containers for look in looks):
         return NextCommand(Next.DONE, "there is no container")
     if has_file:
-        command = f"{_AUDIT} --data fleet={shlex.quote(options.fleet)}"
-        return NextCommand(Next.DONE, "every container is confined; what else there is", command)
-    return NextCommand(Next.DONE, "every container is confined; what is denied to them", _DENIALS)
+        audit = command("audit", f"--fleet {shlex.quote(options.fleet)}")
+        return NextCommand(Next.DONE, "every container is confined; what else there is", audit)
+    denials = "phoenix denials"
+    return NextCommand(Next.DONE, "every container is confined; what is denied to them", denials)
 
 
 def shared_ids(looks: Iterable[NodeLook]) -> Mapping[int, Sequence[str]]:

@@ -59,14 +59,21 @@ def test_it_tells_what_harden_would_do_without_a_fleet_file_and_changes_nothing(
         assert f"\n{line}\n".replace("ok  ", "ok  ") in done.stderr
 
 
+def test_the_next_command_names_the_nodes_that_were_named(pyinfra, monkeypatch):
+    monkeypatch.setenv("PHOENIX_NODES", "root@pve1,admin@pve2")
+    monkeypatch.delenv("PHOENIX_CLUSTER", raising=False)
+    named = "phoenix doctor root@pve1 admin@pve2 --data write=fleet.json"
+    assert next_of(pyinfra("doctor", pve())) == named
+
+
 def test_each_next_command_leads_to_the_one_after_it(pyinfra, tmp_path):
     file = tmp_path / "fleet.json"
     done = pyinfra("doctor", pve())
-    assert next_of(done) == "pyinfra inventory.py deploys/doctor.py -y --data write=fleet.json"
+    assert next_of(done) == "phoenix doctor --data write=fleet.json"
     done = pyinfra("doctor", pve(), write=file)
     assert f"written: {file}\n" in done.stderr
     command = next_of(done)
-    harden = f"pyinfra inventory.py deploys/harden.py --dry --data fleet={file} --data only=910"
+    harden = f"phoenix harden --dry --fleet {file} --only 910"
     assert command == harden
     words = [word for word in shlex.split(command) if "=" in word]
     given = parse_options(dict(word.split("=") for word in words), "harden")
@@ -149,7 +156,7 @@ def test_a_node_on_which_nothing_can_be_done_fails_with_what_to_do(pyinfra, chan
     assert f"\n{line}" in done.stderr
     (step,) = [line for line in done.stderr.splitlines() if line.startswith("next, on ")]
     assert "pve1: " in step
-    assert next_of(done) == "pyinfra inventory.py deploys/doctor.py -y"
+    assert next_of(done) == "phoenix doctor"
 
 
 def test_of_several_nodes_one_that_is_broken_does_not_hide_the_others(pyinfra, tmp_path):

@@ -89,7 +89,7 @@ def test_what_takes_no_turn_tells_nothing_of_those_that_do(shown, terminal, cloc
 def test_only_a_terminal_has_a_line_and_only_one_of_them(monkeypatch):
     handlers = []
     run = SimpleNamespace(add_callback_handler=handlers.append)
-    monkeypatch.delenv("PYINFRA_PROGRESS", raising=False)
+    monkeypatch.setenv("PYINFRA_PROGRESS", "")
     monkeypatch.setattr(progress.sys, "stderr", io.StringIO())
     assert watch_progress(run) is None
     master, slave = pty.openpty()

@@ -62,7 +62,7 @@ def refused(capsys, *argv):
     return capsys.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.parametrize("name", ["harden", "audit", "create", "rollback", "host-prep"])
+@pytest.mark.parametrize("name", ["doctor", "harden", "audit", "create", "rollback", "host-prep"])
 def test_each_recipe_is_run_by_pyinfra_in_the_folder_where_it_lies(here, name):
     run = becomes(name, "root@pve1", "--dry")
     assert (run.program, run.words[:3]) == (sys.executable, [sys.executable, "-m", "pyinfra"])
@@ -79,8 +79,16 @@ def test_pyinfras_flags_are_its_own_and_none_is_given_unasked(here):
     assert {*run.words[3 : run.words.index("inventory.py")]} == {"--dry", "--yes", "--json", "-vv"}
 
 
-def test_an_audit_changes_nothing_and_so_asks_nothing(here):
-    assert "--yes" in becomes("audit").words
+@pytest.mark.parametrize("name", ["audit", "doctor"])
+def test_what_changes_nothing_asks_nothing(here, name):
+    assert "--yes" in becomes(name).words
+
+
+def test_a_first_look_reads_a_fleet_file_only_if_it_is_named(here, capsys):
+    assert becomes("doctor").data == {}
+    run = becomes("doctor", "--fleet", "phoenix_lxc_configs.json")
+    assert run.data == {"fleet": f"{here}/phoenix_lxc_configs.json"}
+    assert "no file other.json" in refused(capsys, "doctor", "--fleet", "other.json")
 
 
 def test_nodes_that_are_named_are_the_nodes(here, monkeypatch):
@@ -127,7 +135,7 @@ def test_a_relative_path_is_one_from_where_the_operator_is(here):
 
 
 def test_the_keys_that_are_paths_are_those_that_name_files_and_folders():
-    assert {"fleet", "profiles", "backup", "plan", "report"} == PATHS
+    assert {"fleet", "profiles", "backup", "plan", "report", "write"} == PATHS
 
 
 def test_a_link_to_a_fleet_file_stays_one_for_the_overlays_beside_it(here):
@@ -177,7 +185,7 @@ def test_what_would_have_python_find_other_modules_is_not_handed_on(here, monkey
     assert not {"VIRTUAL_ENV", "PYTHONSAFEPATH"} & {*environment}
 
 
-@pytest.mark.parametrize("name", ["harden", "audit", "create", "rollback", "host-prep"])
+@pytest.mark.parametrize("name", ["doctor", "harden", "audit", "create", "rollback", "host-prep"])
 def test_the_help_names_every_key(here, capsys, name):
     with pytest.raises(SystemExit) as caught:
         cli.main([name, "--help"])

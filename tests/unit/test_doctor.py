@@ -347,7 +347,14 @@ def test_without_a_fleet_file_one_is_written_first_and_then_one_container_is_tri
     found = step(look())
     assert (found.code, found.command.split()[-1]) == (Next.WRITE, f"write={FLEET}")
     found = step(look(), write="my fleet.json")
-    assert found.command.endswith("--dry --data fleet='my fleet.json' --data only=910")
+    assert found.command == "phoenix harden --dry --fleet 'my fleet.json' --only 910"
+
+
+def test_the_next_command_names_the_nodes_as_the_last_one_did():
+    found = next_command([look()], Options(write="f"), "root@pve1 root@pve2")
+    assert found.command == "phoenix harden root@pve1 root@pve2 --dry --fleet f --only 910"
+    found = next_command([look()], Options(), "--cluster root@pve1")
+    assert found.command == f"phoenix doctor --cluster root@pve1 --data write={FLEET}"
 
 
 def test_first_comes_what_is_open_and_has_a_backup():
@@ -366,7 +373,7 @@ def test_first_comes_what_is_open_and_has_a_backup():
         backups=backups,
     )
     assert [one.readiness for one in seen.containers] == [Readiness.READY] * 3
-    assert step(seen, write="f").command.endswith("only=912")
+    assert step(seen, write="f").command.endswith("--only 912")
 
 
 def test_what_is_stopped_is_started_where_it_is():
@@ -382,8 +389,8 @@ def test_what_stands_against_all_is_told():
 
 def test_where_all_is_confined_there_is_still_something_to_see():
     seen = look(container(conf=PLAIN, label=GENERATED_LABEL), dockers={910: NONE})
-    assert (step(seen).code, step(seen).command.split()[2]) == (Next.DONE, "deploys/denials.py")
-    assert step(seen, fleet="f").command.split()[2] == "deploys/audit.py"
+    assert (step(seen).code, step(seen).command) == (Next.DONE, "phoenix denials")
+    assert step(seen, fleet="f").command == "phoenix audit --fleet f"
     nothing = replace(seen, containers=())
     assert (step(nothing).code, step(nothing).command) == (Next.DONE, "")
 
