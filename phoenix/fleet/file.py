@@ -521,8 +521,8 @@ class ContainerEntry(_Part):
     ) = Field(
         None,
         description="For create: maps of its ids to the node's, lxc.idmap lines in place of "
-        "Proxmox's own: u or g, the first inside, the first on the node, how many. Root stays where "
-        "the disk is made for it.",
+        "Proxmox's own: u or g, the first inside, the first on the node, how many. Root stays "
+        "where the disk is made for it.",
         examples=[["u 0 100000 65536", "g 0 100000 65536"]],
     )
 

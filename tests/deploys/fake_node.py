@@ -59,7 +59,8 @@ class FakeNode:
     """A node that answers `observe`; commands that no answer is scripted for succeed silently.
 
     All but the `stopped` ones run under `label`, or that of `labels`. Each answer takes `delay`
-    seconds. `responses`: what comes first, by a part of the command. `later`: what it says once a plan is made anew.
+    seconds. `responses`: what comes first, by a part of the command. `later`: what it says once a
+    plan is made anew.
     """
 
     name: str
