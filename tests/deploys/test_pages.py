@@ -1,5 +1,6 @@
 """What the guide shows of recipes is what they print, on a node with scripted answers."""
 
+import json
 import re
 import shlex
 import textwrap
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 from fake_node import FakeNode, docker, installed, journal
 from test_create import STOCK
+from test_ha import SETTLED
+from test_install import none
 from test_rollback import RUN, of_conf, sha
 
 GUIDE = Path(__file__).parents[2] / "docs/guide"
@@ -21,30 +24,25 @@ lxc.apparmor.profile: unconfined
 lxc.mount.entry: /dev/null sys/module/apparmor/parameters/enabled none bind 0 0
 """
 OTHER = "features: nesting=1\nhostname: nginx\nunprivileged: 1\nlxc.apparmor.profile: unconfined\n"
+CLOSED = OTHER.replace("lxc.apparmor.profile: unconfined\n", "")
 GENERATED = "lxc-953_</var/lib/lxc>//&:lxc-953_<-var-lib-lxc>:unconfined (enforce)"
-FIRST = {
-    "name": "Portainer",
-    "features": ["docker"],
-    "pct_options": ["nesting=1", "keyctl=1"],
-    "apparmor_profile": PROFILE,
-}
-FLEET = {"910": FIRST, "953": {"name": "nginx", "apparmor_profile": "generated"}}
-NEW = {
-    "name": "web",
-    "template": "local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst",
-    "storage_pool": "local-zfs",
-    "storage_size_gb": 16,
-    "memory_mb": 2048,
-    "cores": 2,
-    "network_config": {"bridge": "vmbr0", "ip": "10.0.0.97/24", "gw": "10.0.0.1"},
-    "features": ["docker"],
-}
 RUNS = [
     {"profile": PROFILE, "event": "intent", "before": "none", "after": sha("p")},
     {"profile": PROFILE, "event": "done", "after": sha("p")},
     of_conf("intent", before=sha(CONF), after=sha(HARDENED), ours="none"),
     of_conf("done", after=sha(HARDENED)),
 ]
+
+
+def fleet_of(page):
+    """The containers of the fleet file that a page shows."""
+    (block, *_) = re.findall(r"```json\n(.*?)```", (GUIDE / f"{page}.md").read_text(), re.DOTALL)
+    shown = json.loads(block if block.startswith("{") else f"{{{block}}}")
+    return shown.get("lxc_configs", shown)
+
+
+FIRST = fleet_of("first-container")
+FLEET = {**FIRST, "953": {"name": "nginx", "apparmor_profile": "generated"}}
 
 
 def pve(conf=CONF, other=OTHER, **changes):
@@ -59,7 +57,7 @@ def hardened(apparmor, **changes):
 OPEN = pve()
 CONFINED = hardened(
     installed(),
-    other=OTHER.replace("lxc.apparmor.profile: unconfined\n", ""),
+    other=CLOSED,
     labels={953: GENERATED},
 )
 UPGRADED = hardened(installed(parser=[3, 0, 8], abis=["3.0"]), other=None)
@@ -73,15 +71,27 @@ DONE = hardened(
         "now": {f"/etc/apparmor.d/{PROFILE}": "p"},
     },
 )
-#: The node and the fleet file that each page is about.
+MANAGED = pve(other=None, ha={910: "started"}, services={910: SETTLED}, apparmor=installed())
+QDRANT = FakeNode(
+    "pve1",
+    {952: CONF.replace("Portainer", "qdrant")},
+    dockers=docker(952),
+    apparmor=installed(),
+)
+BARE = FakeNode("pve1", {953: CLOSED}, label=GENERATED, dockers=none(953), apparmor=installed())
+#: The nodes and the fleet file that each page is about.
 SCENES = {
-    "first-container": (OPEN, {"910": FIRST}),
-    "whole-node": (OPEN, FLEET),
-    "audit": (CONFINED, FLEET),
-    "create": (FakeNode("pve1", {}, stock=STOCK), {"970": NEW}),
-    "undo": (DONE, None),
-    "upgrade": (UPGRADED, {"910": FIRST}),
-    "unconfined": (OPEN, {}),
+    "first-container": ([OPEN], FIRST),
+    "whole-node": ([OPEN], FLEET),
+    "cluster": ([pve(other=None), FakeNode("pve2", {953: OTHER})], FLEET),
+    "ha": ([MANAGED], FIRST),
+    "audit": ([CONFINED], FLEET),
+    "create": ([FakeNode("pve1", {}, stock=STOCK)], fleet_of("create")),
+    "docker": ([BARE], fleet_of("docker")),
+    "own-check": ([QDRANT], fleet_of("own-check")),
+    "undo": ([DONE], None),
+    "upgrade": ([UPGRADED], FIRST),
+    "unconfined": ([OPEN], {}),
 }
 
 
@@ -103,7 +113,7 @@ def squeezed(line):
 
 @pytest.mark.parametrize(("page", "line", "answer"), [*shown()])
 def test_what_a_page_shows_is_what_the_recipe_prints(page, line, answer, pyinfra, tmp_path):
-    node, fleet = SCENES[page]
+    nodes, fleet = SCENES[page]
     _, _, recipe, *words = shlex.split(line)
     given = [after for word, after in pairwise(words) if word == "--data"]
     data = dict(one.split("=") for one in given)
@@ -111,7 +121,7 @@ def test_what_a_page_shows_is_what_the_recipe_prints(page, line, answer, pyinfra
     # the page begins with an empty file, and goes on with one that names containers
     fleet = FLEET if name and "only" in data else fleet
     flags = [word for word in words if word in ("--dry", "-y")] or ["-y"]
-    done = pyinfra(Path(recipe).stem, node, fleet=fleet, flags=flags, verbose=(), **data)
+    done = pyinfra(Path(recipe).stem, *nodes, fleet=fleet, flags=flags, verbose=(), **data)
     printed = done.stderr.replace("@fake/", "").replace(str(tmp_path / "fleet.json"), name)
     lines = [squeezed(one) for one in printed.splitlines()]
     place, left_out = 0, True
