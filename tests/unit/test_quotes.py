@@ -14,7 +14,7 @@ from tests.unit.plan_cases import container
 AT = 1795357805.25
 
 
-def test_denials_as_they_happen():
+def test_a_denial_is_told_as_the_guide_shows_it():
     ((_, shown), *_) = commands("docs/guide/denials.md")
     node = Following()
     told = node.lines(source(), denial(at=AT, sharing=[910]))
@@ -22,7 +22,7 @@ def test_denials_as_they_happen():
     assert [*told, *node.lines(again(57, at=AT + 60))] == shown
 
 
-def test_rules_that_are_learned():
+def test_rules_are_learned_as_the_guide_shows_them():
     (shown,) = (answer for words, answer in commands("docs/guide/learn.md") if answer)
     text = overlay(
         mount("/merged/", "overlay", "rw, silent", "overlay", count=12, owner=WEB, comm="mount"),
@@ -34,14 +34,14 @@ def test_rules_that_are_learned():
     assert f"@@ -0,0 +1,{len(learned)} @@" in shown
 
 
-def test_what_the_watch_says(tmp_path):
+def test_the_watch_says_what_the_guide_quotes(tmp_path):
     node = Node(tmp_path)
     node.container(910, "unconfined")
     said = node.watch(PLAIN).strip().removeprefix("<4>")
     assert f"phoenix-harden-watch[4711]: {said}\n" in blocks("docs/guide/watch.md", "")[0]
 
 
-def test_a_kernel_that_is_too_old():
+def test_a_kernel_that_is_too_old_is_told_as_the_guide_quotes_it():
     open_one = container(953, conf=NESTING, label=None)
     (found,) = on_kernel(versions("6.17.9-1", "2026-01-12T16:25Z"), open_one, entry=None)
     assert f"pve1: {found.message}: {found.fix}\n" in text_of("docs/guide/upgrade.md")
