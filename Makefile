@@ -4,6 +4,7 @@
 #                    STACK=current of the other stack, in a page of its own
 # make probes   the program that the gate runs in Docker, for each architecture, from its source
 # make wheel    dist/phoenix_harden-VERSION-py3-none-any.whl, which needs no clone
+# make reference   the tables of docs/reference/fleet-file.md, and the schema, anew from the models
 # make picture  docs/report.png anew, the page of an audit as Chromium shows it
 # make docker-checks   docs/docker-checks.md anew: what people run, under each (hours)
 SHELL := /bin/sh
@@ -19,7 +20,7 @@ STACK ?= $(or $(PHOENIX_LAB_STACK),stable)
 LAB_TESTS := lab and not long
 
 .PHONY: harden test test-fast test-deploys test-facts test-programs test-unit test-long test-stable test-current \
-    confinement docker-checks probes picture wheel lint format lock clean
+    confinement docker-checks probes picture reference wheel lint format lock clean
 
 harden confinement docker-checks: export PHOENIX_LAB_STACK := $(STACK)
 # facts/ is no installed package
@@ -73,6 +74,11 @@ confinement: .venv/done
 
 docker-checks: .venv/done
 	$(BIN)/python -u tests/lab/docker_checks.py
+
+reference: export PYTHONPATH := $(CURDIR)
+reference: .venv/done
+	$(BIN)/phoenix schema >phoenix_lxc_configs.schema.json
+	$(BIN)/python tests/unit/fleet_keys.py
 
 picture: export PYTHONPATH := $(CURDIR)
 picture: .venv/done

@@ -2,8 +2,9 @@
 conf, a profile on disk or in the kernel, a file of ours, tunables that do not compile.
 
 phoenix-harden-watch.timer runs it every five minutes; what it prints goes to the system's journal,
-<4> is a warning there (sd-daemon(3)), and each line begins with the code of docs/findings.md. What
-is wanted comes from /var/lib/phoenix-harden/wanted (`phoenix.plan.watch`).
+<4> is a warning there (sd-daemon(3)), and each line begins with a code of
+docs/reference/findings.md. What is wanted comes from /var/lib/phoenix-harden/wanted
+(`phoenix.plan.watch`).
 
 Exit: 1 where something is wrong that was not at the last look, so that OnFailure= tells of it once;
 else 0

@@ -59,7 +59,7 @@ Rule: TypeAlias = Annotated[str, AfterValidator(values.rule)]
 Dataset: TypeAlias = Annotated[
     str,
     AfterValidator(values.dataset),
-    WithJsonSchema({"type": "string", "pattern": "^[^-/]", "examples": ["tank/data"]}),
+    WithJsonSchema({"type": "string", "pattern": "^[^-/]"}),
 ]
 Interface: TypeAlias = Annotated[
     str,
@@ -164,8 +164,11 @@ class _Part(BaseModel):
 class Volume(_Part):
     """A dataset that the container mounts: `/POOL/NAME`, or where ZFS really mounts it."""
 
-    name: Dataset = Field(description="The dataset's name below the pool.")
-    pool: Dataset = Field(description="The ZFS pool, or a dataset in it.")
+    name: Dataset = Field(description="The dataset's name below the pool.", examples=["data"])
+    pool: Dataset = Field(
+        description="The ZFS pool, a dataset in it, or a storage of Proxmox of type zfspool.",
+        examples=["rpool", "tank/data"],
+    )
     mount_point: GuestPath = Field(description="Where the container sees it; absolute.")
     size_gb: float | None = Field(
         None,
@@ -204,13 +207,22 @@ class HealthCheckEntry(_Part):
         examples=["http://localhost:6333/healthz"],
     )
     retries: int | None = Field(
-        None, ge=0, le=health.MOST_RETRIES, description="How often it is tried again; 5."
+        health.HealthCheck.retries,
+        ge=0,
+        le=health.MOST_RETRIES,
+        description="How often it is tried again.",
     )
     interval: int | None = Field(
-        None, ge=0, le=health.MOST_INTERVAL, description="Seconds between two tries; 5."
+        health.HealthCheck.interval,
+        ge=0,
+        le=health.MOST_INTERVAL,
+        description="Seconds between two tries.",
     )
     timeout: int | None = Field(
-        None, ge=1, le=health.MOST_TIMEOUT, description="Seconds that one try may take; 30."
+        health.HealthCheck.timeout,
+        ge=1,
+        le=health.MOST_TIMEOUT,
+        description="Seconds that one try may take.",
     )
 
     @model_validator(mode="after")
@@ -384,7 +396,7 @@ class ContainerEntry(_Part):
     unprivileged: bool | None = Field(
         None,
         description="Whether root inside is nobody outside. Absent: as on the node, and of one "
-        "that is to be made: true.",
+        "that is to be made: true; a clone is as its source is.",
     )
     storage_driver: Literal["fuse-overlayfs", "overlay2", "keep", "auto"] | None = Field(
         None,
@@ -410,7 +422,8 @@ class ContainerEntry(_Part):
         None, ge=0, description="Lower ones are made, restarted and started with the node first."
     )
     dependencies: list[Ctid] | None = Field(
-        None, description="Ids of containers that have to run before this one."
+        None,
+        description="Ids of containers that have to run before this one, and are made before it.",
     )
     clone_from_ctid: Ctid | None = Field(
         None,
@@ -442,7 +455,11 @@ class ContainerEntry(_Part):
             WithJsonSchema({"type": "string", "pattern": f"^{new_values.HOSTNAME.pattern}$"}),
         ]
         | None
-    ) = Field(None, description="For create: its host's name, by default what name says.")
+    ) = Field(
+        None,
+        description="For create: its host's name, by default what name says; where that cannot be "
+        "one, the plan says what is used.",
+    )
     memory_mb: int | None = Field(
         None, ge=16, le=2**30, description="For create: its memory in MiB."
     )
@@ -503,8 +520,9 @@ class ContainerEntry(_Part):
         | None
     ) = Field(
         None,
-        description="Maps of its ids to the node's, lxc.idmap lines: u or g, the first inside, "
-        "the first on the node, how many.",
+        description="For create: maps of its ids to the node's, lxc.idmap lines in place of "
+        "Proxmox's own: u or g, the first inside, the first on the node, how many. Root stays "
+        "where the disk is made for it.",
         examples=[["u 0 100000 65536", "g 0 100000 65536"]],
     )
 

@@ -1,8 +1,8 @@
 """What of a fleet file needs the operator's word, `--data allow=`, and which word.
 
-A fleet file describes; it does not run (docs/permissions.md). What in it would have the node run a
-program, or give a container more of the node than data, is done only if the operator says so in
-this run, and each such line is shown then.
+A fleet file describes; it does not run (docs/reference/permissions.md). What in it would have the
+node run a program, or give a container more of the node than data, is done only if the operator
+says so in this run, and each such line is shown then.
 """
 
 from __future__ import annotations

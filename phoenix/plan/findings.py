@@ -2,7 +2,7 @@
 
 The plan and the audit find; the terminal, the JSON file, the page and `strict=true` only read.
 Codes are for programs and stay; messages are for people and may be said better tomorrow.
-`docs/findings.md` explains each code.
+`docs/reference/findings.md` explains each code.
 """
 
 from __future__ import annotations

@@ -32,12 +32,12 @@ NO_OVERRIDES = {"kernel": {}, "lxc": {}, "base": None, "changed": [], "unread": 
 NO_STOCK = {"guests": {}, "storages": {}, "templates": [], "pools": []}
 
 
-def installed():
-    """Of such a node, with our profile as it shall be."""
+def installed(**changes):
+    """Of such a node, with our profile as it shall be; `changes`: of a node it was made for."""
     folder = Path(__file__).parents[2] / "templates/apparmor"
     sources = {path.name: path.read_text() for path in folder.glob("*.j2")}
     name = "lxc-docker-nested"
-    text = render_profile(Confinement(name), sources, apparmor_from_json(APPARMOR))
+    text = render_profile(Confinement(name), sources, apparmor_from_json({**APPARMOR, **changes}))
     return {"loaded": {name: "enforce"}, "files": {name: text}}
 
 
@@ -58,13 +58,15 @@ def journal(*entries):
 class FakeNode:
     """A node that answers `observe`; commands that no answer is scripted for succeed silently.
 
-    All but the `stopped` ones run under `label`. Each answer takes `delay` seconds. `responses`:
-    what comes first, by a part of the command. `later`: what it says once a plan is made anew.
+    All but the `stopped` ones run under `label`, or that of `labels`. Each answer takes `delay`
+    seconds. `responses`: what comes first, by a part of the command. `later`: what it says once a
+    plan is made anew.
     """
 
     name: str
     confs: Mapping[int, str]
     label: str = "unconfined"
+    labels: Mapping[int, str] = field(default_factory=dict)
     stopped: Collection[int] = ()
     ha: Mapping[int, str] = field(default_factory=dict)
     services: Mapping[int, Mapping[str, object]] = field(default_factory=dict)
@@ -148,7 +150,7 @@ class FakeNode:
                 "running": ctid not in self.stopped,
                 "pid": None if ctid in self.stopped else ctid,
                 "started": None if ctid in self.stopped else 1795308303,
-                "label": None if ctid in self.stopped else self.label,
+                "label": None if ctid in self.stopped else self.labels.get(ctid, self.label),
                 "ha": self.ha.get(ctid),
                 "service": self.services.get(ctid),
                 "live": None,

@@ -300,7 +300,7 @@ def test_what_fell_over_is_told_with_where_its_guest_says_why_and_needs_no_atten
 
 
 def test_each_code_is_explained_and_nothing_else_is():
-    text = (Path(__file__).parents[2] / "docs/findings.md").read_text()
+    text = (Path(__file__).parents[2] / "docs/reference/findings.md").read_text()
     explained = re.findall(r"^\| `([a-z.-]+)` \|", text, re.MULTILINE)
     assert sorted(explained) == sorted(Code)
 
