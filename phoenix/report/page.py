@@ -15,6 +15,7 @@ from jinja2 import StrictUndefined
 from markupsafe import Markup
 
 from phoenix.report.chart import STEP, bars, series
+from phoenix.report.terminal import attention
 from phoenix.text.printable import printable
 from phoenix.text.sandbox import Sandbox
 
@@ -60,6 +61,7 @@ def _view(data: Mapping[str, Any]) -> dict[str, Any]:
     beside = [one for one in steps if one["severity"] == "note"]
     named = min(WORKLOADS, ALL_WORKLOADS // max(1, len(containers)))
     return {
+        "summary": attention(data["need_attention"], data["nodes_need_attention"]),
         "links": links,
         "steps": [one for one in steps if one["severity"] != "note"],
         "notes": [one for one in beside if not one["code"].startswith(_WORKED_AROUND)],

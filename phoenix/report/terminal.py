@@ -165,8 +165,8 @@ def audit_lines(audits: Sequence[NodeAudit], everything: bool = False) -> Iterat
     if len(audits) > 1:
         for audit in audits:
             yield printable(f"{audit.node}: {_attention(audit.containers)}", None)
-    nodes = ", ".join(audit.node for audit in audits if not audit.ok)
-    yield printable(f"{_attention(containers)}{nodes and f'; so does {nodes}'}", None)
+    nodes = [audit.node for audit in audits if not audit.ok]
+    yield printable(_attention(containers, nodes), None)
     if any(one.code in DRIFT for audit in audits for one in audit.findings):
         yield f"drift is {MENDED}"
     for audit in audits:
@@ -176,9 +176,17 @@ def audit_lines(audits: Sequence[NodeAudit], everything: bool = False) -> Iterat
             yield printable(f"{audit.node}: {line}", None)
 
 
-def _attention(containers: Sequence[AuditedContainer]) -> str:
-    attention = sum(not one.ok for one in containers)
-    return f"{_count(containers)}, {attention} {'needs' if attention == 1 else 'need'} attention"
+def _attention(containers: Sequence[AuditedContainer], nodes: Sequence[str] = ()) -> str:
+    return f"{_count(containers)}, {attention(sum(not one.ok for one in containers), nodes)}"
+
+
+def attention(count: int, nodes: Sequence[str]) -> str:
+    """How many containers need attention, and which nodes do themselves."""
+    text = f"{count} {'needs' if count == 1 else 'need'} attention"
+    if not nodes:
+        return text
+    does, named = "does" if len(nodes) == 1 else "do", ", ".join(nodes)
+    return f"{text}; so {does} {named}" if count else f"{text}; {named} {does}"
 
 
 def _container_table(containers: Sequence[AuditedContainer]) -> Iterator[str]:

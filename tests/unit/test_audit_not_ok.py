@@ -18,7 +18,7 @@ from phoenix.plan.node import plan_node
 from phoenix.plan.options import Options
 from phoenix.pve.conf import PveConf
 from phoenix.pve.observed import ObservedContainer, ObservedPct
-from phoenix.report.terminal import audit_lines
+from phoenix.report.terminal import attention, audit_lines
 
 ENFORCED = "lxc-docker-nested (enforce)"
 
@@ -163,7 +163,20 @@ def test_nothing_that_is_stopped_is_right_on_a_node_without_apparmor():
 
 def test_a_node_that_needs_attention_is_named_beside_its_containers():
     plan = NodePlan("pve1", watch=WatchChange("keep"))
-    assert "1 container, 0 need attention; so does pve1" in [*audit_lines([audit(plan)])]
+    assert "1 container, 0 need attention; pve1 does" in [*audit_lines([audit(plan)])]
+
+
+@pytest.mark.parametrize(
+    ("count", "nodes", "text"),
+    [
+        (0, [], "0 need attention"),
+        (1, ["pve1"], "1 needs attention; so does pve1"),
+        (0, ["pve1", "pve2"], "0 need attention; pve1, pve2 do"),
+        (2, ["pve1", "pve2"], "2 need attention; so do pve1, pve2"),
+    ],
+)
+def test_containers_and_nodes_that_need_attention_are_told_in_one_line(count, nodes, text):
+    assert attention(count, nodes) == text
 
 
 @pytest.mark.parametrize("state", ["noshell", "application"])

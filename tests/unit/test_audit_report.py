@@ -169,4 +169,4 @@ def test_what_stands_against_a_container_is_said_once_on_the_page():
 def test_a_node_that_needs_attention_heads_the_page():
     bad = Finding(Code.PROFILE_FOREIGN, Severity.ERROR, "not ours")
     page = audit_page(data(plan=NodePlan("pve1", findings=(bad,))), TEMPLATE)
-    assert '<span class="bad">0 need attention; so does pve1</span>' in page
+    assert '<span class="bad">0 need attention; pve1 does</span>' in page
