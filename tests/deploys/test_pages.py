@@ -34,9 +34,13 @@ RUNS = [
 ]
 
 
+def text_of(page):
+    return (GUIDE / f"{page}.md").read_text()
+
+
 def fleet_of(page):
     """The containers of the fleet file that a page shows."""
-    (block, *_) = re.findall(r"```json\n(.*?)```", (GUIDE / f"{page}.md").read_text(), re.DOTALL)
+    (block, *_) = re.findall(r"```json\n(.*?)```", text_of(page), re.DOTALL)
     shown = json.loads(block if block.startswith("{") else f"{{{block}}}")
     return shown.get("lxc_configs", shown)
 
@@ -78,9 +82,40 @@ QDRANT = FakeNode(
     dockers=docker(952),
     apparmor=installed(),
 )
+#: As one finds them: open ones, one that is locked, one on btrfs, stopped ones, an old kernel.
+FOUND = FakeNode(
+    "pve1",
+    {
+        900: f"template: 1\n{OTHER.replace('nginx', 'Template-Base')}",
+        910: OTHER.replace("nginx", "portainer"),
+        952: OTHER.replace("nginx", "qdrant"),
+        953: OTHER,
+        954: f"lock: backup\n{OTHER.replace('nginx', 'n8n')}",
+        955: CLOSED.replace("nginx", "plain"),
+        957: OTHER.replace("nginx", "docker29"),
+        961: OTHER.replace("nginx", "files"),
+    },
+    stopped=(900, 955, 957),
+    apparmor={"loaded": {f"profile-{place}": "enforce" for place in range(131)}},
+    backups={
+        "backups": [[ctid, "2026-11-22T00:00:00Z", "local"] for ctid in (910, 953, 954, 955, 961)]
+    },
+    dockers={
+        **docker(910),
+        **docker(952, RuncCommit={"ID": "v1.2.5"}),
+        **none(953),
+        **docker(954),
+        **docker(961, Driver="btrfs"),
+    },
+    versions={
+        "release": "6.17.4-1-pve",
+        "packages": {"pve-manager": "9.1.4", "lxc-pve": "6.0.5-2", "apparmor": "4.1.1-pmx1"},
+    },
+)
 BARE = FakeNode("pve1", {953: CLOSED}, label=GENERATED, dockers=none(953), apparmor=installed())
 #: The nodes and the fleet file that each page is about.
 SCENES = {
+    "first-look": ([FOUND], None),
     "first-container": ([OPEN], FIRST),
     "whole-node": ([OPEN], FLEET),
     "cluster": ([pve(other=None), FakeNode("pve2", {953: OTHER})], FLEET),
@@ -112,12 +147,18 @@ def squeezed(line):
 
 
 @pytest.mark.parametrize(("page", "line", "answer"), [*shown()])
-def test_what_a_page_shows_is_what_the_recipe_prints(page, line, answer, pyinfra, tmp_path):
+def test_what_a_page_shows_is_what_the_recipe_prints(
+    page, line, answer, pyinfra, tmp_path, monkeypatch
+):
     nodes, fleet = SCENES[page]
     _, _, recipe, *words = shlex.split(line)
     given = [after for word, after in pairwise(words) if word == "--data"]
     data = dict(one.split("=") for one in given)
     name = data.pop("fleet", "")
+    if "write" in data:
+        name, data["write"] = data["write"], tmp_path / "fleet.json"
+    for variable, value in re.findall(r"^\$ export (\w+)=(\S+)", text_of(page), re.M):
+        monkeypatch.setenv(variable, value)
     # the page begins with an empty file, and goes on with one that names containers
     fleet = FLEET if name and "only" in data else fleet
     flags = [word for word in words if word in ("--dry", "-y")] or ["-y"]

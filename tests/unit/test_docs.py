@@ -28,7 +28,7 @@ PATH = re.compile(
     r"(?:phoenix|node|facts|operations|deploys|templates|lab|tests|bench|docs)/[\w./-]*"
 )
 #: What a page may have a reader type, on their own machine.
-PROGRAMS = {"phoenix", "pyinfra", "make", "ssh", "export", "cp", "echo"}
+PROGRAMS = {"phoenix", "pyinfra", "make", "pipx", "ssh", "export", "cp", "echo"}
 PYINFRA = {"--dry", "-y", "-v", "--json", "--data", "--limit"}
 
 
@@ -149,7 +149,10 @@ def test_each_command_that_a_page_shows_is_one(page):
         if program == "phoenix" and words[1] == "lab":
             assert lab_parser().parse_args(words[2:])
         elif program == "phoenix":
-            assert _parser().parse_args([one for one in words[1:] if not one.startswith(">")])
+            given = _parser().parse_args([one for one in words[1:] if not one.startswith(">")])
+            data = {key: as_data(value) for key, value in getattr(given, "data", ())}
+            if data:
+                parse_options(data, words[1].replace("-", "_"))
         elif program == "pyinfra":
             assert words[1] == "inventory.py"
             assert (REPO / words[2]).exists(), words

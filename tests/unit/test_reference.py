@@ -1,12 +1,14 @@
 """The tables of the reference, held to the code that they are about."""
 
 import re
+from datetime import UTC, datetime
 from typing import Literal, get_args, get_origin
 
 import page_cases
 import pytest
 from fleet_keys import PAGE, page
 from test_docs import REPO, blocks, of_subparsers, text_of
+from test_doctor import look
 
 from phoenix.apparmor.lint import lint
 from phoenix.apparmor.observed import ObservedAppArmor
@@ -14,8 +16,12 @@ from phoenix.cli.main import BROKEN_PIPE, INTERRUPTED, _parser, known_templates
 from phoenix.fleet.file import ContainerEntry
 from phoenix.fleet.permits import PERMISSIONS
 from phoenix.plan.confinement import Confinement
+from phoenix.plan.doctor import Readiness
+from phoenix.plan.doctor_checks import Aspect
+from phoenix.plan.doctor_next import Next, next_command
 from phoenix.plan.options import FORCES, KEYS, Force, Options
 from phoenix.plan.render import render_profile
+from phoenix.report.doctor import doctor_data
 
 RECIPES = "docs/reference/recipes.md"
 
@@ -185,3 +191,27 @@ def test_each_key_of_a_report_is_told():
         # the engine of a container has a line of its own
         missing = {*value} - {*re.findall(r"\w+", cells[place])} - {"engine"}
         assert missing == set(), place
+
+
+def test_each_key_of_a_first_look_is_told():
+    seen = look()
+    data = doctor_data(
+        [seen], next_command([seen], Options()), "", datetime(2026, 11, 22, tzinfo=UTC)
+    )
+    cells = {one: text for cell, text in rows("docs/reference/report.md", "`doctor.json`")
+             for one in code(cell)}  # fmt: skip
+    node = data["nodes"][0]
+    assert {one.removesuffix("[]") for one in cells if one[0] != "."} == {*data}
+    below = {one[1:].removesuffix("[]") for one in cells if one[0] == "."}
+    assert below | {"name", "ok"} == {*node}
+    for place, words in (
+        ("next", {*data["next"], *Next}),
+        (".checks[]", {*node["checks"][0], *Aspect}),
+        (".containers[]", {*node["containers"][0]}),
+    ):
+        assert words <= {*code(cells[place])}, place
+
+
+def test_each_state_of_a_first_look_is_told():
+    told = [code(cell)[0] for cell, _ in rows("docs/guide/first-look.md", "state")]
+    assert told == [*Readiness]
