@@ -68,7 +68,8 @@ def _ask(ctid: int, script: str, probes: bool) -> dict[str, str]:
         return _answer("application")
     # the rest of the time is for what else it looks up
     most = patience()
-    words = ["sh", "-c", script, "docker", f"{max(1, int(most * 2 / 3))}", ":probe" if probes else ""]
+    its = max(1, int(most * 2 / 3))
+    words = ["sh", "-c", script, "docker", f"{its}", ":probe" if probes else ""]
     ended = guest.attach(ctid, words, b"", most, LIMIT)
     state = _state(ctid, ended)
     if state not in ("ok", "none"):

@@ -58,8 +58,8 @@ def is_readable() -> bool:
 def stale(names: list[str], note: str = "", notes_equal: bool = False) -> list[str]:
     """Those of these profiles that the kernel has with another text than their files.
 
-    One of which that cannot be told is none of them. `note`: the file of what is known, if not our own;
-    `notes_equal`: add to it what was compared and is the same.
+    One of which that cannot be told is none of them. `note`: the file of what is known, if not
+    our own; `notes_equal`: add to it what was compared and is the same.
     """
     note, includes = note or at(NOTE), _includes()
     known, found = _noted(note, includes), _forms(names)

@@ -6,7 +6,7 @@ import time
 import pytest
 from script_node import SCRIPTS, ScriptNode, sha
 
-from node import daemon_json, guest, root
+from node import daemon_json, guest
 from node.daemon_json import CHANGED, FAILED, REFUSED, GuestError, GuestFile
 
 GUEST = SCRIPTS.parent / "guest"
