@@ -11,10 +11,8 @@ from typing import Any
 
 from node.bounded import MIB, MISSING, TIME, Ended, run
 from node.files import read, text
-from node.root import at
+from node.root import at, seconds
 
-#: Seconds that one storage may take.
-PATIENCE = float(os.environ.get("PHOENIX_PATIENCE", "60"))
 _LIMIT = 16 * MIB
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -57,6 +55,11 @@ def observe(listed: bool) -> dict[str, Any]:
         if listed and "backup" in words(content):
             backups += _listed(name, storage, node, problems)
     return {**found, "backups": backups, "problems": problems}
+
+
+def patience() -> float:
+    """How long a storage may take, in seconds."""
+    return seconds("PATIENCE", 60)
 
 
 class StorageError(Exception):
@@ -140,7 +143,7 @@ def _of_folder(folder: str) -> Iterator[_Backup]:
     tests = ["-mindepth", "1", "-maxdepth", "1", "-name", "vzdump-lxc-*", "-type", "f"]
     ended = run(
         ["find", "-L", at(folder), *tests, "-size", "+0", "-printf", "%f\\0"],
-        seconds=PATIENCE,
+        seconds=patience(),
         limit=_LIMIT,
     )
     if not ended.ok and not ended.err.rstrip().endswith(b": No such file or directory"):
@@ -153,7 +156,7 @@ def _of_folder(folder: str) -> Iterator[_Backup]:
 def _of_server(name: str) -> Iterator[_Backup]:
     """Those of a Proxmox Backup Server above all."""
     ended = run(
-        ["pvesm", "list", name, "--content", "backup"], seconds=PATIENCE, limit=_LIMIT, merge=True
+        ["pvesm", "list", name, "--content", "backup"], seconds=patience(), limit=_LIMIT, merge=True
     )
     if not ended.ok:
         raise StorageError(_why(ended))
@@ -169,7 +172,7 @@ def _verifications(name: str, node: str) -> dict[_Backup, str]:
     """
     path = f"/nodes/{node or 'localhost'}/storage/{name}/content"
     call = ["pvesh", "get", path, "--content", "backup", "--output-format", "json"]
-    ended = run(call, seconds=PATIENCE, limit=_LIMIT)
+    ended = run(call, seconds=patience(), limit=_LIMIT)
     if not ended.ok:
         raise StorageError(_why(ended))
     try:
@@ -187,7 +190,7 @@ def _verification(volume: dict[str, Any]) -> tuple[_Backup, str] | None:
 
 def _why(ended: Ended) -> str:
     if ended.why == TIME:
-        return f"no answer in {PATIENCE:g} s"
+        return f"no answer in {patience():g} s"
     if ended.why and ended.why != MISSING:
         return "its answer is too long"
     return " ".join((text(ended.out + b"\n" + ended.err) or "").split()) or "cannot be listed"

@@ -19,11 +19,11 @@ from contextlib import contextmanager, suppress
 from node.bounded import MIB
 from node.files import digest, make_folder, raw, read
 from node.main import request
-from node.root import at
+from node.root import at, seconds
 from node.say import Stop
 
-#: Seconds that Proxmox itself waits for its lock; another number, for the tests.
-_PATIENCE = float(os.environ.get("PHOENIX_PATIENCE", "10"))
+#: Seconds that Proxmox itself waits for its lock.
+_PATIENCE = 10
 
 #: The largest file that pmxcfs holds; a longer one stays behind cut off.
 _LIMIT = MIB
@@ -75,11 +75,11 @@ def locked(ctid: int) -> Iterator[None]:
     except OSError:
         raise _end(1, ctid, f"cannot open {name}: nothing was changed") from None
     try:
-        if not _take(held):
+        if not _take(held, patience := seconds("PATIENCE", _PATIENCE)):
             raise _end(
                 2,
                 ctid,
-                f"got no lock on {name} in {_PATIENCE:g} s: "
+                f"got no lock on {name} in {patience:g} s: "
                 "another task works on this container: run it again later",
             )
         yield
@@ -87,8 +87,8 @@ def locked(ctid: int) -> Iterator[None]:
         os.close(held)
 
 
-def _take(held: int) -> bool:
-    deadline = time.monotonic() + _PATIENCE
+def _take(held: int, patience: float) -> bool:
+    deadline = time.monotonic() + patience
     while True:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)

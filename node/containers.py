@@ -30,7 +30,7 @@ def observe() -> dict[str, Any]:
     """All containers: conf, state, first process, label, HA, what they were started with."""
     node = node_name()
     found: dict[str, Any] = {"node": node, "containers": {}, "elsewhere": {}, "problems": []}
-    found["wanted"] = text(read(f"{STATE}/wanted"))
+    found["wanted"] = text(read(at(f"{STATE}/wanted")))
     if not os.path.isdir(at(f"{_PVE}/lxc")):
         problem = f"no-pve: {_PVE}/lxc is not there; is this a Proxmox VE node?"
         found["problems"].append(problem)
@@ -47,7 +47,7 @@ def observe() -> dict[str, Any]:
                 "conf": text(conf),
                 "ha": ha.get(str(ctid)),
                 "service": services.get(str(ctid)),
-                "ours": text(read(f"{STATE}/containers/{ctid}")),
+                "ours": text(read(at(f"{STATE}/containers/{ctid}"))),
                 **_process(ctid),
             }
     for other in names_in(at(f"{_PVE}/nodes")):

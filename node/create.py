@@ -29,7 +29,7 @@ from node.destroy import destroy, forget_note, is_destroyed, unlock
 from node.files import NONE, digest, read, sync_folder, text, write
 from node.install import install
 from node.places import PlaceError, make_dataset, make_folder_of
-from node.root import at
+from node.root import at, seconds
 from node.say import Stop
 from node.state import RunFolder
 from node.transaction import Transaction
@@ -39,7 +39,7 @@ from phoenix.runs.outcome import EXIT, Ending
 from phoenix.text.printable import printable, printable_lines
 
 #: Seconds without any work in our unit after which a pct is given up; a big template takes long.
-_PATIENCE = float(os.environ.get("PHOENIX_PATIENCE", "900"))
+_PATIENCE = 900
 
 #: Lines of what a pct that failed has said.
 _LINES = 15
@@ -148,8 +148,9 @@ class Creation(Transaction):
         return self.swap(new, digest(found))
 
     def _does(self, words: list[str]) -> bool:
+        patience = seconds("PATIENCE", _PATIENCE)
         ended = run(
-            ["pct", *words], seconds=_PATIENCE, limit=16 * MIB, merge=True, progress=unit.busy
+            ["pct", *words], seconds=patience, limit=16 * MIB, merge=True, progress=unit.busy
         )
         self._is_pct_cut = bool(ended.why) or (ended.code or 0) < 0
         if ended.why:
@@ -157,14 +158,14 @@ class Creation(Transaction):
             unit.end_others()
         if ended.ok and self._is_marked(self._found()):
             return True
-        self._explain(ended)
+        self._explain(ended, patience)
         return False
 
-    def _explain(self, ended: Ended) -> None:
+    def _explain(self, ended: Ended, patience: float) -> None:
         said = printable_lines((text(ended.out or ended.err) or "").strip(), _LINES)
         for line in said:
             self.say(f"  {line}")
-        late = f"nothing went on in it for {_PATIENCE:g} s" if ended.why == "time" else ""
+        late = f"nothing went on in it for {patience:g} s" if ended.why == "time" else ""
         self._why = late or printable("".join(said[-1:]), 300) or f"exit {ended.code}"
 
     def _completes(self) -> bool:

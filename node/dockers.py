@@ -13,9 +13,9 @@ from collections.abc import Collection, Sequence
 from node import containers, guest, outside
 from node.beside import beside
 from node.bounded import SIZE, TIME, Ended
+from node.root import seconds
 
-#: How long a guest may take, in seconds; what it may say, in bytes: a daemon.json of 1 MiB, too.
-PATIENCE = float(os.environ.get("PHOENIX_GUEST_TIMEOUT", "60"))
+#: What a guest may say, in bytes: a daemon.json of 1 MiB, too.
 LIMIT = 1536 * 1024
 
 #: How many are asked at once beyond the node's processors: most of an answer is their work, so that
@@ -25,6 +25,11 @@ MORE_AT_ONCE, AGAIN = 1, 4
 
 #: What an exit code means; 44 is ours.
 _STATES = {0: "ok", 44: "none", **dict.fromkeys(guest.NO_SHELL, "noshell")}
+
+
+def patience() -> float:
+    """How long a guest may take, in seconds."""
+    return seconds("GUEST_TIMEOUT", 60)
 
 
 def observe(ctids: Sequence[int] | None, probe: Collection[int] = ()) -> dict[str, dict[str, str]]:
@@ -62,9 +67,10 @@ def _ask(ctid: int, script: str, probes: bool) -> dict[str, str]:
     if outside.applies(ctid):
         return _answer("application")
     # the rest of the time is for what else it looks up
-    seconds = max(1, int(PATIENCE * 2 / 3))
-    words = ["sh", "-c", script, "docker", f"{seconds}", ":probe" if probes else ""]
-    ended = guest.attach(ctid, words, b"", PATIENCE, LIMIT)
+    most = patience()
+    its = max(1, int(most * 2 / 3))
+    words = ["sh", "-c", script, "docker", f"{its}", ":probe" if probes else ""]
+    ended = guest.attach(ctid, words, b"", most, LIMIT)
     state = _state(ctid, ended)
     if state not in ("ok", "none"):
         return _answer(state, error=guest.last_line(ended))

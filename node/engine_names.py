@@ -8,14 +8,14 @@ from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from node import guest, outside
-from node.dockers import PATIENCE
+from node.dockers import patience
 
 #: So many names are known at most; one that a guest did not tell is asked for again after so many
 #: seconds.
 _MOST, _PAUSE = 1000, 60
 
 #: How long a guest may take for one, in seconds.
-_PATIENCE = min(5.0, PATIENCE)
+_PATIENCE = 5.0
 
 # as Docker allows them (daemon/names), after the slash that `inspect` puts in front
 _NAME = re.compile(rb"/?([a-zA-Z0-9][a-zA-Z0-9_.-]{0,79})\s*")
@@ -70,7 +70,7 @@ def _ask(ctid: int, engine_id: str) -> str:
         return ""
     for engine in ("docker", "podman"):
         words = [engine, "inspect", "--type", "container", "--format", "{{.Name}}", engine_id]
-        ended = guest.attach(ctid, words, seconds=_PATIENCE, limit=4096)
+        ended = guest.attach(ctid, words, seconds=min(_PATIENCE, patience()), limit=4096)
         if ended.ok and (found := _NAME.fullmatch(ended.out)):
             return found[1].decode("ascii")
         if ended.why:

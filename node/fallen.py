@@ -14,14 +14,14 @@ from typing import Any
 
 from node import containers
 from node.beside import beside
-from node.dockers import PATIENCE
+from node.dockers import patience
 from node.files import read, text
 from node.noted import noted
-from node.root import at
+from node.root import at, seconds
 from node.works import Missing, Works, ask, engine, fallen, unasked
 
 #: Seconds after which a guest is asked once more: something may just be moving.
-LATER = float(os.environ.get("PHOENIX_OWNERS_LATER", "10"))
+_LATER = 10
 
 #: Seconds after which no further guest is asked; so much is told of one.
 _MOST_TIME, _MOST = 180, 20
@@ -47,8 +47,9 @@ def _answer(ctid: int, deadline: float) -> dict[str, Any] | None:
         return None
     found, why = _look(ctid, before, last.accept, deadline)
     if found:
-        time.sleep(LATER)
-        again, _ = _look(ctid, before, last.accept, deadline + LATER)
+        later = seconds("OWNERS_LATER", _LATER)
+        time.sleep(later)
+        again, _ = _look(ctid, before, last.accept, deadline + later)
         found = [one for one in found if one in again]
     if not found and not why:
         return None
@@ -62,7 +63,7 @@ def _look(
     """What has fallen, and why that may not be all of it."""
     if time.monotonic() > deadline:
         return [], "not asked, the others took too long"
-    said, why = ask(ctid, engines=bool(before.containers), seconds=PATIENCE)
+    said, why = ask(ctid, engines=bool(before.containers), seconds=patience())
     now = Works.parse(said)
     if now is None:
         return [], why

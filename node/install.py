@@ -33,8 +33,9 @@ from node.docker_repo import Repo, RepoError
 from node.files import digest, raw, text
 from node.journal import Journal
 from node.main import request
-from node.packages import PATIENCE, Work, held
+from node.packages import PAUSE, Work, held
 from node.proof import Proof
+from node.root import seconds
 from node.say import Stop, say
 from node.state import RunFolder, lock, named
 from phoenix.apparmor.observed import Label
@@ -366,7 +367,7 @@ class Installation:
             if ended.ok:
                 return
             if attempt + 1 < _TRIES:
-                time.sleep(PATIENCE)
+                time.sleep(seconds("PATIENCE", PAUSE))
         self._say(f"not all of its package sources answer: {guest.last_line(ended)}")
 
     def _there(self, work: Work, name: str) -> list[str]:

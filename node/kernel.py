@@ -55,13 +55,13 @@ def is_readable() -> bool:
     return os.access(at(f"{_KERNEL}/profiles"), os.R_OK)
 
 
-def stale(names: list[str], note: str = NOTE, notes_equal: bool = False) -> list[str]:
+def stale(names: list[str], note: str = "", notes_equal: bool = False) -> list[str]:
     """Those of these profiles that the kernel has with another text than their files.
 
-    One of which that cannot be told is none of them. `note`: the file of what is known;
-    `notes_equal`: add to it what was compared and is the same.
+    One of which that cannot be told is none of them. `note`: the file of what is known, if not
+    our own; `notes_equal`: add to it what was compared and is the same.
     """
-    includes = _includes()
+    note, includes = note or at(NOTE), _includes()
     known, found = _noted(note, includes), _forms(names)
     compiled = {
         name: forms[1] if known.get(name) == forms else _compiled(name)
@@ -73,12 +73,12 @@ def stale(names: list[str], note: str = NOTE, notes_equal: bool = False) -> list
     return [name for name in names if name not in equal and compiled.get(name) is not None]
 
 
-def remember(names: list[str], note: str = NOTE) -> None:
+def remember(names: list[str], note: str = "") -> None:
     """Note what the kernel has of these: it has just been loaded from their files.
 
     What cannot be noted is only compiled again.
     """
-    includes = _includes()
+    note, includes = note or at(NOTE), _includes()
     before = _noted(note, includes)
     known = {name: forms for name, forms in before.items() if name not in names}
     known |= _forms(names)

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from node.files import text
-from node.root import RUNS
+from node.root import RUNS, at
 from node.runs import FILE_LIMIT, JOURNAL_LIMIT, read_file, run_ids
 from phoenix.runs.journal import read_journal
 
@@ -29,11 +29,11 @@ def noted(ctid: int) -> Noted | None:
     None where it has noted nothing, or is at it still.
     """
     for name in sorted(run_ids(), reverse=True):
-        folder = f"{RUNS}/{name}/{ctid:d}"
+        folder = at(f"{RUNS}/{name}/{ctid:d}")
         if not os.path.isdir(folder):
             continue
         try:
-            journal = text(read_file(f"{RUNS}/{name}/journal.jsonl", JOURNAL_LIMIT)) or ""
+            journal = text(read_file(at(f"{RUNS}/{name}/journal.jsonl"), JOURNAL_LIMIT)) or ""
             works, accept, conf = (
                 text(read_file(f"{folder}/{one}", FILE_LIMIT)) or "" for one in _NOTED
             )

@@ -6,7 +6,6 @@ what runs in the guest is noted before the first change, and waited for while so
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
@@ -15,22 +14,23 @@ from typing import TYPE_CHECKING
 
 from node import guest, outside
 from node.bounded import MIB
+from node.root import seconds
 from node.works import PODMAN, Missing, Works, ask, begun_anew, engine, missing, unasked
 
 if TYPE_CHECKING:
     from node.transaction import Transaction
 
 #: Seconds without any change until what is missing is given up.
-PATIENCE = float(os.environ.get("PHOENIX_OWNERS_PATIENCE", "60"))
+_PATIENCE = 60
 
 #: Seconds after which all is looked at once more: what ends again and again runs now and then.
-LATER = float(os.environ.get("PHOENIX_OWNERS_LATER", "10"))
+_LATER = 10
 
 #: Seconds for all of it with the new state, however much begins.
-_MOST = float(os.environ.get("PHOENIX_OWNERS_MOST", "600"))
+_MOST = 600
 
 #: Seconds: for the end of a boot; for all of it with the old state; between two looks.
-_BOOT, _MOST_OLD, _PAUSE = 120, min(180, _MOST), min(2.0, PATIENCE)
+_BOOT, _MOST_OLD, _PAUSE = 120, 180, 2.0
 
 #: So much that is missing is told; of so much the guest is asked why; so many of its words.
 _TOLD, _EXPLAINED, _LINES = 20, 5, 3
@@ -109,11 +109,12 @@ class Owners:
         now, at = self._seen or (None, 0.0)
         left: list[Missing] = []
         if now is None:
-            now, left = self._wait(before, _MOST)
+            now, left = self._wait(before, seconds("OWNERS_MOST", _MOST))
             at = time.monotonic()
         if now and not left:
-            time.sleep(max(0, at + LATER - time.monotonic(), self._its.staged.settle))
-            later, left = self._wait(before, PATIENCE)
+            due = at + seconds("OWNERS_LATER", _LATER)
+            time.sleep(max(0, due - time.monotonic(), self._its.staged.settle))
+            later, left = self._wait(before, seconds("OWNERS_PATIENCE", _PATIENCE))
             if later and not left:
                 left = [*begun_anew(before, now, later, self._its.staged.accept)]
             now = later
@@ -128,7 +129,7 @@ class Owners:
         before = self.noted
         if before is None:
             return
-        now, left = self._wait(before, _MOST_OLD)
+        now, left = self._wait(before, seconds("OWNERS_MOST", _MOST_OLD))
         if now is None:
             self._its.say(f"what works in it cannot be told any more: {self._why}")
         if left:
@@ -137,15 +138,16 @@ class Owners:
     def _wait(self, before: Works, most: float) -> tuple[Works | None, list[Missing]]:
         """Look until nothing is missing, or as long as it changes or something begins."""
         began = changed = time.monotonic()
+        patience = seconds("OWNERS_PATIENCE", _PATIENCE)
         last: list[Missing] | None = None
         while True:
             now, left = self._look(before)
             clock = time.monotonic()
             if left != last or (now and now.booting) or any(one.begins for one in left):
                 last, changed = left, clock
-            if (now and not left) or clock - changed > PATIENCE or clock - began > most:
+            if (now and not left) or clock - changed > patience or clock - began > most:
                 return now, left
-            time.sleep(_PAUSE)
+            time.sleep(min(_PAUSE, patience))
 
     def _look(self, before: Works) -> tuple[Works | None, list[Missing]]:
         now = Works.parse(self._ask(_BOOT, before.containers))

@@ -22,7 +22,6 @@ Exit of remove: 0 removed, or kept with the reason · 1 nothing was tried, or da
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Collection, Sequence
@@ -35,6 +34,7 @@ from node.files import NONE, raw
 from node.journal import Journal
 from node.main import request
 from node.moved import node_of
+from node.root import seconds
 from node.say import Stop, say
 from node.state import lock
 from node.target import run_folder
@@ -44,7 +44,7 @@ from phoenix.text.printable import printable_lines
 
 #: Seconds between two attempts; for one command of the guest's package manager, which may wait for
 #: another one's lock; and for all that an installation asks of the guest.
-PATIENCE = float(os.environ.get("PHOENIX_PATIENCE", "5"))
+PAUSE = 5
 _ONE, _ALL = 900, 1500
 
 #: What a guest may have: no distribution is installed as a whole; one line of a journal holds more
@@ -131,7 +131,7 @@ class Work:
                 break
             self.manager.repair(ended)
             if attempt != 3:
-                time.sleep(PATIENCE)
+                time.sleep(seconds("PATIENCE", PAUSE))
         known = set(before) - set(self.came)
         self.came = [name for name in now if name not in known]
         came = " ".join(self.came)

@@ -37,7 +37,7 @@ def observe(unfinished: bool) -> dict[str, Any]:
     problems = []
     for name in run_ids():
         try:
-            journal = text(read_file(f"{RUNS}/{name}/journal.jsonl", JOURNAL_LIMIT)) or ""
+            journal = text(read_file(at(f"{RUNS}/{name}/journal.jsonl"), JOURNAL_LIMIT)) or ""
         except ValueError:
             size = f"larger than {JOURNAL_LIMIT // MIB} MiB"
             problems.append(f"run {name}: its journal is {size}: refused")
@@ -59,7 +59,8 @@ def run_files(run: str, paths: list[str]) -> dict[str, Any]:
     from node.staged import NAMES
     from phoenix.runs.record import check_run_id, is_of_node
 
-    folder, names = f"{RUNS}/{check_run_id(run)}", re.compile("|".join(map(re.escape, NAMES)))
+    folder = at(f"{RUNS}/{check_run_id(run)}")
+    names = re.compile("|".join(map(re.escape, NAMES)))
     for path in paths:
         if not is_of_node(path):
             raise Stop(2, f"refused: {path} is no file that a run of ours changes")
@@ -81,7 +82,7 @@ def staged(run: str, ctid: int) -> dict[str, Any]:
     """
     from phoenix.runs.record import check_run_id
 
-    folder = f"{RUNS}/{check_run_id(run)}/{ctid:d}"
+    folder = at(f"{RUNS}/{check_run_id(run)}/{ctid:d}")
     before, conf = (text(read_file(f"{folder}/{name}", FILE_LIMIT)) for name in ("before", "conf"))
     whole = before is not None and conf is not None
     return {"conf": {"before": (before or "").strip(), "conf": conf} if whole else None}
@@ -104,7 +105,7 @@ def _active() -> list[tuple[str, int]]:
     found = [match for unit in units if (match := _UNIT.fullmatch(unit))]
     at_work = [(match[1], int(match[2])) for match in found]
     # one of several is named by the first: who has the lock says at which it is
-    holder = _HOLDER.match(text(read_file(f"{STATE}/lock", FILE_LIMIT)) or "")
+    holder = _HOLDER.match(text(read_file(at(f"{STATE}/lock"), FILE_LIMIT)) or "")
     if holder and holder[1] in {run for run, _ in at_work}:
         at_work.append((holder[1], int(holder[2])))
     return list(dict.fromkeys(at_work))
@@ -135,7 +136,7 @@ def _now(path: str) -> str | None:
 
 def run_ids() -> Iterator[str]:
     """The runs of which there is a folder, in the order of their times."""
-    for name in _entries(RUNS):
+    for name in _entries(at(RUNS)):
         from phoenix.runs.record import check_run_id
 
         try:

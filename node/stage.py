@@ -20,7 +20,7 @@ from typing import Any
 from node.compiled import is_of, with_code
 from node.files import make_folder, raw, read, sync_folder, write
 from node.main import request
-from node.root import ROOT, STATE
+from node.root import STATE, at
 from node.say import Stop
 from node.staged import NAMES
 from node.state import RunFolder, prepare
@@ -69,10 +69,9 @@ def _ctid(text: str) -> int:
 
 
 def _check_room() -> None:
-    there = os.statvfs(STATE)
+    there = os.statvfs(at(STATE))
     if there.f_bavail * there.f_frsize < ROOM:
-        name = STATE[len(ROOT) :]
-        raise Stop(1, f"less than 64 MiB are free in {name}: make room and run again")
+        raise Stop(1, f"less than 64 MiB are free in {STATE}: make room and run again")
 
 
 def _lay_program(path: str) -> None:

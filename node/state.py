@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from node.files import NONE, digest, make_folder, read, sync_folder, write
-from node.root import RUNS, STATE
+from node.root import RUNS, STATE, at
 from node.say import Stop, say
 from phoenix.runs.outcome import EXIT, Ending
 from phoenix.runs.record import check_run_id
@@ -18,8 +18,8 @@ from phoenix.runs.record import check_run_id
 
 def prepare() -> None:
     """Make our folder, or take from others what an earlier version gave them. Raises OSError."""
-    make_folder(STATE)
-    os.chmod(STATE, 0o700)
+    make_folder(at(STATE))
+    os.chmod(at(STATE), 0o700)
 
 
 def named(words: list[str]) -> tuple[RunFolder, int]:
@@ -47,7 +47,7 @@ def lock(who: str, patience: float = 600, ctid: int | None = None) -> Iterator[N
     The descriptor is never handed on. Raises Stop(2) after `patience` seconds.
     """
     prepare()
-    held = os.open(f"{STATE}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    held = os.open(at(f"{STATE}/lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.fchmod(held, 0o600)
         _take(held, patience, ctid)
@@ -82,7 +82,7 @@ class RunFolder:
     def __init__(self, run: str) -> None:
         """Name it. Raises ValueError for what is no run id."""
         self.run = check_run_id(run)
-        self.path = f"{RUNS}/{run}"
+        self.path = at(f"{RUNS}/{run}")
 
     def keep(self, data: bytes) -> str:
         """Have a before-image of the node on disk, under its digest; gives that."""

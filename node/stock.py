@@ -6,7 +6,7 @@ import os
 import re
 from typing import Any
 
-from node.backups import PATIENCE, StorageError, folder, is_on, node_name, storages, words
+from node.backups import StorageError, folder, is_on, node_name, patience, storages, words
 from node.bounded import run
 from node.files import names_in
 from node.root import at
@@ -71,4 +71,4 @@ def _is_there(template: str, known: dict[str, dict[str, str]]) -> bool:
             return True
         path = f"{place}/{file}"
     # in a process of its own: a share may hang
-    return run(["test", "-f", at(path)], seconds=PATIENCE).ok
+    return run(["test", "-f", at(path)], seconds=patience()).ok

@@ -47,7 +47,7 @@ class Transaction:
         self.journal = Journal(folder)
         self.staged = Staged(folder, ctid)
         self.conf_name = f"/etc/pve/lxc/{ctid}.conf"
-        self.note_path = f"{STATE}/containers/{ctid}"
+        self.note_path = at(f"{STATE}/containers/{ctid}")
         self.left = self.staged.after
         self.is_undone = False
         self._kept: dict[str, Value] = {}

@@ -19,7 +19,7 @@ from node.files import read
 from node.root import at
 from node.say import Stop
 
-_FOLDER, _NAME = at("/etc/pve/lxc"), "phoenix-harden.tmp."
+_FOLDER, _NAME = "/etc/pve/lxc", "phoenix-harden.tmp."
 _DATA = b"a run of phoenix-harden tries whether this can be written: it may be removed\n"
 
 
@@ -29,7 +29,7 @@ def main(_: list[str]) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, stop)
     # no name of a container's conf, and none of Proxmox's own
-    path = f"{_FOLDER}/{_NAME}{os.getpid()}"
+    path = at(f"{_FOLDER}/{_NAME}{os.getpid()}")
     try:
         _sweep()
         try:
@@ -49,8 +49,8 @@ def main(_: list[str]) -> None:
 
 def _sweep() -> None:
     """Remove what a kill has left of an earlier one: its process is no more."""
-    for name in os.listdir(_FOLDER):
+    for name in os.listdir(at(_FOLDER)):
         pid = name[len(_NAME) :]
         if name.startswith(_NAME) and pid.isdecimal() and not os.path.exists(f"/proc/{pid}"):
             with suppress(FileNotFoundError):
-                os.unlink(f"{_FOLDER}/{name}")
+                os.unlink(at(f"{_FOLDER}/{name}"))

@@ -55,7 +55,7 @@ def main(_: list[str]) -> int:
     """Look at everything that has a line, and say what is wrong."""
     if _is_run_under_way():
         return 0
-    found = [*_wrong((text(read(f"{STATE}/wanted")) or "").splitlines())]
+    found = [*_wrong((text(read(at(f"{STATE}/wanted"))) or "").splitlines())]
     for line in found:
         say(f"<4>{line}")
     before = (text(read(at(_SAID))) or "").splitlines()
@@ -73,9 +73,9 @@ def _is_run_under_way() -> bool:
 
     Half-way nothing is as it was, nor as it will be. One that broke off does not keep us quiet.
     """
-    noted = [_changed(path) for path in glob.glob(f"{STATE}/runs/*/journal.jsonl")]
+    noted = [_changed(path) for path in glob.glob(at(f"{STATE}/runs/*/journal.jsonl"))]
     last = max(noted, default=0.0)
-    return last > _changed(f"{STATE}/wanted") + _SAME_TIME and time.time() - last < _RUN
+    return last > _changed(at(f"{STATE}/wanted")) + _SAME_TIME and time.time() - last < _RUN
 
 
 def _changed(path: str) -> float:

@@ -193,6 +193,8 @@ _INCLUDE = re.compile(
 )
 _VARIABLE = re.compile(r"[@$](?:\{(\w+)\}|(\w+))[ \t]*\+?=(?:\\\r?\n|[^\n])*")
 _LIST = re.compile(r"\(([^()]*(?:\([^()]*\)[^()]*)*)\)")
+# of a word, what has no meaning of its own
+_PLAIN = re.compile(r"[^\s\"(){},\\]+")
 _QUOTED = re.compile(r"\"((?:\\.|[^\"\\\n])*)\"")
 
 
@@ -230,7 +232,9 @@ def _word(text: str, begin: int) -> tuple[int, str, bool]:
     position, word, depth = begin, "", 0
     is_path = text[begin] in "/@"
     while position < len(text) and not (char := text[position]).isspace():
-        if char == '"':
+        if found := _PLAIN.match(text, position):
+            position, word = found.end(), word + found[0]
+        elif char == '"':
             found = _QUOTED.match(text, position)
             if found is None:
                 end = text.find("\n", position)

@@ -11,13 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from jinja2 import StrictUndefined
+from jinja2 import DictLoader, StrictUndefined
 from markupsafe import Markup
 
 from phoenix.report.chart import STEP, bars, series
 from phoenix.report.terminal import attention
 from phoenix.text.printable import printable
-from phoenix.text.sandbox import Sandbox
+from phoenix.text.sandbox import Compiled, Sandbox
+
+_COMPILED = Compiled()
 
 #: So many rows of a table are open, the others can be unfolded.
 OPEN = 25
@@ -39,13 +41,15 @@ _WORKED_AROUND = ("workaround.", "override.")
 def audit_page(data: Mapping[str, Any], template: str) -> str:
     """The page; names and labels come from containers, so everything is escaped."""
     environment = Sandbox(
+        loader=DictLoader({"audit.html": template}),
+        bytecode_cache=_COMPILED,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=_plain,
     )
-    return environment.from_string(template).render({**data, **_view(data)})
+    return environment.get_template("audit.html").render({**data, **_view(data)})
 
 
 def _view(data: Mapping[str, Any]) -> dict[str, Any]:

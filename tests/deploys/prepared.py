@@ -14,13 +14,18 @@ import sys
 from pyinfra_cli.main import main
 
 # isort: split
+import functools
 import gc
 import importlib
 import inspect
 import pkgutil
+from contextlib import suppress
+from pathlib import Path
 
 import pyinfra.connectors.fake  # noqa: F401
 from gevent import monkey
+from jinja2 import UndefinedError
+from pyinfra.api import connectors
 
 # gevent's own would start its loop in this process
 fork = monkey.get_original("os", "fork")
@@ -33,10 +38,25 @@ for package in ("phoenix", "facts", "operations", "deploys.steps"):
     path = importlib.import_module(package).__path__
     for module in pkgutil.walk_packages(path, f"{package}."):
         importlib.import_module(module.name)
-# what each run would begin with: pyinfra asks who calls an operation, and inspect, for that, which
-# file each module has; and the node's program is packed
-inspect.stack()
+# what each run would begin with, or do again and again: the node's program is packed,
 importlib.import_module("node.pack").stdin()
+# templates are compiled,
+survey, audit, render = (
+    importlib.import_module(name)
+    for name in ("deploys.steps.survey", "deploys.steps.audit", "phoenix.plan.render")
+)
+templates = survey._read_templates(None)
+for name in render.profile_names(templates):
+    render.render_profile(render.Confinement(name), templates, render.ObservedAppArmor())
+with suppress(UndefinedError):
+    audit.audit_page({}, audit.PAGE.read_text())
+# pyinfra asks which connectors are installed, some six times,
+connectors.entry_points = functools.cache(connectors.entry_points)
+connectors.get_all_connectors()
+# and who calls an operation; inspect, for that, which file each module has, and a recipe is none
+inspect.stack()
+for recipe in Path("deploys").glob("*.py"):
+    inspect.modulesbyfile[str(recipe.absolute())] = "__main__"
 # no run looks through all this for garbage, which copies it
 gc.freeze()
 

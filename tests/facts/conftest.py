@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 import zlib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,8 @@ class FactNode(ScriptNode):
         *python, program, verb, sections = shlex.split(shell.partition("; };")[2])
         assert (python, program) == (["python3", "-I", "-c"], BOOT)
         # no more than what was sent for this fact, as `test_sent_program.py` has it sent
-        folder = laid(_files(zlib.decompress(base64.b64decode(packed))))
         done = FORKS.run(
-            f"{ALONE}{boot(folder)}",
+            f"{ALONE}{boot(_folder(packed))}",
             verb,
             sections,
             input=f"\n{request}",
@@ -65,9 +65,11 @@ def _sent(fact, arguments):
     return StringCommand(fact().command(*arguments)).get_raw_value(), sent
 
 
-def _files(sent):
-    """The files with which `node.sent.arrive` is called."""
-    return ast.literal_eval(sent.decode().rpartition("\narrive(")[2].removesuffix(")\n"))
+@cache
+def _folder(packed):
+    """A folder with the files with which `node.sent.arrive` is called."""
+    sent = zlib.decompress(base64.b64decode(packed)).decode()
+    return laid(ast.literal_eval(sent.rpartition("\narrive(")[2].removesuffix(")\n")))
 
 
 def _process(fact, done):

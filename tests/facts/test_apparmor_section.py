@@ -83,7 +83,7 @@ def test_the_abis_that_profiles_are_compiled_by_are_told_unasked(pve):
 def test_a_node_without_a_parser_says_nothing_of_its_tunables(pve, monkeypatch):
     # in this process: a real node's folders of programs are searched, too
     monkeypatch.setattr(node.root, "PATH", str(pve.root))
-    monkeypatch.setattr(node.root, "ROOT", str(pve.root))
+    monkeypatch.setenv("PHOENIX_ROOT", str(pve.root))
     seen = node.apparmor.observe([])
     assert (seen["parser"], seen["tunables_error"], seen["enabled"]) == (None, "", True)
 
@@ -197,7 +197,7 @@ def test_what_was_found_right_once_is_not_compiled_again(pve, monkeypatch):
     pve.has("/etc/apparmor.d/lxc-a", "profile lxc-a {}\n")
     has(pve, "profile lxc-a {}\n")
     note = str(pve.root / "var/lib/phoenix-harden/loaded")
-    monkeypatch.setattr(node.root, "ROOT", str(pve.root))
+    monkeypatch.setenv("PHOENIX_ROOT", str(pve.root))
     node.kernel.remember(["lxc-a", "lxc-b"], note)
     assert pve.see(AppArmor, ("lxc-a",)).stale == ()
     assert not any("-S" in call for call in pve.calls)
@@ -221,7 +221,7 @@ def is_compiled(its):
 @pytest.fixture
 def noted(pve, monkeypatch):
     """A node whose kernel has what the file says, which is noted."""
-    monkeypatch.setattr(node.root, "ROOT", str(pve.root))
+    monkeypatch.setenv("PHOENIX_ROOT", str(pve.root))
     pve.has("/etc/apparmor.d/lxc-a", "profile lxc-a {}\n")
     pve.has("/etc/apparmor.d/abstractions/base.d/site", "/a r,\n")
     has(pve, "profile lxc-a {}\n")
@@ -279,7 +279,7 @@ def test_what_another_file_is_does_not_matter(noted):
 
 
 def test_the_kernels_profiles_are_listed_once_for_all_names(pve, monkeypatch):
-    monkeypatch.setattr(node.root, "ROOT", str(pve.root))
+    monkeypatch.setenv("PHOENIX_ROOT", str(pve.root))
     listed, profiles = [], node.kernel._profiles
     monkeypatch.setattr(node.kernel, "_profiles", lambda: listed.append(1) or profiles())
     assert node.kernel.stale(["lxc-a", "lxc-b", "lxc-c"]) == []
@@ -287,7 +287,7 @@ def test_the_kernels_profiles_are_listed_once_for_all_names(pve, monkeypatch):
 
 
 def test_only_what_was_compared_and_is_equal_is_noted(pve, monkeypatch):
-    monkeypatch.setattr(node.root, "ROOT", str(pve.root))
+    monkeypatch.setenv("PHOENIX_ROOT", str(pve.root))
     monkeypatch.setattr(node.root, "PATH", f"{pve.fake}:{node.root.PATH}")
     monkeypatch.setenv("FAKE", str(pve.fake))
     note = str(pve.root / "note")

@@ -7,7 +7,6 @@ import pytest
 
 from facts.pct import Containers
 from node import containers as section
-from node import root
 from phoenix.pve.observed import ObservedPct
 from tests.facts.conftest import FactNode
 
@@ -96,7 +95,7 @@ def test_the_first_process_is_lxcs_own_child_and_nothing_is_searched(
     node.process(7, "lxc/910/ns/many/15/deep/deeper")
     node.write("sys/fs/cgroup/lxc.monitor/910/cgroup.procs", "5\n")
     node.write("proc/5/task/5/children", "6 7 ")
-    monkeypatch.setattr(root, "ROOT", str(node.root))
+    monkeypatch.setenv("PHOENIX_ROOT", str(node.root))
     asked = []
     is_init = section._is_init
     monkeypatch.setattr(section, "_is_init", lambda pid: asked.append(pid) or is_init(pid))
@@ -112,7 +111,7 @@ def test_a_search_among_control_groups_without_end_has_one(
     for number in range(30):
         node.process(100 + number, f"lxc/910/ns/many/{number}", depth=3)
     node.process(7, "lxc/910/ns/many/15/deep/deeper")
-    monkeypatch.setattr(root, "ROOT", str(node.root))
+    monkeypatch.setenv("PHOENIX_ROOT", str(node.root))
     monkeypatch.setattr(section, limit, 0 if limit == "_PATIENCE" else 20)
     found = section.observe()["containers"]["910"]
     assert (found["running"], found["pid"]) == (True, None)

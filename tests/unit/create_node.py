@@ -126,14 +126,14 @@ inherit) sed -i '/phoenix-harden/d' "$at" ;;
 esac
 """
 
-#: Stands in for `install` of `node.install`, which enters the guest.
+#: Stands in for the `install` of `node.create`, which enters the guest.
 INSTALL = """\
 def install(its, request):
     from node import restart
     its.say("installs " + str(request) + " while " + restart.state(its.ctid))
     return INSTALLS
-import node.install
-node.install.install = install
+import node.create
+node.create.install = install
 """
 
 CREATE = {

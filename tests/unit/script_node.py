@@ -54,22 +54,20 @@ sys.exit(main(sys.argv[1:]))
 #: All verbs.
 UNPACKED = unpacked(program())
 BOOT = boot(UNPACKED)
-#: Starts it. What it imports of Python's own is there already, and `phoenix`, which is the same on
-#: every node; the modules of `node` look at their environment as they are imported.
+#: Starts it. All that it imports is there already: no module looks at its environment as it is
+#: imported (`node.root`).
 FORKS = Forks(f"""\
 import os, sys
 sys.path.insert(0, {UNPACKED!r})
 for name in sorted(os.listdir({UNPACKED!r} + "/node")):
     if name.endswith(".py"):
         __import__("node." + name[:-3])
-for name in [name for name in sys.modules if name.split(".")[0] == "node"]:
-    del sys.modules[name]
 del sys.path[0]
 """)
 #: In front of a program that shall run on what it brings itself.
 ALONE = """\
 import sys
-for name in [name for name in sys.modules if name.split(".")[0] == "phoenix"]:
+for name in [name for name in sys.modules if name.split(".")[0] in ("node", "phoenix")]:
     del sys.modules[name]
 """
 #: Ends the program by a kill right after it has put a file on disk, the NTH whose name begins so.

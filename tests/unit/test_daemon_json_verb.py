@@ -6,7 +6,7 @@ import time
 import pytest
 from script_node import SCRIPTS, ScriptNode, sha
 
-from node import daemon_json, guest, root
+from node import daemon_json, guest
 from node.daemon_json import CHANGED, FAILED, REFUSED, GuestError, GuestFile
 
 GUEST = SCRIPTS.parent / "guest"
@@ -46,8 +46,8 @@ def file(node, monkeypatch):
     """The file as the commit has it."""
     for name, value in node.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(root, "ROOT", str(node.root))
-    monkeypatch.setattr(root, "_TOOLS", str(node.fake))
+    monkeypatch.setenv("PHOENIX_ROOT", str(node.root))
+    monkeypatch.setenv("PHOENIX_PATH", str(node.fake))
     monkeypatch.setattr(daemon_json, "_SHORT", 1.5)
     # packed, the program has them in itself
     monkeypatch.setattr(guest, "script", lambda name: (GUEST / f"{name}.sh").read_text())

@@ -29,7 +29,7 @@ class Told:
 
 @pytest.fixture
 def told(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr("node.root.ROOT", str(tmp_path))
+    monkeypatch.setenv("PHOENIX_ROOT", str(tmp_path))
     return Told(capsys)
 
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from conf_strategies import CHARACTERS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -379,7 +380,7 @@ def test_each_thing_that_is_told_is_data_as_well(node):
     assert (summary["node"], summary["log"], len(summary["denials"])) == ("pve1", "audit.log", 1)
 
 
-hostile = st.text(max_size=60)
+hostile = st.text(CHARACTERS, max_size=60)
 
 
 @given(

@@ -64,8 +64,8 @@ def node(tmp_path, monkeypatch):
     node = Node(tmp_path)
     for name, value in node.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(root, "ROOT", str(node.root))
-    monkeypatch.setattr(root, "_TOOLS", str(node.fake))
+    monkeypatch.setenv("PHOENIX_ROOT", str(node.root))
+    monkeypatch.setenv("PHOENIX_PATH", str(node.fake))
     node.tool("lxc-attach", PASSES_ON)
     node.has("/sys/fs/cgroup/lxc/910/ns/init.scope/cgroup.procs", f"{INIT}\n")
     node.attached()
@@ -97,7 +97,7 @@ def test_the_guest_gets_the_words_as_they_are_and_no_variable_of_ours(node):
 def test_it_gets_three_pipes_and_neither_lock_nor_program_nor_what_is_being_written(
     node, monkeypatch
 ):
-    monkeypatch.setattr("node.state.STATE", str(node.root / "state"))
+    monkeypatch.setenv("PHOENIX_ROOT", str(node.root))
     lists = "import os; print(*(os.readlink(f'/proc/self/fd/{n}') for n in (0, 1, 2)))\n"
     lists += "print(sorted(n for n in os.listdir('/proc/self/fd') if int(n) > 2 and\n"
     lists += "  os.path.exists(f'/proc/self/fd/{n}') and not os.path.isdir(f'/proc/self/fd/{n}')))"

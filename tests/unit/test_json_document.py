@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from conf_strategies import CHARACTERS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,8 +16,10 @@ JSON = st.recursive(
     | st.booleans()
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=9),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
+    | st.text(CHARACTERS, max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(CHARACTERS, max_size=5), inner)
+    ),
     max_leaves=20,
 )
 
@@ -131,14 +134,17 @@ def test_paths_quote_what_is_no_plain_word():
     assert json_path("a b", "c\n") == '["a b"]["c\\n"]'
 
 
-@given(st.text())
+@given(st.text(CHARACTERS))
 def test_whatever_is_shown_fits_on_a_line(text):
     assert printable(text).isprintable()
     assert len(printable("x" * 1000)) < 100
 
 
 @given(
-    JSON, st.lists(st.text(max_size=4), min_size=1, max_size=3), JSON, st.sampled_from([None, 2])
+    JSON,
+    st.lists(st.text(CHARACTERS, max_size=4), min_size=1, max_size=3),
+    JSON,
+    st.sampled_from([None, 2]),
 )
 def test_what_is_set_is_there_and_what_is_dropped_is_gone_and_all_else_stays(
     value, path, new, indent

@@ -5,6 +5,7 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+from conf_strategies import CHARACTERS
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from learn_cases import ID, NAME, OWN, WHOSE, hexed, learned, overlay
@@ -36,7 +37,7 @@ PLACES = st.sampled_from(
         *("/run/systemd/unit-root", f"/run/docker/{ID}", "/a@b:c+d-e", "/merged/"),
     ]
 )
-HOSTILE = st.lists(PIECES, max_size=5).map("".join) | st.text(max_size=20)
+HOSTILE = st.lists(PIECES, max_size=5).map("".join) | st.text(CHARACTERS, max_size=20)
 NAMES = PLACES | st.tuples(PLACES, HOSTILE).map("".join) | HOSTILE
 FLAGS = ("rw", "ro, nosuid", "rw, bind", "rw, rbind", "rw, move", "rw, remount", "rw, silent")
 OTHER_FLAGS = ("rw, private", "rw, remount, bind", "rw, bind, unknown", "rw, nosymfollow")

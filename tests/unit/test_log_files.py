@@ -12,7 +12,7 @@ from tests.unit.test_audit_line import line
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr("node.root.ROOT", str(tmp_path))
+    monkeypatch.setenv("PHOENIX_ROOT", str(tmp_path))
     folder = tmp_path / "var/log/audit"
     folder.mkdir(parents=True)
     return folder

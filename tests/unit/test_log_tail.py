@@ -8,7 +8,7 @@ from tests.unit.test_audit_line import line
 
 @pytest.fixture
 def log(tmp_path, monkeypatch):
-    monkeypatch.setattr("node.root.ROOT", str(tmp_path))
+    monkeypatch.setenv("PHOENIX_ROOT", str(tmp_path))
     log = tmp_path / "var/log/audit/audit.log"
     log.parent.mkdir(parents=True)
     return log

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from conf_strategies import CHARACTERS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,7 +94,7 @@ def test_nor_is_one_of_a_container_that_lacks_anything(key: str) -> None:
         containers_from_json({**ANSWER, "containers": {"910": one}})
 
 
-@given(st.text(), st.text(), st.text())
+@given(st.text(CHARACTERS), st.text(CHARACTERS), st.text(CHARACTERS))
 def test_no_text_of_a_guest_or_a_conf_raises(conf: str, label: str, config: str) -> None:
     live = {"fuse": False, "keyctl": True, "config": config}
     one = {**CONTAINER, "conf": conf, "label": label, "live": live}

@@ -12,7 +12,7 @@ ENGINE = "e3" * 32
 @pytest.fixture
 def lives(tmp_path, monkeypatch):
     """A process in these groups, since so many seconds."""
-    monkeypatch.setattr("node.root.ROOT", str(tmp_path))
+    monkeypatch.setenv("PHOENIX_ROOT", str(tmp_path))
 
     def lives(groups, since=60.0, name="a) b"):
         folder = tmp_path / "proc/7"

@@ -6,7 +6,7 @@ import sys
 import zipfile
 
 import pytest
-from script_node import ScriptNode
+from script_node import ALONE, ScriptNode
 
 from node.pack import BOOT, program
 
@@ -17,7 +17,7 @@ CONF = {"conf": "hostname: a\r\n#\udcff;$(reboot)\n", "before": "5" * 64}
 @pytest.fixture
 def node(tmp_path):
     node = ScriptNode(tmp_path)
-    node.boot = BOOT  # what it lays down is what it was packed in
+    node.boot = ALONE + BOOT  # what it lays down is what it was packed in
     node.state = node.root / "var/lib/phoenix-harden"
     node.run = node.state / "runs" / RUN
     return node
@@ -62,7 +62,7 @@ def test_the_program_itself_lies_beside_them_and_runs(node):
 
 def test_a_staged_program_stages_as_well(node):
     stage(node)
-    node.boot = "import sys; sys.stdin.buffer.readline(); sys.path.insert(0, sys.argv.pop(1))\n"
+    node.boot = f"{ALONE}sys.stdin.buffer.readline(); sys.path.insert(0, sys.argv.pop(1))\n"
     node.boot += "from node.main import main; sys.exit(main(sys.argv[1:]))"
     files = {"containers": {"910": CONF}, "replace": []}
     done = node.verb(str(node.run / "node.pyz"), "stage", RUN, request=files)

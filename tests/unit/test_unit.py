@@ -14,7 +14,7 @@ GROUP = "/system.slice/phoenix-harden-r20261128T013000Z-beef-970.service"
 @pytest.fixture
 def has(tmp_path, monkeypatch):
     """Write a file of the node."""
-    monkeypatch.setattr(root, "ROOT", str(tmp_path))
+    monkeypatch.setenv("PHOENIX_ROOT", str(tmp_path))
 
     def write(path, text):
         file = Path(root.at(path))
