@@ -4,6 +4,8 @@
 #                    STACK=current of the other stack, in a page of its own
 # make probes   the program that the gate runs in Docker, for each architecture, from its source
 # make picture  docs/report.png anew, the page of an audit as Chromium shows it
+# make bench    bench/peers.txt and docs/bench.svg anew: a dry run beside Ansible and pct, a run beside
+#               the bare restarts (hours)
 # make docker-checks   docs/docker-checks.md anew: what people run, under each (hours)
 SHELL := /bin/sh
 PYTHON ?= python3
@@ -18,9 +20,9 @@ STACK ?= $(or $(PHOENIX_LAB_STACK),stable)
 LAB_TESTS := lab and not long
 
 .PHONY: harden test test-fast test-deploys test-facts test-programs test-unit test-long test-stable test-current \
-    confinement docker-checks probes picture lint format lock clean
+    confinement docker-checks bench probes picture lint format lock clean
 
-harden confinement docker-checks: export PHOENIX_LAB_STACK := $(STACK)
+harden confinement docker-checks bench: export PHOENIX_LAB_STACK := $(STACK)
 # facts/ is no installed package
 confinement docker-checks: export PYTHONPATH := $(CURDIR)
 
@@ -72,6 +74,9 @@ confinement: .venv/done
 
 docker-checks: .venv/done
 	$(BIN)/python -u tests/lab/docker_checks.py
+
+bench: .venv/done
+	$(BIN)/python -u bench/peers.py
 
 picture: export PYTHONPATH := $(CURDIR)
 picture: .venv/done
