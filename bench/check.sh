@@ -6,7 +6,7 @@ check() {
     conf=$(pct config "$1")
     named=$(printf '%s\n' "$conf" | sed -n 's/^lxc.apparmor.profile: //p')
     [ "$named" = "$2" ] || { echo "CT $1: its conf names ${named:-no profile}" && exit 1; }
-    pid=$(lxc-info -n "$1" -pH)
+    pid=$(lxc-info -n "$1" -pH 2>/dev/null) || pid= # it has never run
     label=
     [ -z "$pid" ] || label=$(cat "/proc/$pid/attr/apparmor/current")
     [ "$label" = "$3" ] || { echo "CT $1: runs as ${label:-nothing}" && exit 1; }

@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass
 from lab_node import SshTarget
 
 #: sshd then logs each command that it starts, whichever client asks for it.
-_VERBOSE = "echo LogLevel VERBOSE >/etc/ssh/sshd_config.d/bench.conf; systemctl reload ssh"
+_VERBOSE = "echo LogLevel VERBOSE >/etc/ssh/sshd_config.d/bench.conf; systemctl restart ssh"
 #: Of the node since its boot: seconds of processor time times 100 of each kind, programs that were
 #: forked, commands that sshd has started, bytes that came and went.
 _COUNTERS = """\
