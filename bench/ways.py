@@ -9,12 +9,15 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lab_node import ROOT, SshTarget, recipe
 
 HERE = Path(__file__).resolve().parent
+#: So many shares of the containers does Ansible look at side by side: the lab's node has two
+#: processors, and between two commands a share waits for this machine.
+SHARES = 4
 #: The profile that each conf names, above its snapshots.
 _PROFILES = r"""awk 'FNR == 1 { above = 1; print FILENAME, "" } /^\[/ { above = 0 }
     above && sub(/^lxc.apparmor.profile: /, "") { print FILENAME, $0 }' /etc/pve/lxc/*.conf"""
@@ -94,15 +97,8 @@ class Ansible:
     def check(self, nodes: Nodes, wanted: dict[int, Wanted]) -> None:
         """Run the playbook over a connection that is made and ended here."""
         node = nodes.node
-        hosts = {
-            f"ct{ctid}": {
-                "ctid": ctid,
-                "profile": one.profile,
-                "label": one.label,
-                "docker_runs": one.docker,
-            }
-            for ctid, one in wanted.items()
-        }
+        containers = [{"ctid": ctid, **asdict(one)} for ctid, one in wanted.items()]
+        hosts = {f"share{n}": {"containers": containers[n::SHARES]} for n in range(SHARES)}
         login = {
             "ansible_host": node.host,
             "ansible_port": node.port,
@@ -112,7 +108,8 @@ class Ansible:
         }
         with tempfile.TemporaryDirectory() as folder:
             inventory, sockets = Path(folder, "hosts.json"), Path(folder, "ssh")
-            inventory.write_text(json.dumps({"containers": {"hosts": hosts, "vars": login}}))
+            sockets.mkdir()
+            inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": login}}))
             done = subprocess.run(
                 [self._bin / "ansible-playbook", "-i", inventory, HERE / "ansible/check.yml"],
                 env={
