@@ -5,7 +5,7 @@
 # make probes   the program that the gate runs in Docker, for each architecture, from its source
 # make picture  docs/report.png anew, the page of an audit as Chromium shows it
 # make bench    bench/peers.txt and docs/bench.svg anew: a dry run beside Ansible and pct, a run beside
-#               the bare restarts (hours)
+#               the bare restarts (an hour)
 # make docker-checks   docs/docker-checks.md anew: what people run, under each (hours)
 SHELL := /bin/sh
 PYTHON ?= python3

@@ -75,7 +75,11 @@ def shell(nodes: Nodes, wanted: dict[int, Wanted]) -> None:
 
 
 class Ansible:
-    """Ansible in a venv of its own below .lab, of the versions that requirements.txt pins."""
+    """Ansible in a venv of its own below .lab, of the versions that requirements.txt pins.
+
+    Without community.proxmox: its modules ask Proxmox's API, which the lab has not, and its
+    connection `proxmox_pct_remote` runs the same `pct exec`, with an SSH login for each container.
+    """
 
     def __init__(self) -> None:
         pins = HERE / "ansible/requirements.txt"
