@@ -6,6 +6,8 @@
 # make wheel    dist/phoenix_harden-VERSION-py3-none-any.whl, which needs no clone
 # make reference   the tables of docs/reference/fleet-file.md, and the schema, anew from the models
 # make picture  docs/report.png anew, the page of an audit as Chromium shows it
+# make bench    bench/peers.txt and docs/bench.svg anew: a dry run beside Ansible and pct, a run beside
+#               the bare restarts (an hour)
 # make docker-checks   docs/docker-checks.md anew: what people run, under each (hours)
 SHELL := /bin/sh
 PYTHON ?= python3
@@ -20,9 +22,9 @@ STACK ?= $(or $(PHOENIX_LAB_STACK),stable)
 LAB_TESTS := lab and not long
 
 .PHONY: harden test test-fast test-deploys test-facts test-programs test-unit test-long test-stable test-current \
-    confinement docker-checks probes picture reference wheel lint format lock clean
+    confinement docker-checks bench probes picture reference wheel lint format lock clean
 
-harden confinement docker-checks: export PHOENIX_LAB_STACK := $(STACK)
+harden confinement docker-checks bench: export PHOENIX_LAB_STACK := $(STACK)
 # facts/ is no installed package
 confinement docker-checks: export PYTHONPATH := $(CURDIR)
 
@@ -74,6 +76,9 @@ confinement: .venv/done
 
 docker-checks: .venv/done
 	$(BIN)/python -u tests/lab/docker_checks.py
+
+bench: .venv/done
+	$(BIN)/python -u bench/peers.py
 
 reference: export PYTHONPATH := $(CURDIR)
 reference: .venv/done

@@ -13,23 +13,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from lab_node import ROOT, Lab, add_containers, inventory, machine, recipe
 
-from lab.ssh import SshTarget  # noqa: E402
-from lab.vm import Lab  # noqa: E402
-
-RECIPES = {"dry run": ("deploys/harden.py", "--dry"), "audit": ("deploys/audit.py", "-y")}
+RECIPES = {"dry run": ("harden", "--dry"), "audit": ("audit", "-y")}
 
 
 def main() -> None:
@@ -47,72 +39,34 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for more in options.containers:
             node = lab.reset()
-            inventory, fleet = Path(folder, "inventory.py"), Path(folder, "fleet.json")
-            inventory.write_text(f"nodes = {[_host(node)]!r}\n")
-            fleet.write_text(json.dumps(_fleet(node, more)))
+            nodes, fleet = Path(folder, "inventory.py"), Path(folder, "fleet.json")
+            nodes.write_text(inventory(node))
+            fleet.write_text(json.dumps(add_containers(node, more)))
             running = node.run("lxc-ls --running -1").stdout.split()
             for guests in (running, []):
-                load = f"load {os.getloadavg()[0]:.1f}"
-                print(f"{platform.machine()}, {os.cpu_count()} cores, {load}")
+                print(machine())
                 print(f"{more} containers more, {len(guests)} guests run", flush=True)
-                _measure(checkouts, [str(inventory), str(fleet)], options.rounds)
+                _measure(checkouts, nodes, fleet, options.rounds)
                 node.run(f"for n in {' '.join(guests)}; do lxc-stop -k -n $n; done")
     lab.reset()
 
 
-def _measure(checkouts: Mapping[str, Path], given: list[str], rounds: int) -> None:
+def _measure(checkouts: Mapping[str, Path], nodes: Path, fleet: Path, rounds: int) -> None:
     """Have the checkouts take turns, and print what each recipe took."""
-    for name, recipe in RECIPES.items():
+    for name, (deploy, how) in RECIPES.items():
         times: dict[str, list[float]] = {which: [] for which in checkouts}
         sent = {}
         for _ in range(rounds):
             for which, checkout in checkouts.items():
                 begin = time.monotonic()
-                sent[which] = _run(checkout, *given, recipe, "-vvv").count(">>> ")
+                said = recipe(checkout, nodes, deploy, (how, "-vvv"), {"fleet": fleet})
+                sent[which] = said.count(">>> ")
                 times[which].append(time.monotonic() - begin)
         medians = {which: statistics.median(seconds) for which, seconds in times.items()}
         for which, seconds in medians.items():
             print(f"{name:8} {which:6} {seconds:6.1f} s  {sent[which]} commands")
         if "other" in medians:
             print(f"{name:8} other / this: {medians['other'] / medians['this']:.2f}", flush=True)
-
-
-def _run(checkout: Path, inventory: str, fleet: str, recipe: tuple[str, str], *flags: str) -> str:
-    deploy, how = recipe
-    done = subprocess.run(
-        [".venv/bin/pyinfra", how, *flags, inventory, deploy, f"--data=fleet={fleet}"],
-        cwd=checkout,
-        env={**os.environ, "PYINFRA_PROGRESS": "off", "PYTHONPATH": str(checkout)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise SystemExit(f"{checkout}: {deploy} failed:\n{done.stderr[-2000:]}")
-    return done.stderr
-
-
-def _host(node: SshTarget) -> tuple[str, dict[str, object]]:
-    data = {
-        "ssh_hostname": node.host,
-        "ssh_port": node.port,
-        "ssh_user": node.user,
-        "ssh_key": str(node.key),
-        "ssh_known_hosts_file": str(node.known_hosts),
-    }
-    return "pve-lab", data
-
-
-def _fleet(node: SshTarget, more: int) -> dict[str, object]:
-    """The lab's own fleet and so many stopped containers, which are made here."""
-    fleet = json.loads((ROOT / "phoenix_lxc_configs.json").read_text())
-    numbers = range(2000, 2000 + more)
-    for number in numbers:
-        fleet["lxc_configs"][str(number)] = {"apparmor_profile": "generated"}
-    if more:
-        names = f"$(seq -f /etc/pve/lxc/%g.conf {numbers[0]} {numbers[-1]})"
-        node.run(f"tee {names} </etc/pve/lxc/953.conf >/dev/null")
-    return dict(fleet)
 
 
 if __name__ == "__main__":

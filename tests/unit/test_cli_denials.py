@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -265,12 +266,14 @@ def test_a_line_that_breaks_is_made_again_where_it_was(nodes):
         code, out, errors = following.stop()
     assert code == 130
     assert [one["after"] for one in nodes.asked("pve1")] == [None, [AT, 7]]
-    assert errors.splitlines() == [
+    *before, last = errors.splitlines()
+    assert before == [
         "pve1: follows audit.log",
         "pve1: Connection closed by pve1: see whether this works: ssh root@pve1; trying again "
         "until it answers",
-        "pve1: connected again after 1 s: it goes on where it was",
     ]
+    # a busy machine takes longer
+    assert re.fullmatch(r"pve1: connected again after \d+ s: it goes on where it was", last)
     assert out.count("1x read /srv/") == 2
 
 
