@@ -1,4 +1,4 @@
-"""The host keys of nodes, as pyinfra checks them, and what an operator is told where one is not known.
+"""The host keys of nodes: where pyinfra looks for them, and what is told where one is not known.
 
 pyinfra names the reason alone, and where no other node is left it ends before any recipe is read:
 so its own line is gone on with.
@@ -10,8 +10,8 @@ import logging
 from collections.abc import Mapping
 
 from click import unstyle
-from pyinfra import logger
 from paramiko.config import SSH_PORT
+from pyinfra import logger
 from pyinfra.connectors.sshuserclient.client import get_ssh_config
 
 

@@ -39,7 +39,7 @@ class Member:
     keys: tuple[str, ...] = ()
 
     def known_hosts(self, *more: str) -> str:
-        """Its lines for a file of sshd(8)'s format, by name, address and `more`; "" without a key."""
+        """Its lines in sshd(8)'s format, by name, address and `more`; "" without a key."""
         names = ",".join(dict.fromkeys(filter(None, (self.name, self.address, *more))))
         return "".join(f"{names} {key}\n" for key in self.keys)
 
