@@ -85,13 +85,14 @@ def migrate(ctid: int, source: Node, target: Node) -> None:
     source.ssh(f"pct shutdown {ctid} --timeout 600 && {tools}/umount-rootfs {ctid}")
     # the second node is a copy of the first: an old disk is there
     target.ssh(f"{tools}/umount-rootfs {ctid} && rm -r /var/lib/vz/images/{ctid}")
-    pack, unpack = (f"tar -C /var/lib/vz/images -S {words}" for words in (f"-c {ctid}", "-x"))
+    images = "tar -C /var/lib/vz/images -S -f - "
+    pack, unpack = f"{images} -c {ctid}", f"{images} -x"
     with subprocess.Popen(source.target.command([pack]), stdout=subprocess.PIPE) as sends:
         subprocess.run(target.target.command([unpack]), stdin=sends.stdout, check=True)
     assert sends.returncode == 0
     places = [f"/etc/pve/nodes/{node.ssh('hostname').stdout.strip()}" for node in (source, target)]
     source.ssh(f"mv {places[0]}/lxc/{ctid}.conf {places[1]}/lxc/")
-    target.ssh(f"pct start {ctid}")
+    target.ssh(f"pct start {ctid} && {tools}/wait-settled")
 
 
 def write(path: Path, more: dict[int, dict[str, object]], **top: object) -> Path:
@@ -197,8 +198,8 @@ def test_a_node_that_dies_stops_the_run_and_the_next_one_recovers_it(nodes, clus
     assert nodes.label(WEBUI) == nodes.label(PORTAINER) == ENFORCED
 
 
-#: A check that does not end before it is let go on, once.
-BLOCKS = "[ ! -p /root/begun ] || { echo >/root/begun; rm /root/begun; cat /root/go; }"
+#: A check that passes and tells of it the first time, and afterwards when it is let go on.
+BLOCKS = "[ -e /root/go ] || { [ -p /root/begun ] && echo >/root/begun && rm /root/begun; }"
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,7 @@ class Moved:
 def migration(cluster: Cluster, tmp_path_factory) -> Moved:
     """A run in which Portainer moves to the second node while its turn is still to come."""
     nodes = Nodes(*map(Node, cluster.reset()))
-    check = {"command": BLOCKS, "retries": 0, "timeout": 300}
+    check = {"command": BLOCKS, "retries": 60, "interval": 10, "timeout": 15}
     fleet = write(
         tmp_path_factory.mktemp("fleet") / "fleet.json",
         {WEBUI: {"health_check": check}, PORTAINER: {"dependencies": [str(WEBUI)]}},
@@ -223,11 +224,11 @@ def migration(cluster: Cluster, tmp_path_factory) -> Moved:
     before = {ctid: conf(nodes.of(ctid), ctid) for ctid in (PORTAINER, WEBUI)}
     inside = f"lxc-attach -n {WEBUI} -- "
     nodes.first.ssh(f"lxc-attach -n {PORTAINER} -- sh -c 'echo first >/root/made-on'")
-    nodes.second.ssh(f"{inside} mkfifo /root/begun /root/go")
+    nodes.second.ssh(f"{inside} mkfifo /root/begun")
     with started("harden", fleet=fleet) as process:
         nodes.second.ssh(f"{inside} cat /root/begun")
         migrate(PORTAINER, nodes.first, nodes.second)
-        nodes.second.ssh(f"{inside} sh -c 'echo >/root/go'")
+        nodes.second.ssh(f"{inside} touch /root/go")
         assert process.stderr is not None
         said = process.stderr.read()
     return Moved(nodes, before, said, process.returncode)
