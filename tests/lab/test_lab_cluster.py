@@ -107,20 +107,18 @@ class Seen:
 
     nodes: Nodes
     looks: list[dict[int, str]]
-    fleet: Path
     output: str
     code: int
 
+    def were_apart(self) -> bool:
+        """Whether both of the pair were down, and never at once."""
+        pair = (PORTAINER, QDRANT)
+        were_down = all(any(not look[ctid] for look in self.looks) for ctid in pair)
+        return were_down and all(any(look[ctid] for ctid in pair) for look in self.looks)
 
-@pytest.fixture(scope="module")
-def run(cluster: Cluster, tmp_path_factory) -> Seen:
-    """A run over both nodes beside each other."""
-    nodes = Nodes(*map(Node, cluster.reset()))
-    fleet = write(
-        tmp_path_factory.mktemp("fleet") / "fleet.json",
-        {PORTAINER: {"dependencies": [str(WEBUI)]}, QDRANT: {"apparmor_profile": OTHER}, WEBUI: {}},
-        apart=[[str(PORTAINER), str(QDRANT)]],
-    )
+
+def watched(nodes: Nodes, deploy: str, **data: object) -> Seen:
+    """Have a run go to its end, and look on."""
     over, looks = threading.Event(), []
 
     def watch() -> None:
@@ -130,11 +128,28 @@ def run(cluster: Cluster, tmp_path_factory) -> Seen:
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        done = pyinfra("harden", "-y", fleet=fleet, rolling="nodes")
+        done = pyinfra(deploy, "-y", **data)
     finally:
         over.set()
         watcher.join()
-    return Seen(nodes, looks, fleet, done.stderr, done.returncode)
+    return Seen(nodes, looks, done.stderr, done.returncode)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory) -> Path:
+    """One of a pair that must not go down together depends on a third; all are to be confined."""
+    return write(
+        tmp_path_factory.mktemp("fleet") / "fleet.json",
+        {PORTAINER: {"dependencies": [str(WEBUI)]}, QDRANT: {"apparmor_profile": OTHER}, WEBUI: {}},
+        apart=[[str(PORTAINER), str(QDRANT)]],
+    )
+
+
+@pytest.fixture(scope="module")
+def run(cluster: Cluster, fleet: Path) -> Seen:
+    """A run over both nodes beside each other."""
+    nodes = Nodes(*map(Node, cluster.reset()))
+    return watched(nodes, "harden", fleet=fleet, rolling="nodes")
 
 
 def test_all_are_confined_each_on_its_node(run):
@@ -157,9 +172,7 @@ def test_every_node_had_every_profile_before_the_first_container_changed(run):
 
 
 def test_the_two_that_are_apart_were_never_down_at_once(run):
-    assert any(not look[PORTAINER] for look in run.looks)
-    assert any(not look[QDRANT] for look in run.looks)
-    assert all(look[PORTAINER] or look[QDRANT] for look in run.looks)
+    assert run.were_apart()
 
 
 def test_what_another_one_depends_on_came_first_though_on_another_node(run):
@@ -167,13 +180,21 @@ def test_what_another_one_depends_on_came_first_though_on_another_node(run):
     assert down[WEBUI] == ENFORCED
 
 
-def test_a_second_run_and_a_strict_audit_have_nothing_to_say(run):
-    again = pyinfra("harden", "-y", fleet=run.fleet)
+def test_a_second_run_and_a_strict_audit_have_nothing_to_say(run, fleet):
+    again = pyinfra("harden", "-y", fleet=fleet)
     assert again.returncode == 0, again.stderr
     for name in ("pve-lab", "pve-lab2"):
         assert f"{name}: nothing to change" in again.stderr
-    audit = pyinfra("audit", "-y", fleet=run.fleet, strict="true", only=f"{QDRANT},{WEBUI}")
+    audit = pyinfra("audit", "-y", fleet=fleet, strict="true", only=f"{QDRANT},{WEBUI}")
     assert audit.returncode == 0, audit.stderr
+
+
+def test_a_rollback_keeps_apart_whom_the_run_kept_apart(run):
+    back = watched(run.nodes, "rollback", rolling="nodes")
+    assert back.code == 0, back.output
+    assert back.were_apart()
+    labels = {run.nodes.label(ctid) for ctid in (PORTAINER, QDRANT, WEBUI)}
+    assert labels == {"unconfined"}
 
 
 def test_a_node_that_dies_stops_the_run_and_the_next_one_recovers_it(nodes, cluster, tmp_path):
