@@ -331,7 +331,8 @@ json.dump(said, open("/etc/pve/.members", "w"))
         done = pyinfra("audit", "-y", fleet=fleet, unmanaged="ignore", **words)
         assert done.returncode == 0, done.stderr
         assert "left out, nothing is known of what runs there: pve-lab2" in done.stderr
-        assert "pve-lab: 1 container, 1 needs attention" in done.stderr
+        assert f"on no node of this inventory: {WEBUI} (on pve-lab2)" in done.stderr
+        assert "\n1 container, 1 needs attention" in done.stderr
 
 
 def test_what_ha_manages_on_the_second_node_is_hardened_there_and_ha_has_it_back(nodes, tmp_path):
