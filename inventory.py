@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from deploys.steps.host_keys import explain_unknown_keys
+from deploys.steps.host_keys import explain_unknown_keys, known_as
 from phoenix.cli.nodes import BOTH_GIVEN, HERE, NodeError, ask_cluster, lab_targets, no_node
 from phoenix.plan.options import OFFLINE
 
@@ -53,7 +53,7 @@ def _nodes() -> list[str | tuple[str, dict[str, object]]]:
 
 def _members(login: str) -> list[str | tuple[str, dict[str, object]]]:
     try:
-        reaches, offline = ask_cluster(login)
+        reaches, offline = ask_cluster(login, known_as)
     except NodeError as problem:
         raise SystemExit(f"PHOENIX_CLUSTER={login}: {problem}") from None
     explain_unknown_keys({one.name: f"{one.user}@{one.host}" for one in reaches})

@@ -17,6 +17,7 @@
     driver, driver-before   if there: the storage driver that Docker must say afterwards, and the
                  one that it says with the old daemon.json
     ha           if there: where HA manages it, it is taken out of its hands for as long (`node.ha`)
+    apart        if there: CTIDs, one a line, that must not be down meanwhile; for the rollback
     create.json  if there: it is to be made (`node.create`); `before` and `conf` are as expected
     destroy      if there: it is to be destroyed (`node.destroy`)
 
@@ -50,6 +51,7 @@ NAMES = (
     "settle",
     "health",
     "ha",
+    "apart",
     "daemon.json",
     "daemon-before",
     "create.json",

@@ -224,6 +224,8 @@ def staged_files(change: ContainerChange) -> Mapping[str, str]:
         files["health"] = change.health.render()
     if change.ha:
         files["ha"] = ""
+    if change.apart:
+        files["apart"] = "\n".join(map(str, change.apart))
     if change.guest:
         if change.guest.after is not None:
             files["daemon.json"] = change.guest.after

@@ -1,4 +1,4 @@
-"""What an operator is told about a node whose host key is not known on this machine.
+"""The host keys of nodes: where pyinfra looks for them, and what is told where one is not known.
 
 pyinfra names the reason alone, and where no other node is left it ends before any recipe is read:
 so its own line is gone on with.
@@ -10,7 +10,9 @@ import logging
 from collections.abc import Mapping
 
 from click import unstyle
+from paramiko.config import SSH_PORT
 from pyinfra import logger
+from pyinfra.connectors.sshuserclient.client import get_ssh_config
 
 
 class _NextStep(logging.Filter):
@@ -37,3 +39,15 @@ class _NextStep(logging.Filter):
 def explain_unknown_keys(logins: Mapping[str, str]) -> None:
     """Have pyinfra say what to do where the host key of one of these nodes is not known."""
     logger.addFilter(_NextStep(logins))
+
+
+def known_as(address: str) -> str:
+    """The name under which pyinfra looks for the key of a host, in ssh's own form.
+
+    ssh_config(5) may have another host or port for it; pyinfra reads no HostKeyAlias.
+    """
+    config = get_ssh_config()
+    found = config.lookup(address) if config else {}
+    host, port = found.get("hostname", address), int(found.get("port", SSH_PORT))
+    # paramiko, client.py connect
+    return host if port == SSH_PORT else f"[{host}]:{port}"

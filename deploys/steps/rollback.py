@@ -17,6 +17,7 @@ from deploys.steps.screen import show, show_steps
 from operations.diff import tells_all
 from phoenix.docker.names import DAEMON_JSON
 from phoenix.plan.actions import NodePlan
+from phoenix.plan.apart import hold_noted, hold_recoveries, staged_apart
 from phoenix.plan.etc_pve import check_etc_pve
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.gathered import gathered
@@ -24,6 +25,7 @@ from phoenix.plan.node import set_apart, unreadable_runs
 from phoenix.plan.options import Options
 from phoenix.plan.rollback import Node, plan_rollback
 from phoenix.plan.turns import Turn, turns
+from phoenix.pve.observed import ObservedPct
 from phoenix.report.terminal import plan_lines, run_lines
 from phoenix.runs.files import ObservedRuns
 from phoenix.runs.record import Change, RunRecord, last_run
@@ -41,7 +43,9 @@ class Rollback(Run):
     @cached_property
     def turns(self) -> tuple[Turn, ...]:
         """Whose turn it is: the nodes one after another, or beside each other."""
-        return turns(self.changed, self.options.rolling)
+        changes = (one for plan in self.plans.values() for one in plan.containers)
+        apart = {one.ctid: {*one.apart} for one in changes}
+        return turns(self.changed, self.options.rolling, apart=apart)
 
     def ask_again(self, host: Host, options: Options) -> NodeFacts:
         """Ask for everything: what was recovered in between has changed the journals."""
@@ -53,7 +57,7 @@ class Rollback(Run):
     def plan_again(self, host: Host, options: Options, facts: NodeFacts) -> NodePlan:
         """Compare what the run left with what is there."""
         now = {**self._now, host: facts}
-        return _plan(self.undoes, options, _nodes(self.undoes, now)[host], facts)
+        return _plan(self.undoes, options, _nodes(self.undoes, now)[host], now, host)
 
     @property
     def _now(self) -> dict[Host, NodeFacts]:
@@ -97,8 +101,10 @@ def _look_back(state: State) -> Rollback:
         changes = (*_changes(one.runs.runs, undoes), *_changes(nodes[host].runs, undoes))
         wanted = {one.thing.ctid for one in changes if one.thing.ctid}
         mine = wanted & {*options.only} if options.only else wanted
-        planned = _plan(undoes, options, nodes[host], one)
+        planned = _plan(undoes, options, nodes[host], facts, host)
         plan = set_apart(planned, one.runs.interrupted, mine)
+        kept = {ctid: {*staged_apart(its)} for ctid, its in nodes[host].run_files.staged.items()}
+        plan = hold_recoveries(plan, kept, one.containers, _containers(facts))
         unwritable = check_etc_pve(plan, one.etc_pve)
         plans[host] = replace(plan, findings=(*plan.findings, *unwritable))
     show([f"rolling back run {undoes}"])
@@ -143,10 +149,17 @@ def _nodes(run: str, facts: Mapping[Host, NodeFacts]) -> dict[Host, Node]:
     return gathered(run, seen)
 
 
-def _plan(run: str, options: Options, node: Node, facts: NodeFacts) -> NodePlan:
-    plan = plan_rollback(run, options, node)
+def _plan(
+    run: str, options: Options, node: Node, facts: Mapping[Host, NodeFacts], host: Host
+) -> NodePlan:
+    plan = hold_noted(plan_rollback(run, options, node), _containers(facts))
     # what a run did that nobody can read may stand on top of this one
-    return replace(plan, findings=(*plan.findings, *unreadable_runs(facts.runs.problems)))
+    unreadable = unreadable_runs(facts[host].runs.problems)
+    return replace(plan, findings=(*plan.findings, *unreadable))
+
+
+def _containers(facts: Mapping[Host, NodeFacts]) -> dict[str, ObservedPct]:
+    return {host.name: one.containers for host, one in facts.items()}
 
 
 def _changes(runs: Sequence[RunRecord], run: str) -> tuple[Change, ...]:

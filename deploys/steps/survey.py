@@ -49,7 +49,7 @@ from phoenix.plan.profiles import HOOK_TEMPLATE
 from phoenix.plan.questions import Request, asked_again, asked_by_harden
 from phoenix.plan.reach import missed_nodes
 from phoenix.plan.render import profile_names
-from phoenix.plan.turns import Turn, in_turn, turns
+from phoenix.plan.turns import Turn, in_turn, partners, turns
 from phoenix.plan.watch import plan_watch, wanted_text
 from phoenix.pve.observed import ObservedPct
 from phoenix.report.groups import few
@@ -247,7 +247,7 @@ def _plan(run: Survey, facts: NodeFacts, recipe: Recipe) -> NodePlan:
     chosen += [one for one in pct.elsewhere if one in known and run.options.takes(known[one])]
     plan = set_apart(replace(planned, findings=findings), facts.runs.interrupted, chosen)
     if recipe == "harden":
-        plan = hold_recoveries(plan, run.fleet, pct, run.everything)
+        plan = hold_recoveries(plan, partners(run.fleet), pct, run.everything)
     plan = replace(plan, findings=(*plan.findings, *check_etc_pve(plan, facts.etc_pve)))
     if run.recipe == "audit":
         plan = replace(plan, findings=(*plan.findings, *cut_and_away(plan, pct)))

@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -253,11 +253,14 @@ class Reach:
     known_hosts: str = ""
 
 
-def ask_cluster(login: str) -> tuple[tuple[Reach, ...], tuple[str, ...]]:
+def ask_cluster(
+    login: str, known_as: Callable[[str], str] = str
+) -> tuple[tuple[Reach, ...], tuple[str, ...]]:
     """Ask one node for the members of its cluster: how each is reached, and who is offline.
 
     The node itself is reached as the operator wrote it, the others where their cluster has them,
-    with the host keys that it keeps (PVE::SSHInfo pins them, too). Raises NodeError.
+    with the host keys that it keeps (PVE::SSHInfo pins them, too). `known_as`: the name under which
+    a client other than ssh looks for the key of an address. Raises NodeError.
     """
     first = named(login)
     user, _, host = first.login.rpartition("@")
@@ -267,7 +270,7 @@ def ask_cluster(login: str) -> tuple[tuple[Reach, ...], tuple[str, ...]]:
     except ClusterError as error:
         raise NodeError(f"{first.name}: {printable(str(error), LONGEST_LINE)}") from None
     others = [one for one in cluster.within_reach if one.name != cluster.node]
-    keys = _known_hosts(others)
+    keys = _known_hosts(others, known_as)
     reaches = {
         one.name: Reach(one.name, user, one.address, keys if one.keys else "") for one in others
     }
@@ -275,12 +278,13 @@ def ask_cluster(login: str) -> tuple[tuple[Reach, ...], tuple[str, ...]]:
     return tuple(reaches[name] for name in sorted(reaches)), cluster.offline
 
 
-def _known_hosts(members: Sequence[Member]) -> str:
+def _known_hosts(members: Sequence[Member], known_as: Callable[[str], str]) -> str:
     """Write the keys of these hosts into a file that goes with this process; its path."""
     folder = tempfile.mkdtemp(prefix="phoenix-harden-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = Path(folder, "known_hosts")
-    path.write_text("".join(one.known_hosts for one in members), "ascii")
+    lines = "".join(one.known_hosts(known_as(one.address)) for one in members)
+    path.write_text(lines, "utf-8")
     return str(path)
 
 

@@ -61,6 +61,8 @@ class ContainerChange:
     architecture: str = PROBE_DEFAULT
     #: What HA is asked for of it, and is again once this is done; "": HA does not manage it.
     ha: str = ""
+    #: Who must not be down at the same time.
+    apart: tuple[int, ...] = ()
 
     @property
     def ha_line(self) -> str:

@@ -22,6 +22,7 @@ from phoenix.docker.daemon_json import digest
 from phoenix.docker.names import DAEMON_JSON, MANAGERS
 from phoenix.docker.observed import ObservedDocker
 from phoenix.plan.actions import ContainerChange, Destruction, FileRevert, NodePlan, Removal
+from phoenix.plan.apart import staged_apart
 from phoenix.plan.confinement import PROFILE_KEY
 from phoenix.plan.container import ha_to_take, left_alone, waiting_keys
 from phoenix.plan.findings import Code, Finding, Severity
@@ -328,6 +329,7 @@ def _container(
         # runs of earlier versions note none
         architecture=staged.get("docker") or of_conf(now.main["arch"]),
         ha=ha_to_take(observed),
+        apart=staged_apart(staged),
     )
 
 

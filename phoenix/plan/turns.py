@@ -45,13 +45,17 @@ class Wait:
 
 
 def turns(
-    changed: Mapping[str, Sequence[int]], rolling: Rolling, fleet: Fleet | None = None
+    changed: Mapping[str, Sequence[int]],
+    rolling: Rolling,
+    fleet: Fleet | None = None,
+    apart: Mapping[int, AbstractSet[int]] | None = None,
 ) -> tuple[Turn, ...]:
     """The turns of a run, one after another.
 
     `changed`: by node its containers that are changed, in its own order, which stays; `fleet`: who
     depends on whom, on whatever node, and who is kept apart: both hold whatever `rolling` is. None:
-    nobody knows, as in a rollback: one node after another, or all of them side by side.
+    nobody knows, as in a rollback: one node after another, or all of them side by side, but for who
+    is kept apart (`apart`: of each its partners).
     """
     # nodes that are in no cluster may have the same CTIDs
     nodes: dict[int, list[str]] = {}
@@ -59,7 +63,7 @@ def turns(
         for ctid in ctids:
             nodes.setdefault(ctid, []).append(node)
     waits = _waits(fleet, {*nodes}) if fleet else {}
-    apart = partners(fleet) if fleet else {}
+    apart = partners(fleet) if fleet else apart or {}
     found: list[dict[str, int]] = []
     across: list[list[Wait]] = []
     placed: dict[tuple[str, int], int] = {}

@@ -38,10 +38,9 @@ class Member:
     address: str = ""
     keys: tuple[str, ...] = ()
 
-    @property
-    def known_hosts(self) -> str:
-        """Its lines for a file of sshd(8)'s format, by name and by address; "" without a key."""
-        names = ",".join(filter(None, (self.name, self.address)))
+    def known_hosts(self, *more: str) -> str:
+        """Its lines in sshd(8)'s format, by name, address and `more`; "" without a key."""
+        names = ",".join(dict.fromkeys(filter(None, (self.name, self.address, *more))))
         return "".join(f"{names} {key}\n" for key in self.keys)
 
 

@@ -127,9 +127,9 @@ class Impostor(paramiko.ServerInterface):
 
 
 @contextmanager
-def impostor():
-    """An SSH server with a host key that nobody knows; gives its port and itself."""
-    server, key = Impostor(), paramiko.RSAKey.generate(2048)
+def impostor(key=None):
+    """An SSH server with a host key that nobody knows, or this one; gives its port and itself."""
+    server, key = Impostor(), key or paramiko.RSAKey.generate(2048)
 
     def serve():
         while True:
@@ -171,6 +171,24 @@ def test_a_node_whose_host_key_is_not_known_is_not_trusted_and_the_next_step_is_
     assert "Traceback" not in done.stderr
     assert server.logins == 0
     assert not (ssh / "known_hosts").exists()
+
+
+def test_a_member_on_another_port_of_ssh_config_is_known_by_the_key_of_its_cluster(
+    pyinfra, cluster, tmp_path
+):
+    ssh = tmp_path / ".ssh"
+    ssh.mkdir()
+    paramiko.RSAKey.generate(2048).write_private_key_file(str(ssh / "id_rsa"))
+    key = paramiko.RSAKey.generate(2048)
+    keys = tmp_path / "root/etc/pve/nodes/pve2/ssh_known_hosts"
+    keys.write_text(f"pve2 ssh-rsa {key.get_base64()}")
+    with impostor(key) as (port, server):
+        reaches = f"Host 192.0.2.12\n  HostName 127.0.0.1\n  Port {port}\n"
+        (ssh / "config").write_text(f"{reaches}Host pve1\n  HostName node.invalid\n")
+        done = pyinfra("-y", "deploys/audit.py", HOME=str(tmp_path), SSH_AUTH_SOCK="", **cluster)
+    assert "Authentication failed" in done.stderr
+    assert "No host key for" not in done.stderr
+    assert server.logins == 1
 
 
 def test_real_nodes_are_strict_about_host_keys(pyinfra):

@@ -4,15 +4,17 @@ import json
 
 import pytest
 
+from operations.transaction import staged_files
 from phoenix.fleet.model import Container, Fleet
 from phoenix.fleet.parse import FleetError, parse_fleet
 from phoenix.plan.actions import ContainerChange, NodePlan
-from phoenix.plan.apart import hold_apart, hold_recoveries
+from phoenix.plan.apart import hold_apart, hold_recoveries, staged_apart
 from phoenix.plan.findings import Code
 from phoenix.plan.guest import GuestChange
 from phoenix.plan.options import Options
 from phoenix.plan.profiles import ProfileChange
 from phoenix.plan.reasons import Reason, Why
+from phoenix.plan.turns import partners
 from phoenix.pve.conf import PveConf
 from phoenix.pve.observed import ObservedContainer, ObservedPct
 from phoenix.runs.files import Interrupted
@@ -110,6 +112,17 @@ def test_one_that_is_nowhere_keeps_nobody():
     assert held({}) == ()
 
 
+def test_what_is_kept_apart_is_staged_for_the_rollback_which_reads_it():
+    here = ObservedPct("pve1", {910: observed(910)}, {})
+    found = hold_apart(plan(), FLEET, Options(), {"pve1": here})
+    (change,) = found.containers
+    assert staged_apart(staged_files(change)) == (911,)
+
+
+def test_what_an_earlier_version_has_staged_or_what_is_no_ctid_keeps_nobody_apart():
+    assert staged_apart({}) == staged_apart({"apart": "web\n9110000000\n099\n"}) == ()
+
+
 # --- what was interrupted -------------------------------------------------------------------------
 
 DOWN = {"pve2": ObservedPct("pve2", {911: observed(911, running=False)})}
@@ -119,7 +132,7 @@ def recovered(others, running=True, elsewhere=None, **how):
     """What is recovered of CT 910, and what is found."""
     here = ObservedPct("pve1", {910: observed(910, running)}, elsewhere or {})
     cut = NodePlan("pve1", interrupted=(Interrupted("r1", 910, **how),))
-    found = hold_recoveries(cut, FLEET, here, {"pve1": here, **others})
+    found = hold_recoveries(cut, partners(FLEET), here, {"pve1": here, **others})
     assert bool(found.interrupted) != bool(found.alone)
     return found.findings
 

@@ -36,7 +36,7 @@ def test_each_member_has_its_address_and_the_key_that_the_cluster_keeps():
         Member("pve2", True, "192.0.2.12", (KEY,)),
     )
     assert found.within_reach == found.members
-    assert found.members[1].known_hosts == f"pve2,192.0.2.12 {KEY}\n"
+    assert found.members[1].known_hosts() == f"pve2,192.0.2.12 {KEY}\n"
 
 
 def test_the_keys_of_older_clusters_are_in_one_file():

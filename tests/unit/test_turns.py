@@ -77,6 +77,14 @@ def test_where_nobody_knows_who_depends_on_whom_the_nodes_own_order_stays():
     assert whose(turns(changed, "nodes")) == [{"a": 911, "b": 920}, {"a": 910}]
 
 
+def test_where_that_is_known_alone_who_is_kept_apart_has_turns_of_its_own():
+    changed = {"a": [911, 910], "b": [920]}
+    assert whose(turns(changed, "nodes", apart={920: {911}, 911: {920}})) == [
+        {"a": 911},
+        {"a": 910, "b": 920},
+    ]
+
+
 def test_a_nodes_own_order_is_that_of_all_of_them():
     # 910 waits for one of another node, which 911 does not
     known = fleet(ct(910, 920), ct(911, boot_order=5), ct(920, boot_order=9))
