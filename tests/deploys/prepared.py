@@ -45,7 +45,7 @@ survey, audit, render = (
     importlib.import_module(name)
     for name in ("deploys.steps.survey", "deploys.steps.audit", "phoenix.plan.render")
 )
-templates = survey._read_templates(None)
+templates = survey.read_templates(None)
 for name in render.profile_names(templates):
     render.render_profile(render.Confinement(name), templates, render.ObservedAppArmor())
 with suppress(UndefinedError):
