@@ -17,7 +17,7 @@ PARTS = (
     *("operations/*.py", "deploys/**/*.py", "templates/*/*"),
 )
 #: The man page and what shells complete, which go to the same places of the environment.
-SHARED = sorted(str(path) for path in Path("share").rglob("*") if path.is_file())
+SHARED = sorted(path for path in Path("share").rglob("*") if path.is_file())
 
 
 class Build(build_py):
@@ -73,5 +73,5 @@ class Develop(editable_wheel):
 os.umask(0o022)
 setup(
     cmdclass={"build_py": Build, "bdist_wheel": Wheel, "editable_wheel": Develop},
-    data_files=[(os.path.dirname(name), [name]) for name in SHARED],
+    data_files=[(str(path.parent), [str(path)]) for path in SHARED],
 )

@@ -19,9 +19,7 @@ FILES = {
 _HEAD = "# Written by `make reference`, from the parsers. The functions are shtab's (MPL-2.0).\n"
 
 #: The CTIDs of the fleet file in the folder one is in.
-_CTIDS = (
-    f"""grep -oE '"[1-9][0-9]{{2,8}}" *:' {Options().fleet} 2>/dev/null | tr -dc '0-9\\n'"""
-)
+_CTIDS = f"""grep -oE '"[1-9][0-9]{{2,8}}" *:' {Options().fleet} 2>/dev/null | tr -dc '0-9\\n'"""
 _FLEET = {
     "bash": "_phoenix_ctids",
     "zsh": "_phoenix_ctids",
@@ -46,8 +44,12 @@ end""",
 _LOGIN = {"zsh": "_user_at_host", "fish": "(__fish_complete_user_at_hosts)"}
 #: What stands for a value, by the name that the parsers give it.
 _VALUES = {
-    **{"FILE": shtab.FILE, "DIR": shtab.DIRECTORY, "CTID": _FLEET, "CTID,…": _FLEET},
-    **{"NODE": _LOGIN, "USER@NODE": _LOGIN},
+    "FILE": shtab.FILE,
+    "DIR": shtab.DIRECTORY,
+    "CTID": _FLEET,
+    "CTID,…": _FLEET,
+    "NODE": _LOGIN,
+    "USER@NODE": _LOGIN,
 }
 
 
@@ -80,5 +82,4 @@ def _commands(parser: argparse.ArgumentParser) -> argparse._SubParsersAction:
 
 if __name__ == "__main__":
     for name, file in FILES.items():
-        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(completion(name), "utf-8")

@@ -66,7 +66,8 @@ Arguments and options: those of
 .SH ENVIRONMENT
 .TP
 .B {{ nodes }}
-the nodes where none is named, with commas between them: root@pve1,root@pve2; {{ here }} is this machine
+the nodes where none is named, with commas between them: root@pve1,root@pve2
+({{ here }} is this machine)
 .TP
 .B {{ cluster }}
 instead of them: one node, whose cluster's members are all meant
@@ -100,8 +101,9 @@ class Command:
     """What a parser tells of its command line."""
 
     def __init__(self, parser: argparse.ArgumentParser, about: str | None = None):
-        # on one line, whatever the terminal is that this runs in
+        # on one line and plain, whatever the terminal is that this runs in
         parser.formatter_class = partial(argparse.HelpFormatter, width=10_000)
+        parser.color = False  # Python 3.14 has it
         usage = parser.format_usage().removeprefix(f"usage: {parser.prog}").strip()
         self.name = parser.prog.removeprefix("phoenix ")
         self.usage = re.sub(
@@ -130,12 +132,15 @@ def page() -> str:
     parser = _parser()
     (commands,) = (one for one in parser._actions if isinstance(one, argparse._SubParsersAction))
     abouts = {one.dest: one.help for one in commands._choices_actions}
-    environment = Environment(finalize=_roff, undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701
+    environment = Environment(finalize=_roff, undefined=StrictUndefined, keep_trailing_newline=True)
     return environment.from_string(_TEMPLATE).render(
         phoenix=Command(parser),
         commands=[Command(one, abouts[name]) for name, one in commands.choices.items()],
-        **{"nodes": NODES, "cluster": CLUSTER, "here": HERE},
-        **{"fleet": Options().fleet, "rules": f"{FOLDER}/CTID{SUFFIX}"},
+        nodes=NODES,
+        cluster=CLUSTER,
+        here=HERE,
+        fleet=Options().fleet,
+        rules=f"{FOLDER}/CTID{SUFFIX}",
     )
 
 
@@ -148,5 +153,4 @@ def _roff(value: object) -> object:
 
 
 if __name__ == "__main__":
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(page(), "utf-8")

@@ -12,10 +12,9 @@ def test_the_page_is_that_of_the_parser():
     assert PAGE.read_text("utf-8") == page(), "run: make reference"
 
 
-def test_neither_the_terminal_nor_the_day_is_in_it(monkeypatch):
+def test_the_width_and_the_colours_of_the_terminal_are_not_in_it(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
     assert PAGE.read_text("utf-8") == page()
 
 
@@ -41,6 +40,6 @@ def test_it_shows_what_an_option_and_an_exit_status_mean(shown):
     assert "exit status: 0 done, 1 failed, 2 the file or the command line is wrong" in shown
 
 
-def test_a_backslash_a_dot_and_a_quote_of_a_text_are_shown_as_they_are(shown):
+def test_the_quotes_of_a_text_are_shown_as_they_are(shown):
     described = next(line for line in shown if line.startswith("Print the JSON Schema"))
-    assert '''in the file's "$schema" key''' in described
+    assert """in the file's "$schema" key""" in described
