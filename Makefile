@@ -4,7 +4,8 @@
 #                    STACK=current of the other stack, in a page of its own
 # make probes   the program that the gate runs in Docker, for each architecture, from its source
 # make wheel    dist/phoenix_harden-VERSION-py3-none-any.whl, which needs no clone
-# make reference   the tables of docs/reference/fleet-file.md, and the schema, anew from the models
+# make reference   the tables of docs/reference/fleet-file.md, and the schema, anew from the models;
+#                  the man page, and what shells complete, from the parsers (share/)
 # make picture  docs/report.png anew, the page of an audit as Chromium shows it
 # make bench    bench/peers.txt and docs/bench.svg anew: a dry run beside Ansible and pct, a run beside
 #               the bare restarts (an hour)
@@ -84,6 +85,8 @@ reference: export PYTHONPATH := $(CURDIR)
 reference: .venv/done
 	$(BIN)/phoenix schema >phoenix_lxc_configs.schema.json
 	$(BIN)/python tests/unit/fleet_keys.py
+	$(BIN)/python tests/unit/man_page.py
+	$(BIN)/python tests/unit/completion.py
 
 picture: export PYTHONPATH := $(CURDIR)
 picture: .venv/done

@@ -16,6 +16,8 @@ PARTS = (
     *("config.py", "inventory.py", "phoenix/**/*.py", "node/*.py", "facts/*.py"),
     *("operations/*.py", "deploys/**/*.py", "templates/*/*"),
 )
+#: The man page and what shells complete, which go to the same places of the environment.
+SHARED = sorted(path for path in Path("share").rglob("*") if path.is_file())
 
 
 class Build(build_py):
@@ -49,12 +51,13 @@ class Build(build_py):
 class Wheel(bdist_wheel):
     """Has modes of its own, not those that the builder's files happen to have."""
 
-    def egg2dist(self, egginfo_path, distinfo_path):
-        """Write what pip knows of the wheel."""
-        super().egg2dist(egginfo_path, distinfo_path)
-        for path in Path(distinfo_path).rglob("*"):
-            if path.is_file():
-                path.chmod(0o644)
+    def write_wheelfile(self, wheelfile_base, **words):
+        """Write the last of the files that lie beside the folder."""
+        super().write_wheelfile(wheelfile_base, **words)
+        for folder in (wheelfile_base, Path(self.bdist_dir, self.data_dir)):
+            for path in Path(folder).rglob("*"):
+                if path.is_file():
+                    path.chmod(0o644)
 
 
 class Develop(editable_wheel):
@@ -68,4 +71,7 @@ class Develop(editable_wheel):
 
 # of what is written here
 os.umask(0o022)
-setup(cmdclass={"build_py": Build, "bdist_wheel": Wheel, "editable_wheel": Develop})
+setup(
+    cmdclass={"build_py": Build, "bdist_wheel": Wheel, "editable_wheel": Develop},
+    data_files=[(str(path.parent), [str(path)]) for path in SHARED],
+)

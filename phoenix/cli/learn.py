@@ -49,7 +49,7 @@ def add_learn(commands: Any) -> None:
         "fleet file, an overlay or the command line is wrong",
         allow_abbrev=False,
     )
-    command.add_argument("ctid", metavar="CTID", type=_ctid)
+    command.add_argument("ctid", metavar="CTID", type=_ctid, help="the container")
     command.add_argument(
         "--since",
         metavar="TIME",

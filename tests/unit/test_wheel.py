@@ -16,6 +16,14 @@ from tests.unit.script_node import ScriptNode
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+#: What begins the names of the two folders of a wheel that pip reads.
+WRITTEN = f"phoenix_harden-{PROJECT['version']}"
+SHARED = [
+    "share/man/man1/phoenix.1",
+    "share/bash-completion/completions/phoenix",
+    "share/zsh/site-functions/_phoenix",
+    "share/fish/vendor_completions.d/phoenix.fish",
+]
 SDIST = "from setuptools.build_meta import build_sdist; print(build_sdist('dist'))"
 CONF = "hostname: web\nunprivileged: 1\nlxc.apparmor.profile: unconfined\n"
 RULE = "mount options=(rw,bind) /a/ -> /b/,"
@@ -70,9 +78,17 @@ def files(wheel):
 
 
 def test_it_takes_one_name_among_those_of_others(files):
-    written = f"phoenix_harden-{PROJECT['version']}.dist-info"
-    assert {name.partition("/")[0] for name in files} == {"phoenix_harden", written}
-    assert files[f"{written}/top_level.txt"] == b"phoenix_harden\n"
+    assert {name.partition("/")[0] for name in files} == {
+        *("phoenix_harden", f"{WRITTEN}.dist-info", f"{WRITTEN}.data")
+    }
+    assert files[f"{WRITTEN}.dist-info/top_level.txt"] == b"phoenix_harden\n"
+
+
+def test_what_goes_into_the_environment_itself_is_the_man_page_and_what_shells_complete(files):
+    there = {name for name in files if name.startswith(f"{WRITTEN}.data/")}
+    assert there == {f"{WRITTEN}.data/data/{file}" for file in SHARED}
+    for file in SHARED:
+        assert files[f"{WRITTEN}.data/data/{file}"] == (ROOT / file).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -188,6 +204,11 @@ def test_a_fleet_file_is_checked_against_the_templates_of_the_wheel(operator):
 
 def test_the_schema_is_that_of_the_checkout(operator):
     assert operator.gets("schema") == (ROOT / "phoenix_lxc_configs.schema.json").read_text()
+
+
+@pytest.mark.parametrize("file", SHARED)
+def test_man_and_the_shells_find_their_file_beside_the_command(phoenix, file):
+    assert (phoenix.parents[1] / file).read_bytes() == (ROOT / file).read_bytes()
 
 
 def test_the_lab_is_said_not_to_be_there(operator):
