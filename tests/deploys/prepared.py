@@ -49,7 +49,7 @@ templates = survey.read_templates(None)
 for name in render.profile_names(templates):
     render.render_profile(render.Confinement(name), templates, render.ObservedAppArmor())
 with suppress(UndefinedError):
-    audit.audit_page({}, audit.PAGE.read_text())
+    audit.audit_page({"need_attention": 0, "nodes_need_attention": []}, audit.PAGE.read_text())
 # pyinfra asks which connectors are installed, some six times,
 connectors.entry_points = functools.cache(connectors.entry_points)
 connectors.get_all_connectors()
