@@ -170,13 +170,13 @@ def test_what_is_forced_is_said_word_by_word_or_is_all_of_it(value, words):
     ("recipe", "key", "value", "owners"),
     [
         ("harden", "strict", True, "audit"),
-        ("host_prep", "report", "out", "harden and audit and rollback"),
+        ("host_prep", "report", "out", "harden and audit and rollback and doctor"),
         ("harden", "since", "2h", "audit and denials"),
         ("harden", "run", "r20261122T013000Z-beef", "rollback"),
         ("host_prep", "snapshot", True, "harden"),
         ("audit", "watch", True, "harden and host_prep"),
         ("audit", "list", True, "rollback"),
-        ("rollback", "fleet", "a", "harden and host_prep and audit and create"),
+        ("rollback", "fleet", "a", "harden and host_prep and audit and create and doctor"),
     ],
 )
 def test_a_key_of_another_recipe_is_refused_with_its_name(recipe, key, value, owners):

@@ -70,9 +70,10 @@ def test_loops_and_macros_work_as_ever():
 
 
 def test_the_page_of_the_audit_is_rendered_in_the_sandbox_and_escapes():
-    assert audit_page({"a": "<b>"}, "{{ a }}") == "&lt;b&gt;"
+    data = {"need_attention": 0, "nodes_need_attention": []}
+    assert audit_page({**data, "a": "<b>"}, "{{ a }}") == "&lt;b&gt;"
     with pytest.raises(Exception, match="is unsafe"):
-        audit_page({}, "{{ ''.__class__ }}")
+        audit_page(data, "{{ ''.__class__ }}")
 
 
 @pytest.mark.parametrize(
