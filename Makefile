@@ -22,7 +22,7 @@ PYINFRA := $(BIN)/pyinfra -y inventory.py
 STACK ?= $(or $(PHOENIX_LAB_STACK),stable)
 LAB_TESTS := lab and not long
 
-.PHONY: harden test test-fast test-deploys test-facts test-programs test-unit test-long test-stable test-current \
+.PHONY: harden test test-fast test-deploys test-facts test-programs test-unit-a-to-l test-unit-m-to-z test-long test-stable test-current \
     confinement docker-checks bench probes picture reference wheel lint format lock clean
 
 harden confinement docker-checks bench: export PHOENIX_LAB_STACK := $(STACK)
@@ -44,32 +44,38 @@ test: .venv/done
 	@$(MAKE) --no-print-directory test-fast
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-stable test-current
 
-# four processes: pytest itself runs one test at a time, and many wait more than they work
-PROGRAMS := $(foreach name,cli commit create follow install,tests/unit/test_$(name)*.py)
+# five processes: pytest itself runs one test at a time, and many wait more than they work
+PROGRAMS := $(wildcard $(foreach name,cli commit create follow install,tests/unit/test_$(name)*.py))
+UNIT_A_TO_L := $(filter-out $(PROGRAMS),$(wildcard tests/unit/test_[a-l]*.py))
+UNIT_M_TO_Z := $(wildcard tests/unit/test_[m-z]*.py)
 FAST := $(BIN)/python -m pytest -m 'not lab and not long'
 
 test-fast: .venv/done
-	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target \
-	    test-programs test-unit test-facts test-deploys
+	@$(MAKE) --no-print-directory --jobs=5 --output-sync=target \
+	    test-unit-a-to-l test-unit-m-to-z test-programs test-facts test-deploys
 
 test-programs: .venv/done
-	$(FAST) $(wildcard $(PROGRAMS))
+	$(FAST) $(PROGRAMS)
 
-test-unit: .venv/done
-	$(FAST) tests/unit $(PROGRAMS:%=--ignore-glob='%')
+test-unit-a-to-l: .venv/done
+	$(FAST) $(UNIT_A_TO_L)
+
+test-unit-m-to-z: .venv/done
+	$(FAST) $(UNIT_M_TO_Z)
 
 test-facts: .venv/done
 	$(FAST) tests/facts
 
 test-deploys: .venv/done
-	$(FAST) --ignore=tests/unit --ignore=tests/facts
+	$(FAST) --ignore=tests/unit --ignore=tests/facts --ignore=tests/lab
 
 test-stable test-current: .venv/done
 	$(BIN)/phoenix lab up --stack $(@:test-%=%)
-	$(BIN)/python -m pytest -m '$(LAB_TESTS) and $(@:test-%=%)' --durations=12
+	$(BIN)/python -m pytest -m '$(LAB_TESTS) and $(@:test-%=%)' --durations=12 tests/lab
 
 test-long: .venv/done
-	$(BIN)/python -m pytest -m 'not lab' --hypothesis-profile=long
+	@$(MAKE) --no-print-directory test-fast \
+	    FAST="$(BIN)/python -m pytest -m 'not lab' --hypothesis-profile=long"
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-stable test-current LAB_TESTS=lab
 
 confinement: .venv/done

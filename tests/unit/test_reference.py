@@ -8,7 +8,7 @@ import page_cases
 import pytest
 from fleet_keys import PAGE, page
 from test_docs import REPO, blocks, of_subparsers, text_of
-from test_doctor import look
+from test_first_look import look
 
 from phoenix.apparmor.lint import lint
 from phoenix.apparmor.observed import ObservedAppArmor
