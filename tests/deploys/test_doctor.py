@@ -172,6 +172,15 @@ def test_of_several_nodes_one_that_is_broken_does_not_hide_the_others(pyinfra, t
     assert data["next"]["node"] == "@fake/pve2"
 
 
+def test_a_login_without_a_shell_is_told_and_does_not_hide_the_other_nodes(pyinfra):
+    said = "This account is currently not available."
+    closed = pve("pve2", 952, responses={"id -un": {"stdout": said, "success": False}})
+    done = pyinfra("doctor", pve(), closed)
+    assert done.code == 1
+    assert "its shell does not say who logs in: log in with a shell that runs" in done.stderr
+    assert "pve1: 1 container: 1 ready" in done.stderr
+
+
 def test_one_fleet_file_is_not_written_for_two_containers_of_one_id(pyinfra, tmp_path):
     nodes = pve(), pve("pve2")
     assert next_of(pyinfra("doctor", *nodes)) == "phoenix doctor root@pve1"
