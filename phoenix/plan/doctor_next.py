@@ -73,7 +73,10 @@ def next_command(looks: Sequence[NodeLook], options: Options, nodes: str = "") -
     if ready and (twice := shared_ids(looks)):
         (ctid, both), *_ = twice.items()
         why = f"CT {ctid} is on {' and '.join(both)}: one fleet file cannot name both"
-        return NextCommand(Next.ONE_NODE, why, f"phoenix doctor root@{both[0]}")
+        # as it was named, if by its own name
+        named = (word for word in shlex.split(nodes) if word.rpartition("@")[2] == both[0])
+        one_node = shlex.quote(next(named, f"root@{both[0]}"))
+        return NextCommand(Next.ONE_NODE, why, f"phoenix doctor {one_node}")
     if ready:
         whose = some([str(one.ctid) for one in ready])
         why = f"a fleet file for harden, with CT {whose}"
@@ -96,7 +99,7 @@ def next_command(looks: Sequence[NodeLook], options: Options, nodes: str = "") -
 
 
 def _denials(nodes: str) -> str:
-    """The command for denials, which names each node by an option, and a cluster by its variable."""
+    """The command for denials, which has an option for each node, and a variable for a cluster."""
     words = shlex.split(nodes)
     if words[:1] == ["--cluster"]:
         return f"PHOENIX_CLUSTER={shlex.quote(words[1])} phoenix denials"

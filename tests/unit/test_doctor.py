@@ -360,6 +360,14 @@ def test_the_next_command_names_the_nodes_as_the_last_one_did():
     assert found.command == f"phoenix doctor --cluster root@pve1 --data write={FLEET}"
 
 
+def test_of_nodes_with_the_same_ids_one_is_looked_at_as_it_was_named():
+    both = look(), replace(look(), node="pve2")
+    found = next_command(both, Options(), "admin@pve1 admin@pve2")
+    assert (found.code, found.command) == (Next.ONE_NODE, "phoenix doctor admin@pve1")
+    found = next_command(both, Options(), "--cluster root@192.0.2.1")
+    assert found.command == "phoenix doctor root@pve1"
+
+
 def test_what_is_denied_is_asked_of_the_same_nodes():
     seen = look(container(conf=PLAIN, label=GENERATED_LABEL), dockers={910: NONE})
     found = next_command([seen], Options(), "root@pve1 @local")
