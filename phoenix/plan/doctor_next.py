@@ -106,12 +106,17 @@ def _denials(nodes: str) -> str:
     return " ".join(["phoenix denials", *(f"--node {shlex.quote(word)}" for word in words)])
 
 
-def shared_ids(looks: Iterable[NodeLook]) -> Mapping[int, Sequence[str]]:
-    """The ids for which more than one node has an entry, with their nodes."""
+def shared_ids(looks: Sequence[NodeLook]) -> Mapping[int, Sequence[str]]:
+    """The ids of which there is an entry, and more than one node has a container, with these nodes.
+
+    An entry is about all of them, also about one that is not ready.
+    """
+    named = {ctid for look in looks for ctid in look.entries}
     found: dict[int, list[str]] = {}
     for look in looks:
-        for ctid in look.entries:
-            found.setdefault(ctid, []).append(look.node)
+        for one in look.containers:
+            if one.ctid in named:
+                found.setdefault(one.ctid, []).append(look.node)
     return {ctid: nodes for ctid, nodes in sorted(found.items()) if len(nodes) > 1}
 
 

@@ -368,6 +368,14 @@ def test_of_nodes_with_the_same_ids_one_is_looked_at_as_it_was_named():
     assert found.command == "phoenix doctor root@pve1"
 
 
+def test_an_entry_would_be_about_one_of_the_same_id_that_is_not_ready_too():
+    stopped = look(container(conf=OPEN, label=None))
+    assert stopped.entries == {}
+    found = step(look(), replace(stopped, node="pve2"))
+    assert found.code == Next.ONE_NODE
+    assert "CT 910 is on pve1 and pve2" in found.why
+
+
 def test_what_is_denied_is_asked_of_the_same_nodes():
     seen = look(container(conf=PLAIN, label=GENERATED_LABEL), dockers={910: NONE})
     found = next_command([seen], Options(), "root@pve1 @local")
