@@ -304,8 +304,10 @@ class _Container:
             see = f"see with pct console {self.observed.ctid}"
             return Readiness.UNKNOWN, f"{why}, so what runs in it is not known: {see}"
         named = printable(named_in(self.observed.conf, self.observed.includes), None)
-        text = how or f"runs as {self._label}, its conf says {named}: a restart makes that true"
-        return Readiness.UNKNOWN, text
+        text = f"runs as {self._label}, its conf says {named}: a restart makes that true"
+        if self._label.profile == Label.parse(named).profile:
+            text = f"runs as {self._label}: in mode {self._label.mode} its profile confines nothing"
+        return Readiness.UNKNOWN, how or text
 
     @property
     def _is_open(self) -> bool:

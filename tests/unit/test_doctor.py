@@ -137,6 +137,12 @@ def test_docker_with_nvidias_devices_gets_the_profile_for_them():
             "unknown",
             "runs as unconfined, its conf says lxc-mine: a restart makes that true",
         ),
+        (
+            container(conf=f"{PLAIN}lxc.apparmor.profile: lxc-a\n", label="lxc-a (complain)"),
+            DOCKER,
+            "unknown",
+            "runs as lxc-a (complain): in mode complain its profile confines nothing",
+        ),
         (container(conf=OPEN, label=None), None, "unknown", "stopped, its conf says unconfined"),
         (container(conf=OPEN), ObservedDocker("hung"), "unknown", "see with pct console 910"),
         (container(conf=OPEN), None, "unknown", "its guest was not asked"),
