@@ -43,9 +43,12 @@ class Login(FactBase[ObservedLogin]):
 
 
 def ask_login(host: Host) -> ObservedLogin:
-    """What a node says; nothing where the connection ends meanwhile."""
+    """What a node says; nothing where its shell runs no command, or the connection ends meanwhile.
+
+    Neither fails the node, so that the others are told as well.
+    """
     try:
-        said: ObservedLogin = host.get_fact(Login)
+        said: ObservedLogin = host.get_fact(Login, _ignore_errors=True)
         return said
     except EOFError:
         # paramiko's, as a connection ends

@@ -79,7 +79,8 @@ def _check_target(options: Options) -> None:
     """Have nothing asked in vain. Raises DeployError."""
     if options.write and "fleet" in options.model_fields_set:
         raise DeployError("--data write: a fleet file is there, fleet=: leave one of them out")
-    if options.write and Path(options.write).exists():
+    # where it cannot be looked for, that is said as it is written
+    if options.write and os.path.lexists(options.write):
         raise DeployError(f"--data write={options.write}: is there already: name another file")
 
 

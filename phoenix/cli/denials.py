@@ -66,7 +66,7 @@ def add_denials(commands: Any) -> None:
         action="append",
         default=[],
         help="ask this node, as for ssh; may be given more than once (default: those of "
-        "PHOENIX_NODES, else this machine if it is a node, else the lab)",
+        "PHOENIX_NODES or PHOENIX_CLUSTER, else this machine if it is a node, else the lab)",
     )
     command.add_argument(
         "--json", action="store_true", help="JSON, with --follow one object a line"

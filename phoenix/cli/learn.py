@@ -61,7 +61,8 @@ def add_learn(commands: Any) -> None:
         metavar="USER@NODE",
         action="append",
         default=[],
-        help="ask this node, may be repeated (default: PHOENIX_NODES, this machine, or the lab)",
+        help="ask this node, may be repeated (default: PHOENIX_NODES or PHOENIX_CLUSTER, this "
+        "machine, or the lab)",
     )
     command.add_argument(
         "--fleet",

@@ -153,9 +153,13 @@ def _data(
         data.setdefault("fleet", _FLEET)
     if "fleet" in data:
         file = Path(data["fleet"])
-        if not file.exists():
+        try:
+            file.stat()
+        except FileNotFoundError:
             where = f"no {_FLEET} in this folder" if str(file) == _FLEET else f"no file {file}"
             command.error(f"{printable(where)}: name the fleet file with --fleet FILE")
+        except OSError as error:
+            command.error(f"cannot read the fleet file {printable(str(file))}: {error.strerror}")
     return {
         # an empty path is refused by the recipe
         key: str(Path(value).absolute()) if value and key in PATHS else value

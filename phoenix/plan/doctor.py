@@ -299,12 +299,15 @@ class _Container:
         if not self.observed.running:
             return Readiness.UNKNOWN, f"{how}; what runs in it is known once it is started"
         docker = self._docker
-        if docker and docker.state in UNANSWERED:
-            why = UNANSWERED[docker.state]
-            return Readiness.UNKNOWN, f"{why}: what runs in it is not known: pct console"
+        if docker is None or docker.state in UNANSWERED:
+            why = UNANSWERED[docker.state] if docker else "its guest was not asked"
+            see = f"see with pct console {self.observed.ctid}"
+            return Readiness.UNKNOWN, f"{why}, so what runs in it is not known: {see}"
         named = printable(named_in(self.observed.conf, self.observed.includes), None)
-        text = how or f"runs as {self._label}, its conf says {named}: a restart makes that true"
-        return Readiness.UNKNOWN, text
+        text = f"runs as {self._label}, its conf says {named}: a restart makes that true"
+        if self._label.profile == Label.parse(named).profile:
+            text = f"runs as {self._label}: in mode {self._label.mode} its profile confines nothing"
+        return Readiness.UNKNOWN, how or text
 
     @property
     def _is_open(self) -> bool:

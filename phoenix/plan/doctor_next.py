@@ -55,7 +55,9 @@ def next_command(looks: Sequence[NodeLook], options: Options, nodes: str = "") -
     def command(recipe: str, *words: str) -> str:
         return " ".join(filter(None, ("phoenix", recipe, nodes, *words)))
 
-    again = command("doctor")
+    has_file = "fleet" in options.model_fields_set
+    fleet = shlex.quote(options.fleet if has_file else str(options.write))
+    again = command("doctor", f"--fleet {fleet}" if has_file else "")
     for look in looks:
         for check in look.broken:
             why = f"{check.aspect}: {check.text}: {check.fix}"
@@ -63,17 +65,18 @@ def next_command(looks: Sequence[NodeLook], options: Options, nodes: str = "") -
     for look in looks:
         for stop in look.stops:
             return NextCommand(Next.CLEAR, stop.text, again, look.node)
-    has_file = "fleet" in options.model_fields_set
     ready = _of(looks, Readiness.READY)
     if ready and (has_file or options.write):
-        fleet = shlex.quote(options.fleet if has_file else str(options.write))
         one = min(ready, key=lambda one: (not one.is_open, not one.is_backed_up, one.ctid))
         harden = command("harden", "--dry", f"--fleet {fleet}", f"--only {one.ctid}")
         return NextCommand(Next.HARDEN, f"what harden would change of CT {one.ctid}", harden)
     if ready and (twice := shared_ids(looks)):
         (ctid, both), *_ = twice.items()
         why = f"CT {ctid} is on {' and '.join(both)}: one fleet file cannot name both"
-        return NextCommand(Next.ONE_NODE, why, f"phoenix doctor root@{both[0]}")
+        # as it was named, if by its own name
+        named = (word for word in shlex.split(nodes) if word.rpartition("@")[2] == both[0])
+        one_node = shlex.quote(next(named, f"root@{both[0]}"))
+        return NextCommand(Next.ONE_NODE, why, f"phoenix doctor {one_node}")
     if ready:
         whose = some([str(one.ctid) for one in ready])
         why = f"a fleet file for harden, with CT {whose}"
@@ -89,18 +92,31 @@ def next_command(looks: Sequence[NodeLook], options: Options, nodes: str = "") -
     if not any(look.containers for look in looks):
         return NextCommand(Next.DONE, "there is no container")
     if has_file:
-        audit = command("audit", f"--fleet {shlex.quote(options.fleet)}")
+        audit = command("audit", f"--fleet {fleet}")
         return NextCommand(Next.DONE, "every container is confined; what else there is", audit)
-    denials = "phoenix denials"
-    return NextCommand(Next.DONE, "every container is confined; what is denied to them", denials)
+    why = "every container is confined; what is denied to them"
+    return NextCommand(Next.DONE, why, _denials(nodes))
 
 
-def shared_ids(looks: Iterable[NodeLook]) -> Mapping[int, Sequence[str]]:
-    """The ids for which more than one node has an entry, with their nodes."""
+def _denials(nodes: str) -> str:
+    """The command for denials, which has an option for each node, and a variable for a cluster."""
+    words = shlex.split(nodes)
+    if words[:1] == ["--cluster"]:
+        return f"PHOENIX_CLUSTER={shlex.quote(words[1])} phoenix denials"
+    return " ".join(["phoenix denials", *(f"--node {shlex.quote(word)}" for word in words)])
+
+
+def shared_ids(looks: Sequence[NodeLook]) -> Mapping[int, Sequence[str]]:
+    """The ids of which there is an entry, and more than one node has a container, with these nodes.
+
+    An entry is about all of them, also about one that is not ready.
+    """
+    named = {ctid for look in looks for ctid in look.entries}
     found: dict[int, list[str]] = {}
     for look in looks:
-        for ctid in look.entries:
-            found.setdefault(ctid, []).append(look.node)
+        for one in look.containers:
+            if one.ctid in named:
+                found.setdefault(one.ctid, []).append(look.node)
     return {ctid: nodes for ctid, nodes in sorted(found.items()) if len(nodes) > 1}
 
 

@@ -152,6 +152,13 @@ def test_without_a_name_the_fleet_file_is_that_of_this_folder_never_the_labs(her
     assert "no file a.json" in refused(capsys, "harden", "--fleet", "a.json")
 
 
+def test_a_fleet_file_that_cannot_be_looked_for_is_told_with_the_reason(here, capsys):
+    name = "x" * 300
+    said = refused(capsys, "harden", "--fleet", name)
+    assert said.startswith("phoenix harden: error: cannot read the fleet file xxx")
+    assert said.endswith(": File name too long")
+
+
 def test_a_rollback_needs_no_fleet_file(here):
     (here / "phoenix_lxc_configs.json").unlink()
     assert becomes("rollback", "--data", "run=x").data == {"run": "x"}

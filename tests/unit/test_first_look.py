@@ -137,8 +137,15 @@ def test_docker_with_nvidias_devices_gets_the_profile_for_them():
             "unknown",
             "runs as unconfined, its conf says lxc-mine: a restart makes that true",
         ),
+        (
+            container(conf=f"{PLAIN}lxc.apparmor.profile: lxc-a\n", label="lxc-a (complain)"),
+            DOCKER,
+            "unknown",
+            "runs as lxc-a (complain): in mode complain its profile confines nothing",
+        ),
         (container(conf=OPEN, label=None), None, "unknown", "stopped, its conf says unconfined"),
-        (container(conf=OPEN), ObservedDocker("hung"), "unknown", "gave no answer in time"),
+        (container(conf=OPEN), ObservedDocker("hung"), "unknown", "see with pct console 910"),
+        (container(conf=OPEN), None, "unknown", "its guest was not asked"),
         (container(conf=f"lock: backup\n{OPEN}"), DOCKER, "blocked", "left alone: locked (backup)"),
         (container(conf=OPEN, ha="started"), DOCKER, "blocked", "left alone: managed by HA"),
         (
@@ -308,6 +315,8 @@ def test_a_template_needs_no_backup():
     [
         (ObservedLogin(), "its shell does not say who logs in"),
         (replace(ROOT, uid=1000, user="joe"), "joe is not root"),
+        # whose PATH has no sbin, so that nothing is said of pct
+        (replace(ROOT, uid=1000, user="joe", pct=""), "joe is not root"),
         (replace(ROOT, python=None), "python3 is missing"),
         (replace(ROOT, python=(3, 7)), "3.7 is older than 3.9"),
         (replace(ROOT, pct=""), "pct is missing"),
@@ -355,6 +364,35 @@ def test_the_next_command_names_the_nodes_as_the_last_one_did():
     assert found.command == "phoenix harden root@pve1 root@pve2 --dry --fleet f --only 910"
     found = next_command([look()], Options(), "--cluster root@pve1")
     assert found.command == f"phoenix doctor --cluster root@pve1 --data write={FLEET}"
+
+
+def test_of_nodes_with_the_same_ids_one_is_looked_at_as_it_was_named():
+    both = look(), replace(look(), node="pve2")
+    found = next_command(both, Options(), "admin@pve1 admin@pve2")
+    assert (found.code, found.command) == (Next.ONE_NODE, "phoenix doctor admin@pve1")
+    found = next_command(both, Options(), "--cluster root@192.0.2.1")
+    assert found.command == "phoenix doctor root@pve1"
+
+
+def test_an_entry_would_be_about_one_of_the_same_id_that_is_not_ready_too():
+    stopped = look(container(conf=OPEN, label=None))
+    assert stopped.entries == {}
+    found = step(look(), replace(stopped, node="pve2"))
+    assert found.code == Next.ONE_NODE
+    assert "CT 910 is on pve1 and pve2" in found.why
+
+
+def test_what_is_denied_is_asked_of_the_same_nodes():
+    seen = look(container(conf=PLAIN, label=GENERATED_LABEL), dockers={910: NONE})
+    found = next_command([seen], Options(), "root@pve1 @local")
+    assert found.command == "phoenix denials --node root@pve1 --node @local"
+    found = next_command([seen], Options(), "--cluster root@pve1")
+    assert found.command == "PHOENIX_CLUSTER=root@pve1 phoenix denials"
+
+
+def test_another_look_is_one_by_the_same_fleet_file():
+    found = step(look(container(conf=f"lock: backup\n{OPEN}")), fleet="my f")
+    assert found.command == "phoenix doctor --fleet 'my f'"
 
 
 def test_first_comes_what_is_open_and_has_a_backup():
