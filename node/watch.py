@@ -128,7 +128,7 @@ def _label(ctid: int, wanted: str) -> str | None:
     # the guest names what is in its half
     name = printable(str(found), limit=300)
     why = f"label: CT {ctid} runs as {name}, not as {expected}"
-    return f"{why}: harden --data only={ctid} confines it"
+    return f"{why}: phoenix harden --only {ctid} confines it"
 
 
 def _is_starting(pid: int) -> bool:
@@ -150,7 +150,7 @@ def _conf(ctid: int, key: str, value: str) -> str | None:
     if (key, value) == ("lxc.apparmor.profile", "generated"):
         line = "line for Proxmox's generated profile"
     why = f"drift.container: the conf of CT {ctid} has no {line}"
-    return f"{why}: harden --data only={ctid} puts it right"
+    return f"{why}: phoenix harden --only {ctid} puts it right"
 
 
 def _has(main: Section, key: str, value: str) -> bool:

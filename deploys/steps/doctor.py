@@ -10,6 +10,7 @@ from pathlib import Path
 from weakref import WeakSet
 
 from pyinfra.api import DeployError, Host, State
+from pyinfra.api.exceptions import PyinfraError
 from pyinfra.context import ctx_state
 
 from deploys.steps.asking import ask, lock, observe, read_options
@@ -19,7 +20,7 @@ from facts.login import ask_login
 from operations.diff import tells_all
 from phoenix.cli.nodes import CLUSTER, NODES
 from phoenix.fleet.parse import Fleet
-from phoenix.plan.doctor import NodeLook, fleet_text, look_at, look_without
+from phoenix.plan.doctor import NodeLook, fleet_text, look_at, look_silent, look_without
 from phoenix.plan.doctor_next import next_command, shared_ids
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.node import check_present, check_selection, rules_to_compile
@@ -53,25 +54,36 @@ def doctor() -> None:
             tell_warnings(fleet, options)
         _check_target(options)
         asked = ask(state, lambda host: _ask(host, options, fleet))
-        _check_selection(options, fleet, [facts for _, facts in asked.values()])
+        _check_selection(options, fleet, [facts for _, facts in asked.values() if facts])
         looks = {
             host: look_without(host.name, login)
-            or look_at(login=login, facts=facts, options=options, templates=templates, fleet=fleet)
+            or (
+                look_at(login=login, facts=facts, options=options, templates=templates, fleet=fleet)
+                if facts
+                else look_silent(host.name, login)
+            )
             for host, (login, facts) in asked.items()
         }
         show(doctor_lines([*looks.values()], tells_all(state)))
         _write(options, fleet, [*looks.values()])
-        state.failed_hosts |= {host for host, look in looks.items() if look.broken}
+        state.failed_hosts |= {host for host, look in looks.items() if look.broken or look.stops}
 
 
-def _ask(host: Host, options: Options, fleet: Fleet | None) -> tuple[ObservedLogin, NodeFacts]:
-    """Who one is there, and the rest if the node's program can be sent."""
+def _ask(
+    host: Host, options: Options, fleet: Fleet | None
+) -> tuple[ObservedLogin, NodeFacts | None]:
+    """Who one is there, and the rest if the node's program can be sent and answers."""
     login = ask_login(host)
     if look_without(host.name, login):
-        return login, NodeFacts()
-    facts = observe(host, asked_by_doctor(fleet or _NO_FLEET, options))
-    if fleet:
-        facts = with_rules(host, facts, rules_to_compile(fleet, options, facts.containers))
+        return login, None
+    try:
+        facts = observe(host, asked_by_doctor(fleet or _NO_FLEET, options))
+        if fleet:
+            facts = with_rules(host, facts, rules_to_compile(fleet, options, facts.containers))
+    except PyinfraError:
+        # the others are told all the same; this one fails by what is told of it
+        host.state.failed_hosts.discard(host)
+        return login, None
     return login, facts
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +22,14 @@ _EVERY = 1.0
 _OF_PYINFRA = "PYINFRA_PROGRESS"
 
 
+def columns() -> int:
+    """The width of the terminal that stderr is; stdout may be a file."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns
+    except OSError:
+        return 80
+
+
 class Progress(BaseStateCallback):
     """Hears of a run's operations, and shows the one at hand with its time.
 
@@ -33,7 +40,7 @@ class Progress(BaseStateCallback):
     def __init__(
         self,
         stream: TextIO,
-        columns: Callable[[], int] = lambda: shutil.get_terminal_size().columns,
+        columns: Callable[[], int] = columns,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.places: dict[str, Place] = {}

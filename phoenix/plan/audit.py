@@ -376,7 +376,7 @@ class _Container:
 
     @property
     def _again(self) -> str:
-        return f"{HARDEN} --data only={self.observed.ctid}"
+        return f"{HARDEN} --only {self.observed.ctid}"
 
     def _warning(self, code: Code, message: str, fix: str = "") -> Finding:
         name = printable(self.observed.conf.hostname or "")

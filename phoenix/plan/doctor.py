@@ -21,7 +21,7 @@ from phoenix.fleet.warnings import GENERATED
 from phoenix.plan.actions import NodePlan
 from phoenix.plan.audit import UNANSWERED, AuditedContainer, audit_node
 from phoenix.plan.confinement import named_in, says_open, template_text
-from phoenix.plan.doctor_checks import TOLD, Aspect, Check, login_checks, node_checks
+from phoenix.plan.doctor_checks import SILENT, TOLD, Aspect, Check, login_checks, node_checks
 from phoenix.plan.etc_pve import check_etc_pve
 from phoenix.plan.facts import NodeFacts
 from phoenix.plan.findings import BESIDE, DRIFT, Finding, Severity
@@ -114,6 +114,11 @@ def look_without(name: str, login: ObservedLogin) -> NodeLook | None:
     """A node that can be asked nothing more; None: it can."""
     look = NodeLook(name, tuple(login_checks(login)))
     return look if look.broken else None
+
+
+def look_silent(name: str, login: ObservedLogin) -> NodeLook:
+    """A node that one can log in to, and that did not answer what it was asked then."""
+    return NodeLook(name, (*login_checks(login), SILENT))
 
 
 def look_at(

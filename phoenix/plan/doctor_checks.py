@@ -18,6 +18,7 @@ class Aspect(StrEnum):
 
     LOGIN = "login"
     PYTHON = "python3"
+    ANSWER = "answer"
     PROXMOX = "proxmox"
     KERNEL = "kernel"
     LXC = "lxc"
@@ -52,6 +53,15 @@ class Check:
     def state(self) -> str:
         """In one word."""
         return str(self.severity or "ok")
+
+
+#: A node that can be logged in to, and whose answer did not come or is not understood.
+SILENT = Check(
+    Aspect.ANSWER,
+    "it did not tell what it was asked (see above)",
+    Severity.ERROR,
+    "mend that, then look again",
+)
 
 
 def login_checks(login: ObservedLogin) -> Iterator[Check]:

@@ -181,6 +181,15 @@ def test_a_login_without_a_shell_is_told_and_does_not_hide_the_other_nodes(pyinf
     assert "pve1: 1 container: 1 ready" in done.stderr
 
 
+def test_a_node_that_does_not_tell_what_it_is_asked_is_told_and_does_not_hide_the_others(pyinfra):
+    silent = pve("pve2", 952, responses={"observe ": {"stdout": "", "success": False}})
+    done = pyinfra("doctor", pve(), silent)
+    assert done.code == 1
+    assert "error  answer   it did not tell what it was asked (see above)" in done.stderr
+    assert "pve1: 1 container: 1 ready" in done.stderr
+    assert "next, on @fake/pve2: answer: it did not tell" in done.stderr
+
+
 def test_one_fleet_file_is_not_written_for_two_containers_of_one_id(pyinfra, tmp_path):
     nodes = pve(), pve("pve2")
     assert next_of(pyinfra("doctor", *nodes)) == "phoenix doctor root@pve1"

@@ -82,7 +82,7 @@ def test_the_watch_names_each_running_container_that_lacks_its_label_and_no_othe
     node.ssh("pct stop 953 && pct start 953")
     (new,) = set(warnings(node)) - set(found)
     assert new == (
-        f"label: CT 953 runs as unconfined, not as {LABEL}: harden --data only=953 confines it",
+        f"label: CT 953 runs as unconfined, not as {LABEL}: phoenix harden --only 953 confines it",
         "4",
     )
     audit = pyinfra("audit", "-y", only=953).stderr

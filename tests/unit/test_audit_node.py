@@ -130,8 +130,7 @@ def test_what_our_run_has_confined_and_is_not_any_more_is_told_apart_from_drift(
     found = finding(observed, drift=("profile: unconfined becomes lxc-docker-nested",))
     assert not found.ok
     assert found.verdict == (
-        f"fell out of confinement, as after a rollback or restore: {why}: "
-        "phoenix harden --data only=910"
+        f"fell out of confinement, as after a rollback or restore: {why}: phoenix harden --only 910"
     )
 
 
@@ -274,7 +273,7 @@ def test_an_interrupted_run_is_a_finding_of_its_own():
     found = audit(NodePlan("pve1", interrupted=(Interrupted("r1", 910),)))
     assert [one.code for one in found.findings] == [Code.INTERRUPTED]
     assert found.containers[0].verdict == (
-        "run r1 was interrupted there: phoenix harden --data only=910 recovers it"
+        "run r1 was interrupted there: phoenix harden --only 910 recovers it"
     )
 
 

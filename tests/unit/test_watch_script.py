@@ -109,7 +109,7 @@ def test_another_label_is_one_warning_that_says_what_confines_it(node, label):
     node.container(952, "lxc-docker-nested (enforce)")
     assert node.watch(f"{PLAIN}952 lxc-docker-nested (enforce)\n") == (
         f"<4>label: CT 910 runs as {label}, not as lxc-docker-nested (enforce): "
-        "harden --data only=910 confines it\n"
+        "phoenix harden --only 910 confines it\n"
     )
 
 
@@ -124,7 +124,7 @@ def test_a_stacked_profile_is_compared_with_its_namespace(node):
 )
 def test_a_stacked_profile_without_its_namespace_is_a_warning(node, inner):
     node.container(910, f"lxc-docker-nested-ns{inner} (enforce)")
-    assert f"not as {STACK} (enforce): harden" in node.watch(f"910 {STACK} (enforce)\n")
+    assert f"not as {STACK} (enforce): phoenix harden" in node.watch(f"910 {STACK} (enforce)\n")
 
 
 def test_what_a_guest_calls_its_half_of_the_label_is_no_line_of_its_own(node):
@@ -210,7 +210,7 @@ def test_what_a_conf_lacks_is_one_warning_with_its_code_and_container(node, want
     node.has("/etc/pve/lxc/910.conf", CONF)
     assert node.watch(f"910 conf {wanted}\n910 conf features: keyctl=1\n") == (
         f"<4>drift.container: the conf of CT 910 has no {wanted}: "
-        "harden --data only=910 puts it right\n"
+        "phoenix harden --only 910 puts it right\n"
     )
 
 
