@@ -97,8 +97,12 @@ def programs(node):
 
 @pytest.fixture(scope="module")
 def made(lab, tmp_path_factory):
-    """The lab from `clean` through one run that makes CT 970, each program in it noted."""
+    """The lab from `clean` through one run that makes CT 970, each program in it noted.
+
+    No other container runs: theirs are not confined, and their timers begin programs.
+    """
     lab.reset()
+    lab.ssh("for name in $(lxc-ls --running -1); do lxc-stop -k -n $name; done")
     lab.ssh(WATCH)
     file = fleet(tmp_path_factory.mktemp("create"), {CTID: entry(CTID, **DOCKER)})
     return lab, create(file), file
