@@ -23,6 +23,8 @@ FOR_TESTS = {
     "apparmor_parser": "apparmor",
     # the audit's page is looked at in it
     "chromium": "chromium",
+    # shows the man page
+    "groff": "groff-base",
     # of the probes (templates/probe): their assemblers, and what runs those of other machines
     "x86_64-linux-gnu-as": "binutils-x86-64-linux-gnu",
     "aarch64-linux-gnu-as": "binutils-aarch64-linux-gnu",

@@ -78,7 +78,7 @@ def test_what_an_address_of_https_needs_comes_first_and_the_journal_names_both(g
 
 
 def test_an_address_without_tls_needs_none(guest):
-    install(guest, url="http://192.0.2.1/debian")
+    install(guest, url="http://192.0.2.1/docker")
     assert "ca-certificates" not in (guest.fake / "installed").read_text()
 
 

@@ -10,7 +10,7 @@ from phoenix.fleet.schema import fleet_schema
 KEY = (ROOT / "tests/recordings/openpgp/key.asc").read_text()
 FINGERPRINT = "EB01B3C3F76622C142476AF9A08D8F96934FE1AC"
 REPO = {
-    "url": "https://example.org/linux/debian/",
+    "url": "https://example.org/docker/",
     "key": KEY,
     "fingerprint": "eb01 b3c3 F766 22C1 4247  6AF9 A08D 8F96 934F E1AC",
 }
@@ -33,7 +33,7 @@ def test_another_source_is_taken_at_its_word(source):
 
 def test_a_repository_is_read_into_its_plain_form():
     assert container(**_repo()).install_repository == Repository(
-        "https://example.org/linux/debian", KEY, FINGERPRINT
+        "https://example.org/docker", KEY, FINGERPRINT
     )
 
 
@@ -45,8 +45,8 @@ def test_a_key_may_have_other_line_ends_and_blanks_around_it(key):
 @pytest.mark.parametrize(
     "url",
     [
-        "http://192.0.2.1:8080/debian",
-        "https://[2001:db8::1]/debian",
+        "http://192.0.2.1:8080/docker",
+        "https://[2001:db8::1]/docker",
         "https://example.org",
         "https://example.org/a~b/%7Euser/",
     ],

@@ -238,6 +238,7 @@ def test_what_only_tests_take_is_asked_for_by_them_alone(monkeypatch):
         "binutils-aarch64-linux-gnu",
         "binutils-arm-linux-gnueabihf",
         "chromium",
+        "groff-base",
         "qemu-user",
     }
 

@@ -22,7 +22,7 @@ def test_the_width_and_the_colours_of_the_terminal_are_not_in_it(monkeypatch):
 def shown():
     """The page in a terminal, as lines without what pads them; nothing in it is complained of."""
     if not shutil.which("groff"):
-        pytest.skip("no groff here: apt install groff-base")
+        pytest.skip("no groff on this machine: apt install groff-base")
     words = ["groff", "-man", "-Tutf8", "-ww", "-P-cbou", "-rLL=300n", PAGE]
     ended = subprocess.run(words, capture_output=True, text=True, encoding="utf-8", timeout=60)
     assert (ended.returncode, ended.stderr) == (0, "")

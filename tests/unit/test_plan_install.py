@@ -85,7 +85,7 @@ def test_it_is_said_in_the_plans_lines_and_in_its_file():
 
 
 def test_of_a_repository_the_file_has_address_and_fingerprint_and_not_the_key():
-    repo = Repository("https://example.org/debian", "a key", "A" * 40)
+    repo = Repository("https://example.org/docker", "a key", "A" * 40)
     new = plan(**FUSE).installs[0]
     install = Install("docker-ce", "overlay2", repo)
     planned = replace(plan(), installs=(replace(new, install=install),))
